@@ -1,0 +1,37 @@
+# make demo   install samkit into .venv and segment a photograph, offline
+# make test   install the test extra too, check the code and run every test
+# make check  only lint, formatting and types
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OVERLAY := outputs/cat.png
+DEMO := samkit predict examples/cat.jpg --point 230,130 -o $(OVERLAY) --format overlay
+
+.PHONY: demo test check
+
+demo: $(VENV)/.installed
+	@mkdir -p $(dir $(OVERLAY))
+	@echo '$$ $(DEMO)'
+	@$(BIN)/$(DEMO)
+	@echo 'The picture is $(CURDIR)/$(OVERLAY)'
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The stamps are touched last, so an interrupted installation is done again.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	@touch $(VENV)/.installed $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)

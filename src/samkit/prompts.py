@@ -1,0 +1,414 @@
+"""What a user points at: clicks, a box, a mask, or several of them about one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from samkit.errors import PromptError
+
+__all__ = ["Prompt", "as_prompts"]
+
+_SHOWN_POINTS = 6
+
+
+def _no_points() -> NDArray[np.float32]:
+    return np.zeros((0, 2), np.float32)
+
+
+def _no_labels() -> NDArray[np.int32]:
+    return np.zeros(0, np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Prompt:
+    """Everything that is said about one object of one image.
+
+    Build it with :meth:`point`, :meth:`points`, :meth:`box` and :meth:`mask`, and combine with
+    ``+``: points add up, in order; there can be one box and one mask.
+
+    >>> Prompt.point(420, 310) + Prompt.point(50, 60, label=0) + Prompt.box(9, 9, 300, 400)
+    Prompt.points([[420, 310], [50, 60]], labels=[1, 0]) + Prompt.box(9, 9, 300, 400)
+
+    Coordinates are pixels of the original image: x to the right, y down, (0, 0) the outer corner
+    of the top left pixel, so that the box (0, 0, W, H) covers the whole image. They may lie
+    outside the image: the networks extrapolate positions, which is useful for an object that the
+    border cuts. Prompts are values: arrays are copied and read-only, and two prompts with the
+    same content are equal.
+
+    Attributes:
+        point_coords: (P, 2) float32, xy.
+        point_labels: (P,) int32, 1 foreground, 0 background.
+        box_xyxy: (4,) float32 with x0 < x1 and y0 < y1, or None.
+        mask_input: (H, W), or None: bool, or float32 logits (positive inside). It covers the
+            whole image edge to edge, whatever its size. Unlike :meth:`mask`, this field takes the
+            dtype at its word.
+
+    Raises:
+        PromptError: a field has a wrong shape, type or value, or all are empty.
+    """
+
+    point_coords: NDArray[np.float32] = field(default_factory=_no_points)
+    point_labels: NDArray[np.int32] = field(default_factory=_no_labels)
+    box_xyxy: NDArray[np.float32] | None = None
+    mask_input: NDArray[np.bool_] | NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        coords = _coordinates(self.point_coords, "point coordinates")
+        if coords.ndim != 2 or coords.shape[1] != 2:
+            raise PromptError(
+                f"point coordinates: expected shape (P, 2), got {coords.shape}; "
+                "for a single point write Prompt.point(x, y)"
+            )
+        box = None if self.box_xyxy is None else _box(self.box_xyxy)
+        mask = None if self.mask_input is None else _mask_field(self.mask_input)
+        if len(coords) == 0 and box is None and mask is None:
+            raise PromptError("an empty prompt: expected at least one point, a box or a mask")
+        self._set("point_coords", coords)
+        self._set("point_labels", _labels(self.point_labels, len(coords)))
+        self._set("box_xyxy", box)
+        self._set("mask_input", mask)
+
+    @classmethod
+    def point(cls, x: float, y: float, label: int = 1) -> Prompt:
+        """One click at (x, y) in pixels; ``label`` is 1 for the object, 0 for not the object.
+
+        Raises:
+            PromptError: a coordinate is no finite number, or the label is neither 0 nor 1.
+        """
+        coords = _coordinates((x, y), "point coordinates")
+        if coords.shape != (2,):
+            raise PromptError(
+                f"point: expected two numbers x, y, got an array of shape {coords.shape}; "
+                "for several points write Prompt.points(array)"
+            )
+        return cls(point_coords=coords[None], point_labels=_array([label], "point labels"))
+
+    @classmethod
+    def points(cls, xy: ArrayLike, labels: ArrayLike | None = None) -> Prompt:
+        """Several clicks about the same object.
+
+        Args:
+            xy: (P, 2) pixels, P at least 1.
+            labels: (P,) of 1 (foreground) and 0 (background); without it all are foreground.
+
+        Raises:
+            PromptError: no points, a wrong shape, a coordinate that is not finite, as many
+                labels as there are not points, or a label that is neither 0 nor 1.
+        """
+        coords = _coordinates(xy, "point coordinates")
+        if coords.size == 0:
+            raise PromptError(f"points: expected at least one point, got shape {coords.shape}")
+        if labels is None:
+            return cls(point_coords=coords, point_labels=np.ones(len(coords), np.int32))
+        return cls(point_coords=coords, point_labels=_array(labels, "point labels"))
+
+    @classmethod
+    def box(cls, x0: float, y0: float, x1: float, y1: float) -> Prompt:
+        """The box around the object: left, top, right, bottom in pixels.
+
+        Raises:
+            PromptError: a coordinate is no finite number, corners are swapped, or the area is 0.
+        """
+        return cls(box_xyxy=_coordinates((x0, y0, x1, y1), "box"))
+
+    @classmethod
+    def mask(cls, array: ArrayLike) -> Prompt:
+        """A rough mask of the object.
+
+        Args:
+            array: (H, W) of any size, which is stretched over the whole image. Binary: bool,
+                integers that are all 0 or one positive value n (so 0/1 and 0/255), or a PIL
+                image of mode "1" or "L" with such values. Logits: floats, positive inside the
+                object. Floats that are all 0 or 1 are taken as binary. Probabilities are
+                not logits: write ``Prompt.mask(probabilities > 0.5)``.
+
+        Raises:
+            PromptError: empty, not two-dimensional, NaN or infinite values, an unsupported
+                type, or a label map with several values.
+        """
+        from PIL import Image
+
+        if isinstance(array, Image.Image) and array.mode not in ("1", "L"):
+            raise PromptError(
+                f'mask: expected a PIL image of mode "1" or "L", got mode "{array.mode}"; '
+                'convert it with image.convert("L"), or give an array'
+            )
+        return cls(mask_input=_read_mask(_array(array, "mask")))
+
+    def __add__(self, other: Prompt) -> Prompt:
+        """Both about the same object: points in order, at most one box and one mask.
+
+        Raises:
+            PromptError: two boxes, two masks, or ``other`` is no Prompt.
+        """
+        if not isinstance(other, Prompt):
+            raise PromptError(
+                f"a Prompt can be combined only with another Prompt, got {_describe(other)}"
+            )
+        if self.box_xyxy is not None and other.box_xyxy is not None:
+            raise PromptError(
+                "two boxes cannot be combined: a prompt is about one object, with one box; "
+                "for two objects give a list of prompts"
+            )
+        if self.mask_input is not None and other.mask_input is not None:
+            raise PromptError(
+                "two masks cannot be combined: a prompt is about one object, with one mask; "
+                "for two objects give a list of prompts"
+            )
+        return Prompt(
+            point_coords=np.concatenate([self.point_coords, other.point_coords]),
+            point_labels=np.concatenate([self.point_labels, other.point_labels]),
+            box_xyxy=self.box_xyxy if other.box_xyxy is None else other.box_xyxy,
+            mask_input=self.mask_input if other.mask_input is None else other.mask_input,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Prompt):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        parts = []
+        if len(self.point_coords):
+            parts.append(_show_points(self.point_coords, self.point_labels))
+        if self.box_xyxy is not None:
+            parts.append(f"Prompt.box({_show_numbers(self.box_xyxy)})")
+        if self.mask_input is not None:
+            height, width = self.mask_input.shape
+            kind = "binary" if self.mask_input.dtype == np.bool_ else "logits"
+            parts.append(f"Prompt.mask(<{height} x {width} {kind}>)")
+        return " + ".join(parts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor, so that arrays are read-only after unpickling too.
+        fields = (self.point_coords, self.point_labels, self.box_xyxy, self.mask_input)
+        return Prompt, fields
+
+    def _key(self) -> tuple[object, ...]:
+        box, mask = self.box_xyxy, self.mask_input
+        return (
+            self.point_coords.tobytes(),
+            self.point_labels.tobytes(),
+            None if box is None else box.tobytes(),
+            None if mask is None else (mask.shape, mask.dtype.char, mask.tobytes()),
+        )
+
+    def _set(self, name: str, value: NDArray[Any] | None) -> None:
+        if value is not None:
+            value.flags.writeable = False
+        object.__setattr__(self, name, value)
+
+
+def as_prompts(value: Prompt | Sequence[Prompt]) -> tuple[Prompt, ...]:
+    """One prompt or a sequence of prompts as a tuple, in the same order.
+
+    An empty sequence gives an empty tuple.
+
+    Raises:
+        PromptError: anything else, such as a bare tuple of coordinates or an array; the message
+            shows how to write it.
+    """
+    if isinstance(value, Prompt):
+        return (value,)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        wrong = next((i for i, item in enumerate(value) if not isinstance(item, Prompt)), None)
+        if wrong is None:
+            return tuple(value)
+        if any(isinstance(item, Prompt) for item in value):
+            raise PromptError(
+                f"prompts: expected every item to be a Prompt, got {_describe(value[wrong])} "
+                f"at index {wrong}{_how_to_write(value[wrong])}"
+            )
+    raise PromptError(
+        "prompts: expected a Prompt or a sequence of Prompts, "
+        f"got {_describe(value)}{_how_to_write(value)}"
+    )
+
+
+def _array(value: object, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise PromptError(
+            f"{what}: expected an array of numbers, got {_describe(value)} ({error})"
+        ) from error
+
+
+def _numbers(value: object, what: str) -> NDArray[Any]:
+    """As an array of real numbers; an empty one of any type passes."""
+    array = _array(value, what)
+    if array.size and array.dtype.kind not in "iuf":
+        raise PromptError(f"{what}: expected real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _coordinates(value: object, what: str) -> NDArray[np.float32]:
+    array = _numbers(value, what)
+    return _finite_float32(array if array.size else array.astype(np.float32), what)
+
+
+def _finite_float32(array: NDArray[Any], what: str) -> NDArray[np.float32]:
+    """A new float32 array, without the -0.0 that would make equal values differ in bytes."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        copy = np.array(array, dtype=np.float32, order="C", ndmin=0) + np.float32(0)
+    copy = np.asarray(copy, np.float32)
+    bad = ~np.isfinite(copy)
+    if bad.any():
+        first = float(array[bad].flat[0]) if array.ndim else float(array)
+        raise PromptError(
+            f"{what}: expected finite float32 numbers, "
+            f"got {int(bad.sum())} of {copy.size} that are not, the first is {first}"
+        )
+    return copy
+
+
+def _labels(value: object, count: int) -> NDArray[np.int32]:
+    array = _array(value, "point labels")
+    if array.shape != (count,):
+        raise PromptError(
+            f"point labels: expected shape ({count},), one label for each point, got {array.shape}"
+        )
+    if array.size and array.dtype.kind not in "biuf":
+        raise PromptError(f"point labels: expected integers, got dtype {array.dtype}")
+    wrong = array[(array != 0) & (array != 1)]
+    if wrong.size:
+        raise PromptError(
+            f"point labels: expected 1 (foreground) or 0 (background), got {wrong[0]}"
+        )
+    return array.astype(np.int32)
+
+
+def _box(value: object) -> NDArray[np.float32]:
+    box = _coordinates(value, "box")
+    if box.shape != (4,):
+        raise PromptError(
+            f"box: expected shape (4,) as x0, y0, x1, y1, got {box.shape}; one prompt has one box"
+        )
+    x0, y0, x1, y1 = box
+    swapped = []
+    if x0 > x1:
+        swapped.append(f"x0 {_show_number(x0)} is right of x1 {_show_number(x1)}")
+    if y0 > y1:
+        swapped.append(f"y0 {_show_number(y0)} is below y1 {_show_number(y1)}")
+    if swapped:
+        raise PromptError(
+            f"box: corners are swapped, {' and '.join(swapped)}; "
+            "expected x0, y0, x1, y1 with x0 < x1 and y0 < y1 (not x, y, width, height)"
+        )
+    if x0 == x1 or y0 == y1:
+        empty = " and ".join(
+            name for name, none in (("width", x0 == x1), ("height", y0 == y1)) if none
+        )
+        raise PromptError(
+            f"box: expected x0 < x1 and y0 < y1, got ({_show_numbers(box)}), whose {empty} is 0"
+        )
+    return box
+
+
+def _check_mask_shape(array: NDArray[Any]) -> None:
+    if array.ndim != 2:
+        raise PromptError(
+            f"mask: expected shape (H, W), got {array.shape}; one prompt has one mask"
+        )
+    if array.size == 0:
+        raise PromptError(f"mask: expected at least one pixel, got shape {array.shape}")
+
+
+def _mask_field(value: object) -> NDArray[np.bool_] | NDArray[np.float32]:
+    array = _array(value, "mask")
+    _check_mask_shape(array)
+    if array.dtype == np.bool_:
+        return np.array(array, order="C")
+    if array.dtype == np.float32:
+        return _finite_float32(array, "mask")
+    raise PromptError(
+        f"mask_input: expected dtype bool or float32, got {array.dtype}; Prompt.mask converts"
+    )
+
+
+def _read_mask(array: NDArray[Any]) -> NDArray[np.bool_] | NDArray[np.float32]:
+    _check_mask_shape(array)
+    kind = array.dtype.kind
+    if kind == "b":
+        return array
+    if kind in "iu":
+        return _binary_from_integers(array)
+    if kind == "f":
+        logits = _finite_float32(array, "mask")
+        binary = np.logical_or(logits == 0, logits == 1).all()
+        return logits == 1 if binary else logits
+    raise PromptError(f"mask: expected dtype bool, integer or float, got {array.dtype}")
+
+
+def _binary_from_integers(array: NDArray[Any]) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = array != 0
+    top = array.max()
+    if array.min() < 0 or not np.array_equal(inside, array == top) and inside.any():
+        values = np.unique(array)
+        shown = ", ".join(str(v) for v in values[:5]) + (", ..." if len(values) > 5 else "")
+        raise PromptError(
+            "mask: expected integers that are all 0 or one positive value, "
+            f"got {len(values)} values ({shown}); of a label map choose one object, "
+            f"Prompt.mask(array == {top}); give logits as floats"
+        )
+    return inside
+
+
+def _describe(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    if isinstance(value, (list, tuple)) and value:
+        return f"{type(value).__name__} of {type(value[0]).__name__}"
+    return type(value).__name__
+
+
+def _how_to_write(value: object) -> str:
+    """The end of an error message: what the caller probably meant, or nothing."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        return ""
+    if array.dtype.kind not in "biuf":
+        return ""
+    if array.shape == (2,):
+        return f"; write a click as Prompt.point({_show_numbers(array)})"
+    if array.shape == (4,):
+        return f"; write a box as Prompt.box({_show_numbers(array)})"
+    if array.ndim == 2 and array.shape[1] == 2:
+        return (
+            "; write clicks on one object as Prompt.points(array), "
+            "and a click on each of several as [Prompt.point(x, y) for x, y in array]"
+        )
+    if array.ndim == 2 and array.shape[1] == 4:
+        return "; write boxes as [Prompt.box(*box) for box in array]"
+    if array.ndim == 2:
+        return "; write a mask as Prompt.mask(array)"
+    return ""
+
+
+def _show_number(value: Any) -> str:
+    return str(value).removesuffix(".0")
+
+
+def _show_numbers(values: NDArray[Any]) -> str:
+    return ", ".join(_show_number(value) for value in values)
+
+
+def _show_points(coords: NDArray[np.float32], labels: NDArray[np.int32]) -> str:
+    if len(coords) == 1:
+        label = "" if labels[0] == 1 else ", label=0"
+        return f"Prompt.point({_show_numbers(coords[0])}{label})"
+    if len(coords) > _SHOWN_POINTS:
+        return f"Prompt.points(<{len(coords)} points, {int(labels.sum())} foreground>)"
+    shown = ", ".join(f"[{_show_numbers(xy)}]" for xy in coords)
+    ending = "" if labels.all() else f", labels={labels.tolist()}"
+    return f"Prompt.points([{shown}]{ending})"
