@@ -1,0 +1,134 @@
+"""Finding image files, and writing files so that a half-written one never remains."""
+
+import glob
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from samkit.errors import ImageError, InputError
+
+# fmt: off
+IMAGE_SUFFIXES = frozenset({
+    ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
+    ".tif", ".tiff", ".webp",
+})
+# fmt: on
+"""Suffixes (lower case) that count as images when a folder or a pattern is listed."""
+
+
+def as_path(source: str | os.PathLike[str]) -> Path:
+    """Turn a path, or a ``file://`` address on this machine, into a ``Path``.
+
+    Raises:
+        ImageError: another kind of address, a host other than this one, or an empty path.
+    """
+    text = os.fspath(source)
+    if not isinstance(text, str):
+        raise ImageError(f"expected a path of type str, got {type(text).__name__}: {text!r}")
+    if not text:
+        raise ImageError("expected the path of an image, got an empty string")
+    if "\0" in text:
+        raise ImageError(f"a path cannot hold a null character: {text!r}")
+    if "://" not in text:
+        return Path(text)
+    address = urlsplit(text)
+    if address.scheme.lower() != "file":
+        raise ImageError(f"expected a path or a file:// address, got {text}: download it first")
+    if address.netloc not in ("", "localhost"):
+        raise ImageError(f"expected a file on this machine, got host {address.netloc!r} in {text}")
+    return Path(url2pathname(address.path))
+
+
+@contextmanager
+def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path to write to, and put it at ``path`` once all went well.
+
+    The temporary file lies in the folder of ``path`` (created when missing) and has its suffix, so
+    that writers that look at the suffix choose the same format. It replaces ``path`` in one step
+    when the block ends without an error; otherwise it is removed and ``path`` stays as it was. A
+    symbolic link is followed: the file that it points to is replaced.
+
+    Raises:
+        InputError: ``path`` is a folder or another thing that is not a plain file, or its folder
+            cannot be created or written to.
+    """
+    # Not resolved by Path.resolve, which would raise RuntimeError for a loop of links.
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise InputError(f"cannot write {path}: expected a file, but it is a folder")
+    if target.exists() and not target.is_file():
+        raise InputError(f"cannot write {path}: it is there and is not a plain file")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: cannot create its folder ({error.strerror})"
+        ) from None
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write {path}: no permission to write in {target.parent}")
+    temporary = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")
+    try:
+        yield temporary
+        try:
+            os.replace(temporary, target)
+        except FileNotFoundError:
+            raise InputError(f"cannot write {path}: nothing was written") from None
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def list_images(
+    inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> list[Path]:
+    """List the image files that paths, folders and patterns name, in the order given.
+
+    A file is taken whatever its suffix is. A folder gives its own images sorted by name, without
+    hidden files and without those of folders inside it. A pattern (``*``, ``?``, ``[...]``, and
+    ``**`` for any depth) gives its images sorted by path. In folders and patterns only the names
+    that end with one of ``IMAGE_SUFFIXES`` count. A file named twice is listed once.
+
+    Raises:
+        ImageError: nothing was named, or one of the inputs matches no image.
+    """
+    if isinstance(inputs, (str, os.PathLike)):
+        inputs = [inputs]
+    found = [path for item in inputs for path in _images_of(as_path(item))]
+    if not found:
+        raise ImageError("expected at least one image, folder or pattern, got none")
+    return list(dict.fromkeys(found))
+
+
+def _images_of(path: Path) -> list[Path]:
+    suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+    try:
+        if path.is_file():
+            return [path]
+        if path.is_dir():
+            found = _only_images(path.iterdir())
+            if not found:
+                raise ImageError(f"no image in the folder {path} (expected one of {suffixes})")
+            return found
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror}") from error
+    if not glob.has_magic(str(path)):
+        raise ImageError(f"no such file or folder: {path}")
+    found = _only_images(Path(name) for name in glob.glob(str(path), recursive=True))
+    if not found:
+        raise ImageError(f"no image matches {path} (expected one of {suffixes})")
+    return found
+
+
+def _only_images(paths: Iterable[Path]) -> list[Path]:
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )

@@ -1,0 +1,200 @@
+"""Any usual source of one image to (H, W, 3) uint8 RGB."""
+
+import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from samkit.errors import ImageError
+from samkit.media.files import as_path
+from samkit.media.pixels import is_tensor, rgb_from_array, rgb_from_tensor
+
+# A torch tensor is accepted too; it is not named, so that torch is not needed to read this.
+ImageSource: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | Image.Image
+    | npt.NDArray[Any]
+    | Any
+)
+
+MAX_PIXELS = 2**29
+"""Largest image read from a file (about 23,000 x 23,000 pixels, 1.6 GB as RGB)."""
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_pillow_limit = threading.Lock()
+
+
+def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
+    """Read one image as (H, W, 3) uint8 RGB.
+
+    Accepted are a path (also as a ``file://`` address), the bytes of an image file, a binary file
+    object (read from where it stands to its end), a PIL image, a numpy array (H, W), (H, W, 1),
+    (H, W, 3) or (H, W, 4), and a torch tensor (3, H, W), (H, W, 3) or (H, W).
+
+    - The EXIF orientation is applied, also to a PIL image that still carries it.
+    - Alpha is dropped: the colours below it stay as they are stored, nothing is blended in.
+    - Grey, palette, 1-bit, CMYK and other colour models become RGB.
+    - 16-bit grey is divided by 257. Other integers have to lie in 0..255 and floats in 0..1
+      (`samkit.media.pixels.rgb_from_array` has the whole rule). Pillow reads 16-bit colour files
+      as 8-bit ones by itself.
+    - Of an animation or a file of many pages the first one is read, of a PIL image the current one.
+    - Colour profiles are not applied.
+
+    Returns:
+        (H, W, 3) uint8 RGB, C-contiguous, new: it shares no memory with ``source``.
+
+    Raises:
+        ImageError: missing, unreadable, truncated or empty, larger than `MAX_PIXELS`, or of a
+            shape, type or range that is not an image.
+
+    >>> read_image(np.zeros((4, 6), np.uint8)).shape
+    (4, 6, 3)
+    """
+    if isinstance(source, np.ndarray):
+        return rgb_from_array(source)
+    if isinstance(source, Image.Image):
+        return _rgb_from_pil(source, _describe(source))
+    if is_tensor(source):
+        return rgb_from_tensor(source)
+    if isinstance(source, (str, os.PathLike)):
+        return _rgb_from_path(as_path(source))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _rgb_from_bytes(bytes(source), f"{len(source)} bytes")
+    if hasattr(source, "read"):
+        return _rgb_from_stream(source)
+    raise ImageError(
+        "expected an image as a path, bytes, file object, PIL image, numpy array or torch tensor, "
+        f"got {type(source).__name__}"
+    )
+
+
+def _rgb_from_path(path: Path) -> npt.NDArray[np.uint8]:
+    if path.is_dir():
+        raise ImageError(f"cannot read {path}: expected an image file, got a folder")
+    try:
+        with path.open("rb") as file:
+            return _decode(file, str(path))
+    except FileNotFoundError:
+        raise ImageError(f"cannot read {path}: no such file") from None
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _rgb_from_stream(stream: Any) -> npt.NDArray[np.uint8]:
+    name = f"file object {getattr(stream, 'name', type(stream).__name__)}"
+    try:
+        data = stream.read()
+    except (OSError, ValueError) as error:  # a closed file raises ValueError
+        raise ImageError(f"cannot read {name}: {error}") from error
+    if not isinstance(data, bytes):
+        raise ImageError(
+            f"cannot read {name}: expected bytes, got {type(data).__name__}: open it in mode 'rb'"
+        )
+    return _rgb_from_bytes(data, name)
+
+
+def _rgb_from_bytes(data: bytes, name: str) -> npt.NDArray[np.uint8]:
+    return _decode(io.BytesIO(data), name)
+
+
+def _decode(file: IO[bytes], name: str) -> npt.NDArray[np.uint8]:
+    if not file.read(1):
+        raise ImageError(f"cannot read {name}: it is empty")
+    file.seek(0)
+    try:
+        with _own_size_limit():
+            image = Image.open(file)
+    except UnidentifiedImageError:
+        raise ImageError(f"cannot read {name}: not an image of a known format") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        raise ImageError(f"cannot read {name}: {error}") from error
+    with image:
+        return _rgb_from_pil(image, name)
+
+
+def _rgb_from_pil(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"cannot read {name}: expected at most {MAX_PIXELS} pixels, got {width} x {height}"
+        )
+    if width == 0 or height == 0:
+        raise ImageError(
+            f"cannot read {name}: expected at least 1 x 1 pixels, got {width} x {height}"
+        )
+    try:
+        image.load()
+        upright = _upright(image)
+        array = _array_from_pil(upright, image.format)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        raise ImageError(f"cannot read {name}: {error}") from error
+    return rgb_from_array(array, name)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION)
+    except Exception:  # damaged metadata does not make the pixels unreadable
+        return image
+    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
+
+
+def _array_from_pil(image: Image.Image, file_format: str | None) -> npt.NDArray[Any]:
+    """Pixels as an array that `rgb_from_array` understands."""
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    if mode == "I" and file_format in ("PNG", "PPM"):
+        return np.asarray(image).astype(np.uint16)  # both hold 16 bits, in 32 because Pillow does
+    if mode in ("L", "RGB", "I", "F"):
+        return np.asarray(image)
+    if mode in ("La", "LA"):
+        return np.asarray(image.convert("LA").convert("L"))
+    if mode in ("P", "PA", "RGBa"):
+        image = image.convert("RGBA")  # straight to RGB, Pillow would complain about transparency
+    return np.asarray(image.convert("RGB"))
+
+
+@contextmanager
+def _own_size_limit() -> Iterator[None]:
+    """Open without Pillow's limit, which stops at photographs of 179 million pixels.
+
+    It is a module-wide setting, so it is put back at once; only headers are read meanwhile.
+    """
+    with _pillow_limit:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _describe(image: Image.Image) -> str:
+    return f"PIL image {image.mode} {image.size[0]} x {image.size[1]}"

@@ -1,0 +1,293 @@
+"""Whatever an image comes as, it ends as (H, W, 3) uint8 RGB."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from samkit.errors import ImageError
+from samkit.media import image as image_module
+from samkit.media import read_image
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+def encoded(image: Image.Image, file_format: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+PNG = encoded(Image.fromarray(RGB))
+
+
+def test_every_kind_of_source(tmp_path: Path) -> None:
+    path = tmp_path / "with space.png"
+    path.write_bytes(PNG)
+    chw = torch.from_numpy(RGB.copy()).permute(2, 0, 1)
+    sources: list[Any] = [
+        str(path),
+        path,
+        path.as_uri(),
+        PNG,
+        bytearray(PNG),
+        memoryview(PNG),
+        io.BytesIO(PNG),
+        Image.open(path),
+        Image.fromarray(RGB),
+        RGB,
+        np.asfortranarray(RGB),
+        RGB.astype(np.int64),
+        RGB / 255,
+        (RGB / 255).astype(np.float32),
+        RGB.astype(np.uint16) * 257,
+        chw,
+        chw.permute(1, 2, 0),
+        (chw / 255).requires_grad_(),
+    ]
+    with path.open("rb") as file:
+        sources.append(file)
+        for source in sources:
+            image = read_image(source)
+            assert image.dtype == np.uint8
+            assert image.flags.c_contiguous
+            assert image.flags.writeable
+            np.testing.assert_array_equal(image, RGB)
+
+
+def test_the_source_is_not_shared() -> None:
+    source = RGB.copy()
+    read_image(source)[:] = 0
+    np.testing.assert_array_equal(source, RGB)
+    tensor = torch.from_numpy(source)
+    read_image(tensor)[:] = 0
+    np.testing.assert_array_equal(source, RGB)
+
+
+def test_channels_of_arrays() -> None:
+    grey = RGB[:, :, 0]
+    three = np.repeat(grey[:, :, None], 3, axis=2)
+    np.testing.assert_array_equal(read_image(grey), three)
+    np.testing.assert_array_equal(read_image(grey[:, :, None]), three)
+    np.testing.assert_array_equal(read_image(torch.from_numpy(grey.copy())), three)
+    np.testing.assert_array_equal(read_image(torch.from_numpy(grey.copy())[None]), three)
+    np.testing.assert_array_equal(read_image(np.dstack([RGB, grey])), RGB)
+    np.testing.assert_array_equal(read_image(grey > 100), np.where(three > 100, 255, 0))
+
+
+def test_an_ambiguous_tensor_has_its_channels_first() -> None:
+    tensor = torch.arange(27, dtype=torch.uint8).reshape(3, 3, 3)
+    np.testing.assert_array_equal(read_image(tensor), tensor.permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_float_tensors(dtype: torch.dtype) -> None:
+    image = read_image(torch.tensor([[0, 0.5, 1]], dtype=dtype))
+    assert image[0, :, 0].tolist() == [0, 128, 255]
+
+
+@given(st.integers(0, 65535))
+def test_sixteen_bits_are_divided_by_257(value: int) -> None:
+    array = np.full((1, 1), value, np.uint16)
+    assert read_image(array)[0, 0, 0] == round(value / 257)
+    assert read_image(Image.fromarray(array))[0, 0, 0] == round(value / 257)
+
+
+@given(st.integers(0, 255))
+def test_floats_come_back_exactly(value: int) -> None:
+    for dtype in (np.float16, np.float32, np.float64):
+        assert read_image(np.full((1, 1), value / 255, dtype))[0, 0, 0] == value
+
+
+def test_rounding_outside_the_range_is_clipped() -> None:
+    assert read_image(np.array([[-0.0005, 1.0005]]))[0, :, 0].tolist() == [0, 255]
+
+
+def test_modes_of_pillow() -> None:
+    image = Image.fromarray(RGB)
+    alpha = Image.fromarray(RNG.integers(0, 256, (5, 7), dtype=np.uint8))
+    rgba = image.copy()
+    rgba.putalpha(alpha)
+    np.testing.assert_array_equal(read_image(rgba), RGB)
+    np.testing.assert_array_equal(read_image(encoded(rgba)), RGB)
+
+    grey = image.convert("L")
+    three = np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
+    grey_alpha = grey.copy()
+    grey_alpha.putalpha(alpha)
+    np.testing.assert_array_equal(read_image(grey), three)
+    np.testing.assert_array_equal(read_image(grey_alpha), three)
+
+    palette = image.quantize(256)
+    np.testing.assert_array_equal(read_image(palette), RGB)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(
+            read_image(encoded(palette, transparency=bytes(range(35)))), RGB
+        )
+
+    one_bit = grey.convert("1")
+    assert set(np.unique(read_image(one_bit))) == {0, 255}
+    assert (
+        read_image(encoded(one_bit))[:, :, 0].tolist() == np.asarray(one_bit.convert("L")).tolist()
+    )
+
+    np.testing.assert_array_equal(
+        read_image(Image.fromarray(255 - np.dstack([RGB, RGB[:, :, 0] * 0 + 255]), "CMYK")), RGB
+    )
+    for mode in ("YCbCr", "HSV", "RGBX"):
+        assert np.abs(read_image(image.convert(mode)).astype(int) - RGB).mean() < 3
+    assert read_image(rgba.convert("RGBa")).shape == RGB.shape
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "PPM", "TIFF"])
+def test_sixteen_bit_files(file_format: str) -> None:
+    array = np.array([[0, 257, 65535]], np.uint16)
+    data = encoded(Image.fromarray(array), file_format)
+    assert read_image(data)[0, :, 0].tolist() == [0, 1, 255]
+
+
+def test_float_and_wide_integer_files() -> None:
+    for array in (np.array([[0, 1 / 255, 1]], np.float32), np.array([[0, 1, 255]], np.int32)):
+        data = encoded(Image.fromarray(array), "TIFF")
+        assert read_image(data)[0, :, 0].tolist() == [0, 1, 255]
+    with pytest.raises(ImageError, match=r"values 0\.\.255, got 0\.\.256"):
+        read_image(encoded(Image.fromarray(np.array([[0, 256]], np.int32)), "TIFF"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(orientation: int) -> None:
+    # How a viewer turns each stored picture upright, written out with arrays.
+    upright = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a),
+    }[orientation](RGB)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(RGB), exif=exif.tobytes())
+    np.testing.assert_array_equal(read_image(data), upright)
+    np.testing.assert_array_equal(read_image(Image.open(io.BytesIO(data))), upright)
+
+
+def test_damaged_exif_is_ignored() -> None:
+    data = encoded(Image.fromarray(RGB), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    np.testing.assert_array_equal(read_image(data), RGB)
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.zeros((3, 8, 9), np.uint8), r"channels first: use array.transpose\(1, 2, 0\)"),
+        (np.zeros((2, 8, 9, 3), np.uint8), "one by one"),
+        (np.zeros((8, 9, 2), np.uint8), r"got array \(8, 9, 2\)"),
+        (np.zeros(5, np.uint8), r"got array \(5,\)"),
+        (np.zeros((0, 4, 3), np.uint8), "at least 1 x 1"),
+        (np.zeros((4, 0), np.uint8), "at least 1 x 1"),
+        (np.full((2, 2), np.nan), "finite"),
+        (np.full((2, 2), np.inf, np.float32), "finite"),
+        (np.full((2, 2), 255.0), r"0\.\.1, got 255\.\.255"),
+        (np.full((2, 2), -0.1), r"0\.\.1, got"),
+        (np.full((2, 2), -1, np.int32), r"0\.\.255, got -1"),
+        (np.full((2, 2), 256, np.int64), r"0\.\.255, got 256"),
+        (np.zeros((2, 2), complex), "complex128"),
+        (np.full((2, 2), None), "object"),
+        (torch.zeros(2, 3, 8, 9), "one by one"),
+        (torch.zeros(0, 3), "at least 1 x 1"),
+        (torch.full((3, 2, 2), torch.nan), "finite"),
+        (torch.zeros(3, 2, 2, device="meta"), "cannot read the values"),
+        (None, "NoneType"),
+        ([[0, 1]], "list"),
+        (3, "int"),
+    ],
+)
+def test_what_is_no_image(array: Any, reason: str) -> None:
+    with pytest.raises(ImageError, match=reason):
+        read_image(array)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    big = encoded(Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)), "JPEG")
+    files = {
+        "text.png": (b"no image", "not an image of a known format"),
+        "empty.png": (b"", "it is empty"),
+        "cut.jpg": (big[: len(big) // 2], "truncated"),
+        "cut.png": (PNG[:60], ""),
+        "header.png": (PNG[:20], ""),
+    }
+    for name, (data, reason) in files.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(ImageError, match=f"{name}: .*{reason}"):
+            read_image(path)
+        with pytest.raises(ImageError, match=f"bytes: .*{reason}"):
+            read_image(data)
+        with pytest.raises(ImageError, match=f"BytesIO: .*{reason}"):
+            read_image(io.BytesIO(data))
+    for path, reason in (
+        (tmp_path / "none.png", "no such file"),
+        (tmp_path, "got a folder"),
+        (tmp_path / "text.png" / "a.png", "Not a directory"),
+    ):
+        with pytest.raises(ImageError, match=reason):
+            read_image(path)
+
+
+@given(st.binary(max_size=40), st.integers(8, len(PNG)))
+def test_damaged_bytes_raise_nothing_else(noise: bytes, start: int) -> None:
+    damaged = PNG[:start] + noise + PNG[start + len(noise) :]
+    for data in (damaged, noise):
+        with contextlib.suppress(ImageError):
+            assert read_image(data).shape[2] == 3
+
+
+def test_text_and_closed_files(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="mode 'rb'"):
+        read_image(io.StringIO("text"))
+    closed = io.BytesIO(PNG)
+    closed.close()
+    with pytest.raises(ImageError, match="closed file"):
+        read_image(closed)
+
+
+def test_addresses_are_not_fetched() -> None:
+    with pytest.raises(ImageError, match="download it first"):
+        read_image("https://example.org/a.png")
+
+
+def test_huge_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    # More than Pillow itself would open, and not a warning either.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    np.testing.assert_array_equal(read_image(PNG), RGB)
+    assert Image.MAX_IMAGE_PIXELS == 10
+    monkeypatch.setattr(image_module, "MAX_PIXELS", 34)
+    with pytest.raises(ImageError, match="at most 34 pixels, got 7 x 5"):
+        read_image(PNG)
+    monkeypatch.undo()
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_torch_is_not_imported() -> None:
+    code = (
+        "import sys, numpy; from samkit.media import read_image;"
+        "read_image(numpy.zeros((2, 2), numpy.uint8)); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ.copy())
