@@ -1,0 +1,52 @@
+"""Feature pyramid neck of SAM 2 (2408.00714, appendix D; FPN 1612.03144)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["FpnNeck"]
+
+
+class FpnNeck(nn.Module):
+    """Project each stage to one width; fuse coarse levels into finer ones where asked.
+
+    Args:
+        in_dims: channels of the stages, finest first.
+        out_dim: channels of every output.
+        top_down_levels: levels (0 = finest) that also receive the next coarser level.
+    """
+
+    def __init__(
+        self, in_dims: tuple[int, ...], out_dim: int, top_down_levels: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        # Coarsest first, as in the released checkpoints.
+        self.convs = nn.ModuleList(Lateral(dim, out_dim) for dim in reversed(in_dims))
+        self.top_down_levels = top_down_levels
+
+    def forward(self, stages: list[Tensor]) -> list[Tensor]:
+        """Maps (B, C_i, H_i, W_i), finest first -> maps (B, out_dim, H_i, W_i), finest first.
+
+        The coarsest level only feeds the others: like SAM 2, it is not returned.
+        """
+        coarsest = len(stages) - 1
+        previous = self.convs[0](stages[-1])
+        levels = []
+        for level in range(coarsest - 1, -1, -1):
+            lateral = self.convs[coarsest - level](stages[level])
+            if level in self.top_down_levels:
+                up = F.interpolate(previous.float(), scale_factor=2.0, mode="nearest")
+                lateral = lateral + up.to(lateral.dtype)
+            levels.append(lateral)
+            previous = lateral
+        return levels[::-1]
+
+
+class Lateral(nn.Module):
+    """A 1x1 convolution."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_dim, out_dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)

@@ -1,0 +1,141 @@
+"""Hiera, the hierarchical image encoder of SAM 2 (2306.00989; windowed positions 2311.05613)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samkit.nn.config import HieraConfig
+from samkit.nn.layers import MLP, DropPath, window_partition, window_unpartition
+
+__all__ = ["Hiera"]
+
+
+class Hiera(nn.Module):
+    """Four stages of transformer blocks; each stage halves the grid and doubles the channels."""
+
+    def __init__(self, config: HieraConfig) -> None:
+        super().__init__()
+        self.patch_embed = PatchEmbed(config.in_channels, config.dim)
+        self.pos_embed = nn.Parameter(torch.zeros(1, config.dim, *config.position_size))
+        window = config.window_sizes[0]
+        self.pos_embed_window = nn.Parameter(torch.zeros(1, config.dim, window, window))
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        nn.init.trunc_normal_(self.pos_embed_window, std=0.02)
+
+        rates = iter(torch.linspace(0, config.drop_path, sum(config.stages)).tolist())
+        self.blocks = nn.ModuleList()
+        self.stage_ends: list[int] = []
+        dim = config.dim
+        for stage, depth in enumerate(config.stages):
+            for i in range(depth):
+                # The block that pools still works in the windows of the stage before it.
+                pools = stage > 0 and i == 0
+                window = config.window_sizes[stage - 1 if pools else stage]
+                self.blocks.append(
+                    Block(
+                        dim,
+                        config.stage_dims[stage],
+                        heads=config.heads * 2**stage,
+                        window_size=0 if len(self.blocks) in config.global_blocks else window,
+                        pools=pools,
+                        mlp_ratio=config.mlp_ratio,
+                        drop_path=next(rates),
+                    )
+                )
+                dim = config.stage_dims[stage]
+            self.stage_ends.append(len(self.blocks) - 1)
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Normalised pixels (B, C, H, W) -> maps (B, C_i, H / s, W / s) of strides 4, 8, 16, 32."""
+        x = self.patch_embed(pixels)
+        x = x + self._positions(x.shape[1], x.shape[2]).to(x.dtype)
+        maps = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in self.stage_ends:
+                maps.append(x.permute(0, 3, 1, 2))
+        return maps
+
+    def _positions(self, height: int, width: int) -> Tensor:
+        """(1, height, width, C): a coarse map stretched over the image plus a tiled window."""
+        window = self.pos_embed_window
+        rows, columns = -(-height // window.shape[2]), -(-width // window.shape[3])
+        tiled = window.tile(1, 1, rows, columns)[:, :, :height, :width]
+        coarse = F.interpolate(self.pos_embed.float(), (height, width), mode="bicubic")
+        return (coarse + tiled).permute(0, 2, 3, 1)
+
+
+class PatchEmbed(nn.Module):
+    """Overlapping 7x7 patches at stride 4: (B, C, H, W) -> (B, H / 4, W / 4, dim)."""
+
+    def __init__(self, in_channels: int, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dim, 7, stride=4, padding=3)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.proj(pixels).permute(0, 2, 3, 1)
+
+
+class Block(nn.Module):
+    """Transformer block in windows (0: global); the first of a stage pools its queries by 2."""
+
+    def __init__(
+        self,
+        dim: int,
+        out_dim: int,
+        *,
+        heads: int,
+        window_size: int,
+        pools: bool,
+        mlp_ratio: float,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        self.window_size = window_size
+        self.pools = pools
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = PooledAttention(dim, out_dim, heads=heads, pools=pools)
+        self.norm2 = nn.LayerNorm(out_dim, eps=1e-6)
+        self.mlp = MLP(out_dim, int(out_dim * mlp_ratio), out_dim, activation=F.gelu)
+        self.drop_path = DropPath(drop_path)
+        if pools:
+            self.proj = nn.Linear(dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, dim) -> (B, H, W, out_dim), or half the grid where the block pools."""
+        y = self.norm1(x)
+        shortcut = pool(self.proj(y)) if self.pools else x
+        height, width = shortcut.shape[1:3]
+        if self.window_size:
+            y = self.attn(window_partition(y, self.window_size))
+            y = window_unpartition(y, height, width)
+        else:
+            y = self.attn(y)
+        x = shortcut + self.drop_path(y)
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class PooledAttention(nn.Module):
+    """Self-attention over a grid whose queries may be max-pooled to half of it."""
+
+    def __init__(self, dim: int, out_dim: int, *, heads: int, pools: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.pools = pools
+        self.qkv = nn.Linear(dim, out_dim * 3)
+        self.proj = nn.Linear(out_dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, H, W, _ = x.shape
+        q, k, v = self.qkv(x).chunk(3, -1)  # (B, H, W, out_dim)
+        if self.pools:
+            q = pool(q)
+        H, W = q.shape[1:3]
+        q, k, v = (t.reshape(B, -1, self.heads, t.shape[-1] // self.heads) for t in (q, k, v))
+        x = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        return self.proj(x.transpose(1, 2).reshape(B, H, W, -1))
+
+
+def pool(x: Tensor) -> Tensor:
+    """2x2 max pooling of (B, H, W, C)."""
+    return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)

@@ -1,0 +1,155 @@
+"""Image encoder of SAM: a ViT with windowed and global attention (2304.02643, appendix A)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samkit.nn.config import ViTConfig
+from samkit.nn.layers import MLP, DropPath, LayerNorm2d, window_partition, window_unpartition
+
+__all__ = ["ViTImageEncoder"]
+
+# A bias block of this many elements is built at a time: it bounds memory at no cost in speed.
+_BIAS_ELEMENTS = 2**24
+
+
+class ViTImageEncoder(nn.Module):
+    """Vision transformer and the convolutional neck that brings it to the decoder's width."""
+
+    def __init__(self, config: ViTConfig, out_dim: int, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        patch = config.patch_size
+        grid = (image_size[0] // patch, image_size[1] // patch)
+        self.patch_embed = PatchEmbed(config.in_channels, config.dim, patch)
+        self.pos_embed = nn.Parameter(torch.zeros(1, *grid, config.dim))
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        self.dropout = nn.Dropout(config.dropout)
+        rates = torch.linspace(0, config.drop_path, config.depth).tolist()
+        self.blocks = nn.ModuleList(
+            Block(
+                config,
+                window_size=0 if i in config.global_blocks else config.window_size,
+                grid=grid,
+                drop_path=rates[i],
+            )
+            for i in range(config.depth)
+        )
+        self.neck = neck(config.dim, out_dim)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (B, C, H, W) -> features (B, D, H / 16, W / 16)."""
+        x = self.patch_embed(pixels)
+        x = self.dropout(x + self._positions(x.shape[1], x.shape[2]).to(x.dtype))
+        for block in self.blocks:
+            x = block(x)
+        return self.neck(x.permute(0, 3, 1, 2))
+
+    def _positions(self, height: int, width: int) -> Tensor:
+        if self.pos_embed.shape[1:3] == (height, width):
+            return self.pos_embed
+        maps = self.pos_embed.permute(0, 3, 1, 2).float()
+        maps = F.interpolate(maps, (height, width), mode="bicubic", align_corners=False)
+        return maps.permute(0, 2, 3, 1)
+
+
+def neck(in_dim: int, out_dim: int) -> nn.Sequential:
+    """The two convolutions after SAM's image encoders, each followed by a layer norm."""
+    return nn.Sequential(
+        nn.Conv2d(in_dim, out_dim, 1, bias=False),
+        LayerNorm2d(out_dim),
+        nn.Conv2d(out_dim, out_dim, 3, padding=1, bias=False),
+        LayerNorm2d(out_dim),
+    )
+
+
+class PatchEmbed(nn.Module):
+    """Pixels (B, C, H, W) -> patches (B, H / patch, W / patch, dim)."""
+
+    def __init__(self, in_channels: int, dim: int, patch: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dim, patch, stride=patch)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.proj(pixels).permute(0, 2, 3, 1)
+
+
+class Block(nn.Module):
+    """Transformer block; a window size of 0 means global attention."""
+
+    def __init__(
+        self, config: ViTConfig, *, window_size: int, grid: tuple[int, int], drop_path: float
+    ) -> None:
+        super().__init__()
+        self.window_size = window_size
+        size = (window_size, window_size) if window_size else grid
+        self.norm1 = nn.LayerNorm(config.dim, eps=1e-6)
+        self.attn = RelativeAttention(config, size)
+        self.norm2 = nn.LayerNorm(config.dim, eps=1e-6)
+        hidden = int(config.dim * config.mlp_ratio)
+        self.mlp = MLP(config.dim, hidden, config.dim, activation=F.gelu, dropout=config.dropout)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[1:3]
+        y = self.norm1(x)
+        if self.window_size:
+            y = self.attn(window_partition(y, self.window_size))
+            y = window_unpartition(y, height, width)
+        else:
+            y = self.attn(y)
+        x = x + self.drop_path(y)
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class RelativeAttention(nn.Module):
+    """Self-attention over a (H, W) grid with decomposed relative positions (2112.01526, 4.1)."""
+
+    def __init__(self, config: ViTConfig, size: tuple[int, int]) -> None:
+        super().__init__()
+        head_dim = config.dim // config.heads
+        self.heads = config.heads
+        self.qkv = nn.Linear(config.dim, config.dim * 3, bias=config.qkv_bias)
+        self.proj = nn.Linear(config.dim, config.dim)
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * size[0] - 1, head_dim))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * size[1] - 1, head_dim))
+        self.attention_dropout = config.attention_dropout
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> the same shape."""
+        B, H, W, C = x.shape
+        qkv = self.qkv(x).view(B, H * W, 3, self.heads, C // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, H * W, c)
+        grid = q.unflatten(2, (H, W))
+        row_bias = torch.einsum("bnhwc,hkc->bnhwk", grid, relative_table(self.rel_pos_h, H))
+        column_bias = torch.einsum("bnhwc,wkc->bnhwk", grid, relative_table(self.rel_pos_w, W))
+        x = self._attend(q, k, v, row_bias.contiguous(), column_bias.contiguous())
+        x = x.transpose(1, 2).reshape(B, H, W, C)
+        return self.dropout(self.proj(x))
+
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, row_bias: Tensor, column_bias: Tensor
+    ) -> Tensor:
+        B, heads, H, W, _ = row_bias.shape
+        dropout = self.attention_dropout if self.training else 0.0
+        rows = max(1, _BIAS_ELEMENTS // (B * heads * W * H * W))
+        parts = []
+        for top in range(0, H, rows):
+            part = slice(top, top + rows)
+            bias = row_bias[:, :, part, :, :, None] + column_bias[:, :, part, :, None, :]
+            bias = bias.view(B, heads, -1, H * W)
+            query = q[:, :, top * W : (top + rows) * W]
+            parts.append(F.scaled_dot_product_attention(query, k, v, bias, dropout))
+        return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+
+
+def relative_table(positions: Tensor, size: int) -> Tensor:
+    """(L, C) learned offsets -> (size, size, C): row q, column k holds offset q - k.
+
+    A table learned for another grid size is interpolated linearly.
+    """
+    if positions.shape[0] != 2 * size - 1:
+        resized = F.interpolate(positions.float().T[None], 2 * size - 1, mode="linear")
+        positions = resized[0].T.to(positions.dtype)
+    index = torch.arange(size, device=positions.device)
+    return positions[index[:, None] - index[None, :] + size - 1]

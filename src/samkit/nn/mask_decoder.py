@@ -1,0 +1,188 @@
+"""Mask decoder of SAM (2304.02643, appendix A) and of SAM 2 (2408.00714, appendix D)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from samkit.nn.config import MaskDecoderConfig
+from samkit.nn.layers import MLP, LayerNorm2d
+from samkit.nn.prompt_encoder import PromptEmbedding
+from samkit.nn.two_way_transformer import TwoWayTransformer
+
+__all__ = ["ImageFeatures", "MaskDecoder", "MaskPrediction"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFeatures:
+    """What the image encoder says of B images.
+
+    Attributes:
+        embedding: (B, D, H / 16, W / 16).
+        high_resolution: () for SAM; for SAM 2 maps of stride 4 (B, D / 8, ...) and stride 8
+            (B, D / 4, ...), already projected for the mask decoder.
+    """
+
+    embedding: Tensor
+    high_resolution: tuple[Tensor, ...] = ()
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the network's input in pixels."""
+        return self.embedding.shape[-2] * 16, self.embedding.shape[-1] * 16
+
+    def select(self, index: slice | Tensor) -> "ImageFeatures":
+        """Features of some of the images, along the batch axis."""
+        return ImageFeatures(
+            embedding=self.embedding[index],
+            high_resolution=tuple(level[index] for level in self.high_resolution),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskPrediction:
+    """All masks of N prompts. Index 0 along K is the single mask, the rest are the candidates.
+
+    Attributes:
+        logits: (N, K, h, w) mask logits at a quarter of the input size.
+        iou: (N, K) predicted IoU of each mask.
+        tokens: (N, K, D) output token of each mask, from which object pointers are made.
+        object_score: (N, 1) logit of "the object is here", or None for SAM.
+    """
+
+    logits: Tensor
+    iou: Tensor
+    tokens: Tensor
+    object_score: Tensor | None
+
+
+class MaskDecoder(nn.Module):
+    """Tokens look at the image; each mask token then becomes a filter over upscaled features."""
+
+    def __init__(self, config: MaskDecoderConfig, dim: int) -> None:
+        super().__init__()
+        self.config = config
+        masks = config.candidates + 1
+        self.transformer = TwoWayTransformer(
+            dim=dim, depth=config.depth, heads=config.heads, mlp_dim=config.mlp_dim
+        )
+        self.iou_token = nn.Embedding(1, dim)
+        self.mask_tokens = nn.Embedding(masks, dim)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
+            LayerNorm2d(dim // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            MLP(dim, dim, dim // 8, 3) for _ in range(masks)
+        )
+        self.iou_prediction_head = MLP(
+            dim, config.iou_head_dim, masks, config.iou_head_depth, sigmoid=config.iou_sigmoid
+        )
+        if config.high_resolution:
+            self.conv_s0 = nn.Conv2d(dim, dim // 8, 1)
+            self.conv_s1 = nn.Conv2d(dim, dim // 4, 1)
+        if config.object_score:
+            self.obj_score_token = nn.Embedding(1, dim)
+            self.pred_obj_score_head = MLP(dim, dim, 1, 3)
+
+    def project_high_resolution(self, stride4: Tensor, stride8: Tensor) -> tuple[Tensor, Tensor]:
+        """Bring neck features (B, D, ...) to the widths used while upscaling, once per image."""
+        return self.conv_s0(stride4), self.conv_s1(stride8)
+
+    def forward(
+        self, features: ImageFeatures, image_positions: Tensor, prompts: PromptEmbedding
+    ) -> MaskPrediction:
+        """Decode N prompts.
+
+        Args:
+            features: of one image, which then serves all prompts, or of N images.
+            image_positions: (1, D, H / 16, W / 16).
+            prompts: N encoded prompts.
+        """
+        dtype = features.embedding.dtype
+        image = features.embedding + prompts.dense.to(dtype)
+        N, (h, w) = prompts.sparse.shape[0], image.shape[-2:]
+        own = self._own_tokens().expand(N, -1, -1)
+        tokens = torch.cat([own, prompts.sparse.to(own.dtype)], 1)
+        attended = prompts.attended
+        if attended is not None:
+            attended = torch.cat([attended.new_ones(own.shape[:2]), attended], 1)
+
+        tokens, image = self.transformer(
+            image.flatten(2).transpose(1, 2),
+            image_positions.to(dtype).flatten(2).transpose(1, 2),
+            tokens,
+            attended,
+        )
+        image = image.transpose(1, 2).unflatten(2, (h, w))
+        first = 1 if self.config.object_score else 0
+        mask_tokens = tokens[:, first + 1 : own.shape[1]]  # (N, K, D)
+        logits = self._masks(mask_tokens, self._upscale(image, features.high_resolution))
+        score = self.pred_obj_score_head(tokens[:, 0]) if self.config.object_score else None
+        return MaskPrediction(
+            logits=logits,
+            iou=self.iou_prediction_head(tokens[:, first]),
+            tokens=mask_tokens,
+            object_score=score,
+        )
+
+    def _own_tokens(self) -> Tensor:
+        tokens = [self.iou_token.weight, self.mask_tokens.weight]
+        if self.config.object_score:
+            tokens.insert(0, self.obj_score_token.weight)
+        return torch.cat(tokens)[None]
+
+    def _upscale(self, image: Tensor, high_resolution: tuple[Tensor, ...]) -> Tensor:
+        up1, norm, act1, up2, act2 = self.output_upscaling
+        if not self.config.high_resolution:
+            return act2(up2(act1(norm(up1(image)))))
+        stride4, stride8 = high_resolution
+        return act2(up2(act1(norm(up1(image) + stride8))) + stride4)
+
+    def _masks(self, tokens: Tensor, image: Tensor) -> Tensor:
+        filters = torch.stack(
+            [mlp(tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], 1
+        )
+        return (filters @ image.flatten(2)).unflatten(2, image.shape[-2:])
+
+    def single(self, prediction: MaskPrediction) -> MaskPrediction:
+        """One mask per prompt (K = 1).
+
+        With `dynamic_multimask`, a single mask that is not stable gives way to the candidate
+        with the best predicted IoU, as in SAM 2.
+        """
+        logits, iou, tokens = prediction.logits, prediction.iou, prediction.tokens
+        chosen = torch.zeros(len(iou), dtype=torch.long, device=iou.device)
+        if self.config.dynamic_multimask and not self.training:
+            stable = stability_score(logits[:, 0], self.config.stability_delta)
+            best = iou[:, 1:].argmax(1) + 1
+            chosen = torch.where(stable >= self.config.stability_threshold, chosen, best)
+        rows = torch.arange(len(iou), device=iou.device)
+        return MaskPrediction(
+            logits=logits[rows, chosen][:, None],
+            iou=iou[rows, chosen][:, None],
+            tokens=tokens[:, :1],
+            object_score=prediction.object_score,
+        )
+
+    def multiple(self, prediction: MaskPrediction) -> MaskPrediction:
+        """The candidates of each prompt (K = 3): whole, part and subpart."""
+        return MaskPrediction(
+            logits=prediction.logits[:, 1:],
+            iou=prediction.iou[:, 1:],
+            tokens=prediction.tokens[:, 1:],
+            object_score=prediction.object_score,
+        )
+
+
+def stability_score(logits: Tensor, delta: float, threshold: float = 0.0) -> Tensor:
+    """IoU between a mask cut at threshold + delta and at threshold - delta: (..., h, w) -> (...).
+
+    An empty mask counts as stable (1).
+    """
+    inner = (logits > threshold + delta).sum((-2, -1))
+    outer = (logits > threshold - delta).sum((-2, -1))
+    return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)

@@ -1,0 +1,76 @@
+"""Memory encoder of SAM 2 (2408.00714, section 4 and appendix D)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samkit.nn.config import MemoryConfig
+from samkit.nn.layers import LayerNorm2d
+
+__all__ = ["MemoryEncoder"]
+
+
+class MemoryEncoder(nn.Module):
+    """Mix a frame's features with a predicted mask into a small map that is kept."""
+
+    def __init__(self, config: MemoryConfig, dim: int) -> None:
+        super().__init__()
+        self.mask_downsampler = MaskDownsampler(dim)
+        self.pix_feat_proj = nn.Conv2d(dim, dim, 1)
+        self.fuser = Fuser(dim, config.fuser_layers)
+        self.out_proj = nn.Conv2d(dim, config.dim, 1)
+
+    def forward(self, features: Tensor, masks: Tensor) -> Tensor:
+        """Features (N, D, h, w) and scaled mask probabilities (N, 1, 16h, 16w) -> (N, d, h, w)."""
+        x = self.pix_feat_proj(features) + self.mask_downsampler(masks)
+        return self.out_proj(self.fuser(x))
+
+
+class MaskDownsampler(nn.Module):
+    """Four strided convolutions, each with four times the channels: (N, 1, H, W) -> stride 16."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 1
+        for _ in range(4):
+            layers += [
+                nn.Conv2d(channels, channels * 4, 3, stride=2, padding=1),
+                LayerNorm2d(channels * 4),
+                nn.GELU(),
+            ]
+            channels *= 4
+        self.encoder = nn.Sequential(*layers, nn.Conv2d(channels, dim, 1))
+
+    def forward(self, masks: Tensor) -> Tensor:
+        return self.encoder(masks)
+
+
+class Fuser(nn.Module):
+    """A stack of ConvNeXt blocks."""
+
+    def __init__(self, dim: int, depth: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(ConvNeXtBlock(dim) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise 7x7 convolution, norm and a pointwise MLP with layer scale (2201.03545)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv2d(dim, dim, 7, padding=3, groups=dim)
+        self.norm = LayerNorm2d(dim)
+        self.pwconv1 = nn.Linear(dim, dim * 4)
+        self.pwconv2 = nn.Linear(dim * 4, dim)
+        self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
+        y = self.gamma * self.pwconv2(F.gelu(self.pwconv1(y)))
+        return x + y.permute(0, 3, 1, 2)

@@ -1,0 +1,89 @@
+"""Position encodings: random Fourier features, sine, temporal sine and axial rotary."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "FourierPositions",
+    "apply_rotary",
+    "axial_rotary",
+    "sine_positions",
+    "temporal_sine",
+]
+
+
+class FourierPositions(nn.Module):
+    """Random Fourier features of positions in 0..1 (2006.10739), used for points and images.
+
+    The same matrix must serve the prompts and the image, or clicks cannot find their place.
+    Always computed in float32: coordinates lose pixels in half precision.
+    """
+
+    positional_encoding_gaussian_matrix: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, dim // 2))
+
+    def encode(self, positions: Tensor) -> Tensor:
+        """Positions (..., 2) as xy in 0..1 -> (..., dim) float32."""
+        matrix = self.positional_encoding_gaussian_matrix.float()
+        angles = 2 * math.pi * ((2 * positions.float() - 1) @ matrix)
+        return torch.cat([angles.sin(), angles.cos()], -1)
+
+    def grid(self, height: int, width: int) -> Tensor:
+        """Encoding of every cell's centre -> (1, dim, height, width) float32."""
+        device = self.positional_encoding_gaussian_matrix.device
+        y = (torch.arange(height, device=device) + 0.5) / height
+        x = (torch.arange(width, device=device) + 0.5) / width
+        yy, xx = torch.meshgrid(y, x, indexing="ij")
+        return self.encode(torch.stack([xx, yy], -1)).permute(2, 0, 1)[None]
+
+
+def sine_positions(dim: int, height: int, width: int, *, temperature: float = 10000.0) -> Tensor:
+    """Sine encoding of a grid as in DETR (2005.12872) -> (1, dim, height, width) float32."""
+    steps = torch.arange(dim // 2)
+    scale = temperature ** (2 * (steps // 2) / (dim // 2))
+
+    def along(length: int) -> Tensor:
+        position = torch.arange(1, length + 1) / (length + 1e-6) * 2 * math.pi
+        angles = position[:, None] / scale
+        return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], -1).flatten(1)
+
+    y = along(height)[:, None].expand(height, width, -1)
+    x = along(width)[None].expand(height, width, -1)
+    return torch.cat([y, x], -1).permute(2, 0, 1)[None]
+
+
+def temporal_sine(times: Tensor, dim: int, *, temperature: float = 10000.0) -> Tensor:
+    """One-dimensional sine encoding of times (N,) -> (N, dim)."""
+    steps = torch.arange(dim // 2, device=times.device)
+    angles = times[:, None] / temperature ** (2 * (steps // 2) / (dim // 2))
+    return torch.cat([angles.sin(), angles.cos()], -1)
+
+
+def axial_rotary(dim: int, height: int, width: int, *, theta: float = 10000.0) -> Tensor:
+    """Angles of two-dimensional rotary positions (2403.13298) -> (height * width, dim / 2)."""
+    frequencies = theta ** -(torch.arange(0, dim, 4)[: dim // 4] / dim)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.cat(
+        [
+            torch.outer(x.flatten().float(), frequencies),
+            torch.outer(y.flatten().float(), frequencies),
+        ],
+        -1,
+    )
+
+
+def apply_rotary(x: Tensor, angles: Tensor) -> Tensor:
+    """Rotate channel pairs of x (B, heads, N, c) by angles (L, c / 2).
+
+    N may be a multiple of L: several memories lie on the same grid, one after the other.
+    """
+    angles = angles.to(x.device).repeat(x.shape[-2] // angles.shape[0], 1)
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    cos, sin = angles.cos(), angles.sin()
+    rotated = torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
+    return rotated.flatten(-2).to(x.dtype)

@@ -1,0 +1,154 @@
+"""Prompt encoder of SAM (2304.02643, appendix A): clicks and boxes to tokens, masks to a map."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from samkit.nn.config import PromptEncoderConfig
+from samkit.nn.layers import LayerNorm2d
+from samkit.nn.position_encoding import FourierPositions
+
+__all__ = ["PromptEmbedding", "PromptEncoder", "PromptTensors", "TokenLabel"]
+
+# Radius of a drawn click, in cells of the stride-4 map.
+_CLICK_RADIUS = 2.0
+
+
+class TokenLabel:
+    """What a token stands for. `ABSENT` only fills a batch up: nothing attends to it."""
+
+    ABSENT = -2
+    NOT_A_POINT = -1
+    BACKGROUND = 0
+    FOREGROUND = 1
+    BOX_TOP_LEFT = 2
+    BOX_BOTTOM_RIGHT = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTensors:
+    """N prompts as tensors, ready for the prompt encoder.
+
+    Attributes:
+        points: (N, T, 2) float32 xy in pixels of the network's input.
+        labels: (N, T) int64, values of `TokenLabel`.
+        masks: (N, 1, h, w) logits at a quarter of the input size, or None.
+        has_mask: (N,) bool, which prompts have a mask; None means all or, without masks, none.
+    """
+
+    points: Tensor
+    labels: Tensor
+    masks: Tensor | None = None
+    has_mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.points.shape[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptEmbedding:
+    """Encoded prompts.
+
+    Attributes:
+        sparse: (N, T, D) tokens.
+        attended: (N, T) bool, tokens that may be attended to; None means all of them.
+        dense: (N or 1, D, h / 4, w / 4) map that is added to the image features.
+    """
+
+    sparse: Tensor
+    attended: Tensor | None
+    dense: Tensor
+
+
+class PromptEncoder(nn.Module):
+    """Turn prompts into tokens and a dense map."""
+
+    def __init__(self, config: PromptEncoderConfig, dim: int) -> None:
+        super().__init__()
+        self.draw_prompts = config.draw_prompts
+        self.pe_layer = FourierPositions(dim)
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
+        self.not_a_point_embed = nn.Embedding(1, dim)
+        self.no_mask_embed = nn.Embedding(1, dim)
+        hidden = config.mask_channels
+        self.mask_downscaling = nn.Sequential(
+            nn.Conv2d(4 if config.draw_prompts else 1, hidden // 4, 2, stride=2),
+            LayerNorm2d(hidden // 4),
+            nn.GELU(),
+            nn.Conv2d(hidden // 4, hidden, 2, stride=2),
+            LayerNorm2d(hidden),
+            nn.GELU(),
+            nn.Conv2d(hidden, dim, 1),
+        )
+
+    def forward(self, prompts: PromptTensors, image_size: tuple[int, int]) -> PromptEmbedding:
+        """Encode prompts for an input of `image_size` (H, W) pixels."""
+        absent = prompts.labels == TokenLabel.ABSENT
+        return PromptEmbedding(
+            sparse=self._embed_points(prompts, image_size),
+            attended=~absent if bool(absent.any()) else None,
+            dense=self._embed_dense(prompts, image_size),
+        )
+
+    def positions(self, height: int, width: int) -> Tensor:
+        """Position encoding of the image features -> (1, D, height, width) float32."""
+        return self.pe_layer.grid(height, width)
+
+    def _embed_points(self, prompts: PromptTensors, image_size: tuple[int, int]) -> Tensor:
+        height, width = image_size
+        size = prompts.points.new_tensor([width, height])
+        # Pixel centres lie at half-integers.
+        tokens = self.pe_layer.encode((prompts.points + 0.5) / size)  # (N, T, D)
+        labels = prompts.labels[..., None]
+        kinds = torch.cat([embedding.weight for embedding in self.point_embeddings])  # (4, D)
+        tokens = tokens.to(kinds.dtype) + kinds[prompts.labels.clamp(min=0)]
+        return torch.where(labels < 0, self.not_a_point_embed.weight, tokens)
+
+    def _embed_dense(self, prompts: PromptTensors, image_size: tuple[int, int]) -> Tensor:
+        weight = self.no_mask_embed.weight
+        no_mask = weight.view(1, -1, 1, 1)
+        masks, has_mask = prompts.masks, prompts.has_mask
+        if self.draw_prompts:
+            size = (image_size[0] // 4, image_size[1] // 4)
+            drawn = draw_prompts(prompts, size).to(weight.dtype)
+            if masks is None:
+                masks = drawn.new_zeros(len(prompts), 1, *size)
+                has_mask = torch.zeros(len(prompts), dtype=torch.bool, device=drawn.device)
+            maps = self.mask_downscaling(torch.cat([masks.to(weight.dtype), drawn], 1))
+            if has_mask is None:
+                return maps
+            return maps + torch.where(has_mask.view(-1, 1, 1, 1), 0, no_mask)
+        if masks is None:
+            return no_mask.expand(1, -1, image_size[0] // 16, image_size[1] // 16)
+        maps = self.mask_downscaling(masks.to(weight.dtype))
+        return maps if has_mask is None else torch.where(has_mask.view(-1, 1, 1, 1), maps, no_mask)
+
+
+def draw_prompts(prompts: PromptTensors, size: tuple[int, int]) -> Tensor:
+    """Foreground clicks, background clicks and boxes as maps (N, 3, height, width) in 0..1.
+
+    Clicks are soft discs, boxes are filled rectangles with fractional edges.
+    """
+    height, width = size
+    device = prompts.points.device
+    y = torch.arange(height, device=device)[None, None, :] + 0.5
+    x = torch.arange(width, device=device)[None, None, :] + 0.5
+    points = (prompts.points + 0.5) / 4  # the maps have a quarter of the input's size
+    row = torch.exp(-0.5 * ((y - points[..., 1:]) / _CLICK_RADIUS) ** 2)  # (N, T, height)
+    column = torch.exp(-0.5 * ((x - points[..., :1]) / _CLICK_RADIUS) ** 2)
+    maps = []
+    for label in (TokenLabel.FOREGROUND, TokenLabel.BACKGROUND):
+        chosen = (prompts.labels == label).to(row.dtype)[..., None]
+        # The sum over clicks of separable discs is one matrix product.
+        maps.append(torch.einsum("nth,ntw->nhw", row * chosen, column).clamp(max=1))
+
+    def corner(label: int) -> Tensor:
+        chosen = (prompts.labels == label).to(points.dtype)[..., None]
+        return (points * chosen).sum(1)[:, None]  # (N, 1, 2)
+
+    low, high = corner(TokenLabel.BOX_TOP_LEFT), corner(TokenLabel.BOX_BOTTOM_RIGHT)
+    inside_y = torch.minimum(y[0] + 0.5, high[..., 1]) - torch.maximum(y[0] - 0.5, low[..., 1])
+    inside_x = torch.minimum(x[0] + 0.5, high[..., 0]) - torch.maximum(x[0] - 0.5, low[..., 0])
+    maps.append(inside_y.clamp(0, 1)[:, :, None] * inside_x.clamp(0, 1)[:, None, :])
+    return torch.stack([maps[0], maps[1], maps[2].view(-1, height, width)], 1)

@@ -1,0 +1,38 @@
+"""SAM (2304.02643) and MobileSAM (2306.14289): image encoder, prompt encoder, mask decoder."""
+
+from torch import Tensor, nn
+
+from samkit.nn.config import SamConfig, TinyViTConfig
+from samkit.nn.image_encoder import ViTImageEncoder
+from samkit.nn.mask_decoder import ImageFeatures, MaskDecoder, MaskPrediction
+from samkit.nn.prompt_encoder import PromptEncoder, PromptTensors
+from samkit.nn.tiny_vit import TinyViT
+
+__all__ = ["Sam"]
+
+
+class Sam(nn.Module):
+    """The whole network. Encode an image once, then decode as many prompts as wanted."""
+
+    def __init__(self, config: SamConfig) -> None:
+        super().__init__()
+        self.config = config
+        encoder = config.image_encoder
+        self.image_encoder: nn.Module = (
+            TinyViT(encoder, config.dim)
+            if isinstance(encoder, TinyViTConfig)
+            else ViTImageEncoder(encoder, config.dim, config.image_size)
+        )
+        self.prompt_encoder = PromptEncoder(config.prompt_encoder, config.dim)
+        self.mask_decoder = MaskDecoder(config.mask_decoder, config.dim)
+
+    def encode_image(self, pixels: Tensor) -> ImageFeatures:
+        """Normalised pixels (B, C, H, W), H and W multiples of 32 -> features of B images."""
+        return ImageFeatures(embedding=self.image_encoder(pixels))
+
+    def decode_masks(self, features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
+        """All masks of N prompts on one image, or on N images."""
+        positions = self.prompt_encoder.positions(*features.embedding.shape[-2:])
+        embedding = self.prompt_encoder(prompts, features.input_size)
+        prediction: MaskPrediction = self.mask_decoder(features, positions, embedding)
+        return prediction

@@ -1,0 +1,180 @@
+"""TinyViT (2207.10666), the image encoder of MobileSAM (2306.14289)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samkit.nn.config import TinyViTConfig
+from samkit.nn.image_encoder import neck
+from samkit.nn.layers import DropPath, window_partition, window_unpartition
+
+__all__ = ["TinyViT"]
+
+
+class TinyViT(nn.Module):
+    """One convolutional stage, then three stages of windowed attention, and SAM's neck."""
+
+    def __init__(self, config: TinyViTConfig, out_dim: int) -> None:
+        super().__init__()
+        dims = config.dims
+        self.patch_embed = PatchEmbed(config.in_channels, dims[0])
+        rates = iter(torch.linspace(0, config.drop_path, sum(config.depths)).tolist())
+        self.layers = nn.ModuleList()
+        for stage, depth in enumerate(config.depths):
+            blocks: list[nn.Module] = [
+                MBConv(dims[0], int(dims[0] * config.expand_ratio), drop_path=next(rates))
+                if stage == 0
+                else TinyViTBlock(config, stage, drop_path=next(rates))
+                for _ in range(depth)
+            ]
+            last = stage == len(dims) - 1
+            merge = None
+            if not last:
+                merge = PatchMerging(dims[stage], dims[stage + 1], config.merge_strides[stage])
+            self.layers.append(Stage(blocks, merge))
+        self.neck = neck(dims[-1], out_dim)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (B, C, H, W) -> features (B, D, H / 16, W / 16)."""
+        x = self.patch_embed(pixels)
+        for layer in self.layers:
+            x = layer(x)
+        return self.neck(x)
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, then batch norm."""
+
+    def __init__(
+        self, in_dim: int, out_dim: int, kernel: int = 1, *, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(
+            in_dim, out_dim, kernel, stride, padding=kernel // 2, groups=groups, bias=False
+        )
+        self.bn = nn.BatchNorm2d(out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.c(x))
+
+
+class PatchEmbed(nn.Module):
+    """Two strided convolutions: (B, C, H, W) -> (B, dim, H / 4, W / 4)."""
+
+    def __init__(self, in_channels: int, dim: int) -> None:
+        super().__init__()
+        self.seq = nn.Sequential(
+            ConvNorm(in_channels, dim // 2, 3, stride=2),
+            nn.GELU(),
+            ConvNorm(dim // 2, dim, 3, stride=2),
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.seq(pixels)
+
+
+class Stage(nn.Module):
+    """Blocks on one grid, then the step to the next grid."""
+
+    def __init__(self, blocks: list[nn.Module], merge: nn.Module | None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.downsample = merge
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x if self.downsample is None else self.downsample(x)
+
+
+class MBConv(nn.Module):
+    """Inverted residual bottleneck (1801.04381) on (B, C, H, W)."""
+
+    def __init__(self, dim: int, hidden_dim: int, *, drop_path: float) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(dim, hidden_dim)
+        self.conv2 = ConvNorm(hidden_dim, hidden_dim, 3, groups=hidden_dim)
+        self.conv3 = ConvNorm(hidden_dim, dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.gelu(self.conv2(F.gelu(self.conv1(x))))
+        return F.gelu(x + self.drop_path(self.conv3(y)))
+
+
+class PatchMerging(nn.Module):
+    """Convolutions to the next stage's channels and grid."""
+
+    def __init__(self, dim: int, out_dim: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(dim, out_dim)
+        self.conv2 = ConvNorm(out_dim, out_dim, 3, stride=stride, groups=out_dim)
+        self.conv3 = ConvNorm(out_dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+
+
+class TinyViTBlock(nn.Module):
+    """Windowed attention, a depthwise convolution and an MLP on (B, C, H, W)."""
+
+    def __init__(self, config: TinyViTConfig, stage: int, *, drop_path: float) -> None:
+        super().__init__()
+        dim = config.dims[stage]
+        self.window_size = config.window_sizes[stage]
+        self.attn = BiasedAttention(dim, config.heads[stage], self.window_size)
+        self.local_conv = ConvNorm(dim, dim, config.local_conv_size, groups=dim)
+        self.mlp = NormMLP(dim, int(dim * config.mlp_ratio), config.dropout)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        tokens = x.permute(0, 2, 3, 1)
+        windows = self.attn(window_partition(tokens, self.window_size))
+        tokens = tokens + self.drop_path(window_unpartition(windows, height, width))
+        tokens = self.local_conv(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        tokens = tokens + self.drop_path(self.mlp(tokens))
+        return tokens.permute(0, 3, 1, 2)
+
+
+class BiasedAttention(nn.Module):
+    """Self-attention in a window with a learned bias for each absolute offset (2104.01136)."""
+
+    offsets: Tensor
+
+    def __init__(self, dim: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, dim * 3)
+        self.proj = nn.Linear(dim, dim)
+        self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
+        y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+        y, x = y.flatten(), x.flatten()
+        offsets = (y[:, None] - y).abs() * window + (x[:, None] - x).abs()
+        self.register_buffer("offsets", offsets, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, window, window, C) -> the same shape."""
+        B, H, W, C = x.shape
+        # Each head's queries, keys and values lie side by side in the released weights.
+        qkv = self.qkv(self.norm(x)).view(B, H * W, self.heads, 3, C // self.heads)
+        q, k, v = qkv.permute(3, 0, 2, 1, 4).unbind(0)
+        bias = self.attention_biases[:, self.offsets]
+        x = F.scaled_dot_product_attention(q, k, v, bias)
+        return self.proj(x.transpose(1, 2).reshape(B, H, W, C))
+
+
+class NormMLP(nn.Module):
+    """Layer norm and a two-layer MLP."""
+
+    def __init__(self, dim: int, hidden_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.dropout(F.gelu(self.fc1(self.norm(x))))
+        return self.dropout(self.fc2(x))
