@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,7 +17,8 @@ def box_area(boxes: ArrayLike) -> NDArray[np.float64]:
         InputError: the shape is not (N, 4).
     """
     x0, y0, x1, y1 = _boxes(boxes).T
-    return np.maximum(x1 - x0, 0) * np.maximum(y1 - y0, 0)
+    area: NDArray[np.float64] = np.maximum(x1 - x0, 0) * np.maximum(y1 - y0, 0)
+    return area
 
 
 def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
@@ -35,7 +34,8 @@ def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     right, bottom = (np.minimum.outer(first[:, i], second[:, i]) for i in (2, 3))
     shared = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
     union = np.add.outer(box_area(first), box_area(second)) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    iou: NDArray[np.float64] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou
 
 
 def clip_boxes(boxes: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -67,18 +67,19 @@ def mask_boxes(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
     boxes = np.zeros((count, 4), np.float32)
     if masks.size == 0:
         return boxes
-    columns, rows = masks.any(axis=1), masks.any(axis=2)
+    columns: NDArray[np.bool_] = np.any(masks, axis=1)
+    rows: NDArray[np.bool_] = np.any(masks, axis=2)
     boxes[:, 0] = columns.argmax(axis=1)
     boxes[:, 1] = rows.argmax(axis=1)
     boxes[:, 2] = width - columns[:, ::-1].argmax(axis=1)
     boxes[:, 3] = height - rows[:, ::-1].argmax(axis=1)
-    boxes[~rows.any(axis=1)] = 0
+    boxes[~np.any(rows, axis=1)] = 0
     return boxes
 
 
 def _boxes(value: ArrayLike) -> NDArray[np.float64]:
     # float64: areas and their differences lose whole pixels in float32 on large images.
-    array: NDArray[Any] = np.asarray(value, dtype=np.float64)
+    array: NDArray[np.float64] = np.asarray(value, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 4:
         raise InputError(f"boxes: expected shape (N, 4), got {array.shape}")
     return array

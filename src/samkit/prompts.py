@@ -104,7 +104,7 @@ class Prompt:
         if coords.size == 0:
             raise PromptError(f"points: expected at least one point, got shape {coords.shape}")
         if labels is None:
-            return cls(point_coords=coords, point_labels=np.ones(len(coords), np.int32))
+            return cls(point_coords=coords, point_labels=np.ones(coords.shape[:1], np.int32))
         return cls(point_coords=coords, point_labels=_array(labels, "point labels"))
 
     @classmethod
@@ -258,14 +258,12 @@ def _coordinates(value: object, what: str) -> NDArray[np.float32]:
 def _finite_float32(array: NDArray[Any], what: str) -> NDArray[np.float32]:
     """A new float32 array, without the -0.0 that would make equal values differ in bytes."""
     with np.errstate(over="ignore", invalid="ignore"):
-        copy = np.array(array, dtype=np.float32, order="C", ndmin=0) + np.float32(0)
-    copy = np.asarray(copy, np.float32)
+        copy = np.asarray(np.array(array, np.float32, order="C") + np.float32(0))
     bad = ~np.isfinite(copy)
     if bad.any():
-        first = float(array[bad].flat[0]) if array.ndim else float(array)
         raise PromptError(
             f"{what}: expected finite float32 numbers, "
-            f"got {int(bad.sum())} of {copy.size} that are not, the first is {first}"
+            f"got {int(bad.sum())} of {copy.size} that are not, the first is {array[bad].flat[0]}"
         )
     return copy
 
@@ -326,7 +324,8 @@ def _mask_field(value: object) -> NDArray[np.bool_] | NDArray[np.float32]:
     array = _array(value, "mask")
     _check_mask_shape(array)
     if array.dtype == np.bool_:
-        return np.array(array, order="C")
+        # PIL's mode "1" comes as bools whose byte is 255: made 1, or equal masks would differ.
+        return np.ascontiguousarray(array).view(np.uint8) != 0
     if array.dtype == np.float32:
         return _finite_float32(array, "mask")
     raise PromptError(
@@ -351,7 +350,7 @@ def _read_mask(array: NDArray[Any]) -> NDArray[np.bool_] | NDArray[np.float32]:
 def _binary_from_integers(array: NDArray[Any]) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = array != 0
     top = array.max()
-    if array.min() < 0 or not np.array_equal(inside, array == top) and inside.any():
+    if array.min() < 0 or (inside.any() and not np.array_equal(inside, array == top)):
         values = np.unique(array)
         shown = ", ".join(str(v) for v in values[:5]) + (", ..." if len(values) > 5 else "")
         raise PromptError(
