@@ -325,7 +325,8 @@ def _mask_field(value: object) -> NDArray[np.bool_] | NDArray[np.float32]:
     _check_mask_shape(array)
     if array.dtype == np.bool_:
         # PIL's mode "1" comes as bools whose byte is 255: made 1, or equal masks would differ.
-        return np.ascontiguousarray(array).view(np.uint8) != 0
+        inside: NDArray[np.bool_] = np.ascontiguousarray(array).view(np.uint8) != 0
+        return inside
     if array.dtype == np.float32:
         return _finite_float32(array, "mask")
     raise PromptError(
