@@ -22,7 +22,7 @@ class Hiera(nn.Module):
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         nn.init.trunc_normal_(self.pos_embed_window, std=0.02)
 
-        rates = iter(torch.linspace(0, config.drop_path, sum(config.stages)).tolist())
+        rates = iter(torch.linspace(0, config.drop_path, sum(config.stages), device="cpu").tolist())
         self.blocks = nn.ModuleList()
         self.stage_ends: list[int] = []
         dim = config.dim

@@ -24,7 +24,7 @@ class ViTImageEncoder(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, *grid, config.dim))
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         self.dropout = nn.Dropout(config.dropout)
-        rates = torch.linspace(0, config.drop_path, config.depth).tolist()
+        rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(
             Block(
                 config,

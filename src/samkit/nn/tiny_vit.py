@@ -18,7 +18,7 @@ class TinyViT(nn.Module):
         super().__init__()
         dims = config.dims
         self.patch_embed = PatchEmbed(config.in_channels, dims[0])
-        rates = iter(torch.linspace(0, config.drop_path, sum(config.depths)).tolist())
+        rates = iter(torch.linspace(0, config.drop_path, sum(config.depths), device="cpu").tolist())
         self.layers = nn.ModuleList()
         for stage, depth in enumerate(config.depths):
             blocks: list[nn.Module] = [
@@ -149,7 +149,9 @@ class BiasedAttention(nn.Module):
         self.qkv = nn.Linear(dim, dim * 3)
         self.proj = nn.Linear(dim, dim)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
-        y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+        # On the CPU even while a network is built on the meta device: no checkpoint fills this in.
+        steps = torch.arange(window, device="cpu")
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
         y, x = y.flatten(), x.flatten()
         offsets = (y[:, None] - y).abs() * window + (x[:, None] - x).abs()
         self.register_buffer("offsets", offsets, persistent=False)
