@@ -1,15 +1,16 @@
 """Small layers that several networks share."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
+    "MLP",
     "DropPath",
     "LayerNorm2d",
-    "MLP",
     "pad_to_windows",
     "window_partition",
     "window_unpartition",
@@ -47,9 +48,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         dims = [in_dim, *[hidden_dim] * (depth - 1), out_dim]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(dims[:-1], dims[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(dims))
         self.activation = activation
         self.sigmoid = sigmoid
         self.dropout = nn.Dropout(dropout)

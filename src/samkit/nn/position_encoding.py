@@ -1,6 +1,7 @@
 """Position encodings: random Fourier features, sine, temporal sine and axial rotary."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +28,17 @@ class FourierPositions(nn.Module):
         super().__init__()
         self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, dim // 2))
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FourierPositions":
+        # Follow the network to its device, but not to its dtype.
+        matrix = self.positional_encoding_gaussian_matrix
+        super()._apply(fn, recurse)
+        device = self.positional_encoding_gaussian_matrix.device
+        self.positional_encoding_gaussian_matrix = matrix.to(device)
+        return self
+
     def encode(self, positions: Tensor) -> Tensor:
         """Positions (..., 2) as xy in 0..1 -> (..., dim) float32."""
-        matrix = self.positional_encoding_gaussian_matrix.float()
+        matrix = self.positional_encoding_gaussian_matrix
         angles = 2 * math.pi * ((2 * positions.float() - 1) @ matrix)
         return torch.cat([angles.sin(), angles.cos()], -1)
 

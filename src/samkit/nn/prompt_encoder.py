@@ -101,7 +101,7 @@ class PromptEncoder(nn.Module):
         # Pixel centres lie at half-integers.
         tokens = self.pe_layer.encode((prompts.points + 0.5) / size)  # (N, T, D)
         labels = prompts.labels[..., None]
-        kinds = torch.cat([embedding.weight for embedding in self.point_embeddings])  # (4, D)
+        kinds = torch.cat(list(self.point_embeddings.parameters()))  # (4, D)
         tokens = tokens.to(kinds.dtype) + kinds[prompts.labels.clamp(min=0)]
         return torch.where(labels < 0, self.not_a_point_embed.weight, tokens)
 
@@ -109,20 +109,21 @@ class PromptEncoder(nn.Module):
         weight = self.no_mask_embed.weight
         no_mask = weight.view(1, -1, 1, 1)
         masks, has_mask = prompts.masks, prompts.has_mask
-        if self.draw_prompts:
-            size = (image_size[0] // 4, image_size[1] // 4)
-            drawn = draw_prompts(prompts, size).to(weight.dtype)
-            if masks is None:
-                masks = drawn.new_zeros(len(prompts), 1, *size)
-                has_mask = torch.zeros(len(prompts), dtype=torch.bool, device=drawn.device)
-            maps = self.mask_downscaling(torch.cat([masks.to(weight.dtype), drawn], 1))
-            if has_mask is None:
-                return maps
-            return maps + torch.where(has_mask.view(-1, 1, 1, 1), 0, no_mask)
-        if masks is None:
+        if masks is None and not self.draw_prompts:
             return no_mask.expand(1, -1, image_size[0] // 16, image_size[1] // 16)
-        maps = self.mask_downscaling(masks.to(weight.dtype))
-        return maps if has_mask is None else torch.where(has_mask.view(-1, 1, 1, 1), maps, no_mask)
+        if masks is None:
+            masks = weight.new_zeros(len(prompts), 1, image_size[0] // 4, image_size[1] // 4)
+            has_mask = torch.zeros(len(prompts), dtype=torch.bool, device=weight.device)
+        masks = masks.to(weight.dtype)
+        given = None if has_mask is None else has_mask.view(-1, 1, 1, 1)
+        if not self.draw_prompts:
+            maps = self.mask_downscaling(masks)
+            return maps if given is None else torch.where(given, maps, no_mask)
+        if given is not None:
+            masks = torch.where(given, masks, 0)
+        drawn = draw_prompts(prompts, (image_size[0] // 4, image_size[1] // 4))
+        maps = self.mask_downscaling(torch.cat([masks, drawn.to(weight.dtype)], 1))
+        return maps if given is None else maps + torch.where(given, 0, no_mask)
 
 
 def draw_prompts(prompts: PromptTensors, size: tuple[int, int]) -> Tensor:

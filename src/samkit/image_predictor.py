@@ -1,0 +1,488 @@
+"""Masks from prompts on images: embed once, predict many times."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samkit import weights
+from samkit.errors import ImageError, InputError, PromptError
+from samkit.masks import Masks
+from samkit.media import read_image, write_atomically
+from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam, Sam2, TokenLabel
+from samkit.nn import config as nn_config
+from samkit.prompts import Prompt, as_prompts
+from samkit.transforms import ImageTransform
+
+__all__ = ["ImageEmbedding", "ImagePredictor", "load"]
+
+# Working memory of one decoder call; longer lists of prompts are decoded in several calls.
+_DECODER_BYTES = 2**29
+# Beyond this many bytes masks are held as RLE, and low-resolution logits are not kept.
+_DENSE_BYTES = 2**28
+_LOGITS_BYTES = 2**29
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageEmbedding:
+    """What a network sees in one image: computed once, used for any number of prompts.
+
+    It is never changed. It can be kept, moved to another device and saved.
+
+    Attributes:
+        features: output of the image encoder, for one image.
+        transform: how the image lies in the network's input.
+        network_id: names the network that made it; another network refuses it.
+    """
+
+    features: ImageFeatures
+    transform: ImageTransform
+    network_id: str
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of the original image in pixels."""
+        return self.transform.image_size
+
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> "ImageEmbedding":
+        """The same embedding on another device, or in another precision."""
+        levels = tuple(level.to(device, dtype) for level in self.features.high_resolution)
+        features = ImageFeatures(
+            embedding=self.features.embedding.to(device, dtype), high_resolution=levels
+        )
+        return replace(self, features=features)
+
+    def save(self, path: str | Path) -> None:
+        """Write to a safetensors file, whole or not at all.
+
+        Raises:
+            InputError: the place cannot be written to.
+        """
+        from safetensors.torch import save_file
+
+        tensors = {"embedding": self.features.embedding}
+        for i, level in enumerate(self.features.high_resolution):
+            tensors[f"high_resolution.{i}"] = level
+        transform = self.transform
+        about = {
+            "image_size": transform.image_size,
+            "input_size": transform.input_size,
+            "keep_aspect": transform.keep_aspect,
+            "network_id": self.network_id,
+        }
+        with write_atomically(path) as temporary:
+            save_file(
+                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+                temporary,
+                metadata={"samkit.embedding": json.dumps(about)},
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ImageEmbedding":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, or holds something else.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                about = json.loads((file.metadata() or {})["samkit.embedding"])
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            reason = "it holds no embedding" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"cannot read an image embedding from {path}: {reason}") from error
+        levels = [tensors[f"high_resolution.{i}"] for i in range(len(tensors) - 1)]
+        transform = ImageTransform(
+            image_size=tuple(about["image_size"]),
+            input_size=tuple(about["input_size"]),
+            keep_aspect=about["keep_aspect"],
+        )
+        features = ImageFeatures(embedding=tensors["embedding"], high_resolution=tuple(levels))
+        return cls(features=features, transform=transform, network_id=about["network_id"])
+
+
+class ImagePredictor:
+    """Prompts on images to masks. It holds a network and no image.
+
+    Args:
+        network: `Sam` or `Sam2`; it is moved to `device` and `dtype`, and set to evaluation.
+        device: "auto" (CUDA, else Apple's GPU, else the CPU) or what torch calls the device.
+        dtype: "auto" (bfloat16 where the hardware multiplies it fast, else float32), "float32",
+            "bfloat16", "float16" or a torch dtype. Coordinates are float32 in any case.
+
+    Raises:
+        InputError: the device or dtype is unknown or not available.
+    """
+
+    def __init__(
+        self,
+        network: Sam | Sam2,
+        *,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+    ) -> None:
+        self.device = _find_device(device)
+        self.dtype = _find_dtype(dtype, self.device)
+        self.network = network.to(self.device, self.dtype).eval()
+        self._network_id = _fingerprint(network)
+
+    def __repr__(self) -> str:
+        config = self.network.config
+        encoder = type(config.image_encoder).__name__.removesuffix("Config")
+        height, width = config.image_size
+        dtype = str(self.dtype).removeprefix("torch.")
+        return (
+            f"ImagePredictor({type(self.network).__name__} with {encoder}, "
+            f"input {height}x{width}, {dtype} on {self.device})"
+        )
+
+    def embed(self, image: Any) -> ImageEmbedding:
+        """Look at an image once.
+
+        Args:
+            image: a path, bytes, PIL image, array or tensor: whatever `samkit.read_image` takes.
+                A network with other than three input channels takes an array (H, W, C) of values
+                0..255.
+
+        Raises:
+            ImageError: the image cannot be read or is of an unsupported kind.
+        """
+        return self._embed([self._read(image)])[0]
+
+    def predict(
+        self,
+        image: Any,
+        prompts: Prompt | Sequence[Prompt],
+        *,
+        candidates: int = 1,
+        prior: Masks | None = None,
+    ) -> Masks:
+        """Masks of prompts on one image.
+
+        Args:
+            image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
+            prompts: one or many; each is about one object, and what it yields does not depend
+                on the others.
+            candidates: 1 for the network's single mask, 3 for its three nested proposals
+                (whole, part, subpart).
+            prior: masks of an earlier call on this image, one for each prompt, to refine. Their
+                logits are given to the network together with the prompts.
+
+        Returns:
+            `Masks` in the order of the prompts; mask i belongs to prompt `prompt_index[i]`, and
+            with `candidates=3` each prompt has three in a row. Nothing is dropped. Where many
+            masks would fill the memory they are held as RLE, and the low-resolution logits are
+            not kept (`Masks.logits` is None): above 256 MB of masks and 512 MB of logits.
+
+        Raises:
+            ImageError, PromptError, InputError: the message says what was expected.
+        """
+        # The prompts are checked before the costly look at the image.
+        prompts = as_prompts(prompts)
+        width = self._check_candidates(candidates)
+        embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
+        self._check_embedding(embedding)
+        priors = None if prior is None else self._prior_logits(prior, prompts, embedding)
+
+        height, breadth = embedding.image_size
+        dense = len(prompts) * width * height * breadth <= _DENSE_BYTES
+        h, w = embedding.features.input_size
+        keep_logits = len(prompts) * width * (h // 4) * (w // 4) * 4 <= _LOGITS_BYTES
+
+        parts = []
+        for start, prediction in self._decode(embedding, prompts, priors, candidates):
+            part = _masks(prediction, embedding.transform, start, keep_logits=keep_logits)
+            parts.append(part if dense else part.compressed())
+        return Masks.concatenate(parts) if parts else Masks.empty(embedding.image_size)
+
+    def predict_batch(
+        self,
+        images: Sequence[Any],
+        prompts: Sequence[Prompt | Sequence[Prompt]],
+        *,
+        candidates: int = 1,
+    ) -> list[Masks]:
+        """Masks of prompts on several images, which may differ in size.
+
+        Args:
+            images: images or embeddings.
+            prompts: for each image its prompt or prompts.
+            candidates: as in `predict`.
+
+        Returns:
+            One `Masks` for each image, in order.
+
+        Raises:
+            InputError: there are not as many lists of prompts as images; else as in `predict`.
+        """
+        if isinstance(prompts, Prompt) or len(images) != len(prompts):
+            count = 1 if isinstance(prompts, Prompt) else len(prompts)
+            raise InputError(
+                "expected one list of prompts for each image, "
+                f"got {len(images)} images and {count} lists"
+            )
+        checked = [as_prompts(value) for value in prompts]
+        self._check_candidates(candidates)
+        # A GPU wants several images at a time, a CPU is busy with one.
+        step = 1 if self.device.type == "cpu" else 8
+        results = []
+        for start in range(0, len(images), step):
+            part = slice(start, start + step)
+            for embedding, wanted in zip(
+                self._embed_mixed(images[part]), checked[part], strict=True
+            ):
+                results.append(self.predict(embedding, wanted, candidates=candidates))
+        return results
+
+    # Images
+
+    def _read(self, image: Any) -> NDArray[np.generic]:
+        channels = len(self.network.config.mean)
+        if channels == 3:
+            return read_image(image)
+        array = np.asarray(image)
+        if array.ndim != 3 or array.shape[2] != channels or 0 in array.shape:
+            raise ImageError(
+                f"this network takes arrays (H, W, {channels}), got shape {array.shape}"
+            )
+        if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
+            raise ImageError("expected finite numbers from 0 to 255")
+        return array
+
+    def _embed(self, images: Sequence[NDArray[np.generic]]) -> list[ImageEmbedding]:
+        config = self.network.config
+        transforms = [
+            ImageTransform(
+                image_size=(image.shape[0], image.shape[1]),
+                input_size=config.image_size,
+                keep_aspect=isinstance(self.network, Sam),
+            )
+            for image in images
+        ]
+        pixels = [
+            transform.pixels(image, config.mean, config.std)
+            for transform, image in zip(transforms, images, strict=True)
+        ]
+        with torch.inference_mode():
+            features = self.network.encode_image(torch.cat(pixels).to(self.device, self.dtype))
+        return [
+            ImageEmbedding(
+                features=features.select(slice(i, i + 1)),
+                transform=transform,
+                network_id=self._network_id,
+            )
+            for i, transform in enumerate(transforms)
+        ]
+
+    def _embed_mixed(self, images: Sequence[Any]) -> list[ImageEmbedding]:
+        new = iter(
+            self._embed([self._read(x) for x in images if not isinstance(x, ImageEmbedding)])
+            if not all(isinstance(x, ImageEmbedding) for x in images)
+            else []
+        )
+        return [x if isinstance(x, ImageEmbedding) else next(new) for x in images]
+
+    # Prompts
+
+    def _decode(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompt],
+        priors: Tensor | None,
+        candidates: int,
+    ) -> Iterator[tuple[int, MaskPrediction]]:
+        """Predictions for prompts in order, a bounded number at a time, with their start."""
+        decoder = self.network.mask_decoder
+        features = embedding.to(self.device, self.dtype).features
+        h, w = features.embedding.shape[-2:]
+        # What one prompt needs: some 16 copies of the image's tokens, in float32.
+        step = max(1, _DECODER_BYTES // (h * w * features.embedding.shape[1] * 4 * 16))
+        pad_boxes = self.network.config.prompt_encoder.pad_boxes
+        for start in range(0, len(prompts), step):
+            part = prompts[start : start + step]
+            prior = None if priors is None else priors[start : start + step]
+            tensors = _prompt_tensors(part, prior, embedding.transform, pad_boxes, self.device)
+            with torch.inference_mode():
+                prediction = self.network.decode_masks(features, tensors)
+                choose = decoder.single if candidates == 1 else decoder.multiple
+                prediction = choose(prediction)
+            yield start, prediction
+
+    def _check_candidates(self, candidates: int) -> int:
+        available = self.network.config.mask_decoder.candidates
+        if candidates not in (1, available):
+            raise InputError(f"candidates: expected 1 or {available}, got {candidates!r}")
+        return candidates
+
+    def _check_embedding(self, embedding: ImageEmbedding) -> None:
+        if embedding.network_id != self._network_id:
+            raise InputError(
+                "this embedding was made by another network; embed the image with this predictor"
+            )
+
+    def _prior_logits(
+        self, prior: Masks, prompts: Sequence[Prompt], embedding: ImageEmbedding
+    ) -> Tensor:
+        if len(prior) != len(prompts):
+            hint = "; keep one per prompt with prior.best()" if len(prior) > len(prompts) else ""
+            raise InputError(
+                f"prior: expected one mask for each of {len(prompts)} prompts, "
+                f"got {len(prior)}{hint}"
+            )
+        if any(prompt.mask_input is not None for prompt in prompts):
+            raise PromptError("a prompt has a mask already: give either it or prior=")
+        if prior.image_size != embedding.image_size:
+            raise InputError(
+                f"prior: expected masks of this image of size {embedding.image_size}, "
+                f"got masks of size {prior.image_size}"
+            )
+        if prior.logits is None:
+            raise InputError(
+                "prior: expected masks with low-resolution logits, which these do not have; "
+                "give their pixels as a prompt instead: Prompt.mask(masks.masks[i])"
+            )
+        height, width = embedding.features.input_size
+        if prior.logits.shape[1:] != (height // 4, width // 4):
+            raise InputError(
+                f"prior: expected logits of size {(height // 4, width // 4)}, "
+                f"got {prior.logits.shape[1:]}: they are another network's"
+            )
+        return torch.from_numpy(np.array(prior.logits, np.float32))
+
+
+def load(
+    model: str | Path = "pico",
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+) -> ImagePredictor:
+    """A predictor by name, file, folder or Hugging Face id.
+
+    Args:
+        model: a name of `samkit models` ("pico" is part of samkit and needs no download), a
+            checkpoint file (.pt, .pth, .safetensors), a folder in Hugging Face's layout or a
+            repository id ("facebook/sam2.1-hiera-tiny").
+        device: as in `ImagePredictor`.
+        dtype: as in `ImagePredictor`.
+
+    Raises:
+        UnknownModelError: nothing has this name; the nearest is suggested.
+        CheckpointError: the file is no checkpoint of a known family, or does not fit.
+        DownloadError: the weights could not be fetched or verified.
+        InputError: the device or dtype is unknown or not available.
+    """
+    _find_dtype(dtype, _find_device(device))  # before a long download
+    return ImagePredictor(weights.load_network(model), device=device, dtype=dtype)
+
+
+def _prompt_tensors(
+    prompts: Sequence[Prompt],
+    priors: Tensor | None,
+    transform: ImageTransform,
+    pad_boxes: bool,
+    device: torch.device,
+) -> PromptTensors:
+    """Prompts as one batch; shorter ones are filled with tokens that nothing attends to."""
+    tokens = [_tokens(prompt, pad_boxes) for prompt in prompts]
+    length = max(len(labels) for _, labels in tokens)
+    points = np.zeros((len(prompts), length, 2), np.float32)
+    labels = np.full((len(prompts), length), TokenLabel.ABSENT, np.int64)
+    for i, (xy, kinds) in enumerate(tokens):
+        points[i, : len(xy)] = transform.points_to_input(xy)
+        labels[i, : len(kinds)] = kinds
+
+    masks, has_mask = priors, None
+    given = [prompt.mask_input is not None for prompt in prompts]
+    if any(given):
+        height, width = transform.input_size
+        empty = torch.zeros(height // 4, width // 4)
+        masks = torch.stack(
+            [
+                empty if prompt.mask_input is None else transform.mask_to_input(prompt.mask_input)
+                for prompt in prompts
+            ]
+        )
+        has_mask = None if all(given) else torch.tensor(given, device=device)
+    return PromptTensors(
+        points=torch.from_numpy(points).to(device),
+        labels=torch.from_numpy(labels).to(device),
+        masks=None if masks is None else masks[:, None].to(device),
+        has_mask=has_mask,
+    )
+
+
+def _tokens(prompt: Prompt, pad_boxes: bool) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Coordinates (T, 2) and labels (T,) of one prompt, with the reference's padding point."""
+    points, labels = [prompt.point_coords], [prompt.point_labels.astype(np.int64)]
+    if prompt.box_xyxy is not None:
+        points.append(prompt.box_xyxy.reshape(2, 2))
+        labels.append(np.array([TokenLabel.BOX_TOP_LEFT, TokenLabel.BOX_BOTTOM_RIGHT]))
+    alone = prompt.box_xyxy is None and not len(prompt.point_coords)
+    if not alone and (prompt.box_xyxy is None or pad_boxes):
+        points.append(np.zeros((1, 2), np.float32))
+        labels.append(np.array([TokenLabel.NOT_A_POINT]))
+    return np.concatenate(points), np.concatenate(labels)
+
+
+def _masks(
+    prediction: MaskPrediction, transform: ImageTransform, first_prompt: int, *, keep_logits: bool
+) -> Masks:
+    """One decoder call's prediction as Masks; prompts are counted from `first_prompt`."""
+    N, K = prediction.iou.shape
+    logits = prediction.logits.flatten(0, 1)  # (N * K, h, w)
+    with torch.inference_mode():
+        masks = [(transform.masks_to_image(mask[None]) > 0)[0].cpu().numpy() for mask in logits]
+    return Masks(
+        masks=np.stack(masks),
+        scores=prediction.iou.flatten().float().cpu().numpy(),
+        prompt_index=first_prompt + np.repeat(np.arange(N), K),
+        logits=logits.float().cpu().numpy() if keep_logits else None,
+    )
+
+
+def _find_device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {device!r} is not available here: {reason}") from None
+    return found
+
+
+def _find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    if dtype == "auto":
+        return torch.bfloat16 if _bfloat16_is_fast(device) else torch.float32
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    found = known.get(dtype) if isinstance(dtype, str) else dtype
+    if found not in known.values():
+        raise InputError(f"dtype: expected auto, {', '.join(known)}, got {dtype!r}")
+    return found
+
+
+def _bfloat16_is_fast(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    return device.type == "mps"
+
+
+def _fingerprint(network: Sam | Sam2) -> str:
+    """Names a network by its sizes and a few of its weights."""
+    digest = hashlib.sha256(json.dumps(nn_config.to_dict(network.config)).encode())
+    digest.update(network.mask_decoder.mask_tokens.weight.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,88 @@
+"""Tiny networks with random weights, large enough that every parameter shows."""
+
+import torch
+from torch import nn
+
+from samkit.nn import Sam, Sam2, Sam2Config, SamConfig, build
+from samkit.nn.config import (
+    HieraConfig,
+    MaskDecoderConfig,
+    MemoryConfig,
+    PromptEncoderConfig,
+    TinyViTConfig,
+    ViTConfig,
+)
+
+DECODER = {"heads": 2, "mlp_dim": 24, "iou_head_dim": 16}
+
+
+def tiny_sam(**encoder: object) -> SamConfig:
+    vit = {"dim": 24, "depth": 3, "heads": 2, "window_size": 3, "global_blocks": (1,), **encoder}
+    return SamConfig(
+        image_encoder=ViTConfig(**vit),
+        mask_decoder=MaskDecoderConfig(**DECODER),
+        dim=16,
+        image_size=(128, 128),
+    )
+
+
+def tiny_mobile_sam(**encoder: object) -> SamConfig:
+    sizes = {
+        "dims": (8, 16, 16, 24),
+        "depths": (1, 1, 2, 1),
+        "heads": (1, 2, 2, 2),
+        "window_sizes": (7, 3, 5, 3),
+        **encoder,
+    }
+    return SamConfig(
+        image_encoder=TinyViTConfig(**sizes),
+        mask_decoder=MaskDecoderConfig(**DECODER),
+        dim=16,
+        image_size=(128, 128),
+    )
+
+
+def tiny_sam2(*, draw_prompts: bool = False, **encoder: object) -> Sam2Config:
+    sizes = {
+        "dim": 8,
+        "stages": (1, 1, 2, 1),
+        "global_blocks": (3,),
+        "window_sizes": (4, 2, 6, 3),
+        "position_size": (3, 3),
+        **encoder,
+    }
+    flags = ("high_resolution", "iou_sigmoid", "object_score", "dynamic_multimask")
+    return Sam2Config(
+        image_encoder=HieraConfig(**sizes),
+        prompt_encoder=PromptEncoderConfig(pad_boxes=True, draw_prompts=draw_prompts),
+        mask_decoder=MaskDecoderConfig(**DECODER, **dict.fromkeys(flags, True)),
+        memory=MemoryConfig(dim=8, layers=1, mlp_dim=24, fuser_layers=1),
+        dim=16,
+        image_size=(128, 128),
+    )
+
+
+def randomise(network: nn.Module, seed: int = 0) -> None:
+    """Give every parameter and running statistic a value that matters."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in [*network.named_parameters(), *network.named_buffers()]:
+            if not value.is_floating_point():
+                continue
+            value.normal_(0, 0.3, generator=generator)
+            if name.endswith("running_var"):
+                value.abs_().add_(0.5)
+
+
+def make(config: SamConfig | Sam2Config) -> Sam | Sam2:
+    network = build(config).eval()
+    randomise(network)
+    return network
+
+
+CONFIGS = {
+    "sam": tiny_sam(),
+    "mobile-sam": tiny_mobile_sam(),
+    "sam2": tiny_sam2(),
+    "pico": tiny_sam2(draw_prompts=True),
+}
