@@ -1,0 +1,7 @@
+"""The result of every prediction, and its ways to files and to other libraries."""
+
+from samkit.masks.formats import FORMATS
+from samkit.masks.result import Masks
+from samkit.masks.rle import RLE
+
+__all__ = ["FORMATS", "RLE", "Masks"]

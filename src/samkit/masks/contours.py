@@ -1,0 +1,65 @@
+"""Outlines of masks as polygons along the edges of pixels."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from samkit.geometry import mask_boxes
+
+Ring = npt.NDArray[np.float32]
+
+
+def outer_contours(mask: npt.NDArray[np.bool_], epsilon: float = 0.0) -> list[Ring]:
+    """Trace the outer contours of a mask (H, W).
+
+    Vertices lie on the corners of pixels: pixel (x, y) is the square from (x, y) to (x+1, y+1), so
+    a mask of the whole image gives the ring (0, 0), (0, H), (W, H), (W, 0). With ``epsilon=0`` the
+    area of the rings is exactly the number of pixels of the mask with its holes filled. Pixels that
+    touch at a corner only belong to one ring. Holes, and what lies in them, are lost.
+
+    Args:
+        mask: (H, W) bool.
+        epsilon: how far, in pixels, a simplified ring may be from the exact one; 0 keeps every
+            corner. A part that would lose all its area keeps every corner too.
+
+    Returns:
+        One ring (K, 2) float32 xy per part, K >= 3, not closed by a repeated point; the largest
+        part first.
+    """
+    left, top, right, bottom = mask_boxes(mask[None])[0].astype(int).tolist()
+    crop = mask[top:bottom, left:right]
+    if crop.size == 0:
+        return []
+    # cv2 puts vertices on the centres of the outermost pixels, which loses half a pixel all round.
+    # With each pixel doubled these are at 2x or 2x + 1, which tells its left edge from its right.
+    doubled = np.repeat(np.repeat(crop.astype(np.uint8), 2, axis=0), 2, axis=1)
+    contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    offset = np.array([left, top], np.float32)
+    rings = [_corners((contour.reshape(-1, 2).astype(np.int32) + 1) // 2) for contour in contours]
+    rings.sort(key=area, reverse=True)
+    return [_simplified(ring.astype(np.float32) + offset, epsilon) for ring in rings]
+
+
+def area(ring: npt.NDArray[np.generic]) -> float:
+    """Area of a ring (K, 2) in square pixels, whichever way round it goes."""
+    x, y = ring.astype(np.float64).T
+    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+
+
+def _corners(points: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Drop repeated points, then those where the ring goes straight on."""
+    points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
+    before = points - np.roll(points, 1, axis=0)
+    after = np.roll(points, -1, axis=0) - points
+    turns: npt.NDArray[np.bool_] = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
+    corners: npt.NDArray[np.int32] = points[turns]
+    return corners
+
+
+def _simplified(ring: Ring, epsilon: float) -> Ring:
+    if epsilon == 0:
+        return ring
+    simple = cv2.approxPolyDP(ring.reshape(-1, 1, 2), epsilon, True).reshape(-1, 2)
+    if len(simple) < 3 or area(simple) == 0:
+        return ring
+    return simple.astype(np.float32)

@@ -1,0 +1,142 @@
+"""Masks drawn on pictures."""
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from samkit.geometry import mask_boxes
+
+if TYPE_CHECKING:
+    from samkit.masks.result import Masks
+
+Colour = tuple[int, int, int]
+Picture = npt.NDArray[np.uint8]
+
+# Okabe and Ito's colours, made to be told apart with any colour vision, without black.
+_BASE: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+_SHADES = ((0, 0.0), (255, 0.45), (0, 0.4))  # (towards black or white, how far)
+
+_NOTEBOOK_GROUND = 24
+_NOTEBOOK_SIDE = 800
+
+
+def colour_of(object_id: int) -> Colour:
+    """Return the RGB colour of an object: always the same one, 21 before they repeat."""
+    shade, base = divmod(object_id % (len(_BASE) * len(_SHADES)), len(_BASE))
+    towards, part = _SHADES[shade]
+    red, green, blue = (round(value + (towards - value) * part) for value in _BASE[base])
+    return red, green, blue
+
+
+def painting_order(scores: npt.NDArray[np.float32]) -> list[int]:
+    """Indices from the bottom to the top: the best score on top, of equals the first."""
+    order: list[int] = np.argsort(-scores, kind="stable")[::-1].tolist()
+    return order
+
+
+def draw(
+    masks: "Masks", picture: Picture, *, alpha: float, outline: bool, boxes: bool, labels: bool
+) -> None:
+    """Draw masks into a picture (H, W, 3) of their size in place; see `Masks.overlay`."""
+    order = painting_order(masks.scores)
+    colours = [colour_of(int(masks.object_ids[i])) for i in order]
+    paint_masks(picture, (masks[i].masks[0] for i in order), colours, alpha=alpha, outline=outline)
+    for i, colour in zip(order, colours, strict=True):
+        box = masks.boxes[i]
+        if (box[2:] <= box[:2]).any():
+            continue
+        if boxes:
+            draw_box(picture, box, colour)
+        if labels:
+            draw_label(picture, box, f"{masks.object_ids[i]}: {masks.scores[i]:.2f}", colour)
+
+
+def notebook_png(masks: "Masks") -> bytes:
+    """The masks on a dark ground as a PNG of at most 800 pixels a side."""
+    picture = np.full((*masks.image_size, 3), _NOTEBOOK_GROUND, np.uint8)
+    draw(masks, picture, alpha=0.8, outline=True, boxes=False, labels=False)
+    image = Image.fromarray(picture)
+    image.thumbnail((_NOTEBOOK_SIDE, _NOTEBOOK_SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def paint_masks(
+    picture: Picture,
+    masks: Iterable[npt.NDArray[np.bool_]],
+    colours: Sequence[Colour],
+    *,
+    alpha: float,
+    outline: bool,
+) -> None:
+    """Paint masks (H, W), the first one at the bottom, into a picture (H, W, 3) in place."""
+    width = _line_width(picture)
+    for mask, colour in zip(masks, colours, strict=True):
+        window = _window(mask, width)
+        part, inside = picture[window], mask[window]
+        tint = np.array(colour, np.float32) * alpha
+        part[inside] = np.rint(part[inside] * np.float32(1 - alpha) + tint).astype(np.uint8)
+        if outline:
+            part[_rim(inside, width)] = colour
+
+
+def draw_box(picture: Picture, box: npt.NDArray[np.float32], colour: Colour) -> None:
+    """Draw the frame of a box xyxy (far edge exclusive) into a picture in place."""
+    x0, y0, x1, y1 = (int(value) for value in np.rint(box))
+    corner = (max(x1 - 1, x0), max(y1 - 1, y0))
+    cv2.rectangle(picture, (x0, y0), corner, colour, _line_width(picture))
+
+
+def draw_label(picture: Picture, box: npt.NDArray[np.float32], text: str, colour: Colour) -> None:
+    """Write a text on a ground of the given colour at the top left of a box, in place."""
+    height, width = picture.shape[:2]
+    scale, thickness = max(0.4, max(height, width) / 1600), _line_width(picture)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (text_width, text_height), below = cv2.getTextSize(text, font, scale, thickness)
+    pad = thickness + 1
+    x = int(np.clip(box[0], 0, max(0, width - text_width - 2 * pad)))
+    y = int(np.clip(box[1], 0, max(0, height - text_height - below - 2 * pad)))
+    far = (x + text_width + 2 * pad, y + text_height + below + 2 * pad)
+    cv2.rectangle(picture, (x, y), far, colour, -1)
+    dark_ground = np.dot(colour, (0.299, 0.587, 0.114)) < 128
+    ink = (255, 255, 255) if dark_ground else (0, 0, 0)
+    cv2.putText(
+        picture, text, (x + pad, y + pad + text_height), font, scale, ink, thickness, cv2.LINE_AA
+    )
+
+
+def _line_width(picture: Picture) -> int:
+    height, width = picture.shape[:2]
+    return max(1, round(max(height, width) / 500))
+
+
+def _window(mask: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """The box of a mask with a margin (so that the rim sees the outside), cut to the image."""
+    x0, y0, x1, y1 = mask_boxes(mask[None])[0].astype(int).tolist()
+    if x0 == x1:
+        return slice(0), slice(0)
+    return slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin)
+
+
+def _rim(mask: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.bool_]:
+    """The outermost pixels of a mask; the border of the image is no rim."""
+    kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    if mask.size == 0:
+        return mask
+    inner = cv2.erode(mask.astype(np.uint8), kernel)
+    rim: npt.NDArray[np.bool_] = mask & (inner == 0)
+    return rim

@@ -1,0 +1,193 @@
+"""The arrays that go with N masks, and the checks of everything a caller gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from samkit.errors import InputError
+
+_Array = TypeVar("_Array", bound=npt.NDArray[Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fields:
+    """What is known of each of N masks, as read-only arrays; `samkit.Masks` says what each is."""
+
+    scores: npt.NDArray[np.float32]
+    object_ids: npt.NDArray[np.int64]
+    prompt_index: npt.NDArray[np.int64]
+    presence: npt.NDArray[np.float32] | None
+    logits: npt.NDArray[np.float32] | None
+    boxes: npt.NDArray[np.float32] | None
+
+    @classmethod
+    def checked(
+        cls,
+        count: int,
+        *,
+        scores: object,
+        object_ids: object | None,
+        prompt_index: object | None,
+        presence: object | None,
+        logits: object | None,
+        boxes: object | None,
+    ) -> "Fields":
+        """Copy and check what a caller gives for ``count`` masks.
+
+        Raises:
+            InputError: a shape, type or value does not fit.
+        """
+        return cls(
+            scores=_floats("scores", scores, (count,)),
+            object_ids=_identifiers("object_ids", object_ids, count),
+            prompt_index=_identifiers("prompt_index", prompt_index, count),
+            presence=None if presence is None else _floats("presence", presence, (count,)),
+            logits=None if logits is None else _logits(logits, count),
+            boxes=None if boxes is None else _floats("boxes", boxes, (count, 4)),
+        )
+
+    def take(self, at: npt.NDArray[np.int64]) -> "Fields":
+        """The fields of the masks at some positions."""
+        return Fields(
+            scores=frozen(self.scores[at]),
+            object_ids=frozen(self.object_ids[at]),
+            prompt_index=frozen(self.prompt_index[at]),
+            presence=None if self.presence is None else frozen(self.presence[at]),
+            logits=None if self.logits is None else frozen(self.logits[at]),
+            boxes=None if self.boxes is None else frozen(self.boxes[at]),
+        )
+
+    @staticmethod
+    def joined(parts: Sequence["Fields"]) -> "Fields":
+        """One after the other. What some part lacks, or has in another size, becomes None."""
+        return Fields(
+            scores=frozen(np.concatenate([part.scores for part in parts])),
+            object_ids=frozen(np.concatenate([part.object_ids for part in parts])),
+            prompt_index=frozen(np.concatenate([part.prompt_index for part in parts])),
+            presence=_joined_if_all([part.presence for part in parts]),
+            logits=_joined_if_all([part.logits for part in parts]),
+            boxes=_joined_if_all([part.boxes for part in parts]),
+        )
+
+
+def mask_stack(value: object) -> npt.NDArray[np.bool_]:
+    """Check masks (N, H, W). A read-only bool array is taken as it is, any other is copied."""
+    array = _array("masks", value)
+    if array.ndim != 3:
+        hint = ": use mask[None] for a single one" if array.ndim == 2 else ""
+        raise InputError(f"expected masks of shape (N, H, W), got {array.shape}{hint}")
+    image_size(array.shape[1:])
+    if array.dtype != np.bool_:
+        if not np.issubdtype(array.dtype, np.integer):
+            raise InputError(
+                f"expected masks of bool, got {array.dtype}: use logits > 0 or values > 0.5"
+            )
+        if array.size and (array.min() < 0 or array.max() > 1):
+            raise InputError(
+                f"expected masks of bool or of 0 and 1, got {array.dtype} from "
+                f"{array.min()} to {array.max()}: use values > 0"
+            )
+        return frozen(array.astype(np.bool_))
+    return frozen(array.copy()) if array.flags.writeable else array
+
+
+def image_size(value: object) -> tuple[int, int]:
+    """Check an image size (height, width), both at least 1."""
+    array = _array("an image size", value)
+    if array.shape != (2,) or not np.issubdtype(array.dtype, np.integer) or array.min() < 1:
+        raise InputError(f"expected an image size (height, width), both at least 1, got {value!r}")
+    return int(array[0]), int(array[1])
+
+
+def _floats(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Check finite numbers of a shape."""
+    array = _numbers(name, value)
+    if array.shape != shape:
+        raise InputError(f"expected {name} of shape {shape}, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"expected {name} to be finite, got NaN or infinity")
+    return array
+
+
+def _logits(value: object, count: int) -> npt.NDArray[np.float32]:
+    """Check logits (N, h, w), h and w at least 1."""
+    array = _numbers("logits", value)
+    if array.ndim != 3 or array.shape[0] != count or 0 in array.shape[1:]:
+        raise InputError(f"expected logits of shape ({count}, h, w), got {array.shape}")
+    return array
+
+
+def _identifiers(name: str, value: object | None, count: int) -> npt.NDArray[np.int64]:
+    """Check integers (N,); without a value they are 0, 1, 2, ..."""
+    if value is None:
+        return frozen(np.arange(count, dtype=np.int64))
+    array = _array(name, value)
+    if array.shape != (count,):
+        raise InputError(f"expected {name} of shape ({count},), got {array.shape}")
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"expected {name} of integers, got {array.dtype}")
+    return frozen(array.astype(np.int64))
+
+
+def frozen(array: _Array) -> _Array:
+    """Make an array read-only and return it."""
+    array.flags.writeable = False
+    return array
+
+
+def positions(index: object, count: int) -> npt.NDArray[np.int64]:
+    """Turn an index (int, slice, bool array or int array) into positions 0..N-1.
+
+    Raises:
+        IndexError: out of range, of another type, or a bool array of another length.
+    """
+    everything: npt.NDArray[np.int64] = np.arange(count)
+    if isinstance(index, slice):
+        return everything[index]
+    try:
+        array = np.asarray(index)
+    except ValueError as error:  # ragged lists
+        raise IndexError(f"cannot index {count} masks with {index!r:.80}") from error
+    if array.shape == (0,) and isinstance(index, list):
+        return everything[:0]
+    if array.dtype == np.bool_:
+        if array.shape != (count,):
+            raise IndexError(f"expected {count} bools to index {count} masks, got {array.shape}")
+        return everything[array]
+    if isinstance(index, tuple) or array.ndim > 1 or not np.issubdtype(array.dtype, np.integer):
+        raise IndexError(
+            "expected an int, a slice, or a bool or int array (N,) to index masks, "
+            f"got {index!r:.80}"
+        )
+    if array.size and (array.min() < -count or array.max() >= count):
+        raise IndexError(f"index {index!r:.80} is out of range for {count} masks")
+    return everything[np.atleast_1d(array)]
+
+
+def _joined_if_all(
+    arrays: Sequence[npt.NDArray[np.float32] | None],
+) -> npt.NDArray[np.float32] | None:
+    present = [array for array in arrays if array is not None]
+    if len(present) < len(arrays) or len({array.shape[1:] for array in present}) != 1:
+        return None
+    return frozen(np.concatenate(present))
+
+
+def _array(name: str, value: object) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:  # ragged lists, tensors of another device
+        raise InputError(f"expected {name} as an array of numbers: {error}") from error
+
+
+def _numbers(name: str, value: object) -> npt.NDArray[np.float32]:
+    array = _array(name, value)
+    if array.size and not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
+        raise InputError(f"expected {name} as an array of numbers, got {array.dtype}")
+    if np.iscomplexobj(array):
+        raise InputError(f"expected {name} as an array of real numbers, got {array.dtype}")
+    with np.errstate(over="ignore"):
+        return frozen(array.astype(np.float32))

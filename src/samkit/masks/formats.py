@@ -1,0 +1,241 @@
+"""`Masks` to files and back. What each format holds is said in `Masks.save`."""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from samkit.errors import InputError
+from samkit.masks import drawing, rle
+from samkit.masks.result import Masks
+from samkit.media import ImageSource, write_atomically
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_SUFFIXES: dict[str, tuple[str, ...]] = {
+    "png": (".png",),
+    "overlay": _PICTURES,
+    "coco": (".json",),
+    "npz": (".npz",),
+    "polygons": (".json",),
+}
+FORMATS = tuple(_SUFFIXES)
+"""Names of the formats that `Masks.save` takes."""
+
+_PNG_KEY = "samkit"
+_NPZ_VERSION = 1
+
+
+def save(
+    masks: Masks, path: str | os.PathLike[str], name: str | None, image: ImageSource | None
+) -> None:
+    """See `Masks.save`."""
+    name = _format_of(Path(path), name, image is not None)
+    if name == "overlay":
+        picture = Image.fromarray(masks.overlay(image))
+        with write_atomically(path) as temporary:
+            picture.save(temporary)
+        return
+    write = {"png": _write_png, "coco": _write_coco, "npz": _write_npz}.get(name, _write_polygons)
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        write(masks, file)
+
+
+def load(path: str | os.PathLike[str]) -> Masks:
+    """See `Masks.load`."""
+    path = Path(path)
+    readers: dict[str, Callable[[IO[bytes]], Masks]] = {
+        ".png": _read_png,
+        ".json": _read_coco,
+        ".npz": _read_npz,
+    }
+    read = readers.get(path.suffix.lower())
+    if read is None:
+        raise InputError(f"cannot load {path}: expected a file .npz, .json or .png")
+    try:
+        with path.open("rb") as file:
+            return read(file)
+    except InputError as error:
+        raise InputError(f"cannot load {path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"cannot load {path}: {error.strerror or error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # readers of damaged files raise nearly anything
+        raise InputError(f"cannot load {path}: damaged ({error!r})") from error
+
+
+def _format_of(path: Path, name: str | None, has_image: bool) -> str:
+    suffix = path.suffix.lower()
+    if name is None:
+        if suffix in _PICTURES and (has_image or suffix != ".png"):
+            name = "overlay"
+        else:
+            name = next((known for known, ends in _SUFFIXES.items() if suffix in ends), None)
+        if name is None:
+            known = ", ".join(sorted({end for ends in _SUFFIXES.values() for end in ends}))
+            raise InputError(f"cannot save {path}: expected one of the suffixes {known}")
+    if name not in _SUFFIXES:
+        raise InputError(f"expected one of the formats {', '.join(FORMATS)}, got {name!r}")
+    if suffix not in _SUFFIXES[name]:
+        expected = ", ".join(_SUFFIXES[name])
+        raise InputError(f"cannot save {path}: the format {name} is for files {expected}")
+    if name == "overlay" and not has_image:
+        raise InputError(f"cannot save {path}: an overlay needs its image, give image=")
+    if name != "overlay" and has_image:
+        raise InputError(f"cannot save {path}: the format {name} has no use for an image")
+    return name
+
+
+def _write_png(masks: Masks, file: IO[bytes]) -> None:
+    if len(masks) > 65535:
+        raise InputError(f"expected at most 65535 masks for a PNG, got {len(masks)}: use npz")
+    info = PngInfo()
+    facts = {
+        "scores": masks.scores.tolist(),
+        "object_ids": masks.object_ids.tolist(),
+        "prompt_index": masks.prompt_index.tolist(),
+    }
+    info.add_text(_PNG_KEY, json.dumps(facts))
+    if len(masks) == 1:
+        Image.fromarray(masks.masks[0].astype(np.uint8) * np.uint8(255)).save(
+            file, "PNG", pnginfo=info
+        )
+        return
+    index = np.zeros(masks.image_size, np.uint8 if len(masks) < 256 else np.uint16)
+    for i in drawing.painting_order(masks.scores):
+        index[masks[i].masks[0]] = i + 1
+    image = Image.fromarray(index)
+    if len(masks) < 256:
+        colours = [drawing.colour_of(int(object_id)) for object_id in masks.object_ids]
+        image.putpalette([value for colour in [(0, 0, 0), *colours] for value in colour])
+    image.save(file, "PNG", pnginfo=info)
+
+
+def _read_png(file: IO[bytes]) -> Masks:
+    with Image.open(file, formats=["PNG"]) as image:
+        text = getattr(image, "text", {}).get(_PNG_KEY)
+        index, mode = np.asarray(image), image.mode
+    if mode not in ("1", "L", "P", "I;16", "I"):
+        raise InputError(f"expected a black and white or an indexed picture, got mode {mode}")
+    facts: dict[str, Any] = {} if text is None else json.loads(text)
+    if mode in ("1", "L"):
+        if not np.isin(index, (0, 1 if mode == "1" else 255)).all():
+            raise InputError("expected a black and white picture, got shades of grey")
+        index, count = (index != 0).astype(np.uint8), 1
+    else:
+        count = len(facts["scores"]) if facts else int(index.max())
+    if index.max() > count:
+        raise InputError(f"expected values up to {count}, got {index.max()}")
+    fields = {"scores": np.ones(count), **_known(facts, "scores", "object_ids", "prompt_index")}
+    if count < 256:
+        numbers = np.arange(1, count + 1, dtype=index.dtype)
+        return Masks(index == numbers[:, None, None], **fields)
+    height, width = index.shape
+    return _compressed((index == i + 1 for i in range(count)), (height, width), fields)
+
+
+def _write_coco(masks: Masks, file: IO[bytes]) -> None:
+    height, width = masks.image_size
+    data = {
+        "images": [{"id": 1, "width": width, "height": height, "file_name": ""}],
+        "categories": [{"id": 1, "name": "object"}],
+        "annotations": masks.to_coco(),
+    }
+    file.write(json.dumps(data).encode())
+
+
+def _read_coco(file: IO[bytes]) -> Masks:
+    data = json.load(file)
+    if not isinstance(data, dict) or not {"images", "annotations"} <= data.keys():
+        raise InputError("expected a COCO data set with 'images' and 'annotations'")
+    if len(data["images"]) != 1:
+        raise InputError(f"expected the masks of one image, got {len(data['images'])} images")
+    image, annotations = data["images"][0], data["annotations"]
+    fields: dict[str, Any] = {"scores": [one.get("score", 1.0) for one in annotations]}
+    for name, key in (
+        ("object_ids", "object_id"),
+        ("prompt_index", "prompt_index"),
+        ("presence", "presence"),
+    ):
+        if annotations and all(key in one for one in annotations):
+            fields[name] = [one[key] for one in annotations]
+    if annotations and all("bbox" in one for one in annotations):
+        xywh = np.array([one["bbox"] for one in annotations], np.float64)
+        fields["boxes"] = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    rles = [one["segmentation"] for one in annotations]
+    return Masks.from_rle(rles, (image["height"], image["width"]), **fields)
+
+
+def _write_npz(masks: Masks, file: IO[bytes]) -> None:
+    height, width = masks.image_size
+    packed = np.empty((len(masks), height, (width + 7) // 8), np.uint8)
+    for row, mask in zip(packed, masks, strict=True):
+        row[...] = np.packbits(mask.masks[0], axis=1)
+    arrays: dict[str, Any] = {
+        "samkit_masks": np.array(_NPZ_VERSION),
+        "packed": packed,
+        "image_size": np.array(masks.image_size),
+        "compressed": np.array(masks.is_compressed),
+        "scores": masks.scores,
+        "boxes": masks.boxes,
+        "object_ids": masks.object_ids,
+        "prompt_index": masks.prompt_index,
+    }
+    if masks.presence is not None:
+        arrays["presence"] = masks.presence
+    if masks.logits is not None:
+        arrays["logits"] = masks.logits
+    np.savez_compressed(file, **arrays)
+
+
+def _read_npz(file: IO[bytes]) -> Masks:
+    archive = np.load(file, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile) or "samkit_masks" not in archive:
+        raise InputError("expected masks that were saved by samkit")
+    with archive as data:
+        if int(data["samkit_masks"]) != _NPZ_VERSION:
+            raise InputError(
+                f"expected version {_NPZ_VERSION} of the file, got {int(data['samkit_masks'])}"
+            )
+        arrays = {name: data[name] for name in data}
+    height, width = (int(value) for value in arrays["image_size"])
+    packed: npt.NDArray[np.uint8] = arrays["packed"]
+    if packed.ndim != 3 or packed.shape[1:] != (height, (width + 7) // 8):
+        raise InputError(f"expected packed masks of {height} x {width}, got {packed.shape}")
+    fields = _known(arrays, "scores", "boxes", "object_ids", "prompt_index", "presence", "logits")
+    if not arrays["compressed"]:
+        stack = np.unpackbits(packed, axis=2, count=width).view(np.bool_)
+        return Masks(stack, **fields)
+    one_by_one = (np.unpackbits(row, axis=1, count=width).view(np.bool_) for row in packed)
+    return _compressed(one_by_one, (height, width), fields)
+
+
+def _write_polygons(masks: Masks, file: IO[bytes]) -> None:
+    objects = [
+        {
+            "object_id": int(masks.object_ids[i]),
+            "prompt_index": int(masks.prompt_index[i]),
+            "score": float(masks.scores[i]),
+            "rings": [ring.tolist() for ring in rings],
+        }
+        for i, rings in enumerate(masks.polygons())
+    ]
+    data = {"image_size": list(masks.image_size), "polygons": objects}
+    file.write(json.dumps(data).encode())
+
+
+def _compressed(
+    masks: Iterable[npt.NDArray[np.bool_]], image_size: tuple[int, int], fields: dict[str, Any]
+) -> Masks:
+    rles = ({"size": image_size, "counts": one} for one in rle.encode(masks))
+    return Masks.from_rle(rles, image_size, **fields)
+
+
+def _known(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: values[name] for name in names if name in values}

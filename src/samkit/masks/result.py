@@ -1,0 +1,341 @@
+"""`Masks`: what every prediction returns."""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samkit.errors import InputError
+from samkit.masks import contours, convert, drawing, fields, rle, storage
+from samkit.media import ImageSource, read_image
+
+
+class Masks:
+    """Masks of one image with their scores and ids. Immutable: its arrays are read-only.
+
+    They are held as pixels or as run lengths (`compressed`), with the same results either way;
+    run lengths take far less memory and are for keeping many.
+
+    >>> masks = Masks(np.ones((2, 4, 6), bool), [0.5, 0.9])
+    >>> masks[masks.scores > 0.8].boxes.tolist()
+    [[0.0, 0.0, 6.0, 4.0]]
+    """
+
+    __slots__ = ("_fields", "_storage")
+    _fields: fields.Fields
+    _storage: storage.Storage
+
+    def __init__(
+        self,
+        masks: npt.ArrayLike,
+        scores: npt.ArrayLike,
+        *,
+        object_ids: npt.ArrayLike | None = None,
+        prompt_index: npt.ArrayLike | None = None,
+        presence: npt.ArrayLike | None = None,
+        logits: npt.ArrayLike | None = None,
+        boxes: npt.ArrayLike | None = None,
+    ) -> None:
+        """Check and keep the arrays of N masks.
+
+        Args:
+            masks: (N, H, W) bool, or integers 0 and 1. Copied, unless it is a read-only bool array
+                (``array.flags.writeable = False``): that one is taken as it is.
+            scores: (N,) predicted IoU, finite.
+            object_ids: (N,) integers; 0, 1, 2, ... by default.
+            prompt_index: (N,) integers, the prompt of each mask; 0, 1, 2, ... by default.
+            presence: (N,) finite, how sure it is that the object is in the frame, in video.
+            logits: (N, h, w) low-resolution logits in the model's frame, what ``prior=`` takes.
+            boxes: (N, 4) xyxy in pixels; by default the tight boxes of the masks.
+
+        Raises:
+            InputError: a shape, type or value does not fit.
+        """
+        self._storage = storage.Pixels(fields.mask_stack(masks))
+        self._fields = fields.Fields.checked(
+            len(self._storage.masks),
+            scores=scores,
+            object_ids=object_ids,
+            prompt_index=prompt_index,
+            presence=presence,
+            logits=logits,
+            boxes=boxes,
+        )
+
+    @classmethod
+    def from_rle(
+        cls,
+        rles: Iterable[rle.RLE | Mapping[str, Any]],
+        image_size: tuple[int, int],
+        scores: npt.ArrayLike,
+        *,
+        object_ids: npt.ArrayLike | None = None,
+        prompt_index: npt.ArrayLike | None = None,
+        presence: npt.ArrayLike | None = None,
+        logits: npt.ArrayLike | None = None,
+        boxes: npt.ArrayLike | None = None,
+    ) -> "Masks":
+        """Hold masks given as COCO RLE, with ``counts`` as str, bytes or a list of run lengths.
+
+        ``image_size`` is (height, width); the other arguments are as for ``Masks(...)``.
+
+        Raises:
+            InputError: an RLE is damaged or of another size, or a field does not fit.
+        """
+        size = fields.image_size(image_size)
+        strings = tuple(rle.checked_counts(one, size, f"RLE {i}") for i, one in enumerate(rles))
+        checked = fields.Fields.checked(
+            len(strings),
+            scores=scores,
+            object_ids=object_ids,
+            prompt_index=prompt_index,
+            presence=presence,
+            logits=logits,
+            boxes=boxes,
+        )
+        return cls._of(storage.RunLengths(strings, size), checked)
+
+    @classmethod
+    def empty(cls, image_size: tuple[int, int]) -> "Masks":
+        """No masks of an image of size (height, width)."""
+        return cls(np.zeros((0, *fields.image_size(image_size)), np.bool_), ())
+
+    @classmethod
+    def concatenate(cls, parts: Iterable["Masks"]) -> "Masks":
+        """Join the masks of one image in the given order.
+
+        The result is compressed when any part is. Ids and prompt indices are kept as they are.
+        Presence and logits are kept when every part with masks has them (and all logits are of one
+        size), and are None otherwise.
+
+        Raises:
+            InputError: no part, something that is not `Masks`, or images of different sizes.
+        """
+        parts = list(parts)
+        for part in parts:
+            if not isinstance(part, Masks):
+                raise InputError(f"expected Masks to concatenate, got {type(part).__name__}")
+        sizes = sorted({part.image_size for part in parts})
+        if len(sizes) != 1:
+            raise InputError(f"expected Masks of one image size to concatenate, got {sizes}")
+        filled = [part for part in parts if len(part)] or parts[:1]
+        pixels = storage.joined([part._storage for part in filled])
+        if any(part.is_compressed for part in parts):
+            pixels = storage.RunLengths(pixels.counts(), sizes[0])
+        return cls._of(pixels, fields.Fields.joined([part._fields for part in filled]))
+
+    @property
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """(N, H, W) bool. Decoded at each access when compressed, and not kept then."""
+        return self._storage.dense()
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """(N,) float32, the IoU that the model predicts for each mask."""
+        return self._fields.scores
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float32]:
+        """(N, 4) float32 xyxy in pixels, far edges exclusive; zeros for an empty mask."""
+        if self._fields.boxes is None:
+            boxes = fields.frozen(self._storage.boxes())
+            self._fields = dataclasses.replace(self._fields, boxes=boxes)
+            return boxes
+        return self._fields.boxes
+
+    @property
+    def areas(self) -> npt.NDArray[np.int64]:
+        """(N,) int64, pixels of each mask; counted at each access."""
+        return fields.frozen(self._storage.areas())
+
+    @property
+    def object_ids(self) -> npt.NDArray[np.int64]:
+        """(N,) int64, the object of each mask."""
+        return self._fields.object_ids
+
+    @property
+    def prompt_index(self) -> npt.NDArray[np.int64]:
+        """(N,) int64, the prompt that each mask answers."""
+        return self._fields.prompt_index
+
+    @property
+    def presence(self) -> npt.NDArray[np.float32] | None:
+        """(N,) float32 in video, else None."""
+        return self._fields.presence
+
+    @property
+    def logits(self) -> npt.NDArray[np.float32] | None:
+        """(N, h, w) float32 low-resolution logits in the model's frame, or None."""
+        return self._fields.logits
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self._storage.image_size
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the masks are held as run lengths."""
+        return isinstance(self._storage, storage.RunLengths)
+
+    def compressed(self) -> "Masks":
+        """The same masks held as run lengths."""
+        if self.is_compressed:
+            return self
+        return self._of(storage.RunLengths(self._storage.counts(), self.image_size), self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields.scores)
+
+    def __getitem__(self, index: Any) -> "Masks":
+        """Select by int (one mask), slice, bool array (N,), or int array or list (M,).
+
+        Raises:
+            IndexError: out of range, or not one of these.
+        """
+        at = fields.positions(index, len(self))
+        return self._of(self._storage.take(at), self._fields.take(at))
+
+    def __iter__(self) -> Iterator["Masks"]:
+        return (self[i] for i in range(len(self)))
+
+    def best(self) -> "Masks":
+        """The mask with the highest score of each prompt, in the order the prompts first appear."""
+        best: dict[int, int] = {}
+        for i, prompt in enumerate(self.prompt_index.tolist()):
+            if prompt not in best or self.scores[i] > self.scores[best[prompt]]:
+                best[prompt] = i
+        return self[list(best.values())]
+
+    def to_rle(self) -> list[rle.RLE]:
+        """Each mask as COCO RLE: ``{"size": [height, width], "counts": str}``."""
+        return convert.to_rle(self)
+
+    def polygons(self, epsilon: float = 0.0) -> list[list[contours.Ring]]:
+        """The outer contours of each mask: a list of rings (K, 2) float32 xy per mask.
+
+        Vertices lie on pixel corners; holes are lost (see `contours.outer_contours`).
+
+        Args:
+            epsilon: how far, in pixels, a ring may be simplified; 0 is exact.
+
+        Raises:
+            InputError: ``epsilon`` is negative or not finite.
+        """
+        if not 0 <= epsilon < float("inf"):
+            raise InputError(f"expected epsilon to be 0 or more pixels, got {epsilon}")
+        return [contours.outer_contours(mask, epsilon) for mask in self._storage.each()]
+
+    def to_coco(
+        self, image_id: int = 1, category_id: int = 1, *, first_id: int = 1
+    ) -> list[dict[str, Any]]:
+        """Each mask as a COCO annotation with RLE, xywh box, area, score and our ids.
+
+        ``first_id`` is the id of the first annotation; the others count up from it.
+        """
+        return convert.to_coco(self, image_id, category_id, first_id)
+
+    def to_supervision(self) -> Any:
+        """The masks as ``supervision.Detections``, with object ids as tracker ids.
+
+        Raises:
+            MissingDependencyError: supervision is not installed.
+        """
+        return convert.to_supervision(self)
+
+    def overlay(
+        self,
+        image: ImageSource,
+        *,
+        alpha: float = 0.5,
+        outline: bool = True,
+        boxes: bool = False,
+        labels: bool = False,
+    ) -> npt.NDArray[np.uint8]:
+        """Draw the masks on their image, in one colour per object id, the best score on top.
+
+        Args:
+            image: what `read_image` takes, of the size of the masks; not changed.
+            alpha: 0 (the image alone) to 1 (the colours alone).
+            outline: draw the rim of each mask in full colour.
+            boxes: draw the box of each mask that is not empty.
+            labels: write the object id and the score at the box.
+
+        Returns:
+            (H, W, 3) uint8 RGB.
+
+        Raises:
+            InputError: the image has another size, or ``alpha`` is out of range.
+        """
+        if not 0 <= alpha <= 1:
+            raise InputError(f"expected alpha from 0 to 1, got {alpha}")
+        picture = read_image(image)
+        if picture.shape[:2] != self.image_size:
+            raise InputError(
+                f"expected an image of the size of the masks {self.image_size} (height, width), "
+                f"got {picture.shape[:2]}"
+            )
+        drawing.draw(self, picture, alpha=alpha, outline=outline, boxes=boxes, labels=labels)
+        return picture
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        image: ImageSource | None = None,
+    ) -> None:
+        """Write the masks to a file, whole or not at all.
+
+        - ``png`` (.png): one mask as black and white (0, 255), none or several as an indexed
+          picture where mask i has the value i + 1 and the best score is on top; 16-bit grey from
+          256 masks on. What is covered is lost; scores and ids are kept in a text chunk.
+        - ``overlay`` (.png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff): the picture of `overlay`.
+        - ``coco`` (.json): a COCO data set of one image with RLE annotations. Logits are lost.
+        - ``npz`` (.npz): everything, exactly.
+        - ``polygons`` (.json): the exact rings of `polygons`, ids and scores. Cannot be loaded.
+
+        Without ``format`` the suffix decides: .json is ``coco``, .npz is ``npz``, and a picture is
+        ``overlay`` when an image is given, else ``png``.
+
+        Raises:
+            InputError: unknown format, a suffix that does not fit it, an image that is missing or
+                of no use, or a place that cannot be written.
+        """
+        from samkit.masks import formats
+
+        formats.save(self, path, format, image)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Masks":
+        """Read masks that `save` wrote as ``npz``, ``coco`` or ``png``.
+
+        A COCO file of others is read when it has one image and RLE annotations, a PNG when it is
+        black and white (one mask) or indexed; scores that are not in the file become 1.
+
+        Raises:
+            InputError: missing, damaged, or not such a file.
+        """
+        from samkit.masks import formats
+
+        return formats.load(path)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        scores = f", scores {self.scores.min():.2f} to {self.scores.max():.2f}" if len(self) else ""
+        noun = "mask" if len(self) == 1 else "masks"
+        how = ", compressed" if self.is_compressed else ""
+        return f"<{len(self)} {noun} of {height} x {width} (height x width){scores}{how}>"
+
+    def _repr_png_(self) -> bytes:
+        """A picture for notebooks."""
+        return drawing.notebook_png(self)
+
+    @classmethod
+    def _of(cls, pixels: storage.Storage, checked: fields.Fields) -> "Masks":
+        masks = cls.__new__(cls)
+        masks._storage, masks._fields = pixels, checked
+        return masks

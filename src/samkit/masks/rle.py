@@ -1,0 +1,135 @@
+"""COCO's compressed run lengths: (N, H, W) bool to N short byte strings and back.
+
+A mask is read column by column, as runs of background and foreground in turn, the first one
+background. Here ``counts`` is that string alone; the size of the image is kept once for all masks.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco
+
+from samkit.errors import InputError
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+class RLE(TypedDict):
+    """One mask as COCO files and pycocotools hold it."""
+
+    size: list[int]
+    """[height, width] in pixels."""
+    counts: str
+    """Compressed run lengths."""
+
+
+def encode(masks: Iterable[BoolArray]) -> tuple[bytes, ...]:
+    """Encode masks (H, W) one after the other, so that only one is copied at a time."""
+    return tuple(coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"] for mask in masks)
+
+
+def decode(counts: Sequence[bytes], image_size: tuple[int, int]) -> BoolArray:
+    """Decode to (N, H, W) bool; one mask at a time is held twice."""
+    masks = np.empty((len(counts), *image_size), np.bool_)
+    for mask, one in zip(masks, counts, strict=True):
+        mask[...] = decode_one(one, image_size)
+    return masks
+
+
+def decode_one(counts: bytes, image_size: tuple[int, int]) -> BoolArray:
+    """Decode one mask to (H, W) bool."""
+    mask: BoolArray = coco.decode(_coco(counts, image_size)).view(np.bool_)
+    return mask
+
+
+def areas(counts: Sequence[bytes], image_size: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Count the pixels of each mask, (N,), without decoding."""
+    return np.array([int(coco.area(_coco(one, image_size))) for one in counts], np.int64)
+
+
+def boxes(counts: Sequence[bytes], image_size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Tight boxes (N, 4) xyxy with the far edge exclusive, without decoding; empty: zeros."""
+    if not counts:
+        return np.zeros((0, 4), np.float32)
+    xywh = coco.toBbox([_coco(one, image_size) for one in counts])
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
+
+
+def checked_counts(rle: Mapping[str, Any], image_size: tuple[int, int], name: str) -> bytes:
+    """Return the compressed counts of an RLE from outside, after checking all of it.
+
+    pycocotools trusts the counts and reads past its buffers when their sum is wrong, so nothing
+    may reach it unchecked.
+
+    Args:
+        rle: ``size`` [height, width], and ``counts`` as a string, bytes or a list of run lengths.
+        image_size: (height, width) that it has to have.
+        name: what error messages call it.
+
+    Raises:
+        InputError: something is missing, of another size, or damaged.
+    """
+    if not isinstance(rle, Mapping) or not {"size", "counts"} <= rle.keys():
+        raise InputError(f"expected {name} to be a dict with 'size' and 'counts', got {rle!r:.80}")
+    size, counts = rle["size"], rle["counts"]
+    height, width = image_size
+    if not isinstance(size, (list, tuple, np.ndarray)) or list(size) != [height, width]:
+        raise InputError(f"expected {name} of size [{height}, {width}], got {size!r:.80}")
+    if isinstance(counts, str):
+        counts = counts.encode("utf-8", "replace")
+    if isinstance(counts, bytes):
+        runs = _run_lengths(counts, name)
+    else:
+        runs = _plain_run_lengths(counts, name)
+    pixels = height * width
+    # The limit of each keeps the sum from wrapping round to the right number.
+    if runs.min(initial=0) < 0 or runs.max(initial=0) > pixels or int(runs.sum()) != pixels:
+        raise InputError(
+            f"expected run lengths of {name} that fill {height} x {width} pixels, got lengths "
+            f"{runs.min(initial=0)} to {runs.max(initial=0)} with the sum {runs.sum()}"
+        )
+    if isinstance(counts, bytes):
+        return counts
+    plain = {"size": [height, width], "counts": runs.tolist()}
+    compressed: bytes = coco.frPyObjects(plain, height, width)["counts"]
+    return compressed
+
+
+def _plain_run_lengths(counts: object, name: str) -> npt.NDArray[np.int64]:
+    runs = np.asarray(counts) if isinstance(counts, (list, tuple, np.ndarray)) else None
+    if runs is None or runs.ndim != 1 or not np.issubdtype(runs.dtype, np.integer):
+        raise InputError(
+            f"expected the counts of {name} as a string or a list of integers, got {counts!r:.80}"
+        )
+    return runs.astype(np.int64)
+
+
+def _run_lengths(counts: bytes, name: str) -> npt.NDArray[np.int64]:
+    """Unpack compressed counts.
+
+    Each number is a little-endian chain of 5-bit groups in characters from 48 on, where bit 32
+    means that another group follows and the highest bit of the last group is the sign. From the
+    fourth number on, the difference to the number two places before is stored.
+    """
+    codes = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    if codes.size == 0:
+        return codes
+    if codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        raise InputError(f"the counts of {name} are not compressed run lengths, or are cut off")
+    ends = np.flatnonzero(codes & 32 == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 7:  # 35 bits are more than any image has pixels
+        raise InputError(f"the counts of {name} hold a number that is too large")
+    places = np.arange(codes.size) - np.repeat(starts, lengths)
+    runs = np.add.reduceat((codes & 31) << (5 * places), starts)
+    runs -= np.where(codes[ends] & 16, 1 << (5 * lengths), 0)
+    for chain in (runs[1::2], runs[2::2]):
+        np.cumsum(chain, out=chain)
+    return runs
+
+
+def _coco(counts: bytes, image_size: tuple[int, int]) -> dict[str, Any]:
+    return {"size": list(image_size), "counts": counts}
