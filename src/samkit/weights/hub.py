@@ -1,0 +1,84 @@
+"""Checkpoints on the Hugging Face hub. The hub's client verifies and caches them."""
+
+import json
+import re
+from pathlib import Path
+
+from samkit.errors import CheckpointError, DownloadError
+from samkit.weights.download import is_offline
+
+__all__ = ["fetch_folder", "is_hub_id"]
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text has the form ``owner/name``."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) is not None
+
+
+def fetch_folder(repository: str) -> Path:
+    """Bring the config and the weights of a repository to this machine -> their folder.
+
+    Without a network, or when the environment forbids downloads, what is in the hub's cache is
+    used.
+
+    Raises:
+        DownloadError: it is not there, not accessible, or the network failed.
+        CheckpointError: the repository holds no weights in the layout of transformers.
+    """
+    config = _fetch(repository, "config.json")
+    for name in _WEIGHTS:
+        weights = _fetch(repository, name)
+        if weights is not None:
+            return weights.parent
+        index = _fetch(repository, f"{name}.index.json")
+        if index is not None:
+            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            for shard in dict.fromkeys(shards):
+                _fetch(repository, shard)
+            return index.parent
+    found = "only a config.json" if config else "neither a config.json"
+    raise CheckpointError(
+        f"{repository} on the Hugging Face hub has {found} nor any of {', '.join(_WEIGHTS)}"
+        if config is None
+        else f"{repository} on the Hugging Face hub has {found}, none of {', '.join(_WEIGHTS)}"
+    )
+
+
+def _fetch(repository: str, filename: str) -> Path | None:
+    """The cached file, or None where the repository has no such file."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        return Path(hf_hub_download(repository, filename, local_files_only=is_offline()))
+    except LocalEntryNotFoundError as error:
+        if filename != "config.json":
+            return None
+        raise DownloadError(
+            f"{repository} is not in the cache of the Hugging Face hub and could not be fetched: "
+            "there is no network, or downloads are turned off (SAMKIT_OFFLINE or "
+            "HF_HUB_OFFLINE is set). The bundled model 'pico' works without a network"
+        ) from error
+    except EntryNotFoundError:
+        return None
+    except GatedRepoError as error:
+        raise DownloadError(
+            f"{repository} asks for permission: accept its terms on the hub, then log in with "
+            "the command 'hf auth login'"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise DownloadError(
+            f"no repository {repository} on the Hugging Face hub (or it is private), and no "
+            "file or folder of that name"
+        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise DownloadError(f"cannot fetch {filename} of {repository}: {error}") from error

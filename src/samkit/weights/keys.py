@@ -1,0 +1,145 @@
+"""Names of tensors: literal rename tables that work in both directions.
+
+A table holds rows ``(name in samkit, name elsewhere)``. In a row ``{i}`` and ``{j}`` stand for a
+number and ``{rest}`` for anything; both sides of a row have the same placeholders, so that every
+row can be read backwards. The first row that fits a whole name is used; a name that no row fits
+stays as it is (and is then reported by the strict check of `samkit.weights.loading`).
+
+Where another layout splits or repeats a tensor, a name alone is not enough: `Stacked` and
+`Repeated` are the only two such steps, and both can be undone.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from samkit.errors import CheckpointError
+
+__all__ = ["RenameTable", "Repeated", "Stacked"]
+
+_PLACEHOLDERS = {"{i}": r"(?P<i>\d+)", "{j}": r"(?P<j>\d+)", "{rest}": r"(?P<rest>.+)"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stacked:
+    """Several tensors of ours are one tensor of theirs, along the first axis."""
+
+    ours: tuple[str, ...]
+    theirs: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeated:
+    """One tensor of ours has several names elsewhere.
+
+    Attributes:
+        ours: its name in samkit.
+        theirs: its names elsewhere; any one is enough, several have to be equal.
+        written: the names under which it is written back.
+    """
+
+    ours: str
+    theirs: tuple[str, ...]
+    written: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenameTable:
+    """How the tensors of one family are called in one layout.
+
+    Attributes:
+        rows: ``(samkit, other)`` patterns, the first that fits is used.
+        stacked, repeated: the steps that a new name alone cannot do.
+    """
+
+    rows: tuple[tuple[str, str], ...]
+    stacked: tuple[Stacked, ...] = ()
+    repeated: tuple[Repeated, ...] = ()
+
+    @cached_property
+    def _import_rows(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(_pattern(theirs), _template(ours)) for ours, theirs in self.rows]
+
+    @cached_property
+    def _export_rows(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(_pattern(ours), _template(theirs)) for ours, theirs in self.rows]
+
+    def to_samkit(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rename every tensor to samkit's own names; the order is kept.
+
+        Raises:
+            CheckpointError: tensors that should be equal differ, or two get the same name.
+        """
+        repeated = {name: step for step in self.repeated for name in step.theirs}
+        stacked = {step.theirs: step for step in self.stacked}
+        result: dict[str, Tensor] = {}
+        for name, tensor in state.items():
+            if name in stacked:
+                step = stacked[name]
+                if tensor.ndim == 0 or tensor.shape[0] != len(step.ours):
+                    raise CheckpointError(
+                        f"expected {name} to hold {len(step.ours)} rows, "
+                        f"got shape {tuple(tensor.shape)}"
+                    )
+                for ours, row in zip(step.ours, tensor.split(1), strict=True):
+                    _put(result, ours, row)
+            elif name in repeated:
+                ours = repeated[name].ours
+                if ours not in result:
+                    result[ours] = tensor
+                elif not torch.equal(result[ours], tensor):
+                    raise CheckpointError(f"expected {name} to equal its other copy; they differ")
+            else:
+                _put(result, _rename(name, self._import_rows), tensor)
+        return result
+
+    def from_samkit(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The inverse of `to_samkit`.
+
+        Raises:
+            CheckpointError: two tensors get the same name, or part of a stack is missing.
+        """
+        repeated = {step.ours: step for step in self.repeated}
+        stacked = {name: step for step in self.stacked for name in step.ours}
+        result: dict[str, Tensor] = {}
+        for name, tensor in state.items():
+            if name in stacked:
+                step = stacked[name]
+                missing = [part for part in step.ours if part not in state]
+                if missing:
+                    raise CheckpointError(f"cannot write {step.theirs} without {missing[0]}")
+                if step.theirs not in result:
+                    result[step.theirs] = torch.cat([state[part] for part in step.ours])
+            elif name in repeated:
+                for theirs in repeated[name].written:
+                    _put(result, theirs, tensor)
+            else:
+                _put(result, _rename(name, self._export_rows), tensor)
+        return result
+
+
+def _put(result: dict[str, Tensor], name: str, tensor: Tensor) -> None:
+    if name in result:
+        raise CheckpointError(f"two tensors of the checkpoint both mean {name}")
+    result[name] = tensor
+
+
+def _rename(name: str, rows: list[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, template in rows:
+        match = pattern.fullmatch(name)
+        if match:
+            return match.expand(template)
+    return name
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    parts = re.split(r"(\{\w+\})", text)
+    return re.compile("".join(_PLACEHOLDERS.get(part, re.escape(part)) for part in parts))
+
+
+def _template(text: str) -> str:
+    return re.sub(r"\{(\w+)\}", r"\\g<\1>", text)
