@@ -121,7 +121,8 @@ def draw_label(picture: Picture, box: npt.NDArray[np.float32], text: str, colour
 
 def _line_width(picture: Picture) -> int:
     height, width = picture.shape[:2]
-    return max(1, round(max(height, width) / 500))
+    line: int = max(1, round(max(height, width) / 500))
+    return line
 
 
 def _window(mask: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:

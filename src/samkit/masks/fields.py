@@ -144,19 +144,18 @@ def positions(index: object, count: int) -> npt.NDArray[np.int64]:
     Raises:
         IndexError: out of range, of another type, or a bool array of another length.
     """
-    everything: npt.NDArray[np.int64] = np.arange(count)
     if isinstance(index, slice):
-        return everything[index]
+        return np.arange(*index.indices(count))
     try:
         array = np.asarray(index)
     except ValueError as error:  # ragged lists
         raise IndexError(f"cannot index {count} masks with {index!r:.80}") from error
     if array.shape == (0,) and isinstance(index, list):
-        return everything[:0]
+        return np.arange(0)
     if array.dtype == np.bool_:
         if array.shape != (count,):
             raise IndexError(f"expected {count} bools to index {count} masks, got {array.shape}")
-        return everything[array]
+        return array.nonzero()[0]
     if isinstance(index, tuple) or array.ndim > 1 or not np.issubdtype(array.dtype, np.integer):
         raise IndexError(
             "expected an int, a slice, or a bool or int array (N,) to index masks, "
@@ -164,7 +163,8 @@ def positions(index: object, count: int) -> npt.NDArray[np.int64]:
         )
     if array.size and (array.min() < -count or array.max() >= count):
         raise IndexError(f"index {index!r:.80} is out of range for {count} masks")
-    return everything[np.atleast_1d(array)]
+    at = np.atleast_1d(array).astype(np.int64)
+    return np.where(at < 0, at + count, at)
 
 
 def _joined_if_all(

@@ -125,7 +125,10 @@ class Masks:
         pixels = storage.joined([part._storage for part in filled])
         if any(part.is_compressed for part in parts):
             pixels = storage.RunLengths(pixels.counts(), sizes[0])
-        return cls._of(pixels, fields.Fields.joined([part._fields for part in filled]))
+        known = [part._fields for part in filled]
+        if any(one.boxes is not None for one in known):  # the boxes of some may have been given
+            known = [dataclasses.replace(part._fields, boxes=part.boxes) for part in filled]
+        return cls._of(pixels, fields.Fields.joined(known))
 
     @property
     def masks(self) -> npt.NDArray[np.bool_]:

@@ -39,9 +39,12 @@ def decode(counts: Sequence[bytes], image_size: tuple[int, int]) -> BoolArray:
 
 
 def decode_one(counts: bytes, image_size: tuple[int, int]) -> BoolArray:
-    """Decode one mask to (H, W) bool."""
-    mask: BoolArray = coco.decode(_coco(counts, image_size)).view(np.bool_)
-    return mask
+    """Decode one mask to (H, W) bool, its memory column by column."""
+    # pycocotools' own decoder does the same, but warns in each call with numpy 2.
+    height, width = image_size
+    runs = _run_lengths(counts, "the mask")
+    foreground = np.arange(runs.size) % 2 == 1
+    return np.repeat(foreground, runs).reshape(width, height).T
 
 
 def areas(counts: Sequence[bytes], image_size: tuple[int, int]) -> npt.NDArray[np.int64]:

@@ -1,0 +1,319 @@
+"""What is saved comes back, and nothing half-written is ever left."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from samkit.errors import InputError
+from samkit.masks import Masks, contours, drawing, formats
+
+RNG = np.random.default_rng(0)
+
+
+def labels(masks: Masks) -> np.ndarray:
+    index = np.zeros(masks.image_size, int)
+    for i in np.argsort(-masks.scores, kind="stable")[::-1]:
+        index[masks.masks[i]] = i + 1
+    return index
+
+
+def assert_fields(left: Masks, right: Masks, *names: str) -> None:
+    for name in names:
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_npz_keeps_everything(some: Masks, tmp_path: Path, packed: bool) -> None:
+    masks = some.compressed() if packed else some
+    masks.save(tmp_path / "a.npz")
+    again = Masks.load(tmp_path / "a.npz")
+    assert again.is_compressed == packed
+    assert again.image_size == masks.image_size
+    names = ("masks", "scores", "boxes", "object_ids", "prompt_index", "presence", "logits")
+    assert_fields(again, masks, *names)
+    plain = Masks(some.masks, some.scores, boxes=np.ones((len(some), 4)))
+    plain.save(tmp_path / "b.npz")
+    again = Masks.load(tmp_path / "b.npz")
+    assert again.presence is None
+    assert again.logits is None
+    assert_fields(again, plain, "boxes")
+
+
+def test_coco_round_trip(some: Masks, tmp_path: Path) -> None:
+    some.save(tmp_path / "a.json")
+    again = Masks.load(str(tmp_path / "a.json"))
+    assert again.image_size == some.image_size
+    assert_fields(again, some, "masks", "scores", "boxes", "object_ids", "prompt_index")
+    if len(some):
+        assert_fields(again, some, "presence")
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert data["annotations"] == some.to_coco()
+    assert data["images"][0]["height"] == some.image_size[0]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_pycocotools_reads_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pycocotools.coco import COCO
+
+    masks = Masks(RNG.random((3, 5, 6)) < 0.5, [0.5, 0.6, 0.7])
+    masks.save(tmp_path / "a.json")
+    data_set = COCO(str(tmp_path / "a.json"))
+    for i, annotation in enumerate(data_set.loadAnns(data_set.getAnnIds())):
+        np.testing.assert_array_equal(data_set.annToMask(annotation), masks.masks[i])
+    capsys.readouterr()
+
+
+def test_coco_of_others(tmp_path: Path) -> None:
+    masks = Masks(RNG.random((2, 5, 6)) < 0.5, [0.5, 0.6])
+    data = {
+        "images": [{"id": 9, "height": 5, "width": 6}],
+        "annotations": [{"id": 3, "segmentation": one} for one in masks.to_rle()],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    again = Masks.load(tmp_path / "a.json")
+    assert again.scores.tolist() == [1, 1]
+    assert_fields(again, masks, "masks", "boxes", "object_ids")
+
+
+def test_png_round_trip(some: Masks, tmp_path: Path) -> None:
+    some.save(tmp_path / "a.png")
+    again = Masks.load(tmp_path / "a.png")
+    assert_fields(again, some, "scores", "object_ids", "prompt_index")
+    assert again.image_size == some.image_size
+    index = labels(some)
+    np.testing.assert_array_equal(
+        again.masks, [index == i + 1 for i in range(len(some))] or again.masks
+    )
+    with Image.open(tmp_path / "a.png") as picture:
+        if len(some) == 1:
+            assert picture.mode == "L"
+            np.testing.assert_array_equal(np.asarray(picture), some.masks[0] * 255)
+        else:
+            assert picture.mode == "P"
+            np.testing.assert_array_equal(np.asarray(picture), index)
+            colours = np.asarray(picture.convert("RGB"))
+            for i in np.unique(index[index > 0]) - 1:
+                expected = drawing.colour_of(int(some.object_ids[i]))
+                assert (colours[index == i + 1] == expected).all()
+
+
+@pytest.mark.parametrize(("count", "mode"), [(2, "P"), (255, "P"), (256, "I;16"), (700, "I;16")])
+def test_png_of_many(tmp_path: Path, count: int, mode: str) -> None:
+    stack = np.arange(count).reshape(-1, 1, 1) == np.arange(720).reshape(24, 30)
+    masks = Masks(stack, RNG.random(count)).compressed()
+    masks.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode == mode
+    again = Masks.load(tmp_path / "a.png")
+    assert_fields(again, masks, "masks", "scores", "object_ids")
+    assert again.is_compressed == (count > 255)
+
+
+def test_png_of_too_many(tmp_path: Path) -> None:
+    stack = np.zeros((65536, 1, 1), bool)
+    with pytest.raises(InputError, match="at most 65535"):
+        Masks(stack, np.zeros(65536)).save(tmp_path / "a.png")
+    assert os.listdir(tmp_path) == []
+
+
+def test_png_of_others(tmp_path: Path) -> None:
+    mask = RNG.random((5, 6)) < 0.5
+    path = tmp_path / "a.png"
+    for picture in (Image.fromarray(mask), Image.fromarray(mask.astype(np.uint8) * 255)):
+        picture.save(path)
+        again = Masks.load(path)
+        np.testing.assert_array_equal(again.masks, mask[None])
+        assert again.scores.tolist() == [1]
+    Image.fromarray(np.zeros((5, 6), np.uint8)).save(path)
+    assert Masks.load(path).areas.tolist() == [0]
+    index = RNG.integers(0, 3, (5, 6), dtype=np.uint8)
+    picture = Image.fromarray(index)
+    picture.putpalette([0, 0, 0, 1, 1, 1, 2, 2, 2])
+    picture.save(path)
+    np.testing.assert_array_equal(Masks.load(path).masks, [index == 1, index == 2])
+
+
+def test_polygons(some: Masks, tmp_path: Path) -> None:
+    some.save(tmp_path / "a.json", format="polygons")
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert data["image_size"] == list(some.image_size)
+    assert [one["object_id"] for one in data["polygons"]] == some.object_ids.tolist()
+    assert [one["score"] for one in data["polygons"]] == some.scores.tolist()
+    for one, rings in zip(data["polygons"], some.polygons(), strict=True):
+        assert [contours.area(np.array(ring)) for ring in one["rings"]] == list(
+            map(contours.area, rings)
+        )
+    with pytest.raises(InputError, match="COCO data set"):
+        Masks.load(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".PNG"])
+def test_overlay(some: Masks, tmp_path: Path, suffix: str) -> None:
+    image = np.full((*some.image_size, 3), 90, np.uint8)
+    path = tmp_path / f"a{suffix}"
+    some.save(path, image=image)
+    with Image.open(path) as picture:
+        assert picture.size == some.image_size[::-1]
+        if suffix.lower() in (".png", ".bmp", ".tif"):
+            np.testing.assert_array_equal(np.asarray(picture), some.overlay(image))
+
+
+IMAGE = np.zeros((4, 5, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        ("a", {}, "one of the suffixes"),
+        ("a.txt", {}, "one of the suffixes"),
+        ("a.png", {"format": "gif"}, "one of the formats png, overlay, coco, npz, polygons"),
+        ("a.jpg", {"format": "png"}, "the format png is for files .png"),
+        ("a.npz", {"format": "coco"}, "the format coco is for files .json"),
+        ("a.jpg", {}, "give image="),
+        ("a.png", {"format": "overlay"}, "give image="),
+        ("a.npz", {"image": IMAGE}, "no use for an image"),
+        ("a.png", {"format": "png", "image": IMAGE}, "no use for an image"),
+        ("a.png", {"image": IMAGE[:3]}, "of the size of the masks"),
+    ],
+)
+def test_wrong_ways_to_save(
+    tmp_path: Path, name: str, options: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        Masks.empty((4, 5)).save(tmp_path / name, **options)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", formats.FORMATS)
+def test_an_error_while_writing_leaves_nothing(
+    some: Masks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        (written,) = tmp_path.iterdir() if name != "overlay" else [tmp_path]
+        assert written.exists()
+        raise OSError(28, "No space left on device")
+
+    suffix = {"png": ".png", "overlay": ".png", "npz": ".npz"}.get(name, ".json")
+    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    monkeypatch.setattr(json, "dumps", fail)
+    image = np.zeros((*some.image_size, 3), np.uint8) if name == "overlay" else None
+    with pytest.raises(OSError, match="No space left"):
+        some.save(tmp_path / f"a{suffix}", format=name, image=image)
+    assert os.listdir(tmp_path) == []
+
+
+def write(path: Path, data: Any) -> None:
+    path.write_text(data if isinstance(data, str) else json.dumps(data))
+
+
+SIZE = {"id": 1, "height": 4, "width": 5}
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("", "damaged"),
+        ("{", "damaged"),
+        ([], "COCO data set"),
+        ({}, "COCO data set"),
+        ({"images": [], "annotations": []}, "got 0 images"),
+        ({"images": [SIZE, SIZE], "annotations": []}, "got 2 images"),
+        ({"images": [{}], "annotations": []}, "damaged"),
+        ({"images": [SIZE], "annotations": [1]}, "damaged"),
+        ({"images": [SIZE], "annotations": [{}]}, "damaged"),
+        ({"images": [SIZE], "annotations": [{"segmentation": [[1, 2, 3, 4]]}]}, "RLE 0"),
+        (
+            {
+                "images": [SIZE],
+                "annotations": [{"segmentation": {"size": [4, 5], "counts": [20]}, "score": "x"}],
+            },
+            "scores as an array of numbers",
+        ),
+    ],
+)
+def test_damaged_json(tmp_path: Path, data: Any, reason: str) -> None:
+    write(tmp_path / "a.json", data)
+    with pytest.raises(InputError, match=f"cannot load .*a.json: .*{reason}"):
+        Masks.load(tmp_path / "a.json")
+
+
+def test_damaged_npz(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    Masks(np.ones((2, 4, 5), bool), [1, 1]).save(path)
+    data = path.read_bytes()
+    arrays = dict(np.load(path))
+    for change in (
+        {"samkit_masks": np.array(2)},
+        {"image_size": np.array([4, 50])},
+        {"image_size": np.array([])},
+        {"packed": np.zeros((2, 4), np.uint8)},
+        {"packed": np.zeros((3, 4, 1), np.uint8)},
+        {"packed": np.zeros((2, 4, 1), np.float32)},
+        {"scores": np.array([None, None])},
+    ):
+        np.savez(path, **{**arrays, **change})
+        with pytest.raises(InputError, match=r"cannot load .*a\.npz"):
+            Masks.load(path)
+    np.savez(path, other=np.zeros(3))
+    with pytest.raises(InputError, match="saved by samkit"):
+        Masks.load(path)
+    for damaged in (b"", data[: len(data) // 2], b"noise"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"cannot load .*a\.npz"):
+            Masks.load(path)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match="saved by samkit"):
+        Masks.load(path)
+
+
+def test_damaged_png(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.full((4, 5), 7, np.uint8)).save(path)
+    with pytest.raises(InputError, match="shades of grey"):
+        Masks.load(path)
+    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(path)
+    with pytest.raises(InputError, match="mode RGB"):
+        Masks.load(path)
+    Masks(np.ones((3, 4, 5), bool), [1, 1, 1]).save(path)
+    data = path.read_bytes()
+    for damaged in (b"", data[:50], b"noise"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"cannot load .*a\.png"):
+            Masks.load(path)
+
+
+def test_places_that_cannot_be_loaded(tmp_path: Path) -> None:
+    (tmp_path / "folder.npz").mkdir()
+    for name, reason in (
+        ("none.npz", "No such file"),
+        ("folder.npz", "Is a directory"),
+        ("a.txt", "expected a file .npz, .json or .png"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            Masks.load(tmp_path / name)
+
+
+@given(st.data())
+def test_noise_raises_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("noise")
+    suffix = data.draw(st.sampled_from([".npz", ".json", ".png"]))
+    path = folder / f"a{suffix}"
+    Masks(np.ones((2, 4, 5), bool), [1, 1]).save(path)
+    good = path.read_bytes()
+    start = data.draw(st.integers(0, len(good)))
+    noise = data.draw(st.binary(max_size=8))
+    path.write_bytes(good[:start] + noise + good[start + len(noise) :])
+    with contextlib.suppress(InputError):
+        assert Masks.load(path).image_size
