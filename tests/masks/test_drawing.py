@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from samkit.errors import ImageError, InputError
@@ -42,6 +45,18 @@ def test_overlay_blends_inside_and_leaves_the_rest() -> None:
         assert (picture[~inside] == 100).all()
         assert (picture[inside] == expected).all()
     np.testing.assert_array_equal(image, GREY)
+
+
+@given(
+    hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6)),
+    st.floats(0, 1),
+    st.integers(0, 255),
+)
+def test_overlay_of_any_shape(mask: np.ndarray, alpha: float, value: int) -> None:
+    image = np.full((*mask.shape, 3), value, np.uint8)
+    picture = Masks(mask[None], [1], object_ids=[5]).overlay(image, alpha=alpha, outline=False)
+    blended = np.rint(value * (1 - alpha) + np.array(drawing.colour_of(5)) * alpha)
+    np.testing.assert_array_equal(picture, np.where(mask[:, :, None], blended, image))
 
 
 def test_outline_is_the_rim() -> None:

@@ -88,8 +88,11 @@ def paint_masks(
     for mask, colour in zip(masks, colours, strict=True):
         window = _window(mask, width)
         part, inside = picture[window], mask[window]
-        tint = np.array(colour, np.float32) * alpha
-        part[inside] = np.rint(part[inside] * np.float32(1 - alpha) + tint).astype(np.uint8)
+        if part.size == 0:
+            continue
+        levels = np.arange(256)[:, None] * (1 - alpha) + np.array(colour) * alpha
+        blended = cv2.LUT(part, np.rint(levels).astype(np.uint8)[None])
+        cv2.copyTo(blended, inside.view(np.uint8), part)
         if outline:
             part[_rim(inside, width)] = colour
 
@@ -136,8 +139,6 @@ def _window(mask: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
 def _rim(mask: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.bool_]:
     """The outermost pixels of a mask; the border of the image is no rim."""
     kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
-    if mask.size == 0:
-        return mask
-    inner = cv2.erode(mask.astype(np.uint8), kernel)
+    inner = cv2.erode(mask.view(np.uint8), kernel)
     rim: npt.NDArray[np.bool_] = mask & (inner == 0)
     return rim

@@ -7,6 +7,7 @@ background. Here ``counts`` is that string alone; the size of the image is kept 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
@@ -27,7 +28,9 @@ class RLE(TypedDict):
 
 def encode(masks: Iterable[BoolArray]) -> tuple[bytes, ...]:
     """Encode masks (H, W) one after the other, so that only one is copied at a time."""
-    return tuple(coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"] for mask in masks)
+    # cv2 transposes many times faster than numpy does.
+    columns = (cv2.transpose(mask.view(np.uint8)).reshape(mask.shape[::-1]) for mask in masks)
+    return tuple(coco.encode(one.T)["counts"] for one in columns)
 
 
 def decode(counts: Sequence[bytes], image_size: tuple[int, int]) -> BoolArray:
@@ -39,12 +42,14 @@ def decode(counts: Sequence[bytes], image_size: tuple[int, int]) -> BoolArray:
 
 
 def decode_one(counts: bytes, image_size: tuple[int, int]) -> BoolArray:
-    """Decode one mask to (H, W) bool, its memory column by column."""
+    """Decode one mask to (H, W) bool."""
     # pycocotools' own decoder does the same, but warns in each call with numpy 2.
     height, width = image_size
     runs = _run_lengths(counts, "the mask")
-    foreground = np.arange(runs.size) % 2 == 1
-    return np.repeat(foreground, runs).reshape(width, height).T
+    values = np.arange(runs.size, dtype=np.uint8) % 2
+    columns = np.repeat(values, runs).reshape(width, height)
+    mask: BoolArray = cv2.transpose(columns).reshape(height, width).view(np.bool_)
+    return mask
 
 
 def areas(counts: Sequence[bytes], image_size: tuple[int, int]) -> npt.NDArray[np.int64]:
