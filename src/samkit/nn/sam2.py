@@ -41,6 +41,8 @@ class Sam2(nn.Module):
     def __init__(self, config: Sam2Config) -> None:
         super().__init__()
         self.config = config
+        # False where a checkpoint of the image part alone was loaded: the memory is untrained.
+        self.has_memory = True
         dim, memory = config.dim, config.memory
         self.image_encoder = Sam2ImageEncoder(config)
         self.prompt_encoder = PromptEncoder(config.prompt_encoder, dim)

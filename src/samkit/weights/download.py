@@ -86,8 +86,10 @@ def _complete(url: str, target: Path, sha256: str, progress: bool | None) -> Non
         target.unlink()
         _validator_path(part).unlink(missing_ok=True)
     if is_offline():
-        raise DownloadError(f"{target.name} is not in the cache and downloads are turned off "
-                            f"({' or '.join(_OFFLINE_VARIABLES)} is set). {_by_hand(url, target)}")
+        raise DownloadError(
+            f"{target.name} is not in the cache and downloads are turned off "
+            f"({' or '.join(_OFFLINE_VARIABLES)} is set). {_by_hand(url, target)}"
+        )
     _download(url, part, target, progress)
     actual = _hash(part)
     _validator_path(part).unlink(missing_ok=True)
@@ -113,8 +115,9 @@ def _download(url: str, part: Path, target: Path, progress: bool | None) -> None
             part.unlink()
             _download(url, part, target, progress)
             return
-        raise DownloadError(f"the server answered {error.code} {error.reason} to {url}. "
-                            f"{_by_hand(url, target)}") from error
+        raise DownloadError(
+            f"the server answered {error.code} {error.reason} to {url}. {_by_hand(url, target)}"
+        ) from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"cannot reach {url}: {reason}. {_by_hand(url, target)}") from error
@@ -271,8 +274,14 @@ def _bar(name: str, progress: bool | None) -> Iterator[Callable[[int, int | None
         yield lambda received, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     with Progress(
         TextColumn("{task.description}"),

@@ -27,7 +27,7 @@ def fetch_folder(repository: str) -> Path:
         DownloadError: it is not there, not accessible, or the network failed.
         CheckpointError: the repository holds no weights in the layout of transformers.
     """
-    config = _fetch(repository, "config.json")
+    _fetch(repository, "config.json")
     for name in _WEIGHTS:
         weights = _fetch(repository, name)
         if weights is not None:
@@ -38,12 +38,7 @@ def fetch_folder(repository: str) -> Path:
             for shard in dict.fromkeys(shards):
                 _fetch(repository, shard)
             return index.parent
-    found = "only a config.json" if config else "neither a config.json"
-    raise CheckpointError(
-        f"{repository} on the Hugging Face hub has {found} nor any of {', '.join(_WEIGHTS)}"
-        if config is None
-        else f"{repository} on the Hugging Face hub has {found}, none of {', '.join(_WEIGHTS)}"
-    )
+    raise CheckpointError(f"{repository} on the Hugging Face hub has none of {', '.join(_WEIGHTS)}")
 
 
 def _fetch(repository: str, filename: str) -> Path | None:

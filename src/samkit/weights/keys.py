@@ -85,8 +85,8 @@ class RenameTable:
                         f"expected {name} to hold {len(step.ours)} rows, "
                         f"got shape {tuple(tensor.shape)}"
                     )
-                for ours, row in zip(step.ours, tensor.split(1), strict=True):
-                    _put(result, ours, row)
+                for i, ours in enumerate(step.ours):
+                    _put(result, ours, tensor[i : i + 1])
             elif name in repeated:
                 ours = repeated[name].ours
                 if ours not in result:

@@ -1,5 +1,8 @@
 """How the tensors of SAM and MobileSAM are called elsewhere. Rows: (samkit, other)."""
 
+# One row per line, whatever its length.
+# ruff: noqa: E501
+
 from samkit.weights.keys import RenameTable, Repeated
 
 __all__ = ["HUGGING_FACE", "META", "UNUSED"]
@@ -20,8 +23,8 @@ META = RenameTable(
     rows=(
         ("image_encoder.blocks.{i}.mlp.layers.0.{rest}", "image_encoder.blocks.{i}.mlp.lin1.{rest}"),
         ("image_encoder.blocks.{i}.mlp.layers.1.{rest}", "image_encoder.blocks.{i}.mlp.lin2.{rest}"),
-        ("mask_decoder.transformer.layers.{i}.mlp.layers.0.{rest}", "mask_decoder.transformer.layers.{i}.mlp.lin1.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.layers.{i}.mlp.layers.1.{rest}", "mask_decoder.transformer.layers.{i}.mlp.lin2.{rest}"),  # noqa: E501
+        ("mask_decoder.transformer.layers.{i}.mlp.layers.0.{rest}", "mask_decoder.transformer.layers.{i}.mlp.lin1.{rest}"),
+        ("mask_decoder.transformer.layers.{i}.mlp.layers.1.{rest}", "mask_decoder.transformer.layers.{i}.mlp.lin2.{rest}"),
     ),
 )
 """Meta's segment-anything, MobileSAM and Ultralytics."""
@@ -46,25 +49,25 @@ HUGGING_FACE = RenameTable(
         ("prompt_encoder.mask_downscaling.4.{rest}", "prompt_encoder.mask_embed.layer_norm2.{rest}"),
         ("prompt_encoder.mask_downscaling.6.{rest}", "prompt_encoder.mask_embed.conv3.{rest}"),
 
-        ("mask_decoder.transformer.layers.{i}.norm{j}.{rest}", "mask_decoder.transformer.layers.{i}.layer_norm{j}.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.layers.{i}.mlp.layers.0.{rest}", "mask_decoder.transformer.layers.{i}.mlp.lin1.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.layers.{i}.mlp.layers.1.{rest}", "mask_decoder.transformer.layers.{i}.mlp.lin2.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.norm_final_attn.{rest}", "mask_decoder.transformer.layer_norm_final_attn.{rest}"),  # noqa: E501
+        ("mask_decoder.transformer.layers.{i}.norm{j}.{rest}", "mask_decoder.transformer.layers.{i}.layer_norm{j}.{rest}"),
+        ("mask_decoder.transformer.layers.{i}.mlp.layers.0.{rest}", "mask_decoder.transformer.layers.{i}.mlp.lin1.{rest}"),
+        ("mask_decoder.transformer.layers.{i}.mlp.layers.1.{rest}", "mask_decoder.transformer.layers.{i}.mlp.lin2.{rest}"),
+        ("mask_decoder.transformer.norm_final_attn.{rest}", "mask_decoder.transformer.layer_norm_final_attn.{rest}"),
         ("mask_decoder.output_upscaling.0.{rest}", "mask_decoder.upscale_conv1.{rest}"),
         ("mask_decoder.output_upscaling.1.{rest}", "mask_decoder.upscale_layer_norm.{rest}"),
         ("mask_decoder.output_upscaling.3.{rest}", "mask_decoder.upscale_conv2.{rest}"),
-        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.0.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.proj_in.{rest}"),  # noqa: E501
-        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.1.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.layers.0.{rest}"),  # noqa: E501
-        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.2.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.proj_out.{rest}"),  # noqa: E501
-        ("mask_decoder.iou_prediction_head.layers.0.{rest}", "mask_decoder.iou_prediction_head.proj_in.{rest}"),  # noqa: E501
-        ("mask_decoder.iou_prediction_head.layers.1.{rest}", "mask_decoder.iou_prediction_head.layers.0.{rest}"),  # noqa: E501
-        ("mask_decoder.iou_prediction_head.layers.2.{rest}", "mask_decoder.iou_prediction_head.proj_out.{rest}"),  # noqa: E501
+        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.0.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.proj_in.{rest}"),
+        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.1.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.layers.0.{rest}"),
+        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.2.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.proj_out.{rest}"),
+        ("mask_decoder.iou_prediction_head.layers.0.{rest}", "mask_decoder.iou_prediction_head.proj_in.{rest}"),
+        ("mask_decoder.iou_prediction_head.layers.1.{rest}", "mask_decoder.iou_prediction_head.layers.0.{rest}"),
+        ("mask_decoder.iou_prediction_head.layers.2.{rest}", "mask_decoder.iou_prediction_head.proj_out.{rest}"),
     ),
     repeated=(
         # The random Fourier matrix serves prompts and image; transformers writes it once.
         Repeated(
             ours="prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",
-            theirs=("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding"),  # noqa: E501
+            theirs=("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding"),
             written=("shared_image_embedding.positional_embedding",),
         ),
     ),

@@ -1,5 +1,8 @@
 """How the tensors of SAM 2 and 2.1 are called elsewhere. Rows: (samkit, other)."""
 
+# One row per line, whatever its length.
+# ruff: noqa: E501
+
 from samkit.weights.keys import RenameTable, Repeated, Stacked
 
 __all__ = ["HUGGING_FACE", "MEMORY", "META"]
@@ -30,12 +33,12 @@ HUGGING_FACE = RenameTable(
     rows=(
         ("image_encoder.trunk.pos_embed", "vision_encoder.backbone.pos_embed"),
         ("image_encoder.trunk.pos_embed_window", "vision_encoder.backbone.pos_embed_window"),
-        ("image_encoder.trunk.patch_embed.proj.{rest}", "vision_encoder.backbone.patch_embed.projection.{rest}"),  # noqa: E501
-        ("image_encoder.trunk.blocks.{i}.norm{j}.{rest}", "vision_encoder.backbone.blocks.{i}.layer_norm{j}.{rest}"),  # noqa: E501
-        ("image_encoder.trunk.blocks.{i}.mlp.layers.0.{rest}", "vision_encoder.backbone.blocks.{i}.mlp.proj_in.{rest}"),  # noqa: E501
-        ("image_encoder.trunk.blocks.{i}.mlp.layers.1.{rest}", "vision_encoder.backbone.blocks.{i}.mlp.proj_out.{rest}"),  # noqa: E501
-        ("image_encoder.trunk.blocks.{i}.attn.{rest}", "vision_encoder.backbone.blocks.{i}.attn.{rest}"),  # noqa: E501
-        ("image_encoder.trunk.blocks.{i}.proj.{rest}", "vision_encoder.backbone.blocks.{i}.proj.{rest}"),  # noqa: E501
+        ("image_encoder.trunk.patch_embed.proj.{rest}", "vision_encoder.backbone.patch_embed.projection.{rest}"),
+        ("image_encoder.trunk.blocks.{i}.norm{j}.{rest}", "vision_encoder.backbone.blocks.{i}.layer_norm{j}.{rest}"),
+        ("image_encoder.trunk.blocks.{i}.mlp.layers.0.{rest}", "vision_encoder.backbone.blocks.{i}.mlp.proj_in.{rest}"),
+        ("image_encoder.trunk.blocks.{i}.mlp.layers.1.{rest}", "vision_encoder.backbone.blocks.{i}.mlp.proj_out.{rest}"),
+        ("image_encoder.trunk.blocks.{i}.attn.{rest}", "vision_encoder.backbone.blocks.{i}.attn.{rest}"),
+        ("image_encoder.trunk.blocks.{i}.proj.{rest}", "vision_encoder.backbone.blocks.{i}.proj.{rest}"),
         ("image_encoder.neck.convs.{i}.conv.{rest}", "vision_encoder.neck.convs.{i}.{rest}"),
 
         ("prompt_encoder.mask_downscaling.0.{rest}", "prompt_encoder.mask_embed.conv1.{rest}"),
@@ -44,45 +47,45 @@ HUGGING_FACE = RenameTable(
         ("prompt_encoder.mask_downscaling.4.{rest}", "prompt_encoder.mask_embed.layer_norm2.{rest}"),
         ("prompt_encoder.mask_downscaling.6.{rest}", "prompt_encoder.mask_embed.conv3.{rest}"),
 
-        ("mask_decoder.transformer.layers.{i}.norm{j}.{rest}", "mask_decoder.transformer.layers.{i}.layer_norm{j}.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.layers.{i}.mlp.layers.0.{rest}", "mask_decoder.transformer.layers.{i}.mlp.proj_in.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.layers.{i}.mlp.layers.1.{rest}", "mask_decoder.transformer.layers.{i}.mlp.proj_out.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.layers.{i}.self_attn.out_proj.{rest}", "mask_decoder.transformer.layers.{i}.self_attn.o_proj.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.layers.{i}.cross_attn_token_to_image.out_proj.{rest}", "mask_decoder.transformer.layers.{i}.cross_attn_token_to_image.o_proj.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.layers.{i}.cross_attn_image_to_token.out_proj.{rest}", "mask_decoder.transformer.layers.{i}.cross_attn_image_to_token.o_proj.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.final_attn_token_to_image.out_proj.{rest}", "mask_decoder.transformer.final_attn_token_to_image.o_proj.{rest}"),  # noqa: E501
-        ("mask_decoder.transformer.norm_final_attn.{rest}", "mask_decoder.transformer.layer_norm_final_attn.{rest}"),  # noqa: E501
+        ("mask_decoder.transformer.layers.{i}.norm{j}.{rest}", "mask_decoder.transformer.layers.{i}.layer_norm{j}.{rest}"),
+        ("mask_decoder.transformer.layers.{i}.mlp.layers.0.{rest}", "mask_decoder.transformer.layers.{i}.mlp.proj_in.{rest}"),
+        ("mask_decoder.transformer.layers.{i}.mlp.layers.1.{rest}", "mask_decoder.transformer.layers.{i}.mlp.proj_out.{rest}"),
+        ("mask_decoder.transformer.layers.{i}.self_attn.out_proj.{rest}", "mask_decoder.transformer.layers.{i}.self_attn.o_proj.{rest}"),
+        ("mask_decoder.transformer.layers.{i}.cross_attn_token_to_image.out_proj.{rest}", "mask_decoder.transformer.layers.{i}.cross_attn_token_to_image.o_proj.{rest}"),
+        ("mask_decoder.transformer.layers.{i}.cross_attn_image_to_token.out_proj.{rest}", "mask_decoder.transformer.layers.{i}.cross_attn_image_to_token.o_proj.{rest}"),
+        ("mask_decoder.transformer.final_attn_token_to_image.out_proj.{rest}", "mask_decoder.transformer.final_attn_token_to_image.o_proj.{rest}"),
+        ("mask_decoder.transformer.norm_final_attn.{rest}", "mask_decoder.transformer.layer_norm_final_attn.{rest}"),
         ("mask_decoder.output_upscaling.0.{rest}", "mask_decoder.upscale_conv1.{rest}"),
         ("mask_decoder.output_upscaling.1.{rest}", "mask_decoder.upscale_layer_norm.{rest}"),
         ("mask_decoder.output_upscaling.3.{rest}", "mask_decoder.upscale_conv2.{rest}"),
-        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.0.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.proj_in.{rest}"),  # noqa: E501
-        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.1.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.layers.0.{rest}"),  # noqa: E501
-        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.2.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.proj_out.{rest}"),  # noqa: E501
-        ("mask_decoder.iou_prediction_head.layers.0.{rest}", "mask_decoder.iou_prediction_head.proj_in.{rest}"),  # noqa: E501
-        ("mask_decoder.iou_prediction_head.layers.1.{rest}", "mask_decoder.iou_prediction_head.layers.0.{rest}"),  # noqa: E501
-        ("mask_decoder.iou_prediction_head.layers.2.{rest}", "mask_decoder.iou_prediction_head.proj_out.{rest}"),  # noqa: E501
-        ("mask_decoder.pred_obj_score_head.layers.0.{rest}", "mask_decoder.pred_obj_score_head.proj_in.{rest}"),  # noqa: E501
-        ("mask_decoder.pred_obj_score_head.layers.1.{rest}", "mask_decoder.pred_obj_score_head.layers.0.{rest}"),  # noqa: E501
-        ("mask_decoder.pred_obj_score_head.layers.2.{rest}", "mask_decoder.pred_obj_score_head.proj_out.{rest}"),  # noqa: E501
+        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.0.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.proj_in.{rest}"),
+        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.1.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.layers.0.{rest}"),
+        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.2.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.proj_out.{rest}"),
+        ("mask_decoder.iou_prediction_head.layers.0.{rest}", "mask_decoder.iou_prediction_head.proj_in.{rest}"),
+        ("mask_decoder.iou_prediction_head.layers.1.{rest}", "mask_decoder.iou_prediction_head.layers.0.{rest}"),
+        ("mask_decoder.iou_prediction_head.layers.2.{rest}", "mask_decoder.iou_prediction_head.proj_out.{rest}"),
+        ("mask_decoder.pred_obj_score_head.layers.0.{rest}", "mask_decoder.pred_obj_score_head.proj_in.{rest}"),
+        ("mask_decoder.pred_obj_score_head.layers.1.{rest}", "mask_decoder.pred_obj_score_head.layers.0.{rest}"),
+        ("mask_decoder.pred_obj_score_head.layers.2.{rest}", "mask_decoder.pred_obj_score_head.proj_out.{rest}"),
 
         ("memory_attention.norm.{rest}", "memory_attention.layer_norm.{rest}"),
-        ("memory_attention.layers.{i}.norm{j}.{rest}", "memory_attention.layers.{i}.layer_norm{j}.{rest}"),  # noqa: E501
-        ("memory_attention.layers.{i}.self_attn.out_proj.{rest}", "memory_attention.layers.{i}.self_attn.o_proj.{rest}"),  # noqa: E501
-        ("memory_attention.layers.{i}.cross_attn_image.out_proj.{rest}", "memory_attention.layers.{i}.cross_attn_image.o_proj.{rest}"),  # noqa: E501
+        ("memory_attention.layers.{i}.norm{j}.{rest}", "memory_attention.layers.{i}.layer_norm{j}.{rest}"),
+        ("memory_attention.layers.{i}.self_attn.out_proj.{rest}", "memory_attention.layers.{i}.self_attn.o_proj.{rest}"),
+        ("memory_attention.layers.{i}.cross_attn_image.out_proj.{rest}", "memory_attention.layers.{i}.cross_attn_image.o_proj.{rest}"),
         ("memory_encoder.pix_feat_proj.{rest}", "memory_encoder.feature_projection.{rest}"),
         ("memory_encoder.out_proj.{rest}", "memory_encoder.projection.{rest}"),
-        ("memory_encoder.mask_downsampler.encoder.0.{rest}", "memory_encoder.mask_downsampler.layers.0.conv.{rest}"),  # noqa: E501
-        ("memory_encoder.mask_downsampler.encoder.1.{rest}", "memory_encoder.mask_downsampler.layers.0.layer_norm.{rest}"),  # noqa: E501
-        ("memory_encoder.mask_downsampler.encoder.3.{rest}", "memory_encoder.mask_downsampler.layers.1.conv.{rest}"),  # noqa: E501
-        ("memory_encoder.mask_downsampler.encoder.4.{rest}", "memory_encoder.mask_downsampler.layers.1.layer_norm.{rest}"),  # noqa: E501
-        ("memory_encoder.mask_downsampler.encoder.6.{rest}", "memory_encoder.mask_downsampler.layers.2.conv.{rest}"),  # noqa: E501
-        ("memory_encoder.mask_downsampler.encoder.7.{rest}", "memory_encoder.mask_downsampler.layers.2.layer_norm.{rest}"),  # noqa: E501
-        ("memory_encoder.mask_downsampler.encoder.9.{rest}", "memory_encoder.mask_downsampler.layers.3.conv.{rest}"),  # noqa: E501
-        ("memory_encoder.mask_downsampler.encoder.10.{rest}", "memory_encoder.mask_downsampler.layers.3.layer_norm.{rest}"),  # noqa: E501
-        ("memory_encoder.mask_downsampler.encoder.12.{rest}", "memory_encoder.mask_downsampler.final_conv.{rest}"),  # noqa: E501
-        ("memory_encoder.fuser.layers.{i}.dwconv.{rest}", "memory_encoder.memory_fuser.layers.{i}.depthwise_conv.{rest}"),  # noqa: E501
-        ("memory_encoder.fuser.layers.{i}.norm.{rest}", "memory_encoder.memory_fuser.layers.{i}.layer_norm.{rest}"),  # noqa: E501
-        ("memory_encoder.fuser.layers.{i}.pwconv{j}.{rest}", "memory_encoder.memory_fuser.layers.{i}.pointwise_conv{j}.{rest}"),  # noqa: E501
+        ("memory_encoder.mask_downsampler.encoder.0.{rest}", "memory_encoder.mask_downsampler.layers.0.conv.{rest}"),
+        ("memory_encoder.mask_downsampler.encoder.1.{rest}", "memory_encoder.mask_downsampler.layers.0.layer_norm.{rest}"),
+        ("memory_encoder.mask_downsampler.encoder.3.{rest}", "memory_encoder.mask_downsampler.layers.1.conv.{rest}"),
+        ("memory_encoder.mask_downsampler.encoder.4.{rest}", "memory_encoder.mask_downsampler.layers.1.layer_norm.{rest}"),
+        ("memory_encoder.mask_downsampler.encoder.6.{rest}", "memory_encoder.mask_downsampler.layers.2.conv.{rest}"),
+        ("memory_encoder.mask_downsampler.encoder.7.{rest}", "memory_encoder.mask_downsampler.layers.2.layer_norm.{rest}"),
+        ("memory_encoder.mask_downsampler.encoder.9.{rest}", "memory_encoder.mask_downsampler.layers.3.conv.{rest}"),
+        ("memory_encoder.mask_downsampler.encoder.10.{rest}", "memory_encoder.mask_downsampler.layers.3.layer_norm.{rest}"),
+        ("memory_encoder.mask_downsampler.encoder.12.{rest}", "memory_encoder.mask_downsampler.final_conv.{rest}"),
+        ("memory_encoder.fuser.layers.{i}.dwconv.{rest}", "memory_encoder.memory_fuser.layers.{i}.depthwise_conv.{rest}"),
+        ("memory_encoder.fuser.layers.{i}.norm.{rest}", "memory_encoder.memory_fuser.layers.{i}.layer_norm.{rest}"),
+        ("memory_encoder.fuser.layers.{i}.pwconv{j}.{rest}", "memory_encoder.memory_fuser.layers.{i}.pointwise_conv{j}.{rest}"),
         ("memory_encoder.fuser.layers.{i}.gamma", "memory_encoder.memory_fuser.layers.{i}.scale"),
 
         ("obj_ptr_proj.layers.0.{rest}", "object_pointer_proj.proj_in.{rest}"),
@@ -110,8 +113,8 @@ HUGGING_FACE = RenameTable(
         # The random Fourier matrix serves prompts and image; transformers writes it twice.
         Repeated(
             ours="prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",
-            theirs=("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding"),  # noqa: E501
-            written=("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding"),  # noqa: E501
+            theirs=("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding"),
+            written=("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding"),
         ),
     ),
 )

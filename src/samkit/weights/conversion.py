@@ -1,0 +1,91 @@
+"""Checkpoints written in the layouts that other libraries read."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from samkit.errors import CheckpointError, InputError
+from samkit.media import write_atomically
+from samkit.weights.hugging_face import config_to_json
+from samkit.weights.layouts import is_unused, table_of
+from samkit.weights.loading import (
+    CONFIG_KEY,
+    OpenedCheckpoint,
+    config_text,
+    open_checkpoint,
+    write_safetensors,
+)
+
+__all__ = ["LAYOUTS", "Layout", "convert"]
+
+Layout = Literal["samkit", "meta", "hugging-face", "ultralytics"]
+
+LAYOUTS: tuple[Layout, ...] = ("samkit", "meta", "hugging-face", "ultralytics")
+
+
+def convert(
+    source: str | Path, target: str | Path, *, layout: Layout, progress: bool | None = None
+) -> None:
+    """Write a checkpoint in another layout: the same values and dtypes under other names.
+
+    Converting there and back gives what there was, bit for bit. Tensors that no network uses
+    (MobileSAM's classifier) are carried through. The layout of transformers has no place for
+    them, nor for MobileSAM as a whole.
+
+    Args:
+        source: anything that `load_network` takes.
+        target: a file, or a folder for ``"hugging-face"``; replaced when it is there.
+        layout: ``"samkit"`` (safetensors with the sizes in its header), ``"meta"`` (a pickled
+            state dict, for SAM 2 under ``"model"``), ``"ultralytics"`` (Meta's names, always
+            under ``"model"``), or ``"hugging-face"`` (a folder with ``model.safetensors`` and
+            ``config.json`` that transformers loads).
+        progress: draw a progress bar for downloads; None draws one if stderr is a terminal.
+
+    Raises:
+        InputError: an unknown layout, or a target that cannot be written.
+        CheckpointError: the source is not usable, or the layout cannot hold such a network.
+    """
+    if layout not in LAYOUTS:
+        raise InputError(f"expected a layout out of {', '.join(LAYOUTS)}, got {layout!r}")
+    opened = open_checkpoint(source, progress=progress)
+    if layout == "samkit":
+        header = {**opened.metadata, CONFIG_KEY: config_text(opened.config)}
+        write_safetensors(_own(opened.state), target, header)
+    elif layout == "hugging-face":
+        _write_folder(opened, Path(target))
+    else:
+        if opened.config.prompt_encoder.draw_prompts:
+            raise CheckpointError(
+                f"{opened.source} draws prompts into the dense prompt, an addition of samkit that "
+                f"no other code has: it cannot be written in the layout {layout!r}"
+            )
+        state = _own(table_of(opened.family, "meta").from_samkit(opened.state))
+        wrapped = layout == "ultralytics" or opened.family == "sam2"
+        with write_atomically(target) as temporary:
+            torch.save({"model": state} if wrapped else state, temporary)
+
+
+def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"cannot write {folder}: expected a folder, but it is a file")
+    dtypes = Counter(t.dtype for t in opened.state.values() if t.is_floating_point())
+    dtype = str(dtypes.most_common(1)[0][0]).removeprefix("torch.")
+    # Before anything is written, because it may turn out to be impossible.
+    config = config_to_json(opened.config, memory=opened.memory, dtype=dtype)
+    state = {name: t for name, t in opened.state.items() if not is_unused(opened.family, name)}
+    state = table_of(opened.family, "hugging-face").from_samkit(state)
+    write_safetensors(_own(state), folder / "model.safetensors", {})
+    with write_atomically(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor with memory of its own, so that none is written as part of a larger one."""
+    return {
+        name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
+    }

@@ -1,0 +1,104 @@
+"""Which family and layout the tensors of a checkpoint belong to."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from torch import Tensor
+
+from samkit.errors import CheckpointError
+from samkit.weights import keys_sam, keys_sam2
+from samkit.weights.keys import RenameTable
+
+__all__ = ["Family", "Names", "detect_layout", "is_memory", "is_unused", "table_of"]
+
+Family = Literal["sam", "sam2"]
+Names = Literal["samkit", "meta", "hugging-face"]
+
+_TABLES: dict[tuple[Family, Names], RenameTable] = {
+    ("sam", "samkit"): RenameTable(rows=()),
+    ("sam", "meta"): keys_sam.META,
+    ("sam", "hugging-face"): keys_sam.HUGGING_FACE,
+    ("sam2", "samkit"): RenameTable(rows=()),
+    ("sam2", "meta"): keys_sam2.META,
+    ("sam2", "hugging-face"): keys_sam2.HUGGING_FACE,
+}
+
+# Signs of relatives that samkit has no network for, looked for first: they look like SAM too.
+_RELATIVES = (
+    (r"(.*\.)?(hf_token|hf_mlp|compress_vit_feat)\..*", "HQ-SAM"),
+    (r"(detector|tracker|tracker_model|detector_model)\..*", "SAM 3"),
+    (r"(.*\.)?spatial_perceiver\..*", "EdgeTAM"),
+    (
+        r"image_encoder\.(backbone|features|stages)\..*",
+        "another variant of SAM (EfficientViT-SAM, EdgeSAM or the like)",
+    ),
+)
+
+# A tensor that each layout has, and no other.
+_SIGNS: tuple[tuple[str, Family, Names], ...] = (
+    (r"vision_encoder\.backbone\.blocks\..*", "sam2", "hugging-face"),
+    (r"vision_encoder\.layers\..*", "sam", "hugging-face"),
+    (r"sam_mask_decoder\..*", "sam2", "meta"),
+    (r"image_encoder\.trunk\..*", "sam2", "samkit"),
+    (r"mask_decoder\.transformer\.layers\.0\.mlp\.lin1\..*", "sam", "meta"),
+    (r"mask_decoder\.transformer\.layers\.0\.mlp\.layers\.0\..*", "sam", "samkit"),
+)
+
+_OTHERS = (
+    (r"module\..*", "a checkpoint of torch's DataParallel: every name begins with 'module.'"),
+    (r"model\.\d+\.(conv|cv1|m)\..*", "a YOLO model"),
+    (r"(visual|text_model|vision_model|transformer\.resblocks)\..*", "a CLIP model"),
+    (r"(cls_token|blocks\.\d+\.attn\..*)", "a plain vision transformer"),
+    (r"(layer[1-4]\.\d+\.(conv|bn)\d\..*|fc\.weight)", "a ResNet"),
+    (r"(model\.)?layers\.\d+\.(self_attn|mlp)\..*", "a language model"),
+    (r"(state|param_groups|optimizer|exp_avg)\b.*", "the state of an optimizer"),
+    (r"(image|prompt)_encoder\..*", "part of a SAM network"),
+)
+
+
+def detect_layout(
+    state: Mapping[str, Tensor], source: str = "the checkpoint"
+) -> tuple[Family, Names]:
+    """Tell the family and the layout of a checkpoint by the names of its tensors.
+
+    Raises:
+        CheckpointError: it is none of them; the message says what it looks like.
+    """
+    expected = "expected SAM, MobileSAM, SAM 2 or SAM 2.1"
+    for pattern, kind in _RELATIVES:
+        if _any(pattern, state):
+            raise CheckpointError(f"{source} looks like {kind}; {expected}")
+    for pattern, family, names in _SIGNS:
+        if _any(pattern, state):
+            return family, names
+    for pattern, kind in _OTHERS:
+        if _any(pattern, state):
+            raise CheckpointError(f"{source} looks like {kind}; {expected}")
+    first = ", ".join(list(state)[:3])
+    raise CheckpointError(f"{source} is of an unknown kind; {expected}. Its tensors: {first}, ...")
+
+
+def table_of(family: Family, names: Names) -> RenameTable:
+    """The rename table between samkit's names and a layout's."""
+    return _TABLES[family, names]
+
+
+def is_unused(family: Family, name: str) -> bool:
+    """Whether a tensor (samkit's name) may be in a checkpoint though no network has it."""
+    return family == "sam" and any(_fits(pattern, name) for pattern in keys_sam.UNUSED)
+
+
+def is_memory(name: str) -> bool:
+    """Whether a tensor of SAM 2 (samkit's name) is only needed for video."""
+    return any(_fits(pattern, name) for pattern in keys_sam2.MEMORY)
+
+
+def _any(pattern: str, names: Iterable[str]) -> bool:
+    compiled = re.compile(pattern)
+    return any(compiled.fullmatch(name) for name in names)
+
+
+def _fits(pattern: str, name: str) -> bool:
+    text = re.escape(pattern).replace(r"\{rest\}", ".+")
+    return re.fullmatch(re.sub(r"\\\{[ij]\\\}", r"\\d+", text), name) is not None

@@ -1,0 +1,256 @@
+"""Networks from weights, strictly; and samkit's own weight files.
+
+A file of samkit's own is a safetensors file with the network's own names and, in its header under
+``samkit.config``, the sizes as JSON.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from samkit.errors import CheckpointError, CheckpointKeysError, UnknownModelError
+from samkit.media import write_atomically
+from samkit.nn import Sam, Sam2, build
+from samkit.nn.config import Sam2Config, SamConfig, from_dict, to_dict
+from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_state_dict
+from samkit.weights.download import fetch
+from samkit.weights.hub import fetch_folder, is_hub_id
+from samkit.weights.hugging_face import config_from_json
+from samkit.weights.infer import has_memory, infer_config, infer_memory
+from samkit.weights.layouts import (
+    Family,
+    Names,
+    detect_layout,
+    is_memory,
+    is_unused,
+    table_of,
+)
+from samkit.weights.registry import MODELS, RegisteredModel, find_model
+
+__all__ = ["CONFIG_KEY", "OpenedCheckpoint", "load_network", "open_checkpoint", "save_network"]
+
+CONFIG_KEY = "samkit.config"
+"""Where the header of samkit's own weight files has the sizes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedCheckpoint:
+    """A checkpoint that is known to fit its network.
+
+    Attributes:
+        source: where it came from, for messages.
+        family, names: what it is, and how its tensors were called.
+        config: sizes of the network.
+        state: tensors under samkit's names, in the checkpoint's dtypes.
+        memory: whether the memory of SAM 2 is in it; True for SAM, which has none.
+        metadata: texts in the header of a safetensors file.
+    """
+
+    source: str
+    family: Family
+    names: Names
+    config: SamConfig | Sam2Config
+    state: dict[str, Tensor]
+    memory: bool
+    metadata: dict[str, str]
+
+
+def load_network(source: str | Path, *, progress: bool | None = None) -> Sam | Sam2:
+    """Build the network that a checkpoint belongs to, and fill in its weights.
+
+    Args:
+        source: a name of the registry, a checkpoint file, a folder in the layout of transformers,
+            or a repository on the Hugging Face hub (``owner/name``).
+        progress: draw a progress bar for downloads; None draws one if stderr is a terminal.
+
+    Returns:
+        The network in evaluation mode, on the CPU, in float32. A checkpoint of SAM 2 without its
+        memory (transformers' Sam2Model) gives a warning and a network whose `has_memory` is
+        False.
+
+    Raises:
+        UnknownModelError: neither a registered name nor a file or folder.
+        DownloadError: the weights could not be fetched.
+        UnsafeCheckpointError: a pickle that would run code.
+        CheckpointKeysError: tensors are missing, unexpected or wrongly shaped.
+        CheckpointError: not a checkpoint, or one of another family.
+    """
+    opened = open_checkpoint(source, progress=progress)
+    with torch.device("meta"):
+        network = build(opened.config)
+    # Copies, because a tensor may be mapped from a file that somebody may overwrite later.
+    state = {
+        name: tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
+        for name, tensor in opened.state.items()
+        if not is_unused(opened.family, name)
+    }
+    if not opened.memory:
+        warnings.warn(
+            f"{opened.source} holds the image part of SAM 2 only. Images work; the memory that "
+            "video needs starts untrained",
+            stacklevel=2,
+        )
+        state |= _untrained_memory(opened.config)
+    network.load_state_dict(state, assign=True)
+    if isinstance(network, Sam2):
+        network.has_memory = opened.memory
+    return network.eval()
+
+
+def save_network(
+    network: Sam | Sam2,
+    path: str | Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write samkit's own weight file.
+
+    Args:
+        network: what to save. A memory that was never trained (`has_memory` False) is left out.
+        path: a ``.safetensors`` file, replaced in one step when it is there.
+        dtype: of the parameters. Buffers (the Fourier matrix, running means) keep theirs.
+        metadata: texts to put into the header beside the sizes.
+
+    Raises:
+        InputError: the file cannot be written there.
+    """
+    parameters = {name for name, _ in network.named_parameters()}
+    state = {
+        name: (tensor.to(dtype) if name in parameters else tensor).detach().cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+        if not (isinstance(network, Sam2) and not network.has_memory and is_memory(name))
+    }
+    write_safetensors(state, path, {CONFIG_KEY: config_text(network.config), **(metadata or {})})
+
+
+def write_safetensors(
+    state: Mapping[str, Tensor], path: str | Path, header: dict[str, str]
+) -> None:
+    """Write tensors and a header, whole or not at all."""
+    with write_atomically(path) as temporary:
+        save_file(dict(state), temporary, {"format": "pt", **header})
+
+
+def config_text(config: SamConfig | Sam2Config) -> str:
+    """Sizes as they stand in the header of samkit's own weight files."""
+    return json.dumps(to_dict(config), sort_keys=True)
+
+
+def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> OpenedCheckpoint:
+    """Find and read a checkpoint, rename its tensors and check that all of them fit.
+
+    Raises:
+        The errors of `load_network`.
+    """
+    path, registered = _locate(source, progress)
+    checkpoint = read_state_dict(path)
+    family, names = detect_layout(checkpoint.tensors, checkpoint.source)
+    state = table_of(family, names).to_samkit(checkpoint.tensors)
+    memory = family == "sam" or has_memory(state)
+    config = _config(checkpoint, family, state, registered)
+    _check(checkpoint.source, family, state, config, memory=memory)
+    return OpenedCheckpoint(
+        source=checkpoint.source,
+        family=family,
+        names=names,
+        config=config,
+        state=state,
+        memory=memory,
+        metadata=checkpoint.metadata,
+    )
+
+
+def _locate(source: str | Path, progress: bool | None) -> tuple[Path, RegisteredModel | None]:
+    path = Path(source).expanduser()
+    if isinstance(source, str) and source in MODELS:
+        model = MODELS[source]
+        if model.url is None or model.sha256 is None:
+            return Path(__file__).with_name(model.filename), model
+        where = fetch(model.url, filename=model.filename, sha256=model.sha256, progress=progress)
+        return where, model
+    if path.exists():
+        return path, None
+    if isinstance(source, Path) or path.suffix.lower() in CHECKPOINT_SUFFIXES:
+        raise CheckpointError(f"no checkpoint at {path}: no such file or folder")
+    if is_hub_id(source):
+        return fetch_folder(source), None
+    if len(path.parts) > 1:
+        raise UnknownModelError(
+            f"{source!r} is neither a file or folder nor a Hugging Face id (owner/name)"
+        )
+    return path, find_model(source)
+
+
+def _config(
+    checkpoint: Checkpoint,
+    family: Family,
+    state: Mapping[str, Tensor],
+    registered: RegisteredModel | None,
+) -> SamConfig | Sam2Config:
+    """Sizes from the best authority there is: the file's own, config.json, the registry, shapes."""
+    source = checkpoint.source
+    if CONFIG_KEY in checkpoint.metadata:
+        try:
+            config = from_dict(json.loads(checkpoint.metadata[CONFIG_KEY]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{source} was written by another version of samkit: cannot understand its "
+                f"{CONFIG_KEY} ({error})"
+            ) from error
+    elif checkpoint.config is not None:
+        config = config_from_json(checkpoint.config, f"config.json of {source}")
+        if isinstance(config, Sam2Config) and "maskmem_tpos_enc" in state:
+            try:
+                config = replace(config, memory=infer_memory(state, config.memory))
+            except KeyError as error:
+                raise CheckpointError(f"the memory in {source} lacks {error}") from error
+    elif registered is not None:
+        config = registered.config
+    else:
+        config = infer_config(state, family, source)
+    if config.family != family:
+        raise CheckpointError(
+            f"the sizes in {source} are of family {config.family!r}, its tensors of {family!r}"
+        )
+    return config
+
+
+def _check(
+    source: str,
+    family: Family,
+    state: Mapping[str, Tensor],
+    config: SamConfig | Sam2Config,
+    *,
+    memory: bool,
+) -> None:
+    with torch.device("meta"):
+        expected = {name: tuple(t.shape) for name, t in build(config).state_dict().items()}
+    if not memory:
+        expected = {name: shape for name, shape in expected.items() if not is_memory(name)}
+    actual = {n: tuple(t.shape) for n, t in state.items() if not is_unused(family, n)}
+    missing = tuple(name for name in expected if name not in actual)
+    unexpected = tuple(name for name in actual if name not in expected)
+    misshapen = tuple(
+        (name, shape, actual[name])
+        for name, shape in expected.items()
+        if name in actual and actual[name] != shape
+    )
+    if missing or unexpected or misshapen:
+        raise CheckpointKeysError(
+            source, missing=missing, unexpected=unexpected, misshapen=misshapen
+        )
+
+
+def _untrained_memory(config: SamConfig | Sam2Config) -> dict[str, Tensor]:
+    # The same each time, and without touching the caller's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = build(config).state_dict()
+    return {name: tensor for name, tensor in state.items() if is_memory(name)}
