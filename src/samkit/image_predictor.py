@@ -439,12 +439,17 @@ def _masks(
     """One decoder call's prediction as Masks; prompts are counted from `first_prompt`."""
     N, K = prediction.iou.shape
     logits = prediction.logits.flatten(0, 1)  # (N * K, h, w)
+    masks = np.empty((N * K, *transform.image_size), np.bool_)
     with torch.inference_mode():
-        masks = [(transform.masks_to_image(mask[None]) > 0)[0].cpu().numpy() for mask in logits]
+        for mask, low in zip(masks, logits, strict=True):
+            mask[...] = (transform.masks_to_image(low[None])[0] > 0).cpu().numpy()
+    masks.flags.writeable = False  # so that Masks need not copy them
+    prompt_index = first_prompt + np.repeat(np.arange(N), K)
     return Masks(
-        masks=np.stack(masks),
-        scores=prediction.iou.flatten().float().cpu().numpy(),
-        prompt_index=first_prompt + np.repeat(np.arange(N), K),
+        masks,
+        prediction.iou.flatten().float().cpu().numpy(),
+        object_ids=prompt_index,
+        prompt_index=prompt_index,
         logits=logits.float().cpu().numpy() if keep_logits else None,
     )
 
@@ -468,7 +473,7 @@ def _find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if _bfloat16_is_fast(device) else torch.float32
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     found = known.get(dtype) if isinstance(dtype, str) else dtype
-    if found not in known.values():
+    if found is None or found not in known.values():
         raise InputError(f"dtype: expected auto, {', '.join(known)}, got {dtype!r}")
     return found
 

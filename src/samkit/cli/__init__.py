@@ -1,0 +1,45 @@
+"""The `samkit` command. Modules here import what is heavy only when a command runs."""
+
+import sys
+
+import typer
+
+from samkit.cli.convert import convert
+from samkit.cli.models import models
+from samkit.cli.predict import predict
+from samkit.errors import SamkitError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="samkit",
+    help="Promptable segmentation: click, box or scribble on an image and get masks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(predict)
+app.command()(models)
+app.command()(convert)
+
+
+@app.callback(invoke_without_command=True)
+def _samkit(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    if version:
+        import samkit
+
+        print(samkit.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line. Exits with 2 for wrong usage and with 1 for a failure."""
+    try:
+        app()
+    except SamkitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        sys.stderr.close()
+        sys.exit(1)

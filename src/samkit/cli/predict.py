@@ -1,0 +1,229 @@
+"""`samkit predict`: prompts on images to masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from samkit.cli.options import Device, Dtype, Model, note_default_model
+
+if TYPE_CHECKING:
+    from samkit import ImagePredictor, Masks, Prompt
+
+__all__ = ["predict"]
+
+# What a format's file is called after the image's name.
+_ENDINGS = {
+    "png": ".png",
+    "overlay": "_overlay.png",
+    "coco": ".json",
+    "npz": ".npz",
+    "polygons": "_polygons.json",
+}
+
+
+def predict(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
+    ],
+    point: Annotated[
+        list[str],
+        typer.Option(
+            metavar="X,Y[,LABEL]",
+            help="A click; label 1 (default): on the object, 0: not the object. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    box: Annotated[
+        list[str],
+        typer.Option(metavar="X0,Y0,X1,Y1", help="A box. Several boxes are several objects."),
+    ] = [],  # noqa: B006
+    mask: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A rough mask: black-and-white image.")
+    ] = None,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="Each point is an object of its own.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="A file, or a folder (for several images)."
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="png (masks), overlay, coco, npz or polygons.",
+            show_default="by OUT's suffix; overlay without OUT",
+        ),
+    ] = None,
+    candidates: Annotated[
+        int, typer.Option(metavar="1|3", help="Masks for each object: 1, or 3 nested ones.")
+    ] = 1,
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Segment what the prompts point at, in one or many images.
+
+    All points together with one box or mask describe ONE object; several boxes are several
+    objects. Coordinates are pixels of the image, x to the right, y down.
+
+    Example: samkit predict dog.jpg --point 420,310 --point 50,60,0 -o dog.png
+    """
+    if candidates not in (1, 3):
+        raise typer.BadParameter(f"expected 1 or 3, got {candidates}", param_hint="--candidates")
+    if format is not None and format not in _ENDINGS:
+        raise typer.BadParameter(
+            f"expected one of {', '.join(_ENDINGS)}, got {format}", param_hint="--format"
+        )
+    prompts = _prompts(point, box, mask, separate)
+    jobs = _jobs(images, output, format)
+
+    import samkit
+
+    predictor = samkit.load(note_default_model(model), device=device, dtype=dtype)
+    failures = _run(predictor, prompts, jobs, candidates)
+    for source, reason in failures:
+        typer.echo(f"error: {source}: {reason}", err=True)
+    if failures:
+        if len(jobs) > 1:
+            typer.echo(f"{len(failures)} of {len(jobs)} images failed", err=True)
+        raise typer.Exit(1)
+
+
+def _run(
+    predictor: ImagePredictor,
+    prompts: list[Prompt],
+    jobs: list[tuple[Path, Path, str]],
+    candidates: int,
+) -> list[tuple[Path, str]]:
+    """Do all jobs; a bad image does not stop the others."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from samkit.errors import SamkitError
+    from samkit.media import read_image
+
+    console = Console(stderr=True)
+    hidden = len(jobs) < 2 or not console.is_terminal
+    failures = []
+    for source, target, kind in track(
+        jobs, "Segmenting", console=console, transient=True, disable=hidden
+    ):
+        try:
+            image = read_image(source)
+            masks = predictor.predict(image, prompts, candidates=candidates)
+            masks.save(target, format=kind, image=image if kind == "overlay" else None)
+        except SamkitError as error:
+            failures.append((source, str(error)))
+        else:
+            typer.echo(f"{target}: {_describe(masks)}")
+    return failures
+
+
+def _describe(masks: Masks) -> str:
+    scores = ", ".join(f"{score:.2f}" for score in masks.scores[:5])
+    more = ", ..." if len(masks) > 5 else ""
+    return f"{len(masks)} {'mask' if len(masks) == 1 else 'masks'}, predicted IoU {scores}{more}"
+
+
+def _prompts(
+    points: list[str], boxes: list[str], mask: Path | None, separate: bool
+) -> list[Prompt]:
+    """The objects that the options describe."""
+    from samkit import Prompt
+    from samkit.errors import ImageError, PromptError
+
+    if not points and not boxes and mask is None:
+        raise typer.BadParameter(
+            "point at something: --point x,y or --box x0,y0,x1,y1 or --mask FILE"
+        )
+    try:
+        clicks = [Prompt.point(*_point(text)) for text in points]
+        areas = [Prompt.box(*_numbers(text, 4, "--box", "x0,y0,x1,y1")) for text in boxes]
+        rough = [] if mask is None else [_rough_mask(mask)]
+        if separate:
+            if rough or areas:
+                raise typer.BadParameter("it goes with points only", param_hint="--separate")
+            return clicks
+        if len(areas) > 1:
+            if clicks or rough:
+                raise typer.BadParameter(
+                    "several boxes are several objects, so points or a mask cannot be added; "
+                    "run the command once for each object"
+                )
+            return areas
+        parts = clicks + areas + rough
+        prompt = parts[0]
+        for part in parts[1:]:
+            prompt = prompt + part
+        return [prompt]
+    except (PromptError, ImageError) as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _point(text: str) -> tuple[float, float, int]:
+    x, y, *label = _numbers(text, (2, 3), "--point", "x,y or x,y,label")
+    if label and label[0] not in (0, 1):
+        raise typer.BadParameter(
+            f"the label is 1 (object) or 0 (not the object), got {text}", param_hint="--point"
+        )
+    return x, y, int(label[0]) if label else 1
+
+
+def _numbers(text: str, count: int | tuple[int, ...], option: str, form: str) -> list[float]:
+    counts = (count,) if isinstance(count, int) else count
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in counts:
+        raise typer.BadParameter(f"expected numbers {form}, got {text!r}", param_hint=option)
+    return numbers
+
+
+def _rough_mask(path: Path) -> Prompt:
+    from samkit import Prompt
+    from samkit.media import read_image
+
+    return Prompt.mask(read_image(path).max(2) > 127)
+
+
+def _jobs(
+    images: list[str], output: Path | None, format: str | None
+) -> list[tuple[Path, Path, str]]:
+    """(image, file to write, format) for each image; wrong usage is found before any work."""
+    from samkit.errors import ImageError
+    from samkit.media import list_images
+
+    try:
+        sources = list_images(images)
+    except ImageError as error:
+        raise typer.BadParameter(str(error), param_hint="IMAGE") from None
+
+    is_file = output is not None and not output.is_dir() and output.suffix != ""
+    if output is not None and is_file:
+        if len(sources) > 1:
+            raise typer.BadParameter(
+                f"{len(sources)} images need a folder, got the file {output}", param_hint="-o"
+            )
+        kind = format or {".json": "coco", ".npz": "npz"}.get(output.suffix.lower(), "png")
+        jobs = [(sources[0], output, kind)]
+    else:
+        kind = format or ("overlay" if output is None else "png")
+        folder = output or Path()
+        jobs = [(source, folder / (source.stem + _ENDINGS[kind]), kind) for source in sources]
+
+    taken: dict[Path, Path] = {source.resolve(): source for source in sources}
+    for source, target, _ in jobs:
+        if target.resolve() in taken:
+            raise typer.BadParameter(
+                f"{source} and {taken[target.resolve()]} would both be {target}; "
+                "choose another folder or format",
+                param_hint="-o",
+            )
+        taken[target.resolve()] = source
+    return jobs

@@ -1,0 +1,236 @@
+"""The command line, run as a user runs it, on a tiny network."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import make, tiny_sam2
+
+from samkit import cli
+from samkit.masks import Masks
+from samkit.weights import save_network
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_network(make(tiny_sam2()), path)
+    return str(path)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, name in enumerate(("a.png", "b.jpg", "c.png")):
+        pixels = np.random.default_rng(i).integers(0, 256, (30 + i, 50, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> object:
+    """Run a command line; gives (exit code, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["samkit", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = stop.value.code
+        return (code if isinstance(code, int) else int(bool(code))), out, err
+
+    return run
+
+
+def test_one_image_to_a_file(run, photos, model, tmp_path) -> None:
+    target = tmp_path / "new" / "mask.png"
+    code, out, err = run(
+        "predict", photos / "a.png", "--point", "20,10", "--point", "3.5,4,0", "-o", target,
+        "--model", model,
+    )  # fmt: skip
+    assert code == 0, err
+    assert str(target) in out
+    assert "1 mask, predicted IoU" in out
+    assert "pico" not in err
+    with Image.open(target) as image:
+        assert set(np.unique(np.asarray(image))) <= {0, 255}
+    assert [path.name for path in target.parent.iterdir()] == ["mask.png"]
+
+
+def test_a_folder_to_a_folder(run, photos, model, tmp_path) -> None:
+    target = tmp_path / "out"
+    code, out, err = run(
+        "predict", photos, "--box", "5,5,30,20", "-o", target, "--format", "npz", "-m", model
+    )
+    assert code == 0, err
+    assert sorted(path.name for path in target.iterdir()) == ["a.npz", "b.npz", "c.npz"]
+    assert len(out.splitlines()) == 3
+    assert Masks.load(target / "b.npz").image_size == (31, 50)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "arguments"),
+    [
+        (".json", []),
+        (".npz", []),
+        (".png", ["--format", "overlay"]),
+        (".jpg", ["--format", "overlay"]),
+        (".json", ["--format", "polygons"]),
+    ],
+)
+def test_formats(run, photos, model, tmp_path, suffix, arguments) -> None:
+    target = tmp_path / f"out{suffix}"
+    code, _, err = run(
+        "predict", photos / "b.jpg", "--box", "5,5,30,20", "-o", target, "-m", model, *arguments
+    )
+    assert code == 0, err
+    if suffix == ".npz":
+        assert len(Masks.load(target)) == 1
+    elif suffix == ".json":
+        assert json.loads(target.read_text())
+    else:
+        assert size_of(target) == (50, 31)
+
+
+def test_without_output_an_overlay_lies_here(run, photos, model, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("predict", "photos/a.png", "--point", "9,9", "-m", model)[0] == 0
+    assert size_of(tmp_path / "a_overlay.png") == (50, 30)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["--point", "9,9", "--point", "20,9,0"], 1),
+        (["--point", "9,9", "--point", "20,9", "--separate"], 2),
+        (["--box", "1,1,9,9", "--box", "4,4,20,20"], 2),
+        (["--box", "1,1,9,9", "--point", "5,5"], 1),
+        (["--point", "9,9", "--candidates", "3"], 3),
+        (["--mask", "MASK", "--point", "9,9"], 1),
+    ],
+)
+def test_which_objects_are_meant(run, photos, model, tmp_path, arguments, count) -> None:
+    mask = tmp_path / "rough.png"
+    Image.fromarray(np.eye(30, 50, dtype=np.uint8) * 255).save(mask)
+    arguments = [mask if x == "MASK" else x for x in arguments]
+    target = tmp_path / "out.npz"
+    code, _, err = run("predict", photos / "a.png", *arguments, "-o", target, "-m", model)
+    assert code == 0, err
+    assert len(Masks.load(target)) == count
+
+
+def test_a_bad_image_does_not_stop_the_others(run, photos, model, tmp_path) -> None:
+    data = (photos / "b.jpg").read_bytes()
+    (photos / "b.jpg").write_bytes(data[: len(data) // 2])
+    code, out, err = run("predict", photos, "--point", "9,9", "-o", tmp_path / "out", "-m", model)
+    assert code == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert "b.jpg" in err
+    assert "1 of 3 images failed" in err
+    assert len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "point at something"),
+        (["--point", "1"], "expected numbers x,y"),
+        (["--point", "a,b"], "expected numbers x,y"),
+        (["--point", "1,2,5"], "the label is 1"),
+        (["--point", "nan,2"], "finite"),
+        (["--box", "1,2,3"], "expected numbers x0,y0,x1,y1"),
+        (["--box", "9,9,3,3"], "box"),
+        (["--box", "3,3,3,9"], "box"),
+        (["--mask", "missing.png"], "missing.png"),
+        (["--box", "1,1,9,9", "--box", "2,2,9,9", "--point", "3,3"], "several boxes"),
+        (["--box", "1,1,9,9", "--separate"], "points only"),
+        (["--point", "1,2", "--candidates", "2"], "expected 1 or 3"),
+        (["--point", "1,2", "--format", "bmp"], "expected one of png"),
+        (["--nonsense"], "No such option"),
+    ],
+)
+def test_wrong_usage(run, photos, model, arguments, message) -> None:
+    code, out, err = run("predict", photos / "a.png", *arguments, "-m", model)
+    assert code == 2
+    assert message in " ".join(err.replace("│", " ").split())
+    assert out == ""
+
+
+def test_images_and_outputs_must_fit(run, photos, model, tmp_path) -> None:
+    point = ["--point", "1,2", "-m", model]
+    cases = [
+        (["missing.jpg", *point], "no such file"),
+        ([photos, *point, "-o", tmp_path / "one.png"], "3 images need a folder"),
+        ([photos / "a.png", *point, "-o", photos / "a.png"], "would both be"),
+        ([photos / "a.png", *point, "-o", photos], "would both be"),
+    ]
+    for arguments, message in cases:
+        code, _, err = run("predict", *arguments)
+        assert code == 2, arguments
+        assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_failures_exit_with_1(run, photos, tmp_path) -> None:
+    bad = tmp_path / "bad.pt"
+    bad.write_bytes(b"no checkpoint")
+    cases = [
+        (["-m", "sam3-tiny"], "Did you mean"),
+        (["-m", bad], "bad.pt"),
+        (["-m", "pico", "--dtype", "int3"], "dtype"),
+        (["-m", "pico", "--device", "tpu"], "device"),
+    ]
+    for arguments, message in cases:
+        code, _, err = run("predict", photos / "a.png", "--point", "1,2", *arguments)
+        assert code == 1, err
+        assert message in err
+        assert "Traceback" not in err
+
+
+def test_convert_and_back(run, model, tmp_path) -> None:
+    meta, back = tmp_path / "meta.pt", tmp_path / "back.safetensors"
+    assert run("convert", model, meta, "--layout", "meta")[0] == 0
+    assert meta.is_file()
+    code, _, err = run("convert", model, tmp_path / "x", "--layout", "onnx")
+    assert code == 2
+    assert "expected one of" in err
+    code, _, err = run("convert", "missing.pt", back, "--layout", "samkit")
+    assert code == 1
+    assert not back.exists()
+
+
+def test_models_are_listed(run) -> None:
+    code, out, _ = run("models")
+    assert code == 0
+    assert "sam2.1-tiny" in out
+    assert "bundled" in out
+
+
+def test_help_needs_no_heavy_import() -> None:
+    script = (
+        "import sys; from samkit import cli; sys.argv = ['samkit', '--help']\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'numpy', 'cv2', 'PIL', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "predict" in done.stdout
+
+
+def test_version(run) -> None:
+    import samkit
+
+    assert run("--version")[:2] == (0, samkit.__version__ + "\n")
+    assert run()[0] == 2

@@ -1,0 +1,345 @@
+"""embed, predict and predict_batch on tiny random networks."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import CONFIGS, make, tiny_sam, tiny_sam2
+
+from samkit import image_predictor
+from samkit.errors import ImageError, InputError, PromptError, SamkitError
+from samkit.image_predictor import ImageEmbedding, ImagePredictor
+from samkit.masks import Masks
+from samkit.nn import PromptTensors
+from samkit.prompts import Prompt
+
+CLICK = Prompt.point(30, 20)
+CLICKS = Prompt.point(30, 20) + Prompt.point(50.5, 8, label=0)
+BOX = Prompt.box(10, 5, 60, 40)
+MASK = Prompt.mask(np.indices((50, 80)).sum(0) % 37 > 17)
+LOGITS = Prompt.mask(np.random.default_rng(3).normal(0, 5, (17, 23)))
+ALL = [CLICK, CLICKS, BOX, BOX + CLICKS, MASK, MASK + CLICK, LOGITS + BOX]
+
+
+def photo(height: int = 50, width: int = 80, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.fixture(params=list(CONFIGS))
+def predictor(request: pytest.FixtureRequest) -> ImagePredictor:
+    return ImagePredictor(make(CONFIGS[request.param]), device="cpu")
+
+
+@pytest.fixture
+def sam2() -> ImagePredictor:
+    return ImagePredictor(make(tiny_sam2()), device="cpu")
+
+
+def assert_same(a: Masks, b: Masks, *, exact: bool = False) -> None:
+    """Equal but for rounding: logits relative to their scale, pixels but for a few."""
+    assert len(a) == len(b)
+    assert a.logits is not None
+    assert b.logits is not None
+    np.testing.assert_allclose(a.scores, b.scores, atol=0 if exact else 1e-5)
+    scale = 0 if exact else 1e-5 * np.abs(b.logits).max()
+    np.testing.assert_allclose(a.logits, b.logits, rtol=0, atol=scale)
+    assert (a.masks != b.masks).mean() <= (0 if exact else 1e-3)
+
+
+def test_one_prompt(predictor: ImagePredictor) -> None:
+    masks = predictor.predict(photo(), CLICK)
+    assert isinstance(masks, Masks)
+    assert masks.masks.shape == (1, 50, 80)
+    assert masks.masks.dtype == np.bool_
+    assert masks.logits is not None
+    assert masks.logits.shape == (1, 32, 32)
+    assert masks.prompt_index.tolist() == [0]
+
+
+def test_results_belong_to_prompts_in_order(predictor: ImagePredictor) -> None:
+    masks = predictor.predict(photo(), ALL)
+    assert len(masks) == len(ALL)
+    assert masks.prompt_index.tolist() == list(range(len(ALL)))
+    assert masks.object_ids.tolist() == list(range(len(ALL)))
+
+
+def test_each_prompt_is_as_if_it_were_alone(predictor: ImagePredictor) -> None:
+    embedding = predictor.embed(photo())
+    together = predictor.predict(embedding, ALL)
+    reversed_ = predictor.predict(embedding, ALL[::-1])
+    for i, prompt in enumerate(ALL):
+        alone = predictor.predict(embedding, prompt)
+        assert_same(together[i], alone)
+        assert_same(reversed_[len(ALL) - 1 - i], alone)
+
+
+@pytest.mark.parametrize("limit", [1, 10**6, 2**29])
+def test_long_lists_are_decoded_in_parts(
+    predictor: ImagePredictor, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    embedding = predictor.embed(photo())
+    expected = predictor.predict(embedding, ALL, candidates=3)
+    monkeypatch.setattr(image_predictor, "_DECODER_BYTES", limit)
+    masks = predictor.predict(embedding, ALL, candidates=3)
+    assert_same(masks, expected)
+    assert masks.prompt_index.tolist() == [i for i in range(len(ALL)) for _ in range(3)]
+
+
+def test_many_masks_are_compressed_and_drop_their_logits(
+    predictor: ImagePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = predictor.predict(photo(), ALL)
+    assert not expected.is_compressed
+    monkeypatch.setattr(image_predictor, "_DENSE_BYTES", 1000)
+    monkeypatch.setattr(image_predictor, "_LOGITS_BYTES", 1000)
+    masks = predictor.predict(photo(), ALL)
+    assert masks.is_compressed
+    assert masks.logits is None
+    assert np.array_equal(masks.masks, expected.masks)
+    with pytest.raises(InputError, match="logits"):
+        predictor.predict(photo(), ALL[:4], prior=masks[:4])
+
+
+def test_no_prompts_no_masks(predictor: ImagePredictor) -> None:
+    masks = predictor.predict(photo(), [])
+    assert len(masks) == 0
+    assert masks.image_size == (50, 80)
+
+
+def test_candidates(predictor: ImagePredictor) -> None:
+    embedding = predictor.embed(photo())
+    three = predictor.predict(embedding, [CLICK, BOX], candidates=3)
+    assert three.prompt_index.tolist() == [0, 0, 0, 1, 1, 1]
+    assert_same(three[3:], predictor.predict(embedding, BOX, candidates=3))
+    best = three.best()
+    assert best.prompt_index.tolist() == [0, 1]
+    assert best.scores.tolist() == [three.scores[:3].max(), three.scores[3:].max()]
+
+
+@pytest.mark.parametrize("candidates", [0, 2, 4, -1, None])
+def test_other_numbers_of_candidates(sam2: ImagePredictor, candidates: int) -> None:
+    with pytest.raises(InputError, match=r"candidates: expected 1 or 3"):
+        sam2.predict(photo(), CLICK, candidates=candidates)
+
+
+def test_embedding_once_is_embedding_each_time(predictor: ImagePredictor) -> None:
+    embedding = predictor.embed(photo())
+    a = predictor.predict(embedding, ALL)
+    predictor.predict(embedding, [BOX])
+    assert_same(predictor.predict(embedding, ALL), a, exact=True)
+    assert_same(predictor.predict(photo(), ALL), a, exact=True)
+
+
+def test_coordinates_are_pixels_of_the_image(sam2: ImagePredictor) -> None:
+    """The tokens that reach the network lie where the prompt lies in the input."""
+    seen: list[PromptTensors] = []
+    decode = sam2.network.decode_masks
+    sam2.network.decode_masks = lambda f, p: seen.append(p) or decode(f, p)  # type: ignore
+    sam2.predict(photo(50, 80), BOX + CLICKS)
+    x, y = 128 / 80, 128 / 50
+    assert seen[0].labels.tolist() == [[1, 0, 2, 3, -1]]
+    expected = [[30 * x, 20 * y], [50.5 * x, 8 * y], [10 * x, 5 * y], [60 * x, 40 * y], [0, 0]]
+    np.testing.assert_allclose(seen[0].points[0], expected, rtol=1e-6)
+
+
+def test_padding_points_are_the_references() -> None:
+    """SAM pads prompts without a box; SAM 2 pads all that have a point or a box."""
+    for config, box_labels in ((tiny_sam(), [2, 3]), (tiny_sam2(), [2, 3, -1])):
+        pad = config.prompt_encoder.pad_boxes
+        assert image_predictor._tokens(BOX, pad)[1].tolist() == box_labels
+        assert image_predictor._tokens(CLICKS, pad)[1].tolist() == [1, 0, -1]
+        assert image_predictor._tokens(BOX + CLICK, pad)[1].tolist() == [1, *box_labels]
+        assert image_predictor._tokens(MASK, pad)[1].tolist() == []
+
+
+def test_points_outside_the_image_are_allowed(predictor: ImagePredictor) -> None:
+    masks = predictor.predict(photo(), [Prompt.point(-20, 500), Prompt.box(-9, -9, 200, 30)])
+    assert len(masks) == 2
+
+
+def test_prior_is_refined(predictor: ImagePredictor) -> None:
+    embedding = predictor.embed(photo())
+    first = predictor.predict(embedding, [CLICK, BOX])
+    fix = Prompt.point(9, 40, label=0)
+    finer = predictor.predict(embedding, [fix, CLICK], prior=first)
+    assert finer.logits is not None
+    without = predictor.predict(embedding, [fix, CLICK])
+    assert without.logits is not None
+    assert np.abs(finer.logits - without.logits).max() > 1e-3 * np.abs(without.logits).max()
+    # One by one it is the same.
+    assert_same(finer[1], predictor.predict(embedding, CLICK, prior=first[1]))
+
+
+def test_prior_of_candidates_takes_the_best(sam2: ImagePredictor) -> None:
+    three = sam2.predict(photo(), [CLICK, BOX], candidates=3)
+    assert len(sam2.predict(photo(), [CLICK, BOX], prior=three.best())) == 2
+    with pytest.raises(InputError, match=r"each of 2 prompts, got 6; .*best\(\)"):
+        sam2.predict(photo(), [CLICK, BOX], prior=three)
+
+
+def test_bad_priors(sam2: ImagePredictor) -> None:
+    first = sam2.predict(photo(), CLICK)
+    with pytest.raises(PromptError, match="has a mask already"):
+        sam2.predict(photo(), MASK, prior=first)
+    with pytest.raises(InputError, match=r"of this image of size \(30, 40\).*\(50, 80\)"):
+        sam2.predict(photo(30, 40), CLICK, prior=first)
+    with pytest.raises(InputError, match="expected one mask for each of 2"):
+        sam2.predict(photo(), [CLICK, BOX], prior=first)
+    other = ImagePredictor(make(replace(tiny_sam2(), image_size=(96, 160))), device="cpu")
+    with pytest.raises(InputError, match="another network's"):
+        sam2.predict(photo(), CLICK, prior=other.predict(photo(), CLICK))
+
+
+def test_batches_of_different_sizes(predictor: ImagePredictor) -> None:
+    images = [photo(50, 80, 1), photo(33, 20, 2), photo(64, 64, 3)]
+    prompts = [[CLICK, BOX], Prompt.point(3, 4), []]
+    results = predictor.predict_batch(images, prompts)
+    assert [len(masks) for masks in results] == [2, 1, 0]
+    for image, prompt, masks in zip(images, prompts, results, strict=True):
+        assert masks.image_size == image.shape[:2]
+        if prompt:
+            assert_same(masks, predictor.predict(image, prompt))
+
+
+def test_batches_may_hold_embeddings(sam2: ImagePredictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on a GPU, where images are embedded several at a time.
+    monkeypatch.setattr(sam2, "device", sam2.device)
+    images = [photo(seed=i) for i in range(3)]
+    mixed = [images[0], sam2.embed(images[1]), images[2]]
+    embeddings = sam2._embed_mixed(mixed)
+    for image, embedding in zip(images, embeddings, strict=True):
+        assert_same(sam2.predict(embedding, BOX), sam2.predict(image, BOX))
+
+
+def test_batch_needs_prompts_for_each_image(sam2: ImagePredictor) -> None:
+    with pytest.raises(InputError, match="got 2 images and 1 lists"):
+        sam2.predict_batch([photo(), photo()], [[CLICK]])
+    with pytest.raises(InputError, match="one list of prompts for each image"):
+        sam2.predict_batch([photo()], CLICK)  # type: ignore[arg-type]
+    assert sam2.predict_batch([], []) == []
+
+
+def test_rectangular_input() -> None:
+    predictor = ImagePredictor(make(replace(tiny_sam(), image_size=(96, 160))), device="cpu")
+    masks = predictor.predict(photo(), ALL)
+    assert masks.logits is not None
+    assert masks.logits.shape == (len(ALL), 24, 40)
+
+
+def test_other_numbers_of_channels() -> None:
+    five = {"mean": (0.5,) * 5, "std": (0.2,) * 5}
+    predictor = ImagePredictor(make(replace(tiny_sam2(in_channels=5), **five)), device="cpu")
+    image = np.random.default_rng(0).uniform(0, 255, (50, 80, 5)).astype(np.float32)
+    assert predictor.predict(image, CLICK).image_size == (50, 80)
+    for bad in (photo(), image[..., 0], image * np.nan, image[:0]):
+        with pytest.raises(ImageError, match=r"expected|takes arrays"):
+            predictor.embed(bad)
+
+
+def test_embeddings_can_be_saved(predictor: ImagePredictor, tmp_path: Path) -> None:
+    embedding = predictor.embed(photo())
+    embedding.save(tmp_path / "photo.safetensors")
+    loaded = ImageEmbedding.load(tmp_path / "photo.safetensors")
+    assert loaded.image_size == (50, 80)
+    assert_same(predictor.predict(loaded, ALL), predictor.predict(embedding, ALL), exact=True)
+    assert_same(predictor.predict(embedding.to("cpu"), ALL), predictor.predict(embedding, ALL))
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.safetensors"]
+
+
+def test_what_is_no_embedding(sam2: ImagePredictor, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    good, cut = tmp_path / "good.safetensors", tmp_path / "cut.safetensors"
+    sam2.embed(photo()).save(good)
+    cut.write_bytes(good.read_bytes()[:500])
+    other = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(1)}, other)
+    for path in (cut, other, tmp_path / "missing.safetensors", tmp_path):
+        with pytest.raises(InputError, match="cannot read an image embedding"):
+            ImageEmbedding.load(path)
+    with pytest.raises(InputError):
+        sam2.embed(photo()).save(good / "below-a-file")
+
+
+def test_embedding_of_another_network_is_refused(sam2: ImagePredictor) -> None:
+    other = make(tiny_sam2())
+    with torch.no_grad():
+        other.mask_decoder.mask_tokens.weight += 1
+    with pytest.raises(InputError, match="another network"):
+        sam2.predict(ImagePredictor(other, device="cpu").embed(photo()), CLICK)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
+def test_half_precision_keeps_coordinates(dtype: object) -> None:
+    config = tiny_sam2()
+    full = ImagePredictor(make(config), device="cpu").predict(photo(), ALL)
+    half = ImagePredictor(make(config), device="cpu", dtype=dtype).predict(photo(), ALL)  # type: ignore[arg-type]
+    assert half.scores.dtype == np.float32
+    assert half.logits is not None
+    assert half.logits.dtype == np.float32
+    assert full.logits is not None
+    assert (half.masks == full.masks).mean() > 0.9
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "tpu9", "", "meta!"])
+def test_devices_that_are_not_there(device: str) -> None:
+    with pytest.raises(InputError, match="is not available here"):
+        ImagePredictor(make(tiny_sam2()), device=device)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "double", torch.float64, ""])
+def test_unknown_dtypes(dtype: object) -> None:
+    with pytest.raises(InputError, match="dtype: expected auto, float32"):
+        ImagePredictor(make(tiny_sam2()), device="cpu", dtype=dtype)  # type: ignore[arg-type]
+
+
+def test_auto_dtype_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    for fast, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda fast=fast: {"amx_bf16": fast})
+        assert ImagePredictor(make(tiny_sam2()), device="cpu").dtype == expected
+
+
+def test_bad_prompts_are_found_before_the_image_is_looked_at(sam2: ImagePredictor) -> None:
+    for bad in ((3, 4), [[3, 4]], "dog", None, np.zeros((2, 2)), [CLICK, (1, 2)]):
+        with pytest.raises(PromptError):
+            sam2.predict("no-such-file.jpg", bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((0, 5, 3), np.uint8), np.zeros(3), "missing.jpg", b"no image", None]
+)
+def test_bad_images(sam2: ImagePredictor, image: object) -> None:
+    with pytest.raises(ImageError):
+        sam2.embed(image)
+    with pytest.raises(SamkitError):
+        sam2.predict(image, CLICK)
+
+
+def test_inputs_are_never_changed(predictor: ImagePredictor) -> None:
+    image = photo()
+    before = image.copy()
+    mask = np.random.default_rng(0).normal(size=(50, 80)).astype(np.float32)
+    mask_before = mask.copy()
+    predictor.predict(image, Prompt.mask(mask) + CLICK)
+    assert np.array_equal(image, before)
+    assert np.array_equal(mask, mask_before)
+
+
+def test_results_are_the_same_each_time(predictor: ImagePredictor) -> None:
+    assert_same(predictor.predict(photo(), ALL), predictor.predict(photo(), ALL), exact=True)
+
+
+def test_repr_says_what_it_is(sam2: ImagePredictor) -> None:
+    assert repr(sam2) == "ImagePredictor(Sam2 with Hiera, input 128x128, float32 on cpu)"
+
+
+def test_metadata_of_a_saved_embedding_is_readable(sam2: ImagePredictor, tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    sam2.embed(photo()).save(tmp_path / "e.safetensors")
+    with safe_open(tmp_path / "e.safetensors", "pt") as file:
+        about = json.loads(file.metadata()["samkit.embedding"])
+    assert about["image_size"] == [50, 80]

@@ -1,0 +1,111 @@
+"""From an image to the network's input and back."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from samkit.transforms import ImageTransform
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+sizes = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
+
+
+def transform(size: tuple[int, int], *, keep_aspect: bool, side: int = 64) -> ImageTransform:
+    return ImageTransform(image_size=size, input_size=(side, side), keep_aspect=keep_aspect)
+
+
+@given(sizes)
+def test_the_longest_side_fits(size: tuple[int, int]) -> None:
+    content = transform(size, keep_aspect=True, side=1024).content_size
+    assert max(content) == 1024
+    assert min(content) >= 1
+    scale = 1024 / max(size)
+    assert abs(content[0] - size[0] * scale) <= 1
+    assert abs(content[1] - size[1] * scale) <= 1
+    assert transform(size, keep_aspect=False, side=1024).content_size == (1024, 1024)
+
+
+def test_sizes_are_rounded_not_cut() -> None:
+    # 1024 / 1500 * 1001 = 683.35, 1024 / 1500 * 1002 = 684.03, 1024 / 1001 * 500 = 511.49
+    assert transform((1001, 1500), keep_aspect=True, side=1024).content_size == (683, 1024)
+    assert transform((1002, 1500), keep_aspect=True, side=1024).content_size == (684, 1024)
+    assert transform((1001, 500), keep_aspect=True, side=1024).content_size == (1024, 511)
+
+
+@given(sizes, st.booleans())
+def test_corners_of_the_image_are_corners_of_the_content(
+    size: tuple[int, int], keep_aspect: bool
+) -> None:
+    t = transform(size, keep_aspect=keep_aspect)
+    height, width = size
+    corners = t.points_to_input(np.array([[0, 0], [width, height]], np.float32))
+    np.testing.assert_allclose(corners, [[0, 0], t.content_size[::-1]], rtol=1e-6)
+    assert corners.dtype == np.float32
+
+
+def test_pixels_of_sam_are_resized_by_pillow_normalised_then_padded() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 100, 3), np.uint8)
+    x = transform(image.shape[:2], keep_aspect=True).pixels(image, MEAN, STD)
+    assert x.shape == (1, 3, 64, 64)
+    assert x.dtype == torch.float32
+    small = np.asarray(Image.fromarray(image).resize((64, 26), Image.Resampling.BILINEAR))
+    expected = (small / 255 - np.array(MEAN)) / np.array(STD)
+    np.testing.assert_allclose(x[0, :, :26].permute(1, 2, 0), expected, atol=1e-5)
+    assert (x[0, :, 26:] == 0).all()  # the mean colour, not black
+
+
+def test_pixels_of_sam2_fill_the_input() -> None:
+    image = np.zeros((40, 100, 3), np.uint8)
+    image[:, 50:] = 255
+    x = transform(image.shape[:2], keep_aspect=False).pixels(image, MEAN, STD)
+    assert x.shape == (1, 3, 64, 64)
+    black = [-m / s for m, s in zip(MEAN, STD, strict=True)]
+    white = [(1 - m) / s for m, s in zip(MEAN, STD, strict=True)]
+    np.testing.assert_allclose(x[0, :, 63, 0], black, atol=1e-5)
+    np.testing.assert_allclose(x[0, :, 63, 63], white, atol=1e-5)
+
+
+@pytest.mark.parametrize("keep_aspect", [True, False])
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (700, 3), (40, 100)])
+def test_any_image_size(size: tuple[int, int], keep_aspect: bool) -> None:
+    t = transform(size, keep_aspect=keep_aspect)
+    assert t.pixels(np.zeros((*size, 3), np.uint8), MEAN, STD).shape == (1, 3, 64, 64)
+    assert t.masks_to_image(torch.zeros(2, 16, 16)).shape == (2, *size)
+    assert t.mask_to_input(np.zeros((5, 9), np.bool_)).shape == (16, 16)
+
+
+@pytest.mark.parametrize("keep_aspect", [True, False])
+def test_a_mask_goes_to_the_input_and_comes_back(keep_aspect: bool) -> None:
+    mask = np.zeros((120, 200), np.bool_)
+    mask[30:90, 40:160] = True
+    t = transform(mask.shape, keep_aspect=keep_aspect, side=256)
+    low = t.mask_to_input(mask)
+    np.testing.assert_allclose([low.min(), low.max()], [-10, 10], rtol=1e-5)
+    back = (t.masks_to_image(low[None])[0] > 0).numpy()
+    assert (back & mask).sum() / (back | mask).sum() > 0.97
+
+
+@pytest.mark.parametrize("keep_aspect", [True, False])
+def test_a_mask_prompt_covers_the_image_whatever_its_size(keep_aspect: bool) -> None:
+    small = np.zeros((12, 20), np.bool_)
+    small[3:9, 4:16] = True
+    t = transform((120, 200), keep_aspect=keep_aspect, side=256)
+    a, b = t.mask_to_input(small), t.mask_to_input(small.repeat(10, 0).repeat(10, 1))
+    assert ((a > 0) == (b > 0)).float().mean() > 0.97
+
+
+def test_logits_of_the_low_resolution_pass_unchanged() -> None:
+    logits = np.random.default_rng(0).normal(size=(16, 16)).astype(np.float32)
+    low = transform((77, 33), keep_aspect=False).mask_to_input(logits)
+    np.testing.assert_allclose(low, logits, atol=1e-6)
+
+
+def test_several_channels_and_inputs_unchanged() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (30, 50, 5), np.uint8)
+    before = image.copy()
+    x = transform((30, 50), keep_aspect=True).pixels(image, (0.5,) * 5, (0.2,) * 5)
+    assert x.shape == (1, 5, 64, 64)
+    assert np.array_equal(image, before)
