@@ -1,0 +1,234 @@
+"""Annotated images from the usual layouts: COCO JSON, folders of images and masks, DAVIS."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from samkit.errors import InputError
+from samkit.media import list_images, read_image
+
+__all__ = [
+    "VOID_LABEL",
+    "AnnotatedImage",
+    "CocoDataset",
+    "Dataset",
+    "MaskFolderDataset",
+    "SequenceDataset",
+    "open_dataset",
+    "read_label_map",
+]
+
+VOID_LABEL = 255
+"""Label of the pixels of an 8-bit mask that count neither for nor against a prediction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatedImage:
+    """One image and the objects in it.
+
+    Attributes:
+        name: how reports call it.
+        image: (H, W, 3) uint8 RGB.
+        masks: (N, H, W) bool, one per object.
+        ignore: (H, W) bool, pixels about which the annotation says nothing.
+    """
+
+    name: str
+    image: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.bool_]
+    ignore: npt.NDArray[np.bool_]
+
+
+class Dataset(Protocol):
+    """Annotated images by number, read from disk when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> AnnotatedImage: ...
+
+    def image_paths(self) -> list[Path]:
+        """The image files, in order."""
+        ...
+
+
+class CocoDataset:
+    """A COCO file of instances. Images lie beside it, in `images/` or in the same folder.
+
+    Polygons and run lengths are read; crowd regions become ignored pixels. Numbers written as
+    strings are accepted.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            self._images = sorted(content["images"], key=lambda image: str(image["file_name"]))
+            annotations = content["annotations"]
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {error.strerror or error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.path} is not a COCO file of instances: {error!r}") from error
+        if not self._images:
+            raise InputError(f"{self.path}: expected at least one image, got none")
+        self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for annotation in annotations:
+            self._annotations[str(annotation["image_id"])].append(annotation)
+        folder = self.path.parent / "images"
+        self._folder = folder if folder.is_dir() else self.path.parent
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def image_paths(self) -> list[Path]:
+        return [self._folder / str(image["file_name"]) for image in self._images]
+
+    def __getitem__(self, index: int) -> AnnotatedImage:
+        record = self._images[index]
+        path = self._folder / str(record["file_name"])
+        image = read_image(path)
+        size = image.shape[:2]
+        ignore = np.zeros(size, bool)
+        masks = []
+        for annotation in self._annotations[str(record["id"])]:
+            mask = _coco_mask(annotation["segmentation"], size, self.path)
+            if int(annotation.get("iscrowd", 0)):
+                ignore |= mask
+            elif mask.any():
+                masks.append(mask)
+        return AnnotatedImage(name=path.stem, image=image, masks=_stack(masks, size), ignore=ignore)
+
+
+class MaskFolderDataset:
+    """`images/NAME.*` and `masks/NAME.png`, whose values are instance ids.
+
+    0 is background; in 8-bit masks 255 is void (ignored).
+    """
+
+    def __init__(self, root: str | Path, *, every: int = 1) -> None:
+        self.root = Path(root)
+        images, masks = self.root / "images", self.root / "masks"
+        if not images.is_dir() or not masks.is_dir():
+            raise InputError(f"{self.root}: expected the folders images/ and masks/ in it")
+        stems = {path.stem: path for path in list_images(masks)}
+        self._pairs = [(p, stems[p.stem]) for p in list_images(images) if p.stem in stems]
+        self._pairs = self._pairs[::every]
+        if not self._pairs:
+            raise InputError(f"{self.root}: no image in images/ has a mask of the same name")
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def image_paths(self) -> list[Path]:
+        return [image for image, _ in self._pairs]
+
+    def label_map(self, index: int) -> npt.NDArray[np.int32]:
+        """The mask of an image as it is stored: (H, W) int32."""
+        return read_label_map(self._pairs[index][1])
+
+    def __getitem__(self, index: int) -> AnnotatedImage:
+        path, mask_path = self._pairs[index]
+        image = read_image(path)
+        labels = read_label_map(mask_path)
+        if labels.shape != image.shape[:2]:
+            raise InputError(
+                f"{mask_path}: expected the image's size {image.shape[:2]}, got {labels.shape}"
+            )
+        ignore = (labels == VOID_LABEL) & (labels.max(initial=0) == VOID_LABEL)
+        ids = np.unique(labels[~ignore])
+        masks = [labels == i for i in ids[ids > 0]]
+        return AnnotatedImage(
+            name=path.stem, image=image, masks=_stack(masks, labels.shape), ignore=ignore
+        )
+
+
+class SequenceDataset:
+    """Folders of frames in DAVIS's manner, `SEQUENCE/images` and `SEQUENCE/masks`, as images."""
+
+    def __init__(self, root: str | Path, *, every: int = 1) -> None:
+        self.root = Path(root)
+        folders = sorted(p for p in self.root.iterdir() if (p / "masks").is_dir())
+        if not folders:
+            raise InputError(f"{self.root}: expected folders with images/ and masks/ in them")
+        self._sequences = {p.name: MaskFolderDataset(p, every=every) for p in folders}
+        self._items = [(name, i) for name, s in self._sequences.items() for i in range(len(s))]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def image_paths(self) -> list[Path]:
+        return [path for s in self._sequences.values() for path in s.image_paths()]
+
+    def __getitem__(self, index: int) -> AnnotatedImage:
+        name, i = self._items[index]
+        item = self._sequences[name][i]
+        return AnnotatedImage(
+            name=f"{name}/{item.name}", image=item.image, masks=item.masks, ignore=item.ignore
+        )
+
+
+def open_dataset(path: str | Path, *, every: int = 1) -> Dataset:
+    """Recognise the layout at `path`.
+
+    Args:
+        path: a COCO JSON file; or a folder with `instances.json`, with `images/` and `masks/`, or
+            with one folder of `images/` and `masks/` per sequence.
+        every: of frames and of mask folders, take only each n-th image.
+
+    Raises:
+        InputError: none of these is there.
+    """
+    path = Path(path)
+    if path.is_file():
+        return CocoDataset(path)
+    if not path.is_dir():
+        raise InputError(f"no such file or folder: {path}")
+    if (path / "instances.json").is_file():
+        return CocoDataset(path / "instances.json")
+    if (path / "masks").is_dir():
+        return MaskFolderDataset(path, every=every)
+    return SequenceDataset(path, every=every)
+
+
+def read_label_map(path: str | Path) -> npt.NDArray[np.int32]:
+    """A mask file of one channel, 8 or 16 bits -> (H, W) int32, the values as they are stored."""
+    from PIL import Image
+
+    try:
+        # Palette images hold their labels as indices, which PIL keeps and OpenCV would not.
+        with Image.open(path) as image:
+            labels = np.asarray(image)
+    except OSError as error:
+        raise InputError(f"cannot read the mask {path}: {error}") from error
+    if labels.ndim != 2:
+        raise InputError(f"{path}: expected a mask of one channel, got shape {labels.shape}")
+    return labels.astype(np.int32)
+
+
+def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> npt.NDArray[np.bool_]:
+    height, width = size
+    if isinstance(segmentation, str):
+        segmentation = json.loads(segmentation)
+    if isinstance(segmentation, dict):
+        from pycocotools import mask as coco
+
+        if isinstance(segmentation["counts"], list):
+            segmentation = coco.frPyObjects(segmentation, height, width)
+        return np.asarray(coco.decode(segmentation), bool)
+    mask = np.zeros((height, width), np.uint8)
+    for outline in segmentation:
+        if len(outline) < 6 or len(outline) % 2:
+            raise InputError(f"{path}: an outline of {len(outline)} numbers is not a polygon")
+        # Coordinates are pixel corners with 4 fractional bits; OpenCV counts from pixel centres.
+        points = np.round((np.asarray(outline, np.float64).reshape(-1, 2) - 0.5) * 16)
+        cv2.fillPoly(mask, [points.astype(np.int32)], 1, shift=4)
+    return mask.astype(bool)
+
+
+def _stack(masks: list[npt.NDArray[np.bool_]], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    return np.stack(masks) if masks else np.zeros((0, *size), bool)

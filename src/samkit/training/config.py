@@ -1,0 +1,192 @@
+"""Everything that decides a training run, as one value that is stored with the weights."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+__all__ = ["DataSource", "LossConfig", "PromptConfig", "SceneConfig", "Stage", "TrainingConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """Annotated images to learn from.
+
+    Attributes:
+        path: what `samkit.evaluation.datasets.open_dataset` accepts.
+        kind: whether mask values are "instances" or "classes" (then whole figures, classes and
+            their connected parts all become objects).
+        weight: how often its images are drawn, relative to the other sources.
+        paste_weight: how often its objects are cut out and pasted into other images.
+    """
+
+    path: str
+    kind: Literal["instances", "classes"] = "instances"
+    weight: float = 1.0
+    paste_weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A part of the run.
+
+    Attributes:
+        size: side of the square network input in pixels, a multiple of 32.
+        images: images in a batch.
+        prompts: prompts on each image.
+        until: end of the stage as a fraction of the whole run.
+    """
+
+    size: int = 256
+    images: int = 6
+    prompts: int = 8
+    until: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneConfig:
+    """How training scenes are made. Lengths are fractions of the scene's side.
+
+    Attributes:
+        cache_side: longest side in pixels of the images kept in memory.
+        crop_area: smallest and largest part of the image's area that a crop shows.
+        crop_aspect: a crop's aspect is changed by up to this factor, either way.
+        min_area: objects below this fraction of the scene are no targets.
+        procedural_background: share of scenes that have no photograph as background.
+        max_pastes: largest number of pasted objects.
+        paste_side: smallest and largest longest side of a pasted object.
+        shape: chance that a pasted object is a drawn shape instead of a cut-out.
+        grey, blur, noise: chance of each in a scene.
+        brightness, contrast, saturation: largest change; hue: in degrees.
+    """
+
+    cache_side: int = 448
+    crop_area: tuple[float, float] = (0.2, 1.0)
+    crop_aspect: float = 1.5
+    min_area: float = 0.002
+    procedural_background: float = 0.08
+    max_pastes: int = 4
+    paste_side: tuple[float, float] = (0.15, 0.9)
+    shape: float = 0.15
+    grey: float = 0.08
+    blur: float = 0.12
+    noise: float = 0.15
+    brightness: float = 0.3
+    contrast: float = 0.35
+    saturation: float = 0.5
+    hue: float = 25.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptConfig:
+    """How users are simulated.
+
+    Attributes:
+        box: share of prompts that are boxes; the others are clicks.
+        jitter_box: share of boxes that are not exact, each side off by up to `jitter` of it.
+        centre_click: share of clicks at the point farthest from the boundary; the others are
+            anywhere in the object.
+        correction: share of steps that have a correction round.
+    """
+
+    box: float = 0.5
+    jitter_box: float = 0.5
+    jitter: float = 0.1
+    centre_click: float = 0.6
+    correction: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the terms. `spread` is what the candidates that are not the best one get."""
+
+    cross_entropy: float = 2.0
+    dice: float = 1.0
+    iou: float = 1.0
+    object_score: float = 0.05
+    spread: float = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One training run.
+
+    Attributes:
+        network: sizes of the network, as `samkit.nn.config.to_dict` gives them.
+        sources: what to learn from.
+        backgrounds: photographs or folders of them without annotations.
+        stages: parts of the run, in order; the last one ends at 1.
+        steps, minutes: length of the run; exactly one of them is set.
+        frozen: names of network parts (prefixes of parameters) that do not learn.
+        ema: decay of the averaged weights that are saved.
+    """
+
+    network: dict[str, Any]
+    sources: tuple[DataSource, ...]
+    backgrounds: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = (Stage(),)
+    scenes: SceneConfig = field(default_factory=SceneConfig)
+    prompts: PromptConfig = field(default_factory=PromptConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    steps: int | None = None
+    minutes: float | None = None
+    learning_rate: float = 8e-4
+    final_learning_rate: float = 1e-6
+    warmup: int = 100
+    weight_decay: float = 0.1
+    clip_gradient: float = 1.0
+    ema: float = 0.999
+    frozen: tuple[str, ...] = ()
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain JSON values."""
+        return asdict(self)
+
+    def stage_at(self, progress: float) -> Stage:
+        """The stage that a run is in, `progress` being 0 at its start and 1 at its end."""
+        return next((stage for stage in self.stages if progress < stage.until), self.stages[-1])
+
+
+MEMORY_PARTS = (
+    "memory_attention",
+    "memory_encoder",
+    "mask_downsample",
+    "obj_ptr_proj",
+    "obj_ptr_tpos_proj",
+    "maskmem_tpos_enc",
+    "no_mem_pos_enc",
+    "no_obj_ptr",
+    "no_obj_embed_spatial",
+)
+"""Parts of SAM 2 that only video reaches."""
+
+
+def pico(
+    data: str | Path, *, minutes: float | None = None, steps: int | None = None
+) -> TrainingConfig:
+    """The recipe of the bundled model.
+
+    Args:
+        data: folder with `train` (coco128, ccp, fruits, nuclei) and `samples` in it.
+        minutes, steps: length of the run.
+    """
+    from samkit.nn import config as networks
+
+    train = Path(data) / "train"
+    return TrainingConfig(
+        network=networks.to_dict(networks.pico()),
+        sources=(
+            DataSource(path=str(train / "coco128"), weight=0.66, paste_weight=0.75),
+            DataSource(path=str(train / "ccp"), kind="classes", weight=0.2, paste_weight=0.15),
+            DataSource(path=str(train / "fruits"), weight=0.07, paste_weight=0.09),
+            DataSource(path=str(train / "nuclei"), weight=0.07, paste_weight=0.01),
+        ),
+        backgrounds=(str(Path(data) / "samples"),),
+        stages=(
+            Stage(size=128, images=12, prompts=10, until=0.35),
+            Stage(size=256, images=6, prompts=10),
+        ),
+        frozen=MEMORY_PARTS,
+        minutes=minutes,
+        steps=steps,
+    )

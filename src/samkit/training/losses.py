@@ -1,0 +1,70 @@
+"""What a prediction is told about its errors."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from samkit.nn import MaskPrediction
+from samkit.training.config import LossConfig
+
+__all__ = ["Outcome", "mask_iou", "prediction_loss"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Loss of N prompts and how good their masks are.
+
+    Attributes:
+        loss: scalar, to be differentiated.
+        iou: (N, K) real IoU of each mask, index 0 being the single mask.
+        picked: (N,) real IoU of the candidate with the best predicted IoU.
+    """
+
+    loss: Tensor
+    iou: Tensor
+    picked: Tensor
+
+
+def prediction_loss(prediction: MaskPrediction, target: Tensor, config: LossConfig) -> Outcome:
+    """Loss of the single mask, of the best candidate, of the predicted IoUs and object score.
+
+    Only the best of the candidates is pulled towards the target, so that they may differ
+    (2304.02643, section 3); the others get `spread` of it, so that none is ever lost.
+
+    Args:
+        prediction: N prompts, K masks of (h, w) logits each.
+        target: (N, h, w) coverage 0..1.
+    """
+    errors = _mask_errors(prediction.logits, target, config)  # (N, K)
+    candidates = errors[:, 1:]
+    loss = errors[:, 0].mean()
+    if candidates.shape[1]:
+        best, spread = candidates.amin(1).mean(), candidates.mean()
+        loss = loss + (1 - config.spread) * best + config.spread * spread
+    real = mask_iou(prediction.logits.detach() > 0, target[:, None] > 0.5)
+    loss = loss + config.iou * (prediction.iou - real).square().sum(1).mean()
+    if prediction.object_score is not None:
+        present = (target.flatten(1).amax(1) > 0.5).to(target.dtype)[:, None]
+        missed = F.binary_cross_entropy_with_logits(prediction.object_score, present)
+        loss = loss + config.object_score * missed
+    picked = prediction.iou[:, 1:].argmax(1, keepdim=True) + 1
+    return Outcome(loss=loss, iou=real, picked=real.gather(1, picked)[:, 0])
+
+
+def mask_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boolean masks (..., h, w), which broadcast; 1 where both are empty."""
+    intersection = (a & b).sum((-2, -1))
+    union = (a | b).sum((-2, -1))
+    return torch.where(union > 0, intersection / union.clamp(min=1), 1.0)
+
+
+def _mask_errors(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+    """Cross-entropy and dice of each mask: (N, K, h, w), (N, h, w) -> (N, K)."""
+    truth = target[:, None].expand_as(logits)
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((-2, -1))
+    p = logits.sigmoid()
+    overlap, total = (p * truth).sum((-2, -1)), (p + truth).sum((-2, -1))
+    dice = 1 - (2 * overlap + 1) / (total + 1)
+    return config.cross_entropy * entropy + config.dice * dice

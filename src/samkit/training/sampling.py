@@ -1,0 +1,126 @@
+"""Simulated users: boxes and clicks for the objects of a scene, and batches of them."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from samkit.evaluation.clicks import farthest_point
+from samkit.nn import TokenLabel
+from samkit.training.config import PromptConfig, Stage, TrainingConfig
+from samkit.training.data import Library
+from samkit.training.scenes import Scene, make_scene
+
+__all__ = ["Batch", "correction_clicks", "make_batch"]
+
+# Masks are predicted and judged at a quarter of the input size.
+STRIDE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """B scenes with P prompts each.
+
+    Attributes:
+        images: (B, S, S, 3) uint8 RGB.
+        targets: (B, P, S / 4, S / 4) uint8 coverage 0..255 of the object that each prompt means.
+        points: (B, P, 2, 2) float32 xy, pixels of the input: a click (and nothing), or a box.
+        labels: (B, P, 2) int64 `TokenLabel`s of the points.
+    """
+
+    images: npt.NDArray[np.uint8]
+    targets: npt.NDArray[np.uint8]
+    points: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+
+
+def make_batch(
+    library: Library, config: TrainingConfig, stage: Stage, step: int, *, part: int = 0
+) -> Batch:
+    """The batch of a step, or one part of it: the same for the same seed, stage, step and part."""
+    rng = np.random.default_rng([config.seed, step, part])
+    images, targets, points, labels = [], [], [], []
+    for _ in range(stage.images):
+        scene = make_scene(library, config.scenes, stage.size, rng)
+        images.append(scene.image)
+        for index in _choose(scene, stage.prompts, rng):
+            mask = scene.masks[index]
+            small = cv2.resize(
+                mask, (stage.size // STRIDE, stage.size // STRIDE), interpolation=cv2.INTER_AREA
+            )
+            targets.append(np.round(small * 255).astype(np.uint8))
+            xy, kinds = _prompt(mask > 0.5, config.prompts, rng)
+            points.append(xy)
+            labels.append(kinds)
+    shape = (stage.images, stage.prompts)
+    return Batch(
+        images=np.stack(images),
+        targets=np.stack(targets).reshape(*shape, *targets[0].shape),
+        points=np.stack(points).reshape(*shape, 2, 2).astype(np.float32),
+        labels=np.array(labels, np.int64).reshape(*shape, 2),
+    )
+
+
+def _choose(scene: Scene, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Objects to ask for: each at most once more often than any other, by weight."""
+    available = len(scene.weights)
+    odds = scene.weights / scene.weights.sum()
+    whole = np.tile(np.arange(available), count // available)
+    rest = rng.choice(available, count % available, replace=False, p=odds)
+    return np.concatenate([whole, rest])
+
+
+def _prompt(
+    mask: npt.NDArray[np.bool_], config: PromptConfig, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float64], tuple[int, int]]:
+    """Two points and their labels for a mask; where it is empty at this size, its centre."""
+    if not mask.any():
+        mask = np.ones_like(mask)
+    if rng.random() < config.box:
+        x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+        box = np.array([[x, y], [x + w, y + h]], np.float64)
+        if rng.random() < config.jitter_box:
+            box += rng.uniform(-config.jitter, config.jitter, (2, 2)) * [w, h]
+            box = np.clip(box, 0, mask.shape[::-1])
+        return box, (TokenLabel.BOX_TOP_LEFT, TokenLabel.BOX_BOTTOM_RIGHT)
+    if rng.random() < config.centre_click:
+        click = np.array(farthest_point(mask), np.float64)
+    else:
+        click = _anywhere(mask, rng)
+    return np.stack([click, np.zeros(2)]), (TokenLabel.FOREGROUND, TokenLabel.ABSENT)
+
+
+def correction_clicks(
+    predicted: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """A click on an error of each prediction.
+
+    Args:
+        predicted, target: (N, h, w) at a quarter of the input size.
+
+    Returns:
+        xy (N, 2) float32 in pixels of the input, and labels (N,): foreground where the object was
+        missed, background where it was exceeded. Half of the clicks are central in the larger
+        kind of error, half are anywhere in the errors; a perfect mask gets a click inside.
+    """
+    points, labels = [], []
+    for mine, truth in zip(predicted, target, strict=True):
+        missed, excess = truth & ~mine, mine & ~truth
+        if rng.random() < 0.5:
+            region = missed if missed.sum() >= excess.sum() else excess
+            xy = np.array(farthest_point(region)) if region.any() else None
+        else:
+            region = missed | excess
+            xy = _anywhere(region, rng) if region.any() else None
+        if xy is None:
+            xy = _anywhere(truth if truth.any() else np.ones_like(truth), rng)
+        labels.append(int(truth[int(xy[1]), int(xy[0])] or not (missed | excess).any()))
+        points.append((xy + 0.5) * STRIDE - 0.5)
+    return np.array(points, np.float32), np.array(labels, np.int64)
+
+
+def _anywhere(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    inside = np.flatnonzero(mask)
+    y, x = divmod(int(inside[rng.integers(len(inside))]), mask.shape[1])
+    return np.array([x, y], np.float64)

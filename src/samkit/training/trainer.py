@@ -1,0 +1,259 @@
+"""State of a training run and the step that changes it."""
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samkit.errors import CheckpointError
+from samkit.media import write_atomically
+from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam, Sam2, TokenLabel, build
+from samkit.nn.config import from_dict
+from samkit.training.config import Stage, TrainingConfig
+from samkit.training.losses import Outcome, prediction_loss
+from samkit.training.sampling import Batch, correction_clicks
+from samkit.training.team import Team
+
+__all__ = ["Network", "Report", "Trainer"]
+
+# Mask prompts are clamped to this, as SAM does with the logits that it feeds back.
+_LOGIT_LIMIT = 32.0
+# The average follows the weights faster at the start: decay (1 + step) / (_EMA_RAMP + step).
+_EMA_RAMP = 10
+
+Network: TypeAlias = Sam | Sam2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Where a run stands: means over the steps since the last report.
+
+    Attributes:
+        step, seconds, progress: steps and time so far, and the fraction of the run that is done.
+        size: side of the network input.
+        learning_rate, loss: as they are.
+        box_iou, click_iou: of the single mask after one prompt.
+        picked_iou, best_iou: after a click, of the candidate that the network prefers and of the
+            best one.
+        images_per_second: training speed.
+    """
+
+    step: int
+    seconds: float
+    progress: float
+    size: int
+    learning_rate: float
+    loss: float
+    box_iou: float
+    click_iou: float
+    picked_iou: float
+    best_iou: float
+    images_per_second: float
+
+
+class Trainer:
+    """The state of a run, which is what a checkpoint holds, and the step that changes it."""
+
+    def __init__(
+        self, config: TrainingConfig, *, start: Network | None = None, team: Team | None = None
+    ) -> None:
+        self.config = config
+        self.team = team or Team()
+        torch.manual_seed(config.seed)
+        self.network = build(from_dict(config.network))
+        if start is not None:
+            self.network.load_state_dict(start.state_dict())
+        self.network.train()
+        learning = {}
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not name.startswith(config.frozen))
+            if parameter.requires_grad:
+                learning[name] = parameter
+        # As is usual, biases, norms and embeddings of one value per channel do not decay.
+        decays = [p for p in learning.values() if p.ndim > 1]
+        others = [p for p in learning.values() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": decays, "weight_decay": config.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=config.learning_rate,
+            fused=True,
+        )
+        self.learning = learning
+        self.average = {name: p.detach().clone() for name, p in learning.items()}
+        self.step = 0
+        self.seconds = 0.0
+        self._began = time.monotonic()
+        self._mean = torch.tensor(self.network.config.mean).view(1, 3, 1, 1)
+        self._std = torch.tensor(self.network.config.std).view(1, 3, 1, 1)
+        self._sums: dict[str, list[float]] = {}
+        self._images = 0
+        self._since = time.monotonic()
+
+    def progress(self, step: int) -> float:
+        """0 at the start of the run, 1 at its end."""
+        if self.config.steps is not None:
+            return step / self.config.steps
+        assert self.config.minutes is not None
+        return self.seconds / (60 * self.config.minutes)
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then a cosine to the end of the run."""
+        config = self.config
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress(self.step))))
+        floor = config.final_learning_rate
+        rate = floor + (config.learning_rate - floor) * cosine
+        return rate * min(1.0, (self.step + 1) / max(1, config.warmup))
+
+    def learn(self, batch: Batch, stage: Stage) -> None:
+        """One step of the optimiser."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        # Seeded by the step, so that a resumed run drops out the same as an uninterrupted one.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
+        corrects = self._generator(1).random() < self.config.prompts.correction
+        first, losses = self._losses(batch, corrects, self._generator(2, self.team.rank))
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses)
+        self._agree()
+        torch.nn.utils.clip_grad_norm_(self.learning.values(), self.config.clip_gradient)
+        self.optimizer.step()
+        self.step += 1
+        decay = min(self.config.ema, (1 + self.step) / (_EMA_RAMP + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.average.values()), list(self.learning.values()), 1 - decay
+            )
+        self._note(batch, first)
+
+    def _generator(self, *purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.config.seed, self.step, *purpose])
+
+    def _agree(self) -> None:
+        """Make gradients, and the time by which the run is planned, the same in all processes."""
+        clock = torch.tensor([time.monotonic() - self._began])
+        gradients = []
+        for parameter in self.learning.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+        self.team.average([*gradients, clock])
+        self.seconds = float(clock)
+
+    def _losses(
+        self, batch: Batch, corrects: bool, rng: np.random.Generator
+    ) -> tuple[Outcome, list[Tensor]]:
+        """Outcome of the first prompts, and the losses of all rounds."""
+        images = torch.from_numpy(batch.images).permute(0, 3, 1, 2).float() / 255
+        features = self.network.encode_image((images - self._mean) / self._std)
+        owners = torch.arange(len(images)).repeat_interleave(batch.points.shape[1])
+        features = features.select(owners)
+        target = torch.from_numpy(batch.targets).flatten(0, 1).float() / 255
+        points = torch.from_numpy(batch.points).flatten(0, 1)
+        labels = torch.from_numpy(batch.labels).flatten(0, 1)
+
+        prediction = self._decode(features, points, labels, None)
+        first = prediction_loss(prediction, target, self.config.loss)
+        losses = [first.loss]
+        if corrects:
+            previous = _previous_masks(prediction, rng)
+            clicks, kinds = correction_clicks(
+                (previous[:, 0] > 0).numpy(), (target > 0.5).numpy(), rng
+            )
+            points = torch.cat([points, torch.from_numpy(clicks)[:, None]], 1)
+            labels = torch.cat([labels, torch.from_numpy(kinds)[:, None]], 1)
+            prediction = self._decode(features, points, labels, previous)
+            losses.append(prediction_loss(prediction, target, self.config.loss).loss)
+        return first, losses
+
+    def _decode(
+        self, features: ImageFeatures, points: Tensor, labels: Tensor, masks: Tensor | None
+    ) -> MaskPrediction:
+        end = torch.full_like(labels[:, :1], TokenLabel.NOT_A_POINT)
+        prompts = PromptTensors(
+            points=torch.cat([points, torch.zeros_like(points[:, :1])], 1),
+            labels=torch.cat([labels, end], 1),
+            masks=masks,
+        )
+        return self.network.decode_masks(features, prompts)
+
+    def _note(self, batch: Batch, first: Outcome) -> None:
+        boxes = torch.from_numpy(batch.labels[..., 0] == TokenLabel.BOX_TOP_LEFT).flatten()
+        iou = first.iou.detach()
+        values = {
+            "loss": first.loss.detach()[None],
+            "box_iou": iou[boxes, 0],
+            "click_iou": iou[~boxes, 0],
+            "picked_iou": first.picked[~boxes],
+            "best_iou": iou[~boxes, 1:].amax(1),
+        }
+        for name, value in values.items():
+            self._sums.setdefault(name, []).extend(value.tolist())
+        self._images += len(batch.images)
+
+    def report(self, stage: Stage) -> Report:
+        """Means since the last call."""
+        now = time.monotonic()
+        means = {name: float(np.mean(v)) if v else 0.0 for name, v in self._sums.items()}
+        report = Report(
+            step=self.step,
+            seconds=self.seconds,
+            progress=self.progress(self.step),
+            size=stage.size,
+            learning_rate=self.learning_rate(),
+            images_per_second=self.team.size * self._images / (now - self._since),
+            **means,
+        )
+        self._sums, self._images, self._since = {}, 0, now
+        return report
+
+    def averaged(self) -> Network:
+        """A copy of the network with the averaged weights, in eval mode."""
+        network = build(self.network.config)
+        network.load_state_dict({**self.network.state_dict(), **self.average})
+        return network.eval()
+
+    def save(self, path: Path) -> None:
+        """Write all state."""
+        state = {
+            "config": json.dumps(self.config.to_dict()),
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        with write_atomically(path) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, path: Path) -> None:
+        """Take all state from a checkpoint of the same configuration."""
+        if not path.is_file():
+            raise CheckpointError(f"cannot resume: there is no checkpoint {path}")
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        ours, theirs = json.loads(json.dumps(self.config.to_dict())), json.loads(state["config"])
+        if ours != theirs:
+            changed = sorted(name for name in ours if ours[name] != theirs.get(name))
+            raise CheckpointError(f"{path} belongs to a run with other {', '.join(changed)}")
+        self.network.load_state_dict(state["network"])
+        self.average = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._began = time.monotonic() - self.seconds
+
+
+def _previous_masks(prediction: MaskPrediction, rng: np.random.Generator) -> Tensor:
+    """Logits (N, 1, h, w) that a user would correct: single masks, or the preferred candidates."""
+    if rng.random() < 0.5:
+        chosen = torch.zeros(len(prediction.iou), dtype=torch.long)
+    else:
+        chosen = prediction.iou[:, 1:].argmax(1) + 1
+    logits = prediction.logits.detach()[torch.arange(len(chosen)), chosen]
+    return logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)[:, None]
