@@ -9,9 +9,10 @@ import pytest
 import torch
 from tiny import CONFIGS, make, tiny_sam, tiny_sam2
 
-from samkit import image_predictor
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
+from samkit.image_predictor import predictor as predictor_module
+from samkit.image_predictor.prompting import tokens_of
 from samkit.masks import Masks
 from samkit.nn import PromptTensors
 from samkit.prompts import Prompt
@@ -82,7 +83,7 @@ def test_long_lists_are_decoded_in_parts(
 ) -> None:
     embedding = predictor.embed(photo())
     expected = predictor.predict(embedding, ALL, candidates=3)
-    monkeypatch.setattr(image_predictor, "_DECODER_BYTES", limit)
+    monkeypatch.setattr(predictor_module, "_DECODER_BYTES", limit)
     masks = predictor.predict(embedding, ALL, candidates=3)
     assert_same(masks, expected)
     assert masks.prompt_index.tolist() == [i for i in range(len(ALL)) for _ in range(3)]
@@ -93,8 +94,8 @@ def test_many_masks_are_compressed_and_drop_their_logits(
 ) -> None:
     expected = predictor.predict(photo(), ALL)
     assert not expected.is_compressed
-    monkeypatch.setattr(image_predictor, "_DENSE_BYTES", 1000)
-    monkeypatch.setattr(image_predictor, "_LOGITS_BYTES", 1000)
+    monkeypatch.setattr(predictor_module, "_DENSE_BYTES", 1000)
+    monkeypatch.setattr(predictor_module, "_LOGITS_BYTES", 1000)
     masks = predictor.predict(photo(), ALL)
     assert masks.is_compressed
     assert masks.logits is None
@@ -149,10 +150,10 @@ def test_padding_points_are_the_references() -> None:
     """SAM pads prompts without a box; SAM 2 pads all that have a point or a box."""
     for config, box_labels in ((tiny_sam(), [2, 3]), (tiny_sam2(), [2, 3, -1])):
         pad = config.prompt_encoder.pad_boxes
-        assert image_predictor._tokens(BOX, pad)[1].tolist() == box_labels
-        assert image_predictor._tokens(CLICKS, pad)[1].tolist() == [1, 0, -1]
-        assert image_predictor._tokens(BOX + CLICK, pad)[1].tolist() == [1, *box_labels]
-        assert image_predictor._tokens(MASK, pad)[1].tolist() == []
+        assert tokens_of(BOX, pad)[1].tolist() == box_labels
+        assert tokens_of(CLICKS, pad)[1].tolist() == [1, 0, -1]
+        assert tokens_of(BOX + CLICK, pad)[1].tolist() == [1, *box_labels]
+        assert tokens_of(MASK, pad)[1].tolist() == []
 
 
 def test_points_outside_the_image_are_allowed(predictor: ImagePredictor) -> None:

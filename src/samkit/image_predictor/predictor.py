@@ -1,0 +1,334 @@
+"""Prompts on images to masks."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samkit import weights
+from samkit.errors import ImageError, InputError, PromptError
+from samkit.image_predictor.embedding import ImageEmbedding
+from samkit.image_predictor.placement import find_device, find_dtype
+from samkit.image_predictor.prompting import prompt_tensors
+from samkit.masks import Masks
+from samkit.media import read_image
+from samkit.nn import MaskPrediction, Sam, Sam2
+from samkit.nn import config as nn_config
+from samkit.prompts import Prompt, as_prompts
+from samkit.transforms import ImageTransform
+
+__all__ = ["ImagePredictor", "load"]
+
+# Working memory of one decoder call; longer lists of prompts are decoded in several calls.
+_DECODER_BYTES = 2**29
+# Beyond this many bytes masks are held as RLE, and low-resolution logits are not kept.
+_DENSE_BYTES = 2**28
+_LOGITS_BYTES = 2**29
+
+
+class ImagePredictor:
+    """Prompts on images to masks. It holds a network and no image.
+
+    Args:
+        network: `Sam` or `Sam2`; it is moved to `device` and `dtype`, and set to evaluation.
+        device: "auto" (CUDA, else Apple's GPU, else the CPU) or what torch calls the device.
+        dtype: "auto" (bfloat16 where the hardware multiplies it fast, else float32), "float32",
+            "bfloat16", "float16" or a torch dtype. Coordinates are float32 in any case.
+
+    Raises:
+        InputError: the device or dtype is unknown or not available.
+    """
+
+    def __init__(
+        self,
+        network: Sam | Sam2,
+        *,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+    ) -> None:
+        self.device = find_device(device)
+        self.dtype = find_dtype(dtype, self.device)
+        self.network = network.to(self.device, self.dtype).eval()
+        self._network_id = _fingerprint(network)
+
+    def __repr__(self) -> str:
+        config = self.network.config
+        encoder = type(config.image_encoder).__name__.removesuffix("Config")
+        height, width = config.image_size
+        dtype = str(self.dtype).removeprefix("torch.")
+        return (
+            f"ImagePredictor({type(self.network).__name__} with {encoder}, "
+            f"input {height}x{width}, {dtype} on {self.device})"
+        )
+
+    def embed(self, image: Any) -> ImageEmbedding:
+        """Look at an image once.
+
+        Args:
+            image: a path, bytes, PIL image, array or tensor: whatever `samkit.read_image` takes.
+                A network with other than three input channels takes an array (H, W, C) of values
+                0..255.
+
+        Raises:
+            ImageError: the image cannot be read or is of an unsupported kind.
+        """
+        return self._embed([self._read(image)])[0]
+
+    def predict(
+        self,
+        image: Any,
+        prompts: Prompt | Sequence[Prompt],
+        *,
+        candidates: int = 1,
+        prior: Masks | None = None,
+    ) -> Masks:
+        """Masks of prompts on one image.
+
+        Args:
+            image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
+            prompts: one or many; each is about one object, and what it yields does not depend
+                on the others.
+            candidates: 1 for the network's single mask, 3 for its three nested proposals
+                (whole, part, subpart).
+            prior: masks of an earlier call on this image, one for each prompt, to refine. Their
+                logits are given to the network together with the prompts.
+
+        Returns:
+            `Masks` in the order of the prompts; mask i belongs to prompt `prompt_index[i]`, and
+            with `candidates=3` each prompt has three in a row. Nothing is dropped. Where many
+            masks would fill the memory they are held as RLE, and the low-resolution logits are
+            not kept (`Masks.logits` is None): above 256 MB of masks and 512 MB of logits.
+
+        Raises:
+            ImageError, PromptError, InputError: the message says what was expected.
+        """
+        # The prompts are checked before the costly look at the image.
+        prompts = as_prompts(prompts)
+        width = self._check_candidates(candidates)
+        embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
+        self._check_embedding(embedding)
+        priors = None if prior is None else self._prior_logits(prior, prompts, embedding)
+
+        height, breadth = embedding.image_size
+        dense = len(prompts) * width * height * breadth <= _DENSE_BYTES
+        h, w = embedding.features.input_size
+        keep_logits = len(prompts) * width * (h // 4) * (w // 4) * 4 <= _LOGITS_BYTES
+
+        parts = []
+        for start, prediction in self._decode(embedding, prompts, priors, candidates):
+            part = _masks(prediction, embedding.transform, start, keep_logits=keep_logits)
+            parts.append(part if dense else part.compressed())
+        return Masks.concatenate(parts) if parts else Masks.empty(embedding.image_size)
+
+    def predict_batch(
+        self,
+        images: Sequence[Any],
+        prompts: Sequence[Prompt | Sequence[Prompt]],
+        *,
+        candidates: int = 1,
+    ) -> list[Masks]:
+        """Masks of prompts on several images, which may differ in size.
+
+        Args:
+            images: images or embeddings.
+            prompts: for each image its prompt or prompts.
+            candidates: as in `predict`.
+
+        Returns:
+            One `Masks` for each image, in order.
+
+        Raises:
+            InputError: there are not as many lists of prompts as images; else as in `predict`.
+        """
+        if isinstance(prompts, Prompt) or len(images) != len(prompts):
+            count = 1 if isinstance(prompts, Prompt) else len(prompts)
+            raise InputError(
+                "expected one list of prompts for each image, "
+                f"got {len(images)} images and {count} lists"
+            )
+        checked = [as_prompts(value) for value in prompts]
+        self._check_candidates(candidates)
+        # A GPU wants several images at a time, a CPU is busy with one.
+        step = 1 if self.device.type == "cpu" else 8
+        results = []
+        for start in range(0, len(images), step):
+            part = slice(start, start + step)
+            for embedding, wanted in zip(
+                self._embed_mixed(images[part]), checked[part], strict=True
+            ):
+                results.append(self.predict(embedding, wanted, candidates=candidates))
+        return results
+
+    # Images
+
+    def _read(self, image: Any) -> NDArray[np.generic]:
+        channels = len(self.network.config.mean)
+        if channels == 3:
+            return read_image(image)
+        array = np.asarray(image)
+        if array.ndim != 3 or array.shape[2] != channels or 0 in array.shape:
+            raise ImageError(
+                f"this network takes arrays (H, W, {channels}), got shape {array.shape}"
+            )
+        if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
+            raise ImageError("expected finite numbers from 0 to 255")
+        return array
+
+    def _embed(self, images: Sequence[NDArray[np.generic]]) -> list[ImageEmbedding]:
+        config = self.network.config
+        transforms = [
+            ImageTransform(
+                image_size=(image.shape[0], image.shape[1]),
+                input_size=config.image_size,
+                keep_aspect=isinstance(self.network, Sam),
+            )
+            for image in images
+        ]
+        pixels = [
+            transform.pixels(image, config.mean, config.std)
+            for transform, image in zip(transforms, images, strict=True)
+        ]
+        with torch.inference_mode():
+            features = self.network.encode_image(torch.cat(pixels).to(self.device, self.dtype))
+        return [
+            ImageEmbedding(
+                features=features.select(slice(i, i + 1)),
+                transform=transform,
+                network_id=self._network_id,
+            )
+            for i, transform in enumerate(transforms)
+        ]
+
+    def _embed_mixed(self, images: Sequence[Any]) -> list[ImageEmbedding]:
+        new = iter(
+            self._embed([self._read(x) for x in images if not isinstance(x, ImageEmbedding)])
+            if not all(isinstance(x, ImageEmbedding) for x in images)
+            else []
+        )
+        return [x if isinstance(x, ImageEmbedding) else next(new) for x in images]
+
+    # Prompts
+
+    def _decode(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompt],
+        priors: Tensor | None,
+        candidates: int,
+    ) -> Iterator[tuple[int, MaskPrediction]]:
+        """Predictions for prompts in order, a bounded number at a time, with their start."""
+        decoder = self.network.mask_decoder
+        features = embedding.to(self.device, self.dtype).features
+        h, w = features.embedding.shape[-2:]
+        # What one prompt needs: some 16 copies of the image's tokens, in float32.
+        step = max(1, _DECODER_BYTES // (h * w * features.embedding.shape[1] * 4 * 16))
+        pad_boxes = self.network.config.prompt_encoder.pad_boxes
+        for start in range(0, len(prompts), step):
+            part = prompts[start : start + step]
+            prior = None if priors is None else priors[start : start + step]
+            tensors = prompt_tensors(part, prior, embedding.transform, pad_boxes, self.device)
+            with torch.inference_mode():
+                prediction = self.network.decode_masks(features, tensors)
+                choose = decoder.single if candidates == 1 else decoder.multiple
+                prediction = choose(prediction)
+            yield start, prediction
+
+    def _check_candidates(self, candidates: int) -> int:
+        available = self.network.config.mask_decoder.candidates
+        if candidates not in (1, available):
+            raise InputError(f"candidates: expected 1 or {available}, got {candidates!r}")
+        return candidates
+
+    def _check_embedding(self, embedding: ImageEmbedding) -> None:
+        if embedding.network_id != self._network_id:
+            raise InputError(
+                "this embedding was made by another network; embed the image with this predictor"
+            )
+
+    def _prior_logits(
+        self, prior: Masks, prompts: Sequence[Prompt], embedding: ImageEmbedding
+    ) -> Tensor:
+        if len(prior) != len(prompts):
+            hint = "; keep one per prompt with prior.best()" if len(prior) > len(prompts) else ""
+            raise InputError(
+                f"prior: expected one mask for each of {len(prompts)} prompts, "
+                f"got {len(prior)}{hint}"
+            )
+        if any(prompt.mask_input is not None for prompt in prompts):
+            raise PromptError("a prompt has a mask already: give either it or prior=")
+        if prior.image_size != embedding.image_size:
+            raise InputError(
+                f"prior: expected masks of this image of size {embedding.image_size}, "
+                f"got masks of size {prior.image_size}"
+            )
+        if prior.logits is None:
+            raise InputError(
+                "prior: expected masks with low-resolution logits, which these do not have; "
+                "give their pixels as a prompt instead: Prompt.mask(masks.masks[i])"
+            )
+        height, width = embedding.features.input_size
+        if prior.logits.shape[1:] != (height // 4, width // 4):
+            raise InputError(
+                f"prior: expected logits of size {(height // 4, width // 4)}, "
+                f"got {prior.logits.shape[1:]}: they are another network's"
+            )
+        return torch.from_numpy(np.array(prior.logits, np.float32))
+
+
+def load(
+    model: str | Path = "pico",
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+) -> ImagePredictor:
+    """A predictor by name, file, folder or Hugging Face id.
+
+    Args:
+        model: a name of `samkit models` ("pico" is part of samkit and needs no download), a
+            checkpoint file (.pt, .pth, .safetensors), a folder in Hugging Face's layout or a
+            repository id ("facebook/sam2.1-hiera-tiny").
+        device: as in `ImagePredictor`.
+        dtype: as in `ImagePredictor`.
+
+    Raises:
+        UnknownModelError: nothing has this name; the nearest is suggested.
+        CheckpointError: the file is no checkpoint of a known family, or does not fit.
+        DownloadError: the weights could not be fetched or verified.
+        InputError: the device or dtype is unknown or not available.
+    """
+    find_dtype(dtype, find_device(device))  # before a long download
+    return ImagePredictor(weights.load_network(model), device=device, dtype=dtype)
+
+
+def _masks(
+    prediction: MaskPrediction, transform: ImageTransform, first_prompt: int, *, keep_logits: bool
+) -> Masks:
+    """One decoder call's prediction as Masks; prompts are counted from `first_prompt`."""
+    N, K = prediction.iou.shape
+    logits = prediction.logits.flatten(0, 1)  # (N * K, h, w)
+    masks = np.empty((N * K, *transform.image_size), np.bool_)
+    with torch.inference_mode():
+        for mask, low in zip(masks, logits, strict=True):
+            mask[...] = (transform.masks_to_image(low[None])[0] > 0).cpu().numpy()
+    masks.flags.writeable = False  # so that Masks need not copy them
+    prompt_index = first_prompt + np.repeat(np.arange(N), K)
+    return Masks(
+        masks,
+        prediction.iou.flatten().float().cpu().numpy(),
+        object_ids=prompt_index,
+        prompt_index=prompt_index,
+        logits=logits.float().cpu().numpy() if keep_logits else None,
+    )
+
+
+def _fingerprint(network: Sam | Sam2) -> str:
+    """Names a network by its sizes and a few of its weights."""
+    digest = hashlib.sha256(json.dumps(nn_config.to_dict(network.config)).encode())
+    digest.update(network.mask_decoder.mask_tokens.weight.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,52 @@
+"""The README's examples, typed as written."""
+
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from samkit import cli
+from samkit.masks import Masks
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_python_examples(folder: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert (folder / "coffee.png").is_file()
+    assert (folder / "masks.json").is_file()
+    assert [len(masks) for masks in names["lists"]] == [1, 1]  # type: ignore[attr-defined]
+
+
+def test_shell_examples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = re.findall(r"^\$ (samkit .*)$", README, re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code in (0, None), command
+    assert len(Masks.load(folder / "outputs" / "coffee.npz")) == 3
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if "://" not in target:
+            assert ((ROOT / name).parent / target).exists(), target
