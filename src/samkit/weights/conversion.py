@@ -66,8 +66,9 @@ def convert(
             )
         state = _own(table_of(opened.family, "meta").from_samkit(opened.state))
         wrapped = layout == "ultralytics" or opened.family == "sam2"
-        with write_atomically(target) as temporary:
-            torch.save({"model": state} if wrapped else state, temporary)
+        # Through an open file, or torch would put the temporary name into the archive.
+        with write_atomically(target) as temporary, temporary.open("wb") as file:
+            torch.save({"model": state} if wrapped else state, file)
 
 
 def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:

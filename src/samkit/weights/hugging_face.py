@@ -23,6 +23,9 @@ __all__ = ["config_from_json", "config_to_json"]
 
 _Json = Mapping[str, Any]
 
+# The one width that transformers' memory attention is written for.
+_MEMORY_DIM = 64
+
 
 def config_from_json(values: _Json, source: str = "config.json") -> SamConfig | Sam2Config:
     """Sizes from a parsed ``config.json`` of SamModel, Sam2Model or Sam2VideoModel.
@@ -51,6 +54,11 @@ def _require(values: _Json, **expected: object) -> None:
             raise CheckpointError(f"{name}={got!r} is not supported: expected {want!r}")
 
 
+def _require_widths(width: int, *parts: _Json) -> None:
+    if any(part.get("hidden_size", 256) != width for part in parts):
+        raise CheckpointError(f"expected hidden_size={width} in prompt encoder and mask decoder")
+
+
 def _pair(value: int | list[int]) -> tuple[int, int]:
     if isinstance(value, int):
         return value, value
@@ -67,8 +75,7 @@ def _sam(values: _Json) -> SamConfig:
     _require(decoder, hidden_act="relu", attention_downsample_rate=2, iou_head_depth=3)
     dim = vision.get("hidden_size", 768)
     width = vision.get("output_channels", 256)
-    _require(prompts, hidden_size=width)
-    _require(decoder, hidden_size=width)
+    _require_widths(width, prompts, decoder)
     mlp_dim = vision.get("mlp_dim") or int(dim * vision.get("mlp_ratio", 4.0))
     encoder = ViTConfig(
         dim=dim,
@@ -113,8 +120,7 @@ def _sam2(values: _Json, *, video: bool) -> Sam2Config:
         raise CheckpointError(f"expected backbone_channel_list={channels}")
     _require(prompts, num_point_embeddings=4, hidden_act="gelu", layer_norm_eps=1e-6)
     _require(decoder, attention_downsample_rate=2, iou_head_depth=3, num_hidden_layers=2)
-    if prompts.get("hidden_size", 256) != dim or decoder.get("hidden_size", 256) != dim:
-        raise CheckpointError(f"expected hidden_size={dim} in the prompt encoder and mask decoder")
+    _require_widths(dim, prompts, decoder)
     return Sam2Config(
         image_encoder=encoder,
         prompt_encoder=PromptEncoderConfig(
@@ -292,6 +298,10 @@ def _sam2_json(config: Sam2Config, *, memory: bool, dtype: str) -> dict[str, Any
     decoder = config.mask_decoder
     if not (decoder.high_resolution and decoder.iou_sigmoid and decoder.object_score):
         raise _impossible("its SAM 2 uses high-resolution features, a sigmoid and object scores")
+    if decoder.depth != 2:
+        raise _impossible("its SAM 2 has a two-way transformer of two layers")
+    if memory and config.memory.dim != _MEMORY_DIM:
+        raise _impossible(f"its memories have {_MEMORY_DIM} channels, not {config.memory.dim}")
     kind = "sam2_video" if memory else "sam2"
     size = config.image_size[0]
     values: dict[str, Any] = {

@@ -101,7 +101,8 @@ class RenameTable:
         """The inverse of `to_samkit`.
 
         Raises:
-            CheckpointError: two tensors get the same name, or part of a stack is missing.
+            CheckpointError: two tensors get the same name, or a stack is incomplete or of
+                mixed dtypes.
         """
         repeated = {step.ours: step for step in self.repeated}
         stacked = {name: step for step in self.stacked for name in step.ours}
@@ -112,8 +113,11 @@ class RenameTable:
                 missing = [part for part in step.ours if part not in state]
                 if missing:
                     raise CheckpointError(f"cannot write {step.theirs} without {missing[0]}")
+                parts = [state[part] for part in step.ours]
+                if len({part.dtype for part in parts}) > 1:
+                    raise CheckpointError(f"cannot write {step.theirs}: its parts differ in dtype")
                 if step.theirs not in result:
-                    result[step.theirs] = torch.cat([state[part] for part in step.ours])
+                    result[step.theirs] = torch.cat(parts)
             elif name in repeated:
                 for theirs in repeated[name].written:
                     _put(result, theirs, tensor)

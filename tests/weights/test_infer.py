@@ -1,0 +1,91 @@
+"""Sizes told from tensors alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from samkit.errors import CheckpointError
+from samkit.nn import build
+from samkit.nn.config import ViTConfig
+from samkit.weights import MODELS
+from samkit.weights.infer import infer_config, ratio
+from samkit.weights.layouts import is_memory
+
+
+def meta_state(config):
+    with torch.device("meta"):
+        return build(config).state_dict()
+
+
+# pico is 256 pixels wide, has fewer heads and other options: what only its own file can say is
+# taken from the released size with the same encoder.
+@pytest.mark.parametrize("name", MODELS)
+def test_released_sizes(name):
+    config = MODELS[name].config
+    assert infer_config(meta_state(config), config.family) == config
+
+
+def test_memory_may_be_missing():
+    config = MODELS["sam2.1-small"].config
+    state = {k: v for k, v in meta_state(config).items() if not is_memory(k)}
+    assert infer_config(state, "sam2") == config
+
+
+def test_unreleased_vit():
+    vit = ViTConfig(
+        dim=96,
+        depth=4,
+        heads=6,
+        mlp_ratio=ratio(96, 250),
+        patch_size=8,
+        window_size=5,
+        global_blocks=(1, 3),
+        in_channels=4,
+        qkv_bias=False,
+    )
+    config = replace(MODELS["sam-vit-b"].config, image_encoder=vit, dim=64, image_size=(128, 192))
+    assert infer_config(meta_state(config), "sam") == config
+
+
+def test_unreleased_hiera_is_refused():
+    config = MODELS["sam2.1-tiny"].config
+    other = replace(config.image_encoder, stages=(1, 2, 3, 2), global_blocks=(4,))
+    state = meta_state(replace(config, image_encoder=other))
+    with pytest.raises(CheckpointError, match=r"stages \(1, 2, 3, 2\).*no released size"):
+        infer_config(state, "sam2")
+
+
+@pytest.mark.parametrize(
+    "removed",
+    [
+        "image_encoder.pos_embed",
+        "image_encoder.blocks.4.attn.rel_pos_h",
+        "mask_decoder.mask_tokens.weight",
+        "prompt_encoder.no_mask_embed.weight",
+    ],
+)
+def test_tensor_that_is_missing(removed):
+    state = meta_state(MODELS["sam-vit-b"].config)
+    del state[removed]
+    with pytest.raises(CheckpointError, match="cannot tell the sizes"):
+        infer_config(state, "sam")
+
+
+def test_gap_in_the_blocks():
+    state = meta_state(MODELS["sam-vit-b"].config)
+    state = {k: v for k, v in state.items() if ".blocks.3." not in k}
+    with pytest.raises(CheckpointError, match="cannot tell the sizes"):
+        infer_config(state, "sam")
+
+
+def test_two_window_sizes():
+    state = meta_state(MODELS["sam-vit-b"].config)
+    state["image_encoder.blocks.0.attn.rel_pos_h"] = torch.zeros(13, 64)
+    with pytest.raises(CheckpointError, match="one window size"):
+        infer_config(state, "sam")
+
+
+@pytest.mark.parametrize(("dim", "hidden"), [(168, 696), (49, 100), (7, 22), (96, 384)])
+def test_ratio_survives_rounding_down(dim, hidden):
+    assert int(dim * ratio(dim, hidden)) == hidden

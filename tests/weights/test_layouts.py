@@ -1,0 +1,43 @@
+"""Telling what a checkpoint is."""
+
+import pytest
+import torch
+
+from samkit.errors import CheckpointError
+from samkit.weights.layouts import detect_layout, table_of
+
+
+@pytest.mark.parametrize("layout", ["samkit", "meta", "hugging-face"])
+def test_each_layout(network, layout):
+    family = network.config.family
+    if "layers" in dict(network.image_encoder.named_children()) and layout != "samkit":
+        layout = "meta"  # MobileSAM is not part of transformers
+    state = table_of(family, layout).from_samkit(network.state_dict())
+    assert detect_layout(state) == (family, layout)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["model.0.conv.weight", "model.22.cv1.conv.weight"], "YOLO"),
+        (["visual.proj", "token_embedding.weight"], "CLIP"),
+        (["text_model.embeddings.weight", "vision_model.x"], "CLIP"),
+        (["cls_token", "blocks.0.attn.qkv.weight"], "plain vision transformer"),
+        (["conv1.weight", "layer1.0.conv1.weight", "fc.weight"], "ResNet"),
+        (["model.layers.0.self_attn.q_proj.weight"], "language model"),
+        (["module.image_encoder.pos_embed"], "DataParallel"),
+        (["detector.backbone.x", "tracker.maskmem_tpos_enc"], "SAM 3"),
+        (["sam_mask_decoder.iou_token.weight", "spatial_perceiver.latents"], "EdgeTAM"),
+        (
+            ["mask_decoder.hf_token.weight", "mask_decoder.transformer.layers.0.mlp.lin1.weight"],
+            "HQ-SAM",
+        ),
+        (["image_encoder.pos_embed"], "part of a SAM network"),
+        (["foo", "bar", "baz"], "unknown kind.*foo, bar, baz"),
+    ],
+)
+def test_something_else(names, message):
+    with pytest.raises(CheckpointError, match=message) as caught:
+        detect_layout({name: torch.zeros(1) for name in names}, "file.pt")
+    assert "file.pt" in str(caught.value)
+    assert "expected SAM" in str(caught.value)

@@ -1,0 +1,76 @@
+"""The table of named models."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from samkit.errors import UnknownModelError
+from samkit.nn import build
+from samkit.weights import MODELS, find_model
+
+
+def test_names_are_those_of_the_documentation():
+    assert list(MODELS) == [
+        "pico",
+        "sam-vit-b",
+        "sam-vit-l",
+        "sam-vit-h",
+        "mobile-sam",
+        *(f"{version}-{size}" for version in ("sam2", "sam2.1") for size in SIZES),
+    ]
+
+
+SIZES = ("tiny", "small", "base-plus", "large")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameters_are_counted(name):
+    with torch.device("meta"):
+        network = build(MODELS[name].config)
+    assert sum(p.numel() for p in network.parameters()) == MODELS[name].parameters
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_sources(name):
+    model = MODELS[name]
+    if name == "pico":
+        assert model.url is None
+        assert model.filename == "pico.safetensors"
+    else:
+        assert model.url.startswith("https://")
+        assert len(model.sha256) == 64
+        assert int(model.sha256, 16)
+        assert model.filename.endswith((".pt", ".pth"))
+
+
+def test_files_are_different():
+    assert len({m.filename for m in MODELS.values()}) == len(MODELS)
+    assert len({m.sha256 for m in MODELS.values()}) == len(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("asked", "nearest"),
+    [
+        ("sam2.1-tny", "sam2.1-tiny"),
+        ("SAM-VIT-B", "sam-vit-b"),
+        ("sam2.1_large", "sam2.1-large"),
+        ("mobilesam", "mobile-sam"),
+        ("Pico", "pico"),
+    ],
+)
+def test_unknown_name_suggests_the_nearest(asked, nearest):
+    with pytest.raises(UnknownModelError, match=rf"Did you mean '{nearest}'.*Names: pico, sam-vit"):
+        find_model(asked)
+
+
+def test_unknown_name_that_resembles_none():
+    with pytest.raises(UnknownModelError) as caught:
+        find_model("xyzzy")
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_registry_needs_no_torch():
+    code = "import sys; from samkit.weights import MODELS; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
