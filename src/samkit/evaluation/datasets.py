@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import InputError
+from samkit.masks.rle import checked_counts, decode_one
 from samkit.media import list_images, read_image
 
 __all__ = [
@@ -215,11 +216,8 @@ def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> npt.NDAr
     if isinstance(segmentation, str):
         segmentation = json.loads(segmentation)
     if isinstance(segmentation, dict):
-        from pycocotools import mask as coco
-
-        if isinstance(segmentation["counts"], list):
-            segmentation = coco.frPyObjects(segmentation, height, width)
-        return np.asarray(coco.decode(segmentation), bool)
+        name = f"a mask of {path}"
+        return decode_one(checked_counts(segmentation, (height, width), name), (height, width))
     mask = np.zeros((height, width), np.uint8)
     for outline in segmentation:
         if len(outline) < 6 or len(outline) % 2:

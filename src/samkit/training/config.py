@@ -1,10 +1,21 @@
 """Everything that decides a training run, as one value that is stored with the weights."""
 
+import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["DataSource", "LossConfig", "PromptConfig", "SceneConfig", "Stage", "TrainingConfig"]
+__all__ = [
+    "MEMORY_PARTS",
+    "DataSource",
+    "LossConfig",
+    "PromptConfig",
+    "SceneConfig",
+    "Stage",
+    "TrainingConfig",
+    "fine_tuning",
+    "pico",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +153,15 @@ class TrainingConfig:
         """The configuration as plain JSON values."""
         return asdict(self)
 
+    def metadata(self) -> dict[str, str]:
+        """What a weight file tells about its training. Of paths only the last name is told."""
+        values = self.to_dict()
+        del values["network"]
+        for source in values["sources"]:
+            source["path"] = Path(source["path"]).name
+        values["backgrounds"] = [Path(path).name for path in self.backgrounds]
+        return {"samkit.training": json.dumps(values, sort_keys=True)}
+
     def stage_at(self, progress: float) -> Stage:
         """The stage that a run is in, `progress` being 0 at its start and 1 at its end."""
         return next((stage for stage in self.stages if progress < stage.until), self.stages[-1])
@@ -189,4 +209,35 @@ def pico(
         frozen=MEMORY_PARTS,
         minutes=minutes,
         steps=steps,
+    )
+
+
+def fine_tuning(
+    network: dict[str, Any],
+    data: tuple[str, ...],
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+) -> TrainingConfig:
+    """Teach a network that has been trained already what new data hold.
+
+    Args:
+        network: its sizes, as `samkit.nn.config.to_dict` gives them.
+        data: what `samkit.evaluation.datasets.open_dataset` accepts, weighted alike.
+        minutes, steps: length of the run.
+    """
+    height, width = network["image_size"]
+    return TrainingConfig(
+        network=network,
+        sources=tuple(DataSource(path=path) for path in data),
+        stages=(Stage(size=max(height, width), images=4, prompts=8),),
+        scenes=SceneConfig(procedural_background=0.0, max_pastes=2),
+        learning_rate=1e-4,
+        warmup=20,
+        ema=0.99,
+        frozen=MEMORY_PARTS,
+        minutes=minutes,
+        steps=steps,
+        seed=seed,
     )

@@ -53,6 +53,7 @@ def prepared_batches(trainer: Trainer) -> Iterator[Feed]:
 
 def _plan(trainer: Trainer) -> Iterator[tuple[int, Stage]]:
     """Steps that are still to be done. The clock is read when a step is planned."""
+    trainer.start_clock()
     step = trainer.step
     while trainer.progress(step) < 1:
         yield step, trainer.config.stage_at(trainer.progress(step))

@@ -69,6 +69,8 @@ class Trainer:
         self.network = build(from_dict(config.network))
         if start is not None:
             self.network.load_state_dict(start.state_dict())
+            if isinstance(self.network, Sam2) and isinstance(start, Sam2):
+                self.network.has_memory = start.has_memory
         self.network.train()
         learning = {}
         for name, parameter in self.network.named_parameters():
@@ -96,6 +98,10 @@ class Trainer:
         self._sums: dict[str, list[float]] = {}
         self._images = 0
         self._since = time.monotonic()
+
+    def start_clock(self) -> None:
+        """Count time from now on, as a continuation of what was counted before."""
+        self._began = time.monotonic() - self.seconds
 
     def progress(self, step: int) -> float:
         """0 at the start of the run, 1 at its end."""
@@ -177,6 +183,8 @@ class Trainer:
         self, features: ImageFeatures, points: Tensor, labels: Tensor, masks: Tensor | None
     ) -> MaskPrediction:
         end = torch.full_like(labels[:, :1], TokenLabel.NOT_A_POINT)
+        if not self.network.config.prompt_encoder.pad_boxes:
+            end[labels[:, 0] == TokenLabel.BOX_TOP_LEFT] = TokenLabel.ABSENT
         prompts = PromptTensors(
             points=torch.cat([points, torch.zeros_like(points[:, :1])], 1),
             labels=torch.cat([labels, end], 1),
@@ -218,6 +226,8 @@ class Trainer:
         """A copy of the network with the averaged weights, in eval mode."""
         network = build(self.network.config)
         network.load_state_dict({**self.network.state_dict(), **self.average})
+        if isinstance(network, Sam2) and isinstance(self.network, Sam2):
+            network.has_memory = self.network.has_memory
         return network.eval()
 
     def save(self, path: Path) -> None:
@@ -237,8 +247,12 @@ class Trainer:
         """Take all state from a checkpoint of the same configuration."""
         if not path.is_file():
             raise CheckpointError(f"cannot resume: there is no checkpoint {path}")
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        ours, theirs = json.loads(json.dumps(self.config.to_dict())), json.loads(state["config"])
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True)
+            theirs = json.loads(state["config"])
+        except Exception as error:  # a damaged file raises nearly anything
+            raise CheckpointError(f"{path} is not a checkpoint of a run: {error}") from error
+        ours = json.loads(json.dumps(self.config.to_dict()))
         if ours != theirs:
             changed = sorted(name for name in ours if ours[name] != theirs.get(name))
             raise CheckpointError(f"{path} belongs to a run with other {', '.join(changed)}")
@@ -246,7 +260,7 @@ class Trainer:
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self._began = time.monotonic() - self.seconds
+        self.start_clock()
 
 
 def _previous_masks(prediction: MaskPrediction, rng: np.random.Generator) -> Tensor:

@@ -1,0 +1,126 @@
+"""`samkit train`: weights from annotated images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from samkit.nn import Sam, Sam2
+    from samkit.training import TrainingConfig
+
+__all__ = ["train"]
+
+
+def train(
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="PATH",
+            help="A COCO file of instances, a folder with instances.json, or a folder with images/ "
+            "and masks/ (values are instance ids). Repeatable.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Weights: a .safetensors file.")
+    ],
+    start: Annotated[
+        str, typer.Option("--from", metavar="MODEL", help="What to start from: a name or a file.")
+    ] = "pico",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A recipe from scratch instead of --from. pico: the bundled model; --data is then "
+            "one folder with train/ and samples/ in it.",
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Length in optimiser steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Length in minutes.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="State of the run, with a CSV log beside it.",
+            show_default="OUTPUT with the suffix .checkpoint",
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    processes: Annotated[
+        int, typer.Option(min=0, help="Share each batch among this many processes.")
+    ] = 0,
+    half: Annotated[bool, typer.Option("--half", help="Write float16 weights.")] = False,
+    seed: Annotated[int, typer.Option(help="Decides scenes, prompts and initial weights.")] = 0,
+) -> None:
+    """Fine-tune a model on your data, or train one from scratch.
+
+    Weights are moving averages over the run. An interrupted run goes on with --resume and the same
+    options; with --steps it ends with the same weights as one that was never interrupted.
+
+    Example: samkit train --data cells/ --steps 500 -o cells.safetensors
+    """
+    if (steps is None) == (minutes is None):
+        raise typer.BadParameter("expected one of them", param_hint="--steps or --minutes")
+    if preset not in (None, "pico"):
+        raise typer.BadParameter(f"expected pico, got {preset}", param_hint="--preset")
+    if preset is not None and len(data) != 1:
+        raise typer.BadParameter("with --preset: expected one folder", param_hint="--data")
+    if output.suffix != ".safetensors":
+        raise typer.BadParameter("expected a name that ends in .safetensors", param_hint="--output")
+
+    from dataclasses import replace
+
+    import torch
+
+    from samkit.nn.config import to_dict
+    from samkit.training.config import fine_tuning, pico
+    from samkit.weights import load_network, save_network
+
+    network = None
+    if preset is not None:
+        config = replace(pico(data[0], minutes=minutes, steps=steps), seed=seed)
+    else:
+        network = load_network(start)
+        paths = tuple(str(path) for path in data)
+        sizes = to_dict(network.config)
+        config = fine_tuning(sizes, paths, minutes=minutes, steps=steps, seed=seed)
+    checkpoint = checkpoint or output.with_suffix(".checkpoint")
+    trained = _run(config, checkpoint, network, resume, processes)
+    dtype = torch.float16 if half else torch.float32
+    save_network(trained, output, dtype=dtype, metadata=config.metadata())
+    typer.echo(f"{output}: written")
+
+
+def _run(
+    config: TrainingConfig,
+    checkpoint: Path,
+    start: Sam | Sam2 | None,
+    resume: bool,
+    processes: int,
+) -> Sam | Sam2:
+    """Train, showing how it goes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    from samkit.training.loop import train as training
+    from samkit.training.trainer import Report
+
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=1.0, now="reading the data")
+        for event in training(config, checkpoint, start=start, resume=resume, processes=processes):
+            if not isinstance(event, Report):
+                return event
+            now = (
+                f"step {event.step}  loss {event.loss:.2f}  IoU by box {event.box_iou:.2f}, "
+                f"by click {event.click_iou:.2f}  {event.images_per_second:.0f} images/s"
+            )
+            progress.update(task, completed=event.progress, now=now)
+    raise AssertionError("training always ends with the network")

@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from samkit.errors import InputError
+from samkit.evaluation import open_dataset
+from samkit.evaluation.datasets import read_label_map
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "set"
+    for name, dtype in (("a", np.uint8), ("b", np.uint16)):
+        labels = np.zeros((6, 8), dtype)
+        labels[1:3, 1:4] = 1
+        labels[4:, 5:] = 7
+        labels[0, 0] = 255
+        write(root / "images" / f"{name}.png", np.zeros((6, 8, 3), np.uint8))
+        write(root / "masks" / f"{name}.png", labels)
+    write(root / "images" / "unannotated.png", np.zeros((6, 8, 3), np.uint8))
+    return root
+
+
+def test_mask_folder(folder):
+    dataset = open_dataset(folder)
+    assert [path.name for path in dataset.image_paths()] == ["a.png", "b.png"]
+    first, second = dataset[0], dataset[1]
+    assert first.image.shape == (6, 8, 3)
+    assert first.masks.sum((1, 2)).tolist() == [6, 6]
+    assert first.ignore.sum() == 1
+    # 255 is an ordinary id among more than 255 of them.
+    labels = np.arange(48, dtype=np.uint16).reshape(6, 8) + 250
+    write(folder / "masks" / "b.png", labels)
+    second = dataset[1]
+    assert len(second.masks) == 48
+    assert not second.ignore.any()
+
+
+def test_every_nth(folder):
+    assert len(open_dataset(folder, every=2)) == 1
+
+
+def test_sequences(folder):
+    dataset = open_dataset(folder.parent)
+    assert len(dataset) == 2
+    assert dataset[1].name == "set/b"
+
+
+def test_palette_masks_keep_their_indices(tmp_path):
+    image = Image.new("P", (3, 1))
+    image.putpalette([0, 0, 0, 9, 9, 9, 200, 0, 0])
+    image.putdata([0, 1, 2])
+    image.save(tmp_path / "m.png")
+    assert read_label_map(tmp_path / "m.png").tolist() == [[0, 1, 2]]
+
+
+@pytest.fixture
+def coco(tmp_path):
+    def make(*annotations, images=True):
+        write(tmp_path / "images" / "x.png", np.zeros((10, 12, 3), np.uint8))
+        entries = [{"id": 3, "file_name": "x.png", "height": 10, "width": 12}] if images else []
+        content = {"images": entries, "annotations": list(annotations)}
+        (tmp_path / "instances.json").write_text(json.dumps(content))
+        return tmp_path
+
+    return make
+
+
+def test_coco_polygons_run_lengths_and_crowds(coco):
+    square = [[2, 1, 6, 1, 6, 4, 2, 4]]
+    counts = {"size": [10, 12], "counts": [0, 10, 110]}
+    root = coco(
+        {"image_id": 3, "segmentation": square},
+        {"image_id": "3", "segmentation": json.dumps(square), "iscrowd": "0"},
+        {"image_id": 3, "segmentation": counts},
+        {"image_id": 3, "segmentation": counts, "iscrowd": 1},
+        {"image_id": 99, "segmentation": square},
+    )
+    item = open_dataset(root)[0]
+    assert len(item.masks) == 3
+    assert item.masks[0, 1:4, 2:6].all()
+    assert abs(int(item.masks[0].sum()) - 12) <= 8  # outlines are drawn too
+    assert np.array_equal(item.masks[0], item.masks[1])
+    assert np.array_equal(item.masks[2], np.arange(12) < np.ones((10, 1)))
+    assert np.array_equal(item.ignore, item.masks[2])
+
+
+def test_an_image_without_objects(coco):
+    item = open_dataset(coco() / "instances.json")[0]
+    assert item.masks.shape == (0, 10, 12)
+
+
+def test_bad_data(folder, coco, tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        open_dataset(tmp_path / "missing")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="images/ and masks/"):
+        open_dataset(empty)
+    (empty / "bad.json").write_text("{")
+    with pytest.raises(InputError, match="not a COCO file"):
+        open_dataset(empty / "bad.json")
+    with pytest.raises(InputError, match="at least one image"):
+        open_dataset(coco(images=False))
+    with pytest.raises(InputError, match="not a polygon"):
+        open_dataset(coco({"image_id": 3, "segmentation": [[1, 2, 3]]}))[0]
+    write(folder / "masks" / "a.png", np.zeros((5, 8), np.uint8))
+    with pytest.raises(InputError, match="expected the image's size"):
+        open_dataset(folder)[0]
+    write(folder / "masks" / "a.png", np.zeros((6, 8, 3), np.uint8))
+    with pytest.raises(InputError, match="one channel"):
+        open_dataset(folder)[0]
+    (folder / "masks" / "a.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match="cannot read the mask"):
+        open_dataset(folder)[0]
+    (folder / "masks" / "a.png").unlink()
+    (folder / "masks" / "b.png").rename(folder / "masks" / "other.png")
+    with pytest.raises(InputError, match="same name"):
+        open_dataset(folder)

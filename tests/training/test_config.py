@@ -1,0 +1,43 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from samkit.nn import config as networks
+from samkit.training import Stage, pico
+from samkit.training.data import training_files
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def test_stages_follow_each_other(config):
+    assert [config.stage_at(p).size for p in (0, 0.49, 0.5, 1)] == [64, 64, 96, 96]
+
+
+def test_a_configuration_is_json(config):
+    assert json.loads(json.dumps(config.to_dict()))["steps"] == 6
+
+
+def test_metadata_names_no_folders_of_the_machine(config):
+    text = config.metadata()["samkit.training"]
+    assert json.loads(text)["sources"][0]["path"] == "coco"
+    assert str(Path(config.sources[0].path).parent) not in text
+
+
+def test_the_recipe_of_pico_fits_the_network():
+    recipe = pico("data", minutes=1)
+    assert networks.from_dict(recipe.network) == networks.pico()
+    assert recipe.stages[-1] == Stage(**{**vars(recipe.stages[-1]), "until": 1.0})
+    assert (recipe.stages[-1].size,) * 2 == networks.pico().image_size
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
+def test_pico_never_sees_an_evaluation_file():
+    files = [path.resolve() for path in training_files(pico(DATA, minutes=1))]
+    assert len(files) > 1000
+    allowed = (DATA / "train", DATA / "samples")
+    for path in files:
+        assert any(folder.resolve() in path.parents for folder in allowed), path
+    names = {path.name for path in files}
+    evaluation = {path.name for path in (DATA / "eval" / "voc" / "images").iterdir()}
+    assert not names & evaluation

@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from samkit.errors import InputError
+from samkit.training import DataSource
+from samkit.training.data import load_library, training_files
+
+
+def test_objects_are_cut_out_of_small_images(config):
+    library = load_library(config)
+    assert [len(images) for images in library.images] == [4, 4]
+    assert len(library.backgrounds) == 4
+    assert sum(library.weights) == pytest.approx(1)
+    for image in library.images[0]:
+        assert image.image.shape == (75, 100, 3)
+        assert len(image.objects) == 3
+        for item in image.objects:
+            height, width = item.mask.shape
+            inside = image.image[item.y : item.y + height, item.x : item.x + width]
+            assert inside[item.mask > 200].mean() > 100
+            assert item.mask.max() == 255
+
+
+def test_classes_give_figures_regions_and_parts(config):
+    objects = load_library(config).images[1][0].objects
+    # Three discs of two classes: the union, two classes, and both discs of the first class.
+    assert len(objects) == 5
+    assert [item.whole for item in objects] == [True, False, False, False, False]
+    areas = [np.count_nonzero(item.mask > 127) for item in objects]
+    assert areas[0] == pytest.approx(areas[1] + areas[-1], rel=0.1)
+
+
+def test_files_that_are_read(config, photos):
+    files = training_files(config)
+    assert len(files) == 12
+    assert all(photos in path.parents for path in files)
+
+
+def test_sources_that_cannot_be_used(config, photos, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for folder in ("images", "masks"):
+        (tmp_path / folder / "0.png").write_bytes((photos / "classes/masks/0.png").read_bytes())
+    from PIL import Image
+
+    Image.new("L", (120, 90)).save(tmp_path / "masks" / "0.png")
+    with pytest.raises(InputError, match="at least one annotated object"):
+        load_library(replace(config, sources=(DataSource(path=str(tmp_path)),)))
+    classes = DataSource(path=str(photos / "coco"), kind="classes")
+    with pytest.raises(InputError, match="classes are read from"):
+        load_library(replace(config, sources=(classes,)))

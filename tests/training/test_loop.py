@@ -1,0 +1,110 @@
+import csv
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import make, tiny_sam, tiny_sam2
+
+from samkit.errors import CheckpointError, InputError
+from samkit.nn.config import to_dict
+from samkit.training import Report, Stage, fine_tuning, train
+from samkit.training import loop as loop_module
+from samkit.training.config import MEMORY_PARTS
+
+
+def final(events):
+    *reports, network = events
+    assert all(isinstance(report, Report) for report in reports)
+    return network.state_dict(), reports
+
+
+def assert_same(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+@pytest.fixture
+def often(monkeypatch):
+    monkeypatch.setattr(loop_module, "_LOG_EVERY", 2)
+
+
+@pytest.mark.parametrize("processes", [0, 1, 2])
+def test_an_interrupted_run_ends_with_the_same_weights(config, tmp_path, often, processes):
+    config = replace(config, prompts=replace(config.prompts, correction=0.5))
+    whole, reports = final(train(config, tmp_path / "whole.pt", processes=processes))
+    assert [report.step for report in reports] == [2, 4, 6]
+    assert [report.size for report in reports] == [64, 96, 96]
+
+    parts = tmp_path / "parts.pt"
+    final(train(config, parts, processes=processes, stop_after=3))
+    resumed, _ = final(train(config, parts, processes=processes, resume=True))
+    assert_same(whole, resumed)
+    with (tmp_path / "parts.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4", "6"]
+
+
+def test_who_prepares_batches_does_not_matter(config, tmp_path):
+    ahead, _ = final(train(config, tmp_path / "a.pt", processes=0))
+    inline, _ = final(train(config, tmp_path / "b.pt", processes=1))
+    assert_same(ahead, inline)
+
+
+def test_it_learns_and_leaves_the_memory_alone(config, tmp_path, often):
+    config = replace(
+        config, steps=60, frozen=MEMORY_PARTS, learning_rate=3e-3, ema=0.9,
+        stages=(Stage(size=64, images=4, prompts=4),),
+    )  # fmt: skip
+    torch.manual_seed(config.seed)
+    network = make(tiny_sam2(draw_prompts=True))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    after, reports = final(train(config, tmp_path / "c.pt", processes=1, start=network))
+    assert reports[-1].loss < 0.7 * reports[0].loss
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]), "the network that was given is not changed"
+        if name.startswith(MEMORY_PARTS):
+            assert torch.equal(after[name], tensor)
+    changed = [name for name in after if not torch.equal(after[name], before[name])]
+    assert any(name.startswith("image_encoder") for name in changed)
+    assert any(name.startswith("mask_decoder") for name in changed)
+
+
+def test_sam_can_be_fine_tuned(photos, tmp_path):
+    network = make(tiny_sam())
+    config = fine_tuning(to_dict(network.config), (str(photos / "coco"),), steps=2)
+    config = replace(config, stages=(Stage(size=64, images=2, prompts=3),))
+    after, _ = final(train(config, tmp_path / "c.pt", processes=1, start=network))
+    assert after.keys() == network.state_dict().keys()
+
+
+def test_a_run_in_minutes_ends(config, tmp_path):
+    config = replace(config, steps=None, minutes=0.01)
+    final(train(config, tmp_path / "c.pt", processes=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "processes", "message"),
+    [
+        ({"steps": None}, 0, "steps or in minutes"),
+        ({"minutes": 1.0}, 0, "steps or in minutes"),
+        ({"sources": ()}, 0, "at least one source"),
+        ({"stages": (Stage(size=100),)}, 0, "multiple of 32"),
+        ({"stages": (Stage(size=64, images=3),)}, 2, "2 processes can share"),
+    ],
+)
+def test_bad_configurations(config, tmp_path, change, processes, message):
+    with pytest.raises(InputError, match=message):
+        next(train(replace(config, **change), tmp_path / "c.pt", processes=processes))
+
+
+def test_resuming_what_is_not_there_or_not_the_same(config, tmp_path):
+    path = tmp_path / "c.pt"
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        list(train(config, path, processes=1, resume=True))
+    final(train(config, path, processes=1, stop_after=1))
+    with pytest.raises(CheckpointError, match="with other learning_rate, seed"):
+        list(train(replace(config, learning_rate=1, seed=3), path, processes=1, resume=True))
+    path.write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        list(train(config, path, processes=1, resume=True))

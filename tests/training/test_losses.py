@@ -1,0 +1,83 @@
+import pytest
+import torch
+
+from samkit.nn import MaskPrediction
+from samkit.training import LossConfig
+from samkit.training.losses import mask_iou, prediction_loss
+
+
+@pytest.fixture
+def target():
+    target = torch.zeros(2, 8, 8)
+    target[0, 2:6, 2:6] = 1
+    target[1, :4] = 1
+    return target
+
+
+def prediction(logits, iou=None, score=None):
+    count, masks = logits.shape[:2]
+    return MaskPrediction(
+        logits=logits,
+        iou=torch.full((count, masks), 0.5) if iou is None else iou,
+        tokens=torch.zeros(count, masks, 4),
+        object_score=score,
+    )
+
+
+def perfect(target, masks=4):
+    return ((2 * target - 1) * 20)[:, None].repeat(1, masks, 1, 1)
+
+
+def test_a_perfect_prediction_costs_nothing(target):
+    outcome = prediction_loss(
+        prediction(perfect(target), torch.ones(2, 4), torch.full((2, 1), 20.0)),
+        target,
+        LossConfig(),
+    )
+    assert outcome.loss.item() == pytest.approx(0, abs=1e-5)
+    assert (outcome.iou == 1).all()
+    assert (outcome.picked == 1).all()
+
+
+def test_only_the_best_candidate_is_pulled_hard(target):
+    logits = torch.zeros(2, 4, 8, 8)
+    logits[:, 2] = perfect(target)[:, 0] * 0.05
+    logits.requires_grad_()
+    prediction_loss(prediction(logits), target, LossConfig(spread=0)).loss.backward()
+    pulled = logits.grad.abs().sum((0, 2, 3)) > 0
+    assert pulled.tolist() == [True, False, True, False]
+    logits.grad = None
+    prediction_loss(prediction(logits), target, LossConfig(spread=0.05)).loss.backward()
+    assert (logits.grad.abs().sum((0, 2, 3)) > 0).all()
+
+
+def test_predicted_iou_is_compared_with_the_real_one(target):
+    iou = torch.tensor([[0.2, 0.4, 0.6, 0.8], [0.8, 0.6, 0.4, 0.2]])
+    logits = perfect(target)
+    logits[:, 1] *= -1
+    outcome = prediction_loss(
+        prediction(logits, iou), target, LossConfig(cross_entropy=0, dice=0, iou=1)
+    )
+    expected = ((iou - torch.tensor([1.0, 0, 1, 1])) ** 2).sum(1).mean()
+    assert outcome.loss.item() == pytest.approx(expected.item())
+    assert outcome.picked.tolist() == [1, 0]
+
+
+def test_one_mask_without_candidates_is_enough(target):
+    outcome = prediction_loss(
+        MaskPrediction(
+            logits=perfect(target, 2),
+            iou=torch.ones(2, 2),
+            tokens=torch.zeros(2, 2, 4),
+            object_score=None,
+        ),
+        target,
+        LossConfig(),
+    )
+    assert outcome.loss.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_iou_of_empty_masks_is_one():
+    empty = torch.zeros(3, 4, 4, dtype=torch.bool)
+    assert mask_iou(empty, empty).tolist() == [1, 1, 1]
+    assert mask_iou(empty, ~empty).tolist() == [0, 0, 0]

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from samkit.nn import TokenLabel
+from samkit.training import PromptConfig, Stage
+from samkit.training.data import load_library
+from samkit.training.sampling import _prompt, correction_clicks, make_batch
+
+
+@pytest.fixture
+def mask():
+    mask = np.zeros((40, 60), bool)
+    mask[10:20, 30:50] = True
+    return mask
+
+
+def test_an_exact_box(mask):
+    exact = PromptConfig(box=1, jitter_box=0)
+    xy, labels = _prompt(mask, exact, np.random.default_rng(0))
+    assert xy.tolist() == [[30, 10], [50, 20]]
+    assert labels == (TokenLabel.BOX_TOP_LEFT, TokenLabel.BOX_BOTTOM_RIGHT)
+
+
+def test_a_jittered_box_is_near(mask):
+    rng = np.random.default_rng(0)
+    boxes = [_prompt(mask, PromptConfig(box=1, jitter_box=1), rng)[0] for _ in range(50)]
+    errors = np.abs(np.array(boxes) - [[30, 10], [50, 20]])
+    assert errors[..., 0].max() <= 2
+    assert errors[..., 1].max() <= 1
+    assert errors.min(axis=0).max() < 0.5 < errors.max()
+
+
+@pytest.mark.parametrize("centre", [0.0, 1.0])
+def test_a_click_is_inside(mask, centre):
+    rng = np.random.default_rng(0)
+    clicks = [_prompt(mask, PromptConfig(box=0, centre_click=centre), rng) for _ in range(30)]
+    for xy, labels in clicks:
+        x, y = xy[0].astype(int)
+        assert mask[y, x]
+        assert labels == (TokenLabel.FOREGROUND, TokenLabel.ABSENT)
+    different = len({tuple(xy[0]) for xy, _ in clicks})
+    assert different == 1 if centre else different > 20
+
+
+def test_an_object_too_thin_for_its_size_still_gets_a_prompt():
+    xy, _ = _prompt(np.zeros((8, 8), bool), PromptConfig(box=0), np.random.default_rng(0))
+    assert np.isfinite(xy).all()
+
+
+def test_targets_lie_where_prompts_say(config):
+    library = load_library(config)
+    for step in range(5):
+        batch = make_batch(library, config, Stage(size=64, images=2, prompts=6), step)
+        for target, points, labels in zip(
+            batch.targets.reshape(-1, 16, 16),
+            batch.points.reshape(-1, 2, 2),
+            batch.labels.reshape(-1, 2),
+            strict=True,
+        ):
+            if labels[0] == TokenLabel.FOREGROUND:
+                x, y = (points[0] // 4).astype(int)
+                assert target[y, x] > 0
+
+
+@pytest.mark.parametrize(("grown", "label"), [(True, 0), (False, 1)])
+def test_corrections_point_at_errors(mask, grown, label):
+    other = mask.copy()
+    if grown:
+        other[20:30] = True
+    else:
+        other[:, 40:] = False
+    count = 20
+    points, labels = correction_clicks(
+        np.stack([other] * count), np.stack([mask] * count), np.random.default_rng(0)
+    )
+    assert points.shape == (count, 2)
+    assert (labels == label).all()
+    x, y = ((points + 0.5) / 4).astype(int).T
+    assert (mask[y, x] != other[y, x]).all()
+
+
+def test_a_perfect_mask_is_confirmed(mask):
+    points, labels = correction_clicks(mask[None], mask[None], np.random.default_rng(0))
+    x, y = ((points + 0.5) / 4).astype(int)[0]
+    assert mask[y, x]
+    assert labels.tolist() == [1]
