@@ -5,8 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-OVERLAY := outputs/cat.png
-DEMO := samkit predict examples/cat.jpg --point 230,130 -o $(OVERLAY) --format overlay
+OVERLAY := outputs/coffee.png
+DEMO := samkit predict examples/coffee.jpg --point 285,150 -o $(OVERLAY) --format overlay
 
 .PHONY: demo test check
 

@@ -16,7 +16,7 @@ from samkit.errors import ImageError, InputError, PromptError
 from samkit.image_predictor.embedding import ImageEmbedding
 from samkit.image_predictor.placement import find_device, find_dtype
 from samkit.image_predictor.prompting import prompt_tensors
-from samkit.masks import Masks
+from samkit.masks import Masks, rle
 from samkit.media import read_image
 from samkit.nn import MaskPrediction, Sam, Sam2
 from samkit.nn import config as nn_config
@@ -29,7 +29,7 @@ __all__ = ["ImagePredictor", "load"]
 _DECODER_BYTES = 2**29
 # Beyond this many bytes masks are held as RLE, and low-resolution logits are not kept.
 _DENSE_BYTES = 2**28
-_LOGITS_BYTES = 2**29
+_LOGITS_BYTES = 2**28
 
 
 class ImagePredictor:
@@ -103,7 +103,7 @@ class ImagePredictor:
             `Masks` in the order of the prompts; mask i belongs to prompt `prompt_index[i]`, and
             with `candidates=3` each prompt has three in a row. Nothing is dropped. Where many
             masks would fill the memory they are held as RLE, and the low-resolution logits are
-            not kept (`Masks.logits` is None): above 256 MB of masks and 512 MB of logits.
+            not kept (`Masks.logits` is None): each above 256 MB.
 
         Raises:
             ImageError, PromptError, InputError: the message says what was expected.
@@ -122,8 +122,9 @@ class ImagePredictor:
 
         parts = []
         for start, prediction in self._decode(embedding, prompts, priors, candidates):
-            part = _masks(prediction, embedding.transform, start, keep_logits=keep_logits)
-            parts.append(part if dense else part.compressed())
+            parts.append(
+                _masks(prediction, embedding.transform, start, dense=dense, keep_logits=keep_logits)
+            )
         return Masks.concatenate(parts) if parts else Masks.empty(embedding.image_size)
 
     def predict_batch(
@@ -307,24 +308,32 @@ def load(
 
 
 def _masks(
-    prediction: MaskPrediction, transform: ImageTransform, first_prompt: int, *, keep_logits: bool
+    prediction: MaskPrediction,
+    transform: ImageTransform,
+    first_prompt: int,
+    *,
+    dense: bool,
+    keep_logits: bool,
 ) -> Masks:
     """One decoder call's prediction as Masks; prompts are counted from `first_prompt`."""
     N, K = prediction.iou.shape
     logits = prediction.logits.flatten(0, 1)  # (N * K, h, w)
-    masks = np.empty((N * K, *transform.image_size), np.bool_)
-    with torch.inference_mode():
-        for mask, low in zip(masks, logits, strict=True):
-            mask[...] = (transform.masks_to_image(low[None])[0] > 0).cpu().numpy()
-    masks.flags.writeable = False  # so that Masks need not copy them
+    size = transform.image_size
+    # One at a time: at the image's size, logits take far more memory than a mask.
+    masks = ((transform.masks_to_image(low[None])[0] > 0).cpu().numpy() for low in logits)
     prompt_index = first_prompt + np.repeat(np.arange(N), K)
-    return Masks(
-        masks,
-        prediction.iou.flatten().float().cpu().numpy(),
-        object_ids=prompt_index,
-        prompt_index=prompt_index,
-        logits=logits.float().cpu().numpy() if keep_logits else None,
-    )
+    scores = prediction.iou.flatten().float().cpu().numpy()
+    kept = logits.float().cpu().numpy() if keep_logits else None
+    if not dense:
+        rles = [{"size": size, "counts": counts} for counts in rle.encode(masks)]
+        return Masks.from_rle(
+            rles, size, scores, object_ids=prompt_index, prompt_index=prompt_index, logits=kept
+        )
+    pixels = np.empty((N * K, *size), np.bool_)
+    for pixel, mask in zip(pixels, masks, strict=True):
+        pixel[...] = mask
+    pixels.flags.writeable = False  # so that Masks need not copy them
+    return Masks(pixels, scores, object_ids=prompt_index, prompt_index=prompt_index, logits=kept)
 
 
 def _fingerprint(network: Sam | Sam2) -> str:
