@@ -42,7 +42,7 @@ def test_a_bounding_box_is_tight(mask):
     x0, y0, x1, y1 = bounding_box(mask)
     inside = mask[y0:y1, x0:x1]
     assert inside.sum() == mask.sum()
-    assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
+    assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,8 @@ def pico(
         ),
         backgrounds=(str(Path(data) / "samples"),),
         stages=(
-            Stage(size=128, images=12, prompts=10, until=0.35),
+            Stage(size=128, images=12, prompts=10, until=0.2),
+            Stage(size=192, images=8, prompts=10, until=0.6),
             Stage(size=256, images=6, prompts=10),
         ),
         frozen=MEMORY_PARTS,

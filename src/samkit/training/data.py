@@ -15,7 +15,7 @@ from samkit.training.config import DataSource, TrainingConfig
 __all__ = ["CachedImage", "CachedObject", "Library", "load_library", "training_files"]
 
 # A part of a figure is drawn this often, relative to a whole object.
-_PART_WEIGHT = 0.3
+_PART_WEIGHT = 0.1
 # Connected parts smaller than this fraction of their class are left out.
 _MIN_PART = 0.1
 # Objects with fewer pixels than this in the cached image teach nothing.
@@ -114,10 +114,10 @@ def _load_source(source: DataSource, side: int) -> list[CachedImage]:
         raise InputError(f"{source.path}: classes are read from images/ and masks/ only")
     return [
         CachedImage(
-            image=_resized(dataset[i].image, side),
+            image=_resized(read_image(path), side),
             objects=_objects(_figure_and_parts(dataset.label_map(i)), side),
         )
-        for i in range(len(dataset))
+        for i, path in enumerate(dataset.image_paths())
     ]
 
 

@@ -73,7 +73,8 @@ def _compose(library: Library, config: SceneConfig, size: int, rng: np.random.Ge
     return Scene(
         image=_photometric(image, config, rng),
         masks=np.stack([masks[i] for i in kept]) if kept else np.zeros((0, size, size), np.float32),
-        weights=np.array([weights[i] for i in kept]),
+        # Large objects are what people click at.
+        weights=np.array([weights[i] * float(masks[i].mean()) ** 0.5 for i in kept]),
     )
 
 

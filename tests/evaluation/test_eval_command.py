@@ -1,0 +1,37 @@
+import json
+
+import numpy as np
+import typer
+from PIL import Image
+from tiny import make, tiny_sam2
+from typer.testing import CliRunner
+
+from samkit.cli.eval import evaluate
+from samkit.weights import save_network
+
+app = typer.Typer()
+app.command()(evaluate)
+
+
+def test_evaluate_a_folder(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+    labels = np.zeros((30, 40), np.uint8)
+    labels[5:20, 8:30] = 1
+    for i in range(3):
+        Image.fromarray(labels * 200).convert("RGB").save(tmp_path / f"set/images/{i}.png")
+        Image.fromarray(labels).save(tmp_path / f"set/masks/{i}.png")
+    model, out = tmp_path / "tiny.safetensors", tmp_path / "report.json"
+    save_network(make(tiny_sam2()), model)
+    arguments = [model, "--data", tmp_path / "set", "--every", "2", "-o", out, "--device", "cpu"]
+    result = CliRunner().invoke(app, [str(value) for value in arguments])
+    assert result.exit_code == 0, result.output
+    report = json.loads(out.read_text())
+    assert report["objects"] == 2
+    assert set(report["mean_iou"]) == {"box", "click", "click_scored", "click_oracle"}
+    for value in report["mean_iou"].values():
+        assert f"{value:.3f}" in result.output
+
+
+def test_wrong_usage():
+    assert CliRunner().invoke(app, ["pico"]).exit_code == 2

@@ -1,0 +1,61 @@
+import json
+
+import pytest
+import typer
+from safetensors import safe_open
+from tiny import make, tiny_sam2
+from typer.testing import CliRunner
+
+from samkit.cli.train import train
+from samkit.weights import load_network, save_network
+
+app = typer.Typer()
+app.command()(train)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_network(make(tiny_sam2(draw_prompts=True)), path)
+    return path
+
+
+def test_fine_tune_and_go_on(photos, model, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    common = ["--data", photos / "coco", "--from", model, "--processes", "1", "-o", out]
+    arguments = [str(value) for value in (*common, "--steps", "2", "--half")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "written" in result.output
+    assert (tmp_path / "mine.csv").is_file()
+    with safe_open(out, "pt") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["samkit.training"])["sources"][0]["path"] == "coco"
+    first = load_network(out).state_dict()
+
+    result = CliRunner().invoke(app, [*arguments, "--resume"])
+    assert result.exit_code == 0, result.output
+    again = load_network(out).state_dict()
+    assert all((first[name] == again[name]).all() for name in first)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ([], "--steps"),
+        (["--steps", "1", "--minutes", "1"], "--minutes"),
+        (["--steps", "1", "--preset", "nano"], "nano"),
+        (["--steps", "1", "--preset", "pico", "--data", "more"], "one folder"),
+        (["--steps", "0"], "greater"),
+    ],
+)
+def test_wrong_usage(extra, message, tmp_path):
+    result = CliRunner().invoke(app, ["--data", "x", "-o", str(tmp_path / "o.safetensors"), *extra])
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_an_output_of_another_kind(tmp_path):
+    result = CliRunner().invoke(app, ["--data", "x", "--steps", "1", "-o", str(tmp_path / "o.pt")])
+    assert result.exit_code == 2
+    assert ".safetensors" in result.output
