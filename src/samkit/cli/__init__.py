@@ -5,8 +5,10 @@ import sys
 import typer
 
 from samkit.cli.convert import convert
+from samkit.cli.eval import evaluate
 from samkit.cli.models import models
 from samkit.cli.predict import predict
+from samkit.cli.train import train
 from samkit.errors import SamkitError
 
 __all__ = ["app", "main"]
@@ -21,6 +23,8 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(models)
+app.command("eval")(evaluate)
+app.command()(train)
 app.command()(convert)
 
 
