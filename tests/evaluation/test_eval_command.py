@@ -23,15 +23,22 @@ def test_evaluate_a_folder(tmp_path):
         Image.fromarray(labels).save(tmp_path / f"set/masks/{i}.png")
     model, out = tmp_path / "tiny.safetensors", tmp_path / "report.json"
     save_network(make(tiny_sam2()), model)
-    arguments = [model, "--data", tmp_path / "set", "--every", "2", "-o", out, "--device", "cpu"]
+    sheet = tmp_path / "worst.png"
+    arguments = [model, "--data", tmp_path / "set", "--every", "2", "--clicks", "1,2"]
+    arguments += ["-o", out, "--worst", sheet, "--worst-of", "2 clicks", "--device", "cpu"]
     result = CliRunner().invoke(app, [str(value) for value in arguments])
     assert result.exit_code == 0, result.output
     report = json.loads(out.read_text())
     assert report["objects"] == 2
-    assert set(report["mean_iou"]) == {"box", "click", "click_scored", "click_oracle"}
-    for value in report["mean_iou"].values():
-        assert f"{value:.3f}" in result.output
+    assert len(report["means"]) == 8
+    for means in report["means"].values():
+        assert f"{means['iou']:.3f}" in result.output
+    with Image.open(sheet) as picture:
+        assert picture.width == 480
 
 
-def test_wrong_usage():
+def test_wrong_usage(tmp_path):
     assert CliRunner().invoke(app, ["pico"]).exit_code == 2
+    for clicks in ("x", "0,1", "", "-2"):
+        result = CliRunner().invoke(app, ["pico", "--data", str(tmp_path), "--clicks", clicks])
+        assert result.exit_code == 2, clicks

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from samkit.cli.options import Device, Dtype
+from samkit.errors import InputError
 
 __all__ = ["evaluate"]
 
@@ -28,26 +29,41 @@ def evaluate(
     min_area: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out objects below this part of the image.")
     ] = 0.005,
+    clicks: Annotated[
+        str, typer.Option(metavar="N,N,...", help="After how many clicks to measure; 0 for none.")
+    ] = "1,3,5,8",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write JSON.")
     ] = None,
+    worst: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the 24 worst masks: the truth in green."),
+    ] = None,
+    worst_of: Annotated[
+        str, typer.Option(metavar="PROMPT", help="Which row of the table --worst is about.")
+    ] = "box",
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> None:
-    """Prompt every annotated object with its box and with one click; report the mean IoU.
+    """Prompt every annotated object with its box and with clicks; report the mean IoU.
 
-    The click is at the point farthest from the object's boundary.
+    The first click is at the point farthest from the object's boundary, each next one at the
+    centre of the largest error. F says how well outlines agree; "predicted" is what the model says
+    of its own masks, and "off by" how far that is from the real IoU.
 
-    Example: samkit eval pico --data voc/ -o voc.json
+    Example: samkit eval pico --data voc/ -o voc.json --worst worst.png
     """
+    counts = _counts(clicks)
+
     import json
 
+    from PIL import Image
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
     import samkit
-    from samkit.evaluation import evaluate_interactive, open_dataset
+    from samkit.evaluation import contact_sheet, evaluate_interactive, open_dataset
     from samkit.media import write_atomically
 
     dataset = open_dataset(data, every=every)
@@ -57,15 +73,38 @@ def evaluate(
         report = evaluate_interactive(
             predictor,
             dataset,
+            clicks=counts,
             min_area=min_area,
             on_image=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    table = Table(
-        "prompt", "mean IoU", title=f"{model} on {data.name}: {len(report.objects)} objects"
-    )
-    for row in report.rows():
-        table.add_row(*row)
+    if not report.objects:
+        raise InputError(f"{data}: no object covers {min_area:.2%} of its image or more")
+    table = Table(title=f"{model} on {data.name}: {len(report.objects)} objects")
+    table.add_column("prompt")
+    for heading in ("mean IoU", "F", "predicted", "off by"):
+        table.add_column(heading, justify="right")
+    for means in report.means().values():
+        values = (means.iou, means.boundary_f, means.predicted_iou, means.calibration_error)
+        table.add_row(means.protocol, *(f"{value:.3f}" for value in values))
     Console(soft_wrap=True).print(table)
     if output is not None:
         with write_atomically(output) as temporary:
             temporary.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
+    if worst is not None:
+        sheet = Image.fromarray(contact_sheet(report.worst(worst_of, 24), dataset))
+        with write_atomically(worst) as temporary:
+            sheet.save(temporary)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    if text.strip() == "0":
+        return ()
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        counts = (0,)
+    if min(counts) < 1:
+        raise typer.BadParameter(
+            f"expected numbers such as 1,3,5, got {text}", param_hint="--clicks"
+        )
+    return counts

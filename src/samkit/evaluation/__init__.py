@@ -1,19 +1,39 @@
 """Metrics and protocols: how good masks are, and on which data."""
 
+from samkit.evaluation.boundary import boundary_f
 from samkit.evaluation.clicks import farthest_point, next_click
+from samkit.evaluation.contact_sheet import contact_sheet
 from samkit.evaluation.datasets import AnnotatedImage, Dataset, open_dataset
-from samkit.evaluation.interactive import InteractiveReport, ObjectResult, evaluate_interactive
+from samkit.evaluation.interactive import (
+    InteractiveReport,
+    Measurement,
+    ObjectResult,
+    ProtocolMeans,
+    evaluate_interactive,
+)
 from samkit.evaluation.metrics import bounding_box, mask_iou
+from samkit.evaluation.proposals import ProposalReport, evaluate_proposals
+from samkit.evaluation.video import VideoReport, VideoScore, evaluate_video, score_sequence
 
 __all__ = [
     "AnnotatedImage",
     "Dataset",
     "InteractiveReport",
+    "Measurement",
     "ObjectResult",
+    "ProposalReport",
+    "ProtocolMeans",
+    "VideoReport",
+    "VideoScore",
+    "boundary_f",
     "bounding_box",
+    "contact_sheet",
     "evaluate_interactive",
+    "evaluate_proposals",
+    "evaluate_video",
     "farthest_point",
     "mask_iou",
     "next_click",
     "open_dataset",
+    "score_sequence",
 ]

@@ -1,51 +1,92 @@
-"""Interactive segmentation: what a box or a click at the right place gives."""
+"""Interactive segmentation as the SAM papers measure it (2304.02643, 7.1; 2408.00714, 6.2).
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+Every object is prompted with the box around it, with that box moved a little, and with one click
+after another: the first at the point farthest from the object's boundary, each next one at the
+centre of the largest error. With each click after the first the network also gets its last mask.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from samkit.evaluation.clicks import farthest_point
+from samkit.errors import InputError
+from samkit.evaluation.boundary import boundary_f
+from samkit.evaluation.clicks import farthest_point, next_click
 from samkit.evaluation.datasets import AnnotatedImage, Dataset
 from samkit.evaluation.metrics import bounding_box, mask_iou
-from samkit.image_predictor import ImagePredictor
+from samkit.image_predictor import ImageEmbedding, ImagePredictor
+from samkit.masks import Masks
 from samkit.prompts import Prompt
 
-__all__ = ["InteractiveReport", "ObjectResult", "evaluate_interactive"]
+__all__ = [
+    "InteractiveReport",
+    "Measurement",
+    "ObjectResult",
+    "ProtocolMeans",
+    "evaluate_interactive",
+]
+
+# A jittered box has each side moved by up to this part of the box's width or height.
+_JITTER = 0.1
+
+BOX, JITTERED = "box", "jittered box"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One mask of one object, compared with the truth.
+
+    Attributes:
+        protocol: how the object was prompted and which mask was taken.
+        iou, boundary_f: 0..1.
+        predicted_iou: what the network said of its mask.
+        mask: the mask itself, compressed.
+    """
+
+    protocol: str
+    iou: float
+    boundary_f: float
+    predicted_iou: float
+    mask: Masks
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectResult:
-    """IoU of one object's masks.
+    """All measurements of one object.
 
     Attributes:
         image: name of the image.
+        number: number of the image in the data set.
         index: number of the object in its image.
         area: fraction of the image that the object covers.
-        box: from the box around the object, single mask.
-        click: from a click at the point farthest from the boundary, single mask.
-        click_scored: of the click's three candidates, the one with the best predicted IoU.
-        click_oracle: of the click's three candidates, the best one.
-        click_predicted: the predicted IoU of `click_scored`.
+        measurements: one for each protocol, in the same order for all objects.
     """
 
     image: str
+    number: int
     index: int
     area: float
-    box: float
-    click: float
-    click_scored: float
-    click_oracle: float
-    click_predicted: float
+    measurements: tuple[Measurement, ...]
 
 
-_MEASURES = {
-    "box": "ground-truth box",
-    "click": "1 click, single mask",
-    "click_scored": "1 click, best-scored of 3",
-    "click_oracle": "1 click, best of 3",
-}
+@dataclass(frozen=True, kw_only=True)
+class ProtocolMeans:
+    """Means over objects.
+
+    Attributes:
+        protocol: how the objects were prompted and which mask was taken.
+        iou, boundary_f, predicted_iou: means.
+        calibration_error: mean absolute difference between predicted and real IoU.
+    """
+
+    protocol: str
+    iou: float
+    boundary_f: float
+    predicted_iou: float
+    calibration_error: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,84 +95,203 @@ class InteractiveReport:
 
     objects: tuple[ObjectResult, ...]
 
-    def means(self) -> dict[str, float]:
-        """Mean IoU over objects of each measure; without objects an empty dict."""
-        if not self.objects:
-            return {}
-        return {
-            name: float(np.mean([getattr(item, name) for item in self.objects]))
-            for name in _MEASURES
-        }
+    def means(self) -> dict[str, ProtocolMeans]:
+        """Protocol -> means over all objects; empty without objects."""
+        rows: dict[str, list[Measurement]] = {}
+        for item in self.objects:
+            for measurement in item.measurements:
+                rows.setdefault(measurement.protocol, []).append(measurement)
+        return {name: _means(name, measurements) for name, measurements in rows.items()}
+
+    def worst(self, protocol: str, count: int) -> list[tuple[ObjectResult, Measurement]]:
+        """The objects with the lowest IoU under a protocol, lowest first.
+
+        Raises:
+            InputError: there is no such protocol.
+        """
+        found = [
+            (item, measurement)
+            for item in self.objects
+            for measurement in item.measurements
+            if measurement.protocol == protocol
+        ]
+        if not found and self.objects:
+            raise InputError(f"expected a protocol out of {', '.join(self.means())}: {protocol!r}")
+        return sorted(found, key=lambda pair: pair[1].iou)[:count]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values."""
+        """Everything but the masks as plain JSON values."""
         return {
             "objects": len(self.objects),
-            "mean_iou": self.means(),
-            "per_object": [asdict(item) for item in self.objects],
+            "means": {name: _numbers(means) for name, means in self.means().items()},
+            "per_object": [
+                {
+                    "image": item.image,
+                    "index": item.index,
+                    "area": item.area,
+                    "measurements": {m.protocol: _numbers(m) for m in item.measurements},
+                }
+                for item in self.objects
+            ],
         }
-
-    def rows(self) -> list[tuple[str, str]]:
-        """What was measured and its value, as text for a table."""
-        return [(_MEASURES[name], f"{value:.3f}") for name, value in self.means().items()]
 
 
 def evaluate_interactive(
     predictor: ImagePredictor,
     dataset: Dataset,
     *,
+    clicks: Sequence[int] = (1, 3, 5, 8),
     min_area: float = 0.005,
+    seed: int = 0,
     on_image: Callable[[int, int], None] | None = None,
 ) -> InteractiveReport:
-    """Prompt every object of a dataset with its box and with one click, and compare.
+    """Prompt every object of a data set in every way, and compare the masks with the truth.
 
     Args:
         predictor: what is measured.
         dataset: the objects; pixels that it marks as ignored do not count.
+        clicks: after how many clicks to measure; () leaves clicks out. Clicks are made twice: once
+            following the network's single mask, once following the best-scored of its three
+            candidates, for which the best of the three (by the truth) is reported too.
         min_area: objects that cover less than this fraction of their image are left out.
+        seed: of the jittered boxes.
         on_image: called after each image with the number of images done and of all images.
+
+    Raises:
+        InputError: a number of clicks is below 1; or what the data set raises.
     """
+    if any(count < 1 for count in clicks):
+        raise InputError(f"clicks: expected numbers from 1 on, got {tuple(clicks)}")
     results: list[ObjectResult] = []
     for number in range(len(dataset)):
-        results += _evaluate_image(predictor, dataset[number], min_area)
+        rng = np.random.default_rng([seed, number])
+        results += _evaluate_image(predictor, dataset[number], number, clicks, min_area, rng)
         if on_image is not None:
             on_image(number + 1, len(dataset))
     return InteractiveReport(objects=tuple(results))
 
 
 def _evaluate_image(
-    predictor: ImagePredictor, item: AnnotatedImage, min_area: float
+    predictor: ImagePredictor,
+    item: AnnotatedImage,
+    number: int,
+    clicks: Sequence[int],
+    min_area: float,
+    rng: np.random.Generator,
 ) -> list[ObjectResult]:
     areas = item.masks.mean((1, 2))
     chosen = np.flatnonzero((areas >= min_area) & (areas > 0))
     if len(chosen) == 0:
         return []
     targets = item.masks[chosen]
-    boxes = [Prompt.box(*bounding_box(mask)) for mask in targets]
-    # Coordinates count from the outer corner of the top left pixel.
-    clicks = [Prompt.point(x + 0.5, y + 0.5) for x, y in map(farthest_point, targets)]
-
     embedding = predictor.embed(item.image)
-    ignore = item.ignore
-    box = mask_iou(predictor.predict(embedding, boxes).masks, targets, ignore)
-    click = mask_iou(predictor.predict(embedding, clicks).masks, targets, ignore)
-    three = predictor.predict(embedding, clicks, candidates=3)
-    count = len(chosen)
-    candidates = mask_iou(
-        three.masks.reshape(count, 3, *targets.shape[1:]), targets[:, None], ignore
-    )
-    scores = three.scores.reshape(count, 3)
-    best = scores.argmax(1)
+    boxes = np.array([bounding_box(mask) for mask in targets], np.float32)
+    columns = []
+    for protocol, corners in ((BOX, boxes), (JITTERED, _jittered(boxes, rng))):
+        masks = predictor.predict(embedding, [Prompt.box(*box) for box in corners])
+        columns.append(_measure(protocol, masks, targets, item.ignore))
+    if clicks:
+        columns += _click(predictor, embedding, targets, item.ignore, clicks, candidates=1)
+        columns += _click(predictor, embedding, targets, item.ignore, clicks, candidates=3)
     return [
         ObjectResult(
             image=item.name,
+            number=number,
             index=int(index),
             area=float(areas[index]),
-            box=float(box[i]),
-            click=float(click[i]),
-            click_scored=float(candidates[i, best[i]]),
-            click_oracle=float(candidates[i].max()),
-            click_predicted=float(scores[i, best[i]]),
+            measurements=measurements,
         )
-        for i, index in enumerate(chosen)
+        for index, measurements in zip(chosen, zip(*columns, strict=True), strict=True)
     ]
+
+
+def _click(
+    predictor: ImagePredictor,
+    embedding: ImageEmbedding,
+    targets: npt.NDArray[np.bool_],
+    ignore: npt.NDArray[np.bool_],
+    counts: Sequence[int],
+    *,
+    candidates: int,
+) -> list[list[Measurement]]:
+    """Click until all counts are reached -> a column of measurements for each."""
+    columns = []
+    prompts = [_at(*farthest_point(mask), 1) for mask in targets]
+    masks: Masks | None = None
+    for count in range(1, max(counts) + 1):
+        proposals = predictor.predict(embedding, prompts, candidates=candidates, prior=masks)
+        masks = proposals.best()
+        if count in counts:
+            clicks = "1 click" if count == 1 else f"{count} clicks"
+            if candidates == 1:
+                columns.append(_measure(clicks, masks, targets, ignore))
+            else:
+                columns.append(_measure(f"{clicks}, best-scored of 3", masks, targets, ignore))
+                best = proposals[_best_by_truth(proposals, targets, ignore)]
+                columns.append(_measure(f"{clicks}, best of 3", best, targets, ignore))
+        for i, target in enumerate(targets):
+            correction = next_click(masks[i].masks[0], target, ignore)
+            if correction is not None:
+                prompts[i] = prompts[i] + _at(*correction)
+    return columns
+
+
+def _best_by_truth(
+    proposals: Masks, targets: npt.NDArray[np.bool_], ignore: npt.NDArray[np.bool_]
+) -> list[int]:
+    """Of each prompt's proposals the index of the one that agrees best with the truth."""
+    per_prompt = len(proposals) // len(targets)
+    best = []
+    for i, target in enumerate(targets):
+        start = i * per_prompt
+        iou = mask_iou(proposals[start : start + per_prompt].masks, target, ignore)
+        best.append(start + int(iou.argmax()))
+    return best
+
+
+def _measure(
+    protocol: str,
+    masks: Masks,
+    targets: npt.NDArray[np.bool_],
+    ignore: npt.NDArray[np.bool_],
+) -> list[Measurement]:
+    measurements = []
+    for mask, target in zip(masks, targets, strict=True):
+        pixels = mask.masks[0]
+        measurements.append(
+            Measurement(
+                protocol=protocol,
+                iou=float(mask_iou(pixels, target, ignore)),
+                boundary_f=boundary_f(pixels, target, ignore),
+                predicted_iou=float(mask.scores[0]),
+                mask=Masks(pixels[None], mask.scores).compressed(),
+            )
+        )
+    return measurements
+
+
+def _at(x: int, y: int, label: int) -> Prompt:
+    # Pixels are counted from 0; coordinates count from the outer corner of the top left pixel.
+    return Prompt.point(x + 0.5, y + 0.5, label=label)
+
+
+def _jittered(boxes: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Boxes (N, 4) with each side moved at random by up to a tenth of the box."""
+    sizes = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    return (boxes + rng.uniform(-_JITTER, _JITTER, boxes.shape) * sizes).astype(np.float32)
+
+
+def _means(protocol: str, measurements: list[Measurement]) -> ProtocolMeans:
+    iou = np.array([m.iou for m in measurements])
+    predicted = np.array([m.predicted_iou for m in measurements])
+    return ProtocolMeans(
+        protocol=protocol,
+        iou=float(iou.mean()),
+        boundary_f=float(np.mean([m.boundary_f for m in measurements])),
+        predicted_iou=float(predicted.mean()),
+        calibration_error=float(np.abs(predicted - iou).mean()),
+    )
+
+
+def _numbers(row: Measurement | ProtocolMeans) -> dict[str, float]:
+    return {name: value for name, value in vars(row).items() if isinstance(value, float)}
