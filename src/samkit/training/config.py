@@ -96,7 +96,7 @@ class PromptConfig:
         jitter_box: share of boxes that are not exact, each side off by up to `jitter` of it.
         centre_click: share of clicks at the point farthest from the boundary; the others are
             anywhere in the object.
-        correction: share of steps that have a correction round.
+        correction: share of steps that go on with correction clicks.
     """
 
     box: float = 0.5

@@ -24,6 +24,8 @@ __all__ = ["Network", "Report", "Trainer"]
 
 # Mask prompts are clamped to this, as SAM does with the logits that it feeds back.
 _LOGIT_LIMIT = 32.0
+# Where a step corrects, users click up to this many times more, each time on what is wrong then.
+_MAX_CORRECTIONS = 4
 # The average follows the weights faster at the start: decay (1 + step) / (_EMA_RAMP + step).
 _EMA_RAMP = 10
 
@@ -168,7 +170,8 @@ class Trainer:
         prediction = self._decode(features, points, labels, None)
         first = prediction_loss(prediction, target, self.config.loss)
         losses = [first.loss]
-        if corrects:
+        rounds = int(rng.integers(1, _MAX_CORRECTIONS + 1)) if corrects else 0
+        for _ in range(rounds):
             previous = _previous_masks(prediction, rng)
             clicks, kinds = correction_clicks(
                 (previous[:, 0] > 0).numpy(), (target > 0.5).numpy(), rng
@@ -176,7 +179,8 @@ class Trainer:
             points = torch.cat([points, torch.from_numpy(clicks)[:, None]], 1)
             labels = torch.cat([labels, torch.from_numpy(kinds)[:, None]], 1)
             prediction = self._decode(features, points, labels, previous)
-            losses.append(prediction_loss(prediction, target, self.config.loss).loss)
+            outcome = prediction_loss(prediction, target, self.config.loss)
+            losses.append(outcome.loss / rounds)
         return first, losses
 
     def _decode(
