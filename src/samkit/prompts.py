@@ -136,7 +136,7 @@ class Prompt:
         if isinstance(array, Image.Image) and array.mode not in ("1", "L"):
             raise PromptError(
                 f'mask: expected a PIL image of mode "1" or "L", got mode "{array.mode}"; '
-                'convert it with image.convert("L"), or give an array'
+                "give an array, of a label map np.asarray(image) == number"
             )
         return cls(mask_input=_read_mask(_array(array, "mask")))
 

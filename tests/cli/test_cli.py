@@ -1,6 +1,7 @@
 """The command line, run as a user runs it, on a tiny network."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,30 @@ def test_a_folder_to_a_folder(run, photos, model, tmp_path) -> None:
     assert sorted(path.name for path in target.iterdir()) == ["a.npz", "b.npz", "c.npz"]
     assert len(out.splitlines()) == 3
     assert Masks.load(target / "b.npz").image_size == (31, 50)
+
+
+def test_images_that_differ_in_suffix_only(run, photos, model, tmp_path) -> None:
+    with Image.open(photos / "a.png") as image:
+        image.save(photos / "a.jpg")
+    target = tmp_path / "out"
+    assert run("predict", photos, "--point", "9,9", "-o", target, "-m", model)[0] == 0
+    names = sorted(path.name for path in target.iterdir())
+    assert names == ["a_jpg.png", "a_png.png", "b.png", "c.png"]
+
+
+def test_coco_files_name_their_image(run, photos, model, tmp_path) -> None:
+    target = tmp_path / "out.json"
+    assert run("predict", photos / "b.jpg", "--point", "9,9", "-o", target, "-m", model)[0] == 0
+    assert json.loads(target.read_text())["images"][0]["file_name"] == "b.jpg"
+
+
+def test_a_label_map_is_no_rough_mask(run, photos, model, tmp_path) -> None:
+    labels = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) % 3, "P")
+    labels.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    labels.save(tmp_path / "labels.png")
+    code, _, err = run("predict", photos / "a.png", "--mask", tmp_path / "labels.png", "-m", model)
+    assert code == 2
+    assert "label map" in err
 
 
 @pytest.mark.parametrize(
@@ -168,12 +193,20 @@ def test_wrong_usage(run, photos, model, arguments, message) -> None:
 
 
 def test_images_and_outputs_must_fit(run, photos, model, tmp_path) -> None:
+    (photos / "other").mkdir()
+    shutil.copy(photos / "a.png", photos / "other" / "a.png")
     point = ["--point", "1,2", "-m", model]
     cases = [
         (["missing.jpg", *point], "no such file"),
         ([photos, *point, "-o", tmp_path / "one.png"], "3 images need a folder"),
-        ([photos / "a.png", *point, "-o", photos / "a.png"], "would both be"),
-        ([photos / "a.png", *point, "-o", photos], "would both be"),
+        ([photos / "a.png", *point, "-o", photos / "a.png"], "would overwrite"),
+        ([photos / "a.png", *point, "-o", photos], "would overwrite"),
+        ([photos / "a.png", *point, "-o", "x.npz", "--format", "overlay"], "is for files"),
+        ([photos / "a.png", *point, "-o", "x.bmp2"], "expected one of the suffixes"),
+        (
+            [photos / "a.png", photos / "other" / "a.png", *point, "-o", tmp_path / "out"],
+            "would both be",
+        ),
     ]
     for arguments, message in cases:
         code, _, err = run("predict", *arguments)

@@ -27,7 +27,7 @@ def square(*, scores: tuple[float, ...] = (0.5,), ids: tuple[int, ...] = (1,)) -
 
 def test_colours_are_stable_and_distinct() -> None:
     colours = [drawing.colour_of(i) for i in range(21)]
-    assert colours[:2] == [(230, 159, 0), (86, 180, 233)]
+    assert colours[:2] == [(0, 114, 178), (230, 159, 0)]
     assert drawing.colour_of(21) == colours[0]
     assert drawing.colour_of(-1) == colours[20]
     for a, b in combinations(np.array(colours, float), 2):

@@ -179,8 +179,6 @@ IMAGE = np.zeros((4, 5, 3), np.uint8)
         ("a.npz", {"format": "coco"}, "the format coco is for files .json"),
         ("a.jpg", {}, "give image="),
         ("a.png", {"format": "overlay"}, "give image="),
-        ("a.npz", {"image": IMAGE}, "no use for an image"),
-        ("a.png", {"format": "png", "image": IMAGE}, "no use for an image"),
         ("a.png", {"image": IMAGE[:3]}, "of the size of the masks"),
     ],
 )
@@ -206,7 +204,7 @@ def test_an_error_while_writing_leaves_nothing(
     monkeypatch.setattr(np, "savez_compressed", fail)
     monkeypatch.setattr(json, "dumps", fail)
     image = np.zeros((*some.image_size, 3), np.uint8) if name == "overlay" else None
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match=r"cannot write .*No space left"):
         some.save(tmp_path / f"a{suffix}", format=name, image=image)
     assert os.listdir(tmp_path) == []
 
@@ -317,3 +315,17 @@ def test_noise_raises_nothing_else(
     path.write_bytes(good[:start] + noise + good[start + len(noise) :])
     with contextlib.suppress(InputError):
         assert Masks.load(path).image_size
+
+
+def test_coco_files_name_their_image(some: Masks, tmp_path: Path) -> None:
+    some.save(tmp_path / "a.json", image="photos/dog.jpg")
+    assert json.loads((tmp_path / "a.json").read_text())["images"][0]["file_name"] == "dog.jpg"
+    some.save(tmp_path / "a.npz", image="photos/dog.jpg")
+    assert_fields(Masks.load(tmp_path / "a.npz"), some, "masks", "scores")
+
+
+def test_files_have_the_usual_permissions(some: Masks, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    some.save(tmp_path / "a.npz")
+    assert (tmp_path / "a.npz").stat().st_mode == plain.stat().st_mode

@@ -266,7 +266,7 @@ def test_best() -> None:
 def test_repr() -> None:
     assert repr(Masks.empty((4, 5))) == "<0 masks of 4 x 5 (height x width)>"
     assert repr(Masks(ONE, [0.5]).compressed()) == (
-        "<1 mask of 4 x 5 (height x width), scores 0.50 to 0.50, compressed>"
+        "<1 mask of 4 x 5 (height x width), score 0.50, compressed>"
     )
 
 

@@ -191,7 +191,7 @@ def test_in_place(sam, tmp_path):
 @pytest.mark.parametrize("layout", ["meta", "hugging-face", "ultralytics"])
 def test_drawn_prompts_exist_only_here(drawing_network, tmp_path, layout):
     save_network(drawing_network, tmp_path / "x.safetensors")
-    with pytest.raises(CheckpointError, match="addition"):
+    with pytest.raises(CheckpointError, match="samkit"):
         convert(tmp_path / "x.safetensors", tmp_path / "y", layout=layout)
     assert not (tmp_path / "y").exists()
 

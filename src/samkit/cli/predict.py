@@ -55,8 +55,9 @@ def predict(
         str | None,
         typer.Option(
             metavar="FORMAT",
-            help="png (masks), overlay, coco, npz or polygons.",
-            show_default="by OUT's suffix; overlay without OUT",
+            help="png (masks; where they overlap the best-scored is on top), overlay, coco, npz "
+            "or polygons.",
+            show_default="by OUT's suffix; png for a folder; overlay without OUT",
         ),
     ] = None,
     candidates: Annotated[
@@ -69,7 +70,9 @@ def predict(
     """Segment what the prompts point at, in one or many images.
 
     All points together with one box or mask describe ONE object; several boxes are several
-    objects. Coordinates are pixels of the image, x to the right, y down.
+    objects. Coordinates are pixels of the image, x to the right, y down. The same prompts serve
+    every image. Of a folder its own images are taken; those of folders inside it by a pattern such
+    as 'photos/**/*.jpg'. Results are called after their images.
 
     Example: samkit predict dog.jpg --point 420,310 --point 50,60,0 -o dog.png
     """
@@ -116,7 +119,7 @@ def _run(
         try:
             image = read_image(source)
             masks = predictor.predict(image, prompts, candidates=candidates)
-            masks.save(target, format=kind, image=image if kind == "overlay" else None)
+            masks.save(target, format=kind, image=image if kind == "overlay" else source)
         except SamkitError as error:
             failures.append((source, str(error)))
         else:
@@ -186,17 +189,27 @@ def _numbers(text: str, count: int | tuple[int, ...], option: str, form: str) ->
 
 
 def _rough_mask(path: Path) -> Prompt:
+    import numpy as np
+    from PIL import Image
+
     from samkit import Prompt
     from samkit.media import read_image
 
-    return Prompt.mask(read_image(path).max(2) > 127)
+    image = read_image(path)  # a clear error if it is none
+    with Image.open(path) as file:
+        if file.mode == "P":  # a palette picture holds labels: only one object is meant
+            return Prompt.mask(np.asarray(file))
+    return Prompt.mask(image.max(2) > 127)
 
 
 def _jobs(
     images: list[str], output: Path | None, format: str | None
 ) -> list[tuple[Path, Path, str]]:
     """(image, file to write, format) for each image; wrong usage is found before any work."""
-    from samkit.errors import ImageError
+    from collections import Counter
+
+    from samkit.errors import ImageError, InputError
+    from samkit.masks import format_of
     from samkit.media import list_images
 
     try:
@@ -204,26 +217,41 @@ def _jobs(
     except ImageError as error:
         raise typer.BadParameter(str(error), param_hint="IMAGE") from None
 
+    jobs: list[tuple[Path, Path, str]] = []
     is_file = output is not None and not output.is_dir() and output.suffix != ""
     if output is not None and is_file:
         if len(sources) > 1:
             raise typer.BadParameter(
                 f"{len(sources)} images need a folder, got the file {output}", param_hint="-o"
             )
-        kind = format or {".json": "coco", ".npz": "npz"}.get(output.suffix.lower(), "png")
+        try:
+            kind = format_of(output, format, has_image=format == "overlay")
+        except InputError as error:
+            raise typer.BadParameter(str(error), param_hint="-o") from None
         jobs = [(sources[0], output, kind)]
     else:
         kind = format or ("overlay" if output is None else "png")
         folder = output or Path()
-        jobs = [(source, folder / (source.stem + _ENDINGS[kind]), kind) for source in sources]
+        stems = Counter(source.stem for source in sources)
+        for source in sources:
+            # dog.jpg and dog.webp become dog_jpg.png and dog_webp.png.
+            name = source.stem if stems[source.stem] == 1 else source.name.replace(".", "_")
+            jobs.append((source, folder / (name + _ENDINGS[kind]), kind))
 
-    taken: dict[Path, Path] = {source.resolve(): source for source in sources}
+    inputs = {source.resolve() for source in sources}
+    taken: dict[Path, Path] = {}
     for source, target, _ in jobs:
-        if target.resolve() in taken:
+        place = target.resolve()
+        if place in inputs:
             raise typer.BadParameter(
-                f"{source} and {taken[target.resolve()]} would both be {target}; "
-                "choose another folder or format",
+                f"{target} would overwrite an image that is read; choose another place",
                 param_hint="-o",
             )
-        taken[target.resolve()] = source
+        if place in taken:
+            raise typer.BadParameter(
+                f"{source} and {taken[place]} have one name, and would both be {target}; "
+                "run the command once for each folder",
+                param_hint="-o",
+            )
+        taken[place] = source
     return jobs

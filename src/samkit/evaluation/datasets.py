@@ -75,6 +75,9 @@ class CocoDataset:
             raise InputError(f"cannot read {self.path}: {error.strerror or error}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.path} is not a COCO file of instances: {error!r}") from error
+        nameless = [image["id"] for image in self._images if not str(image["file_name"])]
+        if nameless:
+            raise InputError(f"{self.path}: the image with id {nameless[0]} has no file_name")
         if not self._images:
             raise InputError(f"{self.path}: expected at least one image, got none")
         self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)

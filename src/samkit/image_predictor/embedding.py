@@ -14,7 +14,7 @@ from samkit.transforms import ImageTransform
 __all__ = ["ImageEmbedding"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ImageEmbedding:
     """What a network sees in one image: computed once, used for any number of prompts.
 
@@ -29,6 +29,15 @@ class ImageEmbedding:
     features: ImageFeatures
     transform: ImageTransform
     network_id: str
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        tensor = self.features.embedding
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        return (
+            f"<ImageEmbedding of an image {height} x {width} (height x width), {dtype} on "
+            f"{tensor.device}>"
+        )
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -94,10 +94,11 @@ class ImagePredictor:
             image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
             prompts: one or many; each is about one object, and what it yields does not depend
                 on the others.
-            candidates: 1 for the network's single mask, 3 for its three nested proposals
-                (whole, part, subpart).
+            candidates: 1 for the network's single mask, 3 for its three proposals, such as
+                whole, part and subpart, in no fixed order.
             prior: masks of an earlier call on this image, one for each prompt, to refine. Their
-                logits are given to the network together with the prompts.
+                logits are given to the network together with the prompts. They do not hold the
+                earlier prompts: give clicks that still count again.
 
         Returns:
             `Masks` in the order of the prompts; mask i belongs to prompt `prompt_index[i]`, and
@@ -255,6 +256,11 @@ class ImagePredictor:
     def _prior_logits(
         self, prior: Masks, prompts: Sequence[Prompt], embedding: ImageEmbedding
     ) -> Tensor:
+        if not isinstance(prior, Masks):
+            raise InputError(
+                f"prior: expected Masks of an earlier call, got {type(prior).__name__}; "
+                "give pixels as a prompt: Prompt.mask(array)"
+            )
         if len(prior) != len(prompts):
             hint = "; keep one per prompt with prior.best()" if len(prior) > len(prompts) else ""
             raise InputError(
@@ -322,18 +328,20 @@ def _masks(
     # One at a time: at the image's size, logits take far more memory than a mask.
     masks = ((transform.masks_to_image(low[None])[0] > 0).cpu().numpy() for low in logits)
     prompt_index = first_prompt + np.repeat(np.arange(N), K)
+    # Each candidate is an object of its own, so that pictures tell them apart.
+    object_ids = first_prompt * K + np.arange(N * K)
     scores = prediction.iou.flatten().float().cpu().numpy()
     kept = logits.float().cpu().numpy() if keep_logits else None
     if not dense:
         rles = [{"size": size, "counts": counts} for counts in rle.encode(masks)]
         return Masks.from_rle(
-            rles, size, scores, object_ids=prompt_index, prompt_index=prompt_index, logits=kept
+            rles, size, scores, object_ids=object_ids, prompt_index=prompt_index, logits=kept
         )
     pixels = np.empty((N * K, *size), np.bool_)
     for pixel, mask in zip(pixels, masks, strict=True):
         pixel[...] = mask
     pixels.flags.writeable = False  # so that Masks need not copy them
-    return Masks(pixels, scores, object_ids=prompt_index, prompt_index=prompt_index, logits=kept)
+    return Masks(pixels, scores, object_ids=object_ids, prompt_index=prompt_index, logits=kept)
 
 
 def _fingerprint(network: Sam | Sam2) -> str:

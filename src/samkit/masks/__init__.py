@@ -1,7 +1,7 @@
 """The result of every prediction, and its ways to files and to other libraries."""
 
-from samkit.masks.formats import FORMATS
+from samkit.masks.formats import FORMATS, format_of
 from samkit.masks.result import Masks
 from samkit.masks.rle import RLE
 
-__all__ = ["FORMATS", "RLE", "Masks"]
+__all__ = ["FORMATS", "RLE", "Masks", "format_of"]

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 Colour = tuple[int, int, int]
 Picture = npt.NDArray[np.uint8]
 
-# Okabe and Ito's colours, made to be told apart with any colour vision, without black.
+# Okabe and Ito's colours, made to be told apart with any colour vision, without black. Blue comes
+# first because few things in photographs are blue.
 _BASE: tuple[Colour, ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
     (0, 114, 178),
-    (213, 94, 0),
+    (230, 159, 0),
+    (0, 158, 115),
     (204, 121, 167),
+    (86, 180, 233),
+    (240, 228, 66),
+    (213, 94, 0),
 )
 _SHADES = ((0, 0.0), (255, 0.45), (0, 0.4))  # (towards black or white, how far)
 

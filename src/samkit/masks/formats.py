@@ -35,15 +35,21 @@ def save(
     masks: Masks, path: str | os.PathLike[str], name: str | None, image: ImageSource | None
 ) -> None:
     """See `Masks.save`."""
-    name = _format_of(Path(path), name, image is not None)
+    name = format_of(path, name, has_image=image is not None)
     if name == "overlay":
         picture = Image.fromarray(masks.overlay(image))
         with write_atomically(path) as temporary:
             picture.save(temporary)
         return
-    write = {"png": _write_png, "coco": _write_coco, "npz": _write_npz}.get(name, _write_polygons)
     with write_atomically(path) as temporary, temporary.open("wb") as file:
-        write(masks, file)
+        if name == "png":
+            _write_png(masks, file)
+        elif name == "coco":
+            _write_coco(masks, file, image)
+        elif name == "npz":
+            _write_npz(masks, file)
+        else:
+            _write_polygons(masks, file)
 
 
 def load(path: str | os.PathLike[str]) -> Masks:
@@ -67,11 +73,16 @@ def load(path: str | os.PathLike[str]) -> Masks:
     except MemoryError:
         raise
     except Exception as error:  # readers of damaged files raise nearly anything
-        raise InputError(f"cannot load {path}: damaged ({error!r})") from error
+        raise InputError(f"cannot load {path}: it is damaged, or not a file of masks") from error
 
 
-def _format_of(path: Path, name: str | None, has_image: bool) -> str:
-    suffix = path.suffix.lower()
+def format_of(path: str | os.PathLike[str], name: str | None, *, has_image: bool) -> str:
+    """The format that `Masks.save` writes to a path, asked for by name or by the suffix.
+
+    Raises:
+        InputError: unknown format, or a suffix that does not fit it.
+    """
+    suffix = Path(path).suffix.lower()
     if name is None:
         if suffix in _PICTURES and (has_image or suffix != ".png"):
             name = "overlay"
@@ -87,8 +98,6 @@ def _format_of(path: Path, name: str | None, has_image: bool) -> str:
         raise InputError(f"cannot save {path}: the format {name} is for files {expected}")
     if name == "overlay" and not has_image:
         raise InputError(f"cannot save {path}: an overlay needs its image, give image=")
-    if name != "overlay" and has_image:
-        raise InputError(f"cannot save {path}: the format {name} has no use for an image")
     return name
 
 
@@ -140,10 +149,11 @@ def _read_png(file: IO[bytes]) -> Masks:
     return _compressed((index == i + 1 for i in range(count)), (height, width), fields)
 
 
-def _write_coco(masks: Masks, file: IO[bytes]) -> None:
+def _write_coco(masks: Masks, file: IO[bytes], image: ImageSource | None) -> None:
     height, width = masks.image_size
+    file_name = Path(image).name if isinstance(image, (str, os.PathLike)) else ""
     data = {
-        "images": [{"id": 1, "width": width, "height": height, "file_name": ""}],
+        "images": [{"id": 1, "width": width, "height": height, "file_name": file_name}],
         "categories": [{"id": 1, "name": "object"}],
         "annotations": masks.to_coco(),
     }

@@ -295,9 +295,11 @@ class Masks:
 
         - ``png`` (.png): one mask as black and white (0, 255), none or several as an indexed
           picture where mask i has the value i + 1 and the best score is on top; 16-bit grey from
-          256 masks on. What is covered is lost; scores and ids are kept in a text chunk.
+          256 masks on. What is covered is lost (for masks that overlap use npz or coco); scores
+          and ids are kept in a text chunk.
         - ``overlay`` (.png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff): the picture of `overlay`.
-        - ``coco`` (.json): a COCO data set of one image with RLE annotations. Logits are lost.
+        - ``coco`` (.json): a COCO data set of one image with RLE annotations. Where ``image`` is a
+          path its name becomes the file name. Logits are lost.
         - ``npz`` (.npz): everything, exactly.
         - ``polygons`` (.json): the exact rings of `polygons`, ids and scores. Cannot be loaded.
 
@@ -305,8 +307,8 @@ class Masks:
         ``overlay`` when an image is given, else ``png``.
 
         Raises:
-            InputError: unknown format, a suffix that does not fit it, an image that is missing or
-                of no use, or a place that cannot be written.
+            InputError: unknown format, a suffix that does not fit it, an overlay without its
+                image, or a place that cannot be written.
         """
         from samkit.masks import formats
 
@@ -328,7 +330,11 @@ class Masks:
 
     def __repr__(self) -> str:
         height, width = self.image_size
-        scores = f", scores {self.scores.min():.2f} to {self.scores.max():.2f}" if len(self) else ""
+        scores = ""
+        if len(self) == 1:
+            scores = f", score {self.scores[0]:.2f}"
+        elif len(self):
+            scores = f", scores {self.scores.min():.2f} to {self.scores.max():.2f}"
         noun = "mask" if len(self) == 1 else "masks"
         how = ", compressed" if self.is_compressed else ""
         return f"<{len(self)} {noun} of {height} x {width} (height x width){scores}{how}>"

@@ -53,8 +53,8 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     symbolic link is followed: the file that it points to is replaced.
 
     Raises:
-        InputError: ``path`` is a folder or another thing that is not a plain file, or its folder
-            cannot be created or written to.
+        InputError: ``path`` is a folder or another thing that is not a plain file, its folder
+            cannot be created or written to, or the block raised an OSError (no space left).
     """
     # Not resolved by Path.resolve, which would raise RuntimeError for a loop of links.
     target = Path(os.path.realpath(path))
@@ -72,13 +72,17 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise InputError(f"cannot write {path}: no permission to write in {target.parent}")
     temporary = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")
     try:
+        # Some writers give their files to the owner alone; what the user's settings say counts.
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        temporary.unlink()
         yield temporary
-        try:
-            os.replace(temporary, target)
-        except FileNotFoundError:
-            raise InputError(f"cannot write {path}: nothing was written") from None
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}") from error
+        if not temporary.exists():
+            raise InputError(f"cannot write {path}: nothing was written")
+        temporary.chmod(mode)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

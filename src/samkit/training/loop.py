@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from samkit.errors import InputError
+from samkit.evaluation.datasets import open_dataset
 from samkit.training.config import TrainingConfig
 from samkit.training.feed import inline_batches, prepared_batches
 from samkit.training.team import Team, joined
@@ -138,6 +139,8 @@ def _check(config: TrainingConfig, processes: int) -> None:
         raise InputError("expected a length of the run in steps or in minutes, one of them")
     if not config.sources:
         raise InputError("expected at least one source of training data, got none")
+    for source in config.sources:
+        open_dataset(source.path)  # a clear error here, not in another process
     for stage in config.stages:
         if stage.size % 32 or stage.size <= 0:
             raise InputError(f"expected a stage size that is a multiple of 32, got {stage.size}")

@@ -124,8 +124,7 @@ def _read_pickle(path: Path, start: bytes) -> object:
             "file. Ask whoever made it for the tensors alone (a state dict or safetensors)"
         ) from error
     except Exception as error:  # PyTorch raises whatever its reader stumbles over
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise CheckpointError(f"{path} is truncated or no PyTorch checkpoint: {reason}") from error
+        raise CheckpointError(f"{path} is truncated, or no PyTorch checkpoint") from error
 
 
 def _refused_global(message: str, path: Path, zipped: bool) -> str | None:

@@ -61,8 +61,8 @@ def convert(
     else:
         if opened.config.prompt_encoder.draw_prompts:
             raise CheckpointError(
-                f"{opened.source} draws prompts into the dense prompt, an addition of samkit that "
-                f"no other code has: it cannot be written in the layout {layout!r}"
+                f"{opened.source} can be written in the layout 'samkit' only, not {layout!r}: its "
+                "prompt encoder draws prompts, which no other code knows"
             )
         state = _own(table_of(opened.family, "meta").from_samkit(opened.state))
         wrapped = layout == "ultralytics" or opened.family == "sam2"
