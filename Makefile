@@ -12,7 +12,7 @@ DEMO := samkit predict examples/coffee.jpg --point 285,150 -o $(OVERLAY) --forma
 
 demo: $(VENV)/.installed
 	@mkdir -p $(dir $(OVERLAY))
-	@echo '$$ $(DEMO)'
+	@echo '$$ $(BIN)/$(DEMO)'
 	@$(BIN)/$(DEMO)
 	@echo 'The picture is $(CURDIR)/$(OVERLAY)'
 

@@ -397,3 +397,10 @@ class TestAsPrompts:
     def test_anything_else_says_how_to_write_it(self, value: object, message: str) -> None:
         with pytest.raises(PromptError, match=message):
             as_prompts(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [3e38, -1e10])
+def test_coordinates_beyond_any_image(value: float) -> None:
+    with pytest.raises(PromptError, match="at most 1e"):
+        Prompt.point(value, 1)
+    Prompt.point(1e8, -1e8)

@@ -24,12 +24,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_python_examples(folder: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
-    assert (folder / "coffee.png").is_file()
-    assert (folder / "masks.json").is_file()
+    names_written = {path.name for path in (folder / "outputs").iterdir()}
+    assert names_written == {"coffee.png", "masks.npz", "coffee.safetensors"}
     assert [len(masks) for masks in names["lists"]] == [1, 1]  # type: ignore[attr-defined]
 
 

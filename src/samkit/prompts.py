@@ -14,6 +14,8 @@ from samkit.errors import PromptError
 __all__ = ["Prompt", "as_prompts"]
 
 _SHOWN_POINTS = 6
+# No image is as large; beyond it, arithmetic on float32 coordinates overflows.
+_MAX_COORDINATE = 1e9
 
 
 def _no_points() -> NDArray[np.float32]:
@@ -252,7 +254,13 @@ def _numbers(value: object, what: str) -> NDArray[Any]:
 
 def _coordinates(value: object, what: str) -> NDArray[np.float32]:
     array = _numbers(value, what)
-    return _finite_float32(array if array.size else array.astype(np.float32), what)
+    array = _finite_float32(array if array.size else array.astype(np.float32), what)
+    if array.size and np.abs(array).max() > _MAX_COORDINATE:
+        raise PromptError(
+            f"{what}: expected pixels of at most {_MAX_COORDINATE:.0e}, "
+            f"got {np.abs(array).max():.0e}"
+        )
+    return array
 
 
 def _finite_float32(array: NDArray[Any], what: str) -> NDArray[np.float32]:

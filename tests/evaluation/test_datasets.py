@@ -125,3 +125,21 @@ def test_bad_data(folder, coco, tmp_path):
     (folder / "masks" / "b.png").rename(folder / "masks" / "other.png")
     with pytest.raises(InputError, match="same name"):
         open_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    "annotation", [{}, {"image_id": 1}, 5, {"image_id": 1, "segmentation": "x"}]
+)
+def test_incomplete_annotations(tmp_path, annotation):
+    Image.new("RGB", (4, 5)).save(tmp_path / "a.png")
+    content = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [annotation]}
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"x\.json"):
+        open_dataset(tmp_path / "x.json")[0]
+
+
+def test_images_without_a_name(tmp_path):
+    content = {"images": [{"id": 7, "file_name": ""}], "annotations": []}
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="id 7 has no file_name"):
+        open_dataset(tmp_path / "x.json")

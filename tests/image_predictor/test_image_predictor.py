@@ -120,7 +120,7 @@ def test_candidates(predictor: ImagePredictor) -> None:
     assert best.scores.tolist() == [three.scores[:3].max(), three.scores[3:].max()]
 
 
-@pytest.mark.parametrize("candidates", [0, 2, 4, -1, None])
+@pytest.mark.parametrize("candidates", [0, 2, 4, -1, None, True, 3.0, np.array([1, 3])])
 def test_other_numbers_of_candidates(sam2: ImagePredictor, candidates: int) -> None:
     with pytest.raises(InputError, match=r"candidates: expected 1 or 3"):
         sam2.predict(photo(), CLICK, candidates=candidates)
@@ -189,6 +189,11 @@ def test_bad_priors(sam2: ImagePredictor) -> None:
         sam2.predict(photo(30, 40), CLICK, prior=first)
     with pytest.raises(InputError, match="expected one mask for each of 2"):
         sam2.predict(photo(), [CLICK, BOX], prior=first)
+    with pytest.raises(InputError, match="expected Masks of an earlier call, got ndarray"):
+        sam2.predict(photo(), CLICK, prior=first.masks[0])
+    nan = Masks(first.masks, first.scores, logits=np.full((1, 32, 32), np.nan))
+    with pytest.raises(InputError, match="expected finite logits"):
+        sam2.predict(photo(), CLICK, prior=nan)
     other = ImagePredictor(make(replace(tiny_sam2(), image_size=(96, 160))), device="cpu")
     with pytest.raises(InputError, match="another network's"):
         sam2.predict(photo(), CLICK, prior=other.predict(photo(), CLICK))
@@ -218,9 +223,19 @@ def test_batches_may_hold_embeddings(sam2: ImagePredictor, monkeypatch: pytest.M
 def test_batch_needs_prompts_for_each_image(sam2: ImagePredictor) -> None:
     with pytest.raises(InputError, match="got 2 images and 1 lists"):
         sam2.predict_batch([photo(), photo()], [[CLICK]])
-    with pytest.raises(InputError, match="one list of prompts for each image"):
-        sam2.predict_batch([photo()], CLICK)  # type: ignore[arg-type]
     assert sam2.predict_batch([], []) == []
+    results = sam2.predict_batch((photo() for _ in range(2)), (CLICK for _ in range(2)))
+    assert [len(masks) for masks in results] == [1, 1]
+    for images, prompts in (
+        ([photo()], CLICK),
+        (photo(), [CLICK]),
+        (sam2.embed(photo()), [CLICK]),
+        ("photo.jpg", [CLICK]),
+        (None, [CLICK]),
+        ([photo()], {1: CLICK}),
+    ):
+        with pytest.raises(InputError, match="expected a list, with one entry for each image"):
+            sam2.predict_batch(images, prompts)  # type: ignore[arg-type]
 
 
 def test_rectangular_input() -> None:
@@ -258,7 +273,35 @@ def test_what_is_no_embedding(sam2: ImagePredictor, tmp_path: Path) -> None:
     cut.write_bytes(good.read_bytes()[:500])
     other = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, other)
-    for path in (cut, other, tmp_path / "missing.safetensors", tmp_path):
+    bad = [cut, other, tmp_path / "missing.safetensors", tmp_path]
+    embedding = sam2.embed(photo())
+    tensors = {"embedding": embedding.features.embedding}
+    tensors |= {f"high_resolution.{i}": x for i, x in enumerate(embedding.features.high_resolution)}
+    about = {
+        "image_size": [50, 80],
+        "input_size": [128, 128],
+        "keep_aspect": False,
+        "network_id": embedding.network_id,
+    }
+    changes: list[tuple[dict[str, object], dict[str, object]]] = [
+        ({"image_size": [0, 4]}, {}),
+        ({"image_size": [-3, 4]}, {}),
+        ({"image_size": [4]}, {}),
+        ({"image_size": "ab"}, {}),
+        ({"image_size": [10**9, 10**9]}, {}),
+        ({"input_size": [64, 128]}, {}),
+        ({"keep_aspect": "no"}, {}),
+        ({"network_id": None}, {}),
+        ({}, {"embedding": torch.zeros(1, 16, 3, 3)}),
+        ({}, {"embedding": embedding.features.embedding.to(torch.int8)}),
+        ({}, {"extra": torch.zeros(1)}),
+    ]
+    for i, (said, held) in enumerate(changes):
+        path = tmp_path / f"bad{i}.safetensors"
+        header = {"samkit.embedding": json.dumps({**about, **said})}
+        save_file({n: t.contiguous() for n, t in {**tensors, **held}.items()}, path, header)
+        bad.append(path)
+    for path in bad:
         with pytest.raises(InputError, match="cannot read an image embedding"):
             ImageEmbedding.load(path)
     with pytest.raises(InputError):
@@ -268,7 +311,7 @@ def test_what_is_no_embedding(sam2: ImagePredictor, tmp_path: Path) -> None:
 def test_embedding_of_another_network_is_refused(sam2: ImagePredictor) -> None:
     other = make(tiny_sam2())
     with torch.no_grad():
-        other.mask_decoder.mask_tokens.weight += 1
+        next(iter(other.image_encoder.parameters())).mul_(1.5)
     with pytest.raises(InputError, match="another network"):
         sam2.predict(ImagePredictor(other, device="cpu").embed(photo()), CLICK)
 
@@ -285,10 +328,42 @@ def test_half_precision_keeps_coordinates(dtype: object) -> None:
     assert (half.masks == full.masks).mean() > 0.9
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "tpu9", "", "meta!"])
+@pytest.mark.parametrize("device", ["cuda:99", "tpu9", "", "meta!", "meta", "hpu", None, []])
 def test_devices_that_are_not_there(device: str) -> None:
     with pytest.raises(InputError, match="is not available here"):
         ImagePredictor(make(tiny_sam2()), device=device)
+    with pytest.raises(InputError, match="is not available here"):
+        ImagePredictor(make(tiny_sam2()), device="cpu").embed(photo()).to(device)
+
+
+@pytest.mark.parametrize("network", [None, "pico", torch.nn.Linear(2, 2)])
+def test_what_is_no_network(network: object) -> None:
+    with pytest.raises(InputError, match=r"expected a network \(Sam or Sam2\)"):
+        ImagePredictor(network)  # type: ignore[arg-type]
+
+
+def test_a_network_is_not_changed_by_a_second_predictor() -> None:
+    network = make(tiny_sam2())
+    first = ImagePredictor(network, device="cpu", dtype="float32")
+    ImagePredictor(network, device="cpu", dtype="bfloat16")
+    assert len(first.predict(photo(), CLICK)) == 1
+    assert first.network is network
+
+
+def test_embeddings_cross_precisions() -> None:
+    network = make(tiny_sam2())
+    full = ImagePredictor(network, device="cpu", dtype="float32")
+    half = ImagePredictor(network, device="cpu", dtype="bfloat16")
+    assert len(full.predict(half.embed(photo()), ALL)) == len(ALL)
+    assert len(half.predict(full.embed(photo()).to("cpu", torch.bfloat16), ALL)) == len(ALL)
+
+
+def test_a_network_whose_answer_is_not_a_number() -> None:
+    network = make(tiny_sam2())
+    with torch.no_grad():
+        network.mask_decoder.iou_token.weight.fill_(torch.nan)
+    with pytest.raises(SamkitError, match="not a number"):
+        ImagePredictor(network, device="cpu").predict(photo(), CLICK)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "double", torch.float64, ""])
@@ -334,6 +409,9 @@ def test_results_are_the_same_each_time(predictor: ImagePredictor) -> None:
 
 
 def test_repr_says_what_it_is(sam2: ImagePredictor) -> None:
+    assert repr(sam2.embed(photo())) == (
+        "<ImageEmbedding of an image 50 x 80 (height x width), float32 on cpu>"
+    )
     assert repr(sam2) == "ImagePredictor(Sam2 with Hiera, input 128x128, float32 on cpu)"
 
 

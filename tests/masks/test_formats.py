@@ -329,3 +329,31 @@ def test_files_have_the_usual_permissions(some: Masks, tmp_path: Path) -> None:
     plain.touch()
     some.save(tmp_path / "a.npz")
     assert (tmp_path / "a.npz").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_depth_map_is_no_label_map(tmp_path: Path) -> None:
+    depth = np.random.default_rng(0).integers(0, 2**16, (50, 50)).astype(np.uint16)
+    Image.fromarray(depth).save(tmp_path / "depth.png")
+    with pytest.raises(InputError, match="expected labels up to"):
+        Masks.load(tmp_path / "depth.png")
+
+
+def test_pictures_too_wide_for_their_format(tmp_path: Path) -> None:
+    wide = Masks(np.ones((1, 1, 70_000), bool), [0.5])
+    image = np.zeros((1, 70_000, 3), np.uint8)
+    for name in ("a.webp", "a.jpg"):
+        with pytest.raises(InputError, match="cannot write"):
+            wide.save(tmp_path / name, image=image)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a\0.png", "file:///tmp/a.png", "a" * 300 + ".png"])
+def test_names_that_no_file_can_have(some: Masks, tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot write"):
+        some.save(f"{tmp_path}/{name}" if "://" not in name else name)
+
+
+def test_boxes_far_outside_can_be_drawn() -> None:
+    far = [[-1e30, -1e30, 1e30, 1e30]]
+    masks = Masks(np.ones((1, 5, 6), bool), [0.5], boxes=far)
+    assert masks.overlay(np.zeros((5, 6, 3), np.uint8), boxes=True).shape == (5, 6, 3)

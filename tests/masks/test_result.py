@@ -1,5 +1,6 @@
 """The laws of `Masks`: what goes in comes out, whichever way it is held and indexed."""
 
+import copy
 import pickle
 import sys
 import types
@@ -272,7 +273,16 @@ def test_repr() -> None:
 
 def test_pickle(some: Masks) -> None:
     for held in (some, some.compressed()):
-        assert_same(pickle.loads(pickle.dumps(held)), held)
+        for again in (pickle.loads(pickle.dumps(held)), copy.deepcopy(held)):
+            assert_same(again, held)
+            for name in FIELDS:
+                value = getattr(again, name)
+                assert value is None or not value.flags.writeable, name
+
+
+def test_ids_do_not_wrap() -> None:
+    with pytest.raises(InputError, match="64-bit"):
+        Masks(ONE, [0.5], object_ids=np.array([2**64 - 1], np.uint64))
 
 
 def test_to_coco(some: Masks) -> None:

@@ -218,7 +218,9 @@ def _jobs(
         raise typer.BadParameter(str(error), param_hint="IMAGE") from None
 
     jobs: list[tuple[Path, Path, str]] = []
-    is_file = output is not None and not output.is_dir() and output.suffix != ""
+    is_file = (
+        output is not None and not output.is_dir() and (output.suffix != "" or output.exists())
+    )
     if output is not None and is_file:
         if len(sources) > 1:
             raise typer.BadParameter(

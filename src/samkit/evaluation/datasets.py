@@ -82,6 +82,13 @@ class CocoDataset:
             raise InputError(f"{self.path}: expected at least one image, got none")
         self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for annotation in annotations:
+            if not isinstance(annotation, dict) or not {"image_id", "segmentation"} <= set(
+                annotation
+            ):
+                raise InputError(
+                    f"{self.path}: expected annotations with image_id and segmentation, "
+                    f"got {annotation!r:.80}"
+                )
             self._annotations[str(annotation["image_id"])].append(annotation)
         folder = self.path.parent / "images"
         self._folder = folder if folder.is_dir() else self.path.parent
@@ -217,14 +224,17 @@ def read_label_map(path: str | Path) -> npt.NDArray[np.int32]:
 def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> npt.NDArray[np.bool_]:
     height, width = size
     if isinstance(segmentation, str):
-        segmentation = json.loads(segmentation)
+        try:
+            segmentation = json.loads(segmentation)
+        except ValueError as error:
+            raise InputError(f"{path}: cannot understand a segmentation: {error}") from error
     if isinstance(segmentation, dict):
         name = f"a mask of {path}"
         return decode_one(checked_counts(segmentation, (height, width), name), (height, width))
     mask = np.zeros((height, width), np.uint8)
     for outline in segmentation:
-        if len(outline) < 6 or len(outline) % 2:
-            raise InputError(f"{path}: an outline of {len(outline)} numbers is not a polygon")
+        if not isinstance(outline, list) or len(outline) < 6 or len(outline) % 2:
+            raise InputError(f"{path}: an outline is not a polygon: {outline!r:.80}")
         # Coordinates are pixel corners with 4 fractional bits; OpenCV counts from pixel centres.
         points = np.round((np.asarray(outline, np.float64).reshape(-1, 2) - 0.5) * 16)
         cv2.fillPoly(mask, [points.astype(np.int32)], 1, shift=4)

@@ -3,11 +3,14 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from samkit.errors import InputError
-from samkit.media import write_atomically
+from samkit.image_predictor.placement import find_device
+from samkit.media import MAX_PIXELS, write_atomically
 from samkit.nn import ImageFeatures
 from samkit.transforms import ImageTransform
 
@@ -45,7 +48,12 @@ class ImageEmbedding:
         return self.transform.image_size
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> "ImageEmbedding":
-        """The same embedding on another device, or in another precision."""
+        """The same embedding on another device, or in another precision.
+
+        Raises:
+            InputError: the device is not available.
+        """
+        device = find_device(device)
         levels = tuple(level.to(device, dtype) for level in self.features.high_resolution)
         features = ImageFeatures(
             embedding=self.features.embedding.to(device, dtype), high_resolution=levels
@@ -90,14 +98,38 @@ class ImageEmbedding:
             with safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 about = json.loads((file.metadata() or {})["samkit.embedding"])
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            reason = "it holds no embedding" if isinstance(error, KeyError) else str(error)
-            raise InputError(f"cannot read an image embedding from {path}: {reason}") from error
-        levels = [tensors[f"high_resolution.{i}"] for i in range(len(tensors) - 1)]
-        transform = ImageTransform(
-            image_size=tuple(about["image_size"]),
-            input_size=tuple(about["input_size"]),
-            keep_aspect=about["keep_aspect"],
+            return cls._checked(tensors, about)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"cannot read an image embedding from {path}: {error}") from error
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+            raise InputError(
+                f"cannot read an image embedding from {path}: it is damaged, or holds none"
+            ) from error
+
+    @classmethod
+    def _checked(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> "ImageEmbedding":
+        """What a file says, if it can be true; any of the usual errors if not."""
+        names = ["embedding", *(f"high_resolution.{i}" for i in range(len(tensors) - 1))]
+        features = ImageFeatures(
+            embedding=tensors[names[0]],
+            high_resolution=tuple(tensors[name] for name in names[1:]),
         )
-        features = ImageFeatures(embedding=tensors["embedding"], high_resolution=tuple(levels))
+        sizes = [
+            (int(height), int(width))
+            for height, width in (about["image_size"], about["input_size"])
+        ]
+        transform = ImageTransform(
+            image_size=sizes[0], input_size=sizes[1], keep_aspect=about["keep_aspect"]
+        )
+        strides = (16, 4, 8)
+        for stride, tensor in zip(strides, (tensors[name] for name in names), strict=False):
+            grid = (sizes[1][0] // stride, sizes[1][1] // stride)
+            if tuple(tensor.shape[2:]) != grid or tensor.shape[0] != 1:
+                raise ValueError("the tensors do not have the sizes that the header gives")
+            if not tensor.is_floating_point():
+                raise ValueError("the tensors are not floats")
+        if not 0 < sizes[0][0] * sizes[0][1] <= MAX_PIXELS or min(sizes[0]) < 1:
+            raise ValueError("the image has an impossible size")
+        if not isinstance(about["keep_aspect"], bool) or not isinstance(about["network_id"], str):
+            raise ValueError("the header is damaged")
         return cls(features=features, transform=transform, network_id=about["network_id"])

@@ -6,28 +6,39 @@ from samkit.errors import InputError
 
 __all__ = ["find_device", "find_dtype"]
 
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 def find_device(device: str | torch.device) -> torch.device:
-    if device == "auto":
+    """The device of that name, which is there; "auto" takes the fastest kind.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if isinstance(device, str) and device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        torch.ones(1, device=found).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"device {device!r} is not available here: {reason}") from None
     return found
 
 
 def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    if dtype == "auto":
+    """The dtype of that name; "auto" takes bfloat16 where the device multiplies it fast.
+
+    Raises:
+        InputError: no dtype that networks run in.
+    """
+    if isinstance(dtype, str) and dtype == "auto":
         return torch.bfloat16 if _bfloat16_is_fast(device) else torch.float32
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    found = known.get(dtype) if isinstance(dtype, str) else dtype
-    if found is None or found not in known.values():
-        raise InputError(f"dtype: expected auto, {', '.join(known)}, got {dtype!r}")
+    found = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if found is None or found not in _DTYPES.values():
+        raise InputError(f"dtype: expected auto, {', '.join(_DTYPES)}, got {dtype!r}")
     return found
 
 

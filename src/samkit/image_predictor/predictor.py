@@ -1,8 +1,10 @@
 """Prompts on images to masks."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samkit import weights
-from samkit.errors import ImageError, InputError, PromptError
+from samkit.errors import ImageError, InputError, PromptError, SamkitError
 from samkit.image_predictor.embedding import ImageEmbedding
 from samkit.image_predictor.placement import find_device, find_dtype
 from samkit.image_predictor.prompting import prompt_tensors
@@ -36,7 +38,8 @@ class ImagePredictor:
     """Prompts on images to masks. It holds a network and no image.
 
     Args:
-        network: `Sam` or `Sam2`; it is moved to `device` and `dtype`, and set to evaluation.
+        network: `Sam` or `Sam2`, set to evaluation. Where it has another device or dtype than
+            asked for, the predictor works with a copy.
         device: "auto" (CUDA, else Apple's GPU, else the CPU) or what torch calls the device.
         dtype: "auto" (bfloat16 where the hardware multiplies it fast, else float32), "float32",
             "bfloat16", "float16" or a torch dtype. Coordinates are float32 in any case.
@@ -52,10 +55,20 @@ class ImagePredictor:
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
     ) -> None:
+        if not isinstance(network, (Sam, Sam2)):
+            raise InputError(
+                f"expected a network (Sam or Sam2), got {type(network).__name__}; "
+                "by name or file: samkit.load(...)"
+            )
         self.device = find_device(device)
         self.dtype = find_dtype(dtype, self.device)
-        self.network = network.to(self.device, self.dtype).eval()
         self._network_id = _fingerprint(network)
+        placed = all(
+            p.dtype == self.dtype and p.device == self.device for p in network.parameters()
+        )
+        if not placed:
+            network = copy.deepcopy(network).to(self.device, self.dtype)
+        self.network = network.eval()
 
     def __repr__(self) -> str:
         config = self.network.config
@@ -148,11 +161,12 @@ class ImagePredictor:
         Raises:
             InputError: there are not as many lists of prompts as images; else as in `predict`.
         """
-        if isinstance(prompts, Prompt) or len(images) != len(prompts):
-            count = 1 if isinstance(prompts, Prompt) else len(prompts)
+        images = _several("images", images)
+        prompts = _several("prompts", prompts)
+        if len(images) != len(prompts):
             raise InputError(
                 "expected one list of prompts for each image, "
-                f"got {len(images)} images and {count} lists"
+                f"got {len(images)} images and {len(prompts)} lists"
             )
         checked = [as_prompts(value) for value in prompts]
         self._check_candidates(candidates)
@@ -243,9 +257,13 @@ class ImagePredictor:
 
     def _check_candidates(self, candidates: int) -> int:
         available = self.network.config.mask_decoder.candidates
-        if candidates not in (1, available):
+        try:
+            count = index(candidates)
+        except TypeError:
+            count = 0
+        if isinstance(candidates, bool) or count not in (1, available):
             raise InputError(f"candidates: expected 1 or {available}, got {candidates!r}")
-        return candidates
+        return count
 
     def _check_embedding(self, embedding: ImageEmbedding) -> None:
         if embedding.network_id != self._network_id:
@@ -279,6 +297,8 @@ class ImagePredictor:
                 "prior: expected masks with low-resolution logits, which these do not have; "
                 "give their pixels as a prompt instead: Prompt.mask(masks.masks[i])"
             )
+        if not np.isfinite(prior.logits).all():
+            raise InputError("prior: expected finite logits, got NaN or infinity")
         height, width = embedding.features.input_size
         if prior.logits.shape[1:] != (height // 4, width // 4):
             raise InputError(
@@ -331,6 +351,11 @@ def _masks(
     # Each candidate is an object of its own, so that pictures tell them apart.
     object_ids = first_prompt * K + np.arange(N * K)
     scores = prediction.iou.flatten().float().cpu().numpy()
+    if not np.isfinite(scores).all():
+        raise SamkitError(
+            "the network's answer is not a number: its weights are damaged, or its dtype is too "
+            "narrow (try float32)"
+        )
     kept = logits.float().cpu().numpy() if keep_logits else None
     if not dense:
         rles = [{"size": size, "counts": counts} for counts in rle.encode(masks)]
@@ -344,8 +369,19 @@ def _masks(
     return Masks(pixels, scores, object_ids=object_ids, prompt_index=prompt_index, logits=kept)
 
 
+def _several(name: str, value: Any) -> list[Any]:
+    """A sequence or iterable of several things, as a list."""
+    single = isinstance(value, (str, bytes, dict, Prompt, ImageEmbedding))
+    if single or hasattr(value, "shape") or not hasattr(value, "__iter__"):
+        kind = type(value).__name__
+        raise InputError(f"{name}: expected a list, with one entry for each image, got {kind}")
+    return list(value)
+
+
 def _fingerprint(network: Sam | Sam2) -> str:
-    """Names a network by its sizes and a few of its weights."""
+    """Names what an embedding depends on: sizes, and the beginning of each encoder weight."""
     digest = hashlib.sha256(json.dumps(nn_config.to_dict(network.config)).encode())
-    digest.update(network.mask_decoder.mask_tokens.weight.detach().float().cpu().numpy().tobytes())
+    for name, tensor in network.state_dict().items():
+        if name.startswith(("image_encoder.", "mask_decoder.conv_s")):
+            digest.update(tensor.detach().flatten()[:16].float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -100,7 +100,9 @@ def paint_masks(
 
 def draw_box(picture: Picture, box: npt.NDArray[np.float32], colour: Colour) -> None:
     """Draw the frame of a box xyxy (far edge exclusive) into a picture in place."""
-    x0, y0, x1, y1 = (int(value) for value in np.rint(box))
+    height, width = picture.shape[:2]
+    limits = (2 * width, 2 * height) * 2  # OpenCV draws with 16-bit coordinates
+    x0, y0, x1, y1 = (int(value) for value in np.rint(np.clip(box, np.negative(limits), limits)))
     corner = (max(x1 - 1, x0), max(y1 - 1, y0))
     cv2.rectangle(picture, (x0, y0), corner, colour, _line_width(picture))
 

@@ -129,6 +129,8 @@ def _identifiers(name: str, value: object | None, count: int) -> npt.NDArray[np.
         raise InputError(f"expected {name} of shape ({count},), got {array.shape}")
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise InputError(f"expected {name} of integers, got {array.dtype}")
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise InputError(f"expected {name} of 64-bit integers, got {array.max()}")
     return frozen(array.astype(np.int64))
 
 

@@ -29,6 +29,8 @@ FORMATS = tuple(_SUFFIXES)
 
 _PNG_KEY = "samkit"
 _NPZ_VERSION = 1
+# A picture of others with larger values is taken for no label map: it may be a depth map.
+_MOST_LABELS = 4096
 
 
 def save(
@@ -39,7 +41,10 @@ def save(
     if name == "overlay":
         picture = Image.fromarray(masks.overlay(image))
         with write_atomically(path) as temporary:
-            picture.save(temporary)
+            try:
+                picture.save(temporary)
+            except ValueError as error:  # such as more pixels than the format allows
+                raise InputError(f"cannot write {path}: {error}") from error
         return
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         if name == "png":
@@ -137,6 +142,8 @@ def _read_png(file: IO[bytes]) -> Masks:
         if not np.isin(index, (0, 1 if mode == "1" else 255)).all():
             raise InputError("expected a black and white picture, got shades of grey")
         index, count = (index != 0).astype(np.uint8), 1
+    elif not facts and index.max() > _MOST_LABELS:
+        raise InputError(f"expected labels up to {_MOST_LABELS}, got {index.max()}")
     else:
         count = len(facts["scores"]) if facts else int(index.max())
     if index.max() > count:

@@ -343,8 +343,21 @@ class Masks:
         """A picture for notebooks."""
         return drawing.notebook_png(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by default: unpickled and copied arrays would be writable.
+        return _restored, (self._storage, self._fields)
+
     @classmethod
     def _of(cls, pixels: storage.Storage, checked: fields.Fields) -> "Masks":
         masks = cls.__new__(cls)
         masks._storage, masks._fields = pixels, checked
         return masks
+
+
+def _restored(pixels: storage.Storage, known: fields.Fields) -> Masks:
+    if isinstance(pixels, storage.Pixels):
+        fields.frozen(pixels.masks)
+    for field in dataclasses.fields(known):
+        if (array := getattr(known, field.name)) is not None:
+            fields.frozen(array)
+    return Masks._of(pixels, known)

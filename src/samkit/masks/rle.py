@@ -92,6 +92,8 @@ def checked_counts(rle: Mapping[str, Any], image_size: tuple[int, int], name: st
     else:
         runs = _plain_run_lengths(counts, name)
     pixels = height * width
+    if pixels > np.iinfo(np.uint32).max:
+        raise InputError(f"expected {name} of at most 2**32 - 1 pixels, got {height} x {width}")
     # The limit of each keeps the sum from wrapping round to the right number.
     if runs.min(initial=0) < 0 or runs.max(initial=0) > pixels or int(runs.sum()) != pixels:
         raise InputError(

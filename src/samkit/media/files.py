@@ -35,7 +35,10 @@ def as_path(source: str | os.PathLike[str]) -> Path:
         raise ImageError(f"a path cannot hold a null character: {text!r}")
     if "://" not in text:
         return Path(text)
-    address = urlsplit(text)
+    try:
+        address = urlsplit(text)
+    except ValueError as error:
+        raise ImageError(f"{text} is no address: {error}") from error
     if address.scheme.lower() != "file":
         raise ImageError(f"expected a path or a file:// address, got {text}: download it first")
     if address.netloc not in ("", "localhost"):
@@ -56,11 +59,17 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         InputError: ``path`` is a folder or another thing that is not a plain file, its folder
             cannot be created or written to, or the block raised an OSError (no space left).
     """
+    if "\0" in os.fspath(path) or "://" in os.fspath(path):
+        raise InputError(f"cannot write {os.fspath(path)!r}: expected the path of a file")
     # Not resolved by Path.resolve, which would raise RuntimeError for a loop of links.
     target = Path(os.path.realpath(path))
+    try:
+        there = target.exists()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
     if target.is_dir():
         raise InputError(f"cannot write {path}: expected a file, but it is a folder")
-    if target.exists() and not target.is_file():
+    if there and not target.is_file():
         raise InputError(f"cannot write {path}: it is there and is not a plain file")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

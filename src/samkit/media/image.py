@@ -90,9 +90,9 @@ def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
 
 
 def _rgb_from_path(path: Path) -> npt.NDArray[np.uint8]:
-    if path.is_dir():
-        raise ImageError(f"cannot read {path}: expected an image file, got a folder")
     try:
+        if path.is_dir():
+            raise ImageError(f"cannot read {path}: expected an image file, got a folder")
         with path.open("rb") as file:
             return _decode(file, str(path))
     except FileNotFoundError:

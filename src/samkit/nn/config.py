@@ -5,6 +5,7 @@ A network is built from one of two dataclasses, `SamConfig` (SAM and MobileSAM) 
 which is how samkit's own weight files carry their sizes.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ __all__ = [
     "sam2",
     "sam_vit",
     "to_dict",
+    "validate",
 ]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -296,6 +298,60 @@ def from_dict(values: dict[str, Any]) -> SamConfig | Sam2Config:
     if values["family"] == "sam":
         return SamConfig(**shared, **values)
     return Sam2Config(**shared, memory=MemoryConfig(**values.pop("memory")), **values)
+
+
+def validate(config: SamConfig | Sam2Config) -> None:
+    """Check that a network of these sizes can be built and run.
+
+    Meant for sizes that come from a file; the functions above give valid ones.
+
+    Raises:
+        ValueError: which field is wrong, and how.
+    """
+    for name, value in _leaves("", to_dict(config)):
+        if isinstance(value, (bool, str)):
+            continue
+        if not isinstance(value, (int, float)) or not 0 <= value <= _LARGEST:
+            raise ValueError(f"{name}: expected a number from 0 to {_LARGEST}, got {value!r}")
+    encoder, decoder = config.image_encoder, config.mask_decoder
+    if isinstance(encoder, ViTConfig):
+        depth, widths = encoder.depth, [(encoder.dim, encoder.heads)]
+    elif isinstance(encoder, TinyViTConfig):
+        depth, widths = sum(encoder.depths), list(zip(encoder.dims, encoder.heads, strict=True))
+    else:
+        depth, widths = sum(encoder.stages), [(encoder.dim, encoder.heads)]
+        if len(encoder.window_sizes) != len(encoder.stages) or len(encoder.stages) < 4:
+            raise ValueError("image_encoder: expected four stages, each with a window size")
+    widths += [(config.dim // 2, decoder.heads)]
+    if isinstance(config, Sam2Config):
+        widths += [(config.dim, config.memory.heads)]
+        depth = max(depth, config.memory.layers)
+    for dim, heads in widths:
+        if dim < 1 or heads < 1 or dim % heads:
+            raise ValueError(f"expected channels that their heads divide, got {dim} and {heads}")
+    if max(depth, decoder.depth, decoder.iou_head_depth) > _DEEPEST or decoder.iou_head_depth < 1:
+        raise ValueError(f"expected at most {_DEEPEST} layers, and an IoU head of at least one")
+    if len(config.image_size) != 2 or any(side < 32 or side % 32 for side in config.image_size):
+        raise ValueError(f"image_size: expected multiples of 32, got {config.image_size}")
+    if not len(config.mean) == len(config.std) == encoder.in_channels or 0 in config.std:
+        raise ValueError("expected as many means and deviations (not 0) as input channels")
+    if config.dim % 8 or decoder.candidates < 1 or config.prompt_encoder.mask_channels < 4:
+        raise ValueError("expected dim a multiple of 8, 1 candidate and 4 mask channels at least")
+
+
+# No network of the field comes near these.
+_LARGEST, _DEEPEST = 2**16, 512
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(f"{name}.{key}" if name else str(key), item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(name, item)
+    elif not name.endswith(("sigmoid_bias", "mean")):  # these may be negative
+        yield name, value
 
 
 def _tuples(value: Any) -> Any:

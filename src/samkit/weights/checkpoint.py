@@ -215,7 +215,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no JSON file: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"expected an object in {path}, got {type(content).__name__}")

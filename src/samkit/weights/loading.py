@@ -5,6 +5,7 @@ A file of samkit's own is a safetensors file with the network's own names and, i
 """
 
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from torch import Tensor
 from samkit.errors import CheckpointError, CheckpointKeysError, UnknownModelError
 from samkit.media import write_atomically
 from samkit.nn import Sam, Sam2, build
-from samkit.nn.config import Sam2Config, SamConfig, from_dict, to_dict
+from samkit.nn.config import Sam2Config, SamConfig, from_dict, to_dict, validate
 from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_state_dict
 from samkit.weights.download import fetch
 from samkit.weights.hub import fetch_folder, is_hub_id
@@ -168,7 +169,16 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
 
 
 def _locate(source: str | Path, progress: bool | None) -> tuple[Path, RegisteredModel | None]:
-    path = Path(source).expanduser()
+    if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
+        raise UnknownModelError(f"expected the name of a model or a path, got {source!r}")
+    try:
+        path = Path(source).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnknownModelError(
+            f"{str(source)[:80]!r} is neither a name nor a path: {reason}"
+        ) from error
     if isinstance(source, str) and source in MODELS:
         model = MODELS[source]
         if model.url is None or model.sha256 is None:
@@ -215,6 +225,10 @@ def _config(
         config = registered.config
     else:
         config = infer_config(state, family, source)
+    try:
+        validate(config)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"the sizes in {source} are impossible: {error}") from error
     if config.family != family:
         raise CheckpointError(
             f"the sizes in {source} are of family {config.family!r}, its tensors of {family!r}"
@@ -231,9 +245,24 @@ def _check(
     memory: bool,
 ) -> None:
     with torch.device("meta"):
-        expected = {name: tuple(t.shape) for name, t in build(config).state_dict().items()}
+        try:
+            network = build(config).state_dict()
+        except (ValueError, TypeError, RuntimeError, IndexError, ZeroDivisionError) as error:
+            raise CheckpointError(f"the sizes in {source} are impossible: {error}") from error
+    expected = {name: tuple(t.shape) for name, t in network.items()}
     if not memory:
         expected = {name: shape for name, shape in expected.items() if not is_memory(name)}
+    for name in expected:
+        tensor = state.get(name)
+        if tensor is not None and (
+            tensor.is_meta
+            or tensor.layout != torch.strided
+            or tensor.is_floating_point() != network[name].is_floating_point()
+        ):
+            raise CheckpointError(
+                f"{source}: expected {name} to hold plain {network[name].dtype} numbers, got "
+                f"{tensor.dtype} ({tensor.layout}, on {tensor.device})"
+            )
     actual = {n: tuple(t.shape) for n, t in state.items() if not is_unused(family, n)}
     missing = tuple(name for name in expected if name not in actual)
     unexpected = tuple(name for name in actual if name not in expected)
