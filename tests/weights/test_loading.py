@@ -252,6 +252,17 @@ def test_repository_in_the_cache(sam, hub):
     assert same_weights(loaded, sam)
 
 
+def test_repository_in_the_cache_asks_no_network(sam, hub, monkeypatch):
+    def refused(*arguments, **options):
+        raise AssertionError("the network was asked")
+
+    write_hugging_face(sam, hub)
+    monkeypatch.delenv("SAMKIT_OFFLINE")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("socket.getaddrinfo", refused)
+    assert same_weights(load_network("somebody/tiny"), sam)
+
+
 def test_repository_in_shards(sam, hub):
     write_hugging_face(sam, hub)
     state = load_file(hub / "model.safetensors")

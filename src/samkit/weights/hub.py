@@ -20,8 +20,8 @@ def is_hub_id(text: str) -> bool:
 def fetch_folder(repository: str) -> Path:
     """Bring the config and the weights of a repository to this machine -> their folder.
 
-    Without a network, or when the environment forbids downloads, what is in the hub's cache is
-    used.
+    What is in the hub's cache is used without asking the network, so that a second load neither
+    needs one nor waits for it.
 
     Raises:
         DownloadError: it is not there, not accessible, or the network failed.
@@ -53,6 +53,10 @@ def _fetch(repository: str, filename: str) -> Path | None:
         RepositoryNotFoundError,
     )
 
+    try:
+        return Path(hf_hub_download(repository, filename, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        pass  # not there yet, or a name that the next call complains about
     try:
         return Path(hf_hub_download(repository, filename, local_files_only=is_offline()))
     except LocalEntryNotFoundError as error:
