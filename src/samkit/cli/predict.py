@@ -61,7 +61,7 @@ def predict(
         ),
     ] = None,
     candidates: Annotated[
-        int, typer.Option(metavar="1|3", help="Masks for each object: 1, or 3 nested ones.")
+        int, typer.Option(metavar="1|3", help="Masks for each object: 1, or 3 proposals.")
     ] = 1,
     model: Model = None,
     device: Device = "auto",

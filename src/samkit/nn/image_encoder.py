@@ -9,8 +9,8 @@ from samkit.nn.layers import MLP, DropPath, LayerNorm2d, window_partition, windo
 
 __all__ = ["ViTImageEncoder"]
 
-# A bias block of this many elements is built at a time: it bounds memory at no cost in speed.
-_BIAS_ELEMENTS = 2**24
+# A bias block of about this many elements is built at a time: small enough for the cache.
+_BIAS_ELEMENTS = 2**21
 
 
 class ViTImageEncoder(nn.Module):
