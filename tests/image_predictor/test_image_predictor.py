@@ -348,6 +348,7 @@ def test_a_network_is_not_changed_by_a_second_predictor() -> None:
     ImagePredictor(network, device="cpu", dtype="bfloat16")
     assert len(first.predict(photo(), CLICK)) == 1
     assert first.network is network
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
 
 
 def test_embeddings_cross_precisions() -> None:
@@ -355,7 +356,7 @@ def test_embeddings_cross_precisions() -> None:
     full = ImagePredictor(network, device="cpu", dtype="float32")
     half = ImagePredictor(network, device="cpu", dtype="bfloat16")
     assert len(full.predict(half.embed(photo()), ALL)) == len(ALL)
-    assert len(half.predict(full.embed(photo()).to("cpu", torch.bfloat16), ALL)) == len(ALL)
+    assert len(half.predict(full.embed(photo()).to("cpu"), ALL)) == len(ALL)
 
 
 def test_a_network_whose_answer_is_not_a_number() -> None:

@@ -47,16 +47,16 @@ class ImageEmbedding:
         """(H, W) of the original image in pixels."""
         return self.transform.image_size
 
-    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> "ImageEmbedding":
-        """The same embedding on another device, or in another precision.
+    def to(self, device: str | torch.device) -> "ImageEmbedding":
+        """The same embedding on another device.
 
         Raises:
             InputError: the device is not available.
         """
         device = find_device(device)
-        levels = tuple(level.to(device, dtype) for level in self.features.high_resolution)
+        levels = tuple(level.to(device) for level in self.features.high_resolution)
         features = ImageFeatures(
-            embedding=self.features.embedding.to(device, dtype), high_resolution=levels
+            embedding=self.features.embedding.to(device), high_resolution=levels
         )
         return replace(self, features=features)
 
@@ -126,8 +126,8 @@ class ImageEmbedding:
             grid = (sizes[1][0] // stride, sizes[1][1] // stride)
             if tuple(tensor.shape[2:]) != grid or tensor.shape[0] != 1:
                 raise ValueError("the tensors do not have the sizes that the header gives")
-            if not tensor.is_floating_point():
-                raise ValueError("the tensors are not floats")
+            if tensor.dtype != torch.float32:
+                raise ValueError("the tensors are not float32")
         if not 0 < sizes[0][0] * sizes[0][1] <= MAX_PIXELS or min(sizes[0]) < 1:
             raise ValueError("the image has an impossible size")
         if not isinstance(about["keep_aspect"], bool) or not isinstance(about["network_id"], str):

@@ -16,16 +16,16 @@ def find_device(device: str | torch.device) -> torch.device:
         InputError: there is no such device here.
     """
     if isinstance(device, str) and device == "auto":
+        device = "mps" if torch.backends.mps.is_available() else "cpu"
         if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+            device = "cuda"
     try:
-        found = torch.device(device)
-        torch.ones(1, device=found).item()
+        probe = torch.ones(1, device=torch.device(device))
+        probe.item()
     except (RuntimeError, AssertionError, NotImplementedError, ImportError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"device {device!r} is not available here: {reason}") from None
-    return found
+    return probe.device  # with its index, as tensors have it
 
 
 def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:

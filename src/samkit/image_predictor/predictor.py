@@ -41,8 +41,9 @@ class ImagePredictor:
         network: `Sam` or `Sam2`, set to evaluation. Where it has another device or dtype than
             asked for, the predictor works with a copy.
         device: "auto" (CUDA, else Apple's GPU, else the CPU) or what torch calls the device.
-        dtype: "auto" (bfloat16 where the hardware multiplies it fast, else float32), "float32",
-            "bfloat16", "float16" or a torch dtype. Coordinates are float32 in any case.
+        dtype: of the image encoder, which takes nearly all of the time: "auto" (bfloat16 where
+            the hardware multiplies it fast, else float32), "float32", "bfloat16", "float16" or a
+            torch dtype. Prompts and masks are computed in float32 in any case.
 
     Raises:
         InputError: the device or dtype is unknown or not available.
@@ -63,11 +64,9 @@ class ImagePredictor:
         self.device = find_device(device)
         self.dtype = find_dtype(dtype, self.device)
         self._network_id = _fingerprint(network)
-        placed = all(
-            p.dtype == self.dtype and p.device == self.device for p in network.parameters()
-        )
-        if not placed:
-            network = copy.deepcopy(network).to(self.device, self.dtype)
+        if not _is_placed(network, self.device, self.dtype):
+            network = copy.deepcopy(network).to(self.device, torch.float32)
+            network.image_encoder.to(self.dtype)
         self.network = network.eval()
 
     def __repr__(self) -> str:
@@ -240,7 +239,7 @@ class ImagePredictor:
     ) -> Iterator[tuple[int, MaskPrediction]]:
         """Predictions for prompts in order, a bounded number at a time, with their start."""
         decoder = self.network.mask_decoder
-        features = embedding.to(self.device, self.dtype).features
+        features = embedding.to(self.device).features
         h, w = features.embedding.shape[-2:]
         # What one prompt needs: some 16 copies of the image's tokens, in float32.
         step = max(1, _DECODER_BYTES // (h * w * features.embedding.shape[1] * 4 * 16))
@@ -367,6 +366,14 @@ def _masks(
         pixel[...] = mask
     pixels.flags.writeable = False  # so that Masks need not copy them
     return Masks(pixels, scores, object_ids=object_ids, prompt_index=prompt_index, logits=kept)
+
+
+def _is_placed(network: Sam | Sam2, device: torch.device, dtype: torch.dtype) -> bool:
+    return all(
+        tensor.device == device
+        and tensor.dtype == (dtype if name.startswith("image_encoder.") else torch.float32)
+        for name, tensor in network.named_parameters()
+    )
 
 
 def _several(name: str, value: Any) -> list[Any]:

@@ -88,6 +88,11 @@ class MaskDecoder(nn.Module):
             self.obj_score_token = nn.Embedding(1, dim)
             self.pred_obj_score_head = MLP(dim, dim, 1, 3)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the weights, in which features are expected."""
+        return self.iou_token.weight.dtype
+
     def project_high_resolution(self, stride4: Tensor, stride8: Tensor) -> tuple[Tensor, Tensor]:
         """Bring neck features (B, D, ...) to the widths used while upscaling, once per image."""
         return self.conv_s0(stride4), self.conv_s1(stride8)

@@ -27,8 +27,11 @@ class Sam(nn.Module):
         self.mask_decoder = MaskDecoder(config.mask_decoder, config.dim)
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
-        """Normalised pixels (B, C, H, W), H and W multiples of 32 -> features of B images."""
-        return ImageFeatures(embedding=self.image_encoder(pixels))
+        """Normalised pixels (B, C, H, W), H and W multiples of 32 -> features of B images.
+
+        Pixels are in the encoder's dtype, features in the mask decoder's, which may differ.
+        """
+        return ImageFeatures(embedding=self.image_encoder(pixels).to(self.mask_decoder.dtype))
 
     def decode_masks(self, features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
         """All masks of N prompts on one image, or on N images."""

@@ -65,8 +65,10 @@ class Sam2(nn.Module):
         """Normalised pixels (B, C, H, W), H and W multiples of 32 -> features of B images.
 
         The embedding holds no trace of memory yet, so that it serves images and video alike.
+        Pixels are in the encoder's dtype, features in the mask decoder's, which may differ.
         """
-        stride4, stride8, stride16 = self.image_encoder(pixels)
+        dtype = self.mask_decoder.dtype
+        stride4, stride8, stride16 = (level.to(dtype) for level in self.image_encoder(pixels))
         return ImageFeatures(
             embedding=stride16,
             high_resolution=self.mask_decoder.project_high_resolution(stride4, stride8),
