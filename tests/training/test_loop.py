@@ -1,4 +1,7 @@
 import csv
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -10,6 +13,7 @@ from samkit.nn.config import to_dict
 from samkit.training import Report, Stage, fine_tuning, train
 from samkit.training import loop as loop_module
 from samkit.training.config import MEMORY_PARTS
+from samkit.weights import load_network, save_network
 
 
 def final(events):
@@ -70,6 +74,53 @@ def test_it_learns_and_leaves_the_memory_alone(config, tmp_path, often):
     assert any(name.startswith("mask_decoder") for name in changed)
 
 
+def test_a_batch_in_parts_teaches_the_same(config, tmp_path):
+    config = replace(
+        config,
+        steps=2,
+        prompts=replace(config.prompts, correction=0.0),
+        stages=(Stage(size=64, images=4, prompts=3),),
+    )
+    whole, _ = final(train(config, tmp_path / "a.pt", processes=1))
+    parts, _ = final(train(replace(config, accumulate=2), tmp_path / "b.pt", processes=1))
+    other, _ = final(train(replace(config, seed=9), tmp_path / "c.pt", processes=1))
+    name = "image_encoder.trunk.patch_embed.proj.weight"
+    near = (whole[name] - parts[name]).abs().max()
+    assert near < 0.02 * (whole[name] - other[name]).abs().max()
+
+
+def test_half_precision_learns_too(config, tmp_path):
+    config = replace(config, steps=2, precision="bfloat16")
+    weights, _ = final(train(config, tmp_path / "c.pt", processes=1))
+    assert all(tensor.isfinite().all() for tensor in weights.values())
+    assert weights["mask_decoder.iou_token.weight"].dtype == torch.float32
+
+
+def test_torchrun_shares_batches_as_our_own_processes_do(photos, tmp_path):
+    """Two processes started by torchrun, with gloo on the CPU."""
+    model = tmp_path / "tiny.safetensors"
+    save_network(make(tiny_sam2()), model)
+    weights = []
+    for name, start, options in (
+        ("a", [], ["--processes", "2"]),
+        ("b", ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"], []),
+    ):
+        out = tmp_path / f"{name}.safetensors"
+        command = [sys.executable, "-m", *start, "samkit", "train", "--data", photos / "coco"]
+        command += ["--from", model, "--steps", "2", "-o", out, "--device", "cpu", *options]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [str(part) for part in command], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        weights.append(load_network(out).state_dict())
+    start_weights = load_network(model).state_dict()
+    name = "mask_decoder.iou_token.weight"
+    assert not torch.equal(weights[0][name], start_weights[name])
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-6)
+
+
 def test_sam_can_be_fine_tuned(photos, tmp_path):
     network = make(tiny_sam())
     config = fine_tuning(to_dict(network.config), (str(photos / "coco"),), steps=2)
@@ -90,7 +141,8 @@ def test_a_run_in_minutes_ends(config, tmp_path):
         ({"minutes": 1.0}, 0, "steps or in minutes"),
         ({"sources": ()}, 0, "at least one source"),
         ({"stages": (Stage(size=100),)}, 0, "multiple of 32"),
-        ({"stages": (Stage(size=64, images=3),)}, 2, "2 processes can share"),
+        ({"stages": (Stage(size=64, images=3),)}, 2, "cut into 2 parts"),
+        ({"stages": (Stage(size=64, images=4),), "accumulate": 3}, 0, "cut into 3 parts"),
     ],
 )
 def test_bad_configurations(config, tmp_path, change, processes, message):

@@ -81,3 +81,16 @@ def test_iou_of_empty_masks_is_one():
     empty = torch.zeros(3, 4, 4, dtype=torch.bool)
     assert mask_iou(empty, empty).tolist() == [1, 1, 1]
     assert mask_iou(empty, ~empty).tolist() == [0, 0, 0]
+
+
+def test_focal_loss_is_the_formula(target):
+    logits = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    only = LossConfig(cross_entropy=0, focal=20, dice=0, iou=0, object_score=0, spread=0)
+    p = logits.sigmoid()
+    truth = target[:, None].expand_as(p)
+    right = torch.where(truth == 1, p, 1 - p)
+    alpha = torch.where(truth == 1, 0.25, 0.75)
+    expected = (-alpha * (1 - right) ** 2 * right.log()).mean((2, 3)) * 20
+    expected = expected[:, 0].mean() + expected[:, 1:].amin(1).mean()
+    loss = prediction_loss(prediction(logits), target, only).loss
+    torch.testing.assert_close(loss, expected)

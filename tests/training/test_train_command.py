@@ -39,6 +39,26 @@ def test_fine_tune_and_go_on(photos, model, tmp_path):
     assert all((first[name] == again[name]).all() for name in first)
 
 
+def test_frozen_parts_do_not_learn(photos, model, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    arguments = ["--data", photos / "coco", "--from", model, "--processes", "1", "-o", out]
+    arguments += ["--steps", "2", "--freeze", "image_encoder", "--freeze", "prompt_encoder"]
+    result = CliRunner().invoke(app, [str(value) for value in arguments])
+    assert result.exit_code == 0, result.output
+    before, after = load_network(model).state_dict(), load_network(out).state_dict()
+    changed = {name.split(".")[0] for name in before if (before[name] != after[name]).any()}
+    assert changed == {"mask_decoder", "no_mem_embed"}
+
+
+@pytest.mark.parametrize("part", ["nonsense", ""])
+def test_parts_that_cannot_be_frozen(photos, model, tmp_path, part):
+    arguments = ["--data", photos / "coco", "--from", model, "-o", tmp_path / "o.safetensors"]
+    arguments += ["--steps", "1", "--freeze", part]
+    result = CliRunner().invoke(app, [str(value) for value in arguments])
+    assert result.exit_code == 2
+    assert "--freeze" in result.output
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from samkit.cli.options import Device
+
 if TYPE_CHECKING:
+    import torch
+
     from samkit.nn import Sam, Sam2
     from samkit.training import TrainingConfig
 
@@ -51,6 +55,21 @@ def train(
     processes: Annotated[
         int, typer.Option(min=0, help="Share each batch among this many processes.")
     ] = 0,
+    freeze: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PART",
+            help="A part that does not learn: image_encoder, prompt_encoder, mask_decoder, or the "
+            "beginning of any tensor's name. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    accumulate: Annotated[
+        int, typer.Option(min=1, help="Compute each batch in this many parts, to save memory.")
+    ] = 1,
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="Compute in bfloat16, where the hardware is fast.")
+    ] = False,
+    device: Device = "auto",
     half: Annotated[bool, typer.Option("--half", help="Write float16 weights.")] = False,
     seed: Annotated[int, typer.Option(help="Decides scenes, prompts and initial weights.")] = 0,
 ) -> None:
@@ -58,6 +77,8 @@ def train(
 
     Weights are moving averages over the run. An interrupted run goes on with --resume and the same
     options; with --steps it ends with the same weights as one that was never interrupted.
+
+    Several GPUs: torchrun --nproc-per-node 4 -m samkit train ...
 
     Example: samkit train --data cells/ --steps 500 -o cells.safetensors
     """
@@ -74,8 +95,10 @@ def train(
 
     import torch
 
+    from samkit.image_predictor.placement import find_device
     from samkit.nn.config import to_dict
     from samkit.training.config import fine_tuning, pico
+    from samkit.training.team import is_first
     from samkit.weights import load_network, save_network
 
     network = None
@@ -85,12 +108,29 @@ def train(
         network = load_network(start)
         paths = tuple(str(path) for path in data)
         sizes = to_dict(network.config)
-        config = fine_tuning(sizes, paths, minutes=minutes, steps=steps, seed=seed)
+        config = fine_tuning(
+            sizes, paths, frozen=tuple(freeze), minutes=minutes, steps=steps, seed=seed
+        )
+        _check_parts(freeze, network)
+    config = replace(config, accumulate=accumulate, precision="bfloat16" if bfloat16 else "float32")
+    place = find_device(device)
     checkpoint = checkpoint or output.with_suffix(".checkpoint")
-    trained = _run(config, checkpoint, network, resume, processes)
+    trained = _run(config, checkpoint, network, resume, processes, place)
+    if not is_first():
+        return
     dtype = torch.float16 if half else torch.float32
     save_network(trained, output, dtype=dtype, metadata=config.metadata())
     typer.echo(f"{output}: written")
+
+
+def _check_parts(parts: list[str], network: Sam | Sam2) -> None:
+    names = [name for name, _ in network.named_parameters()]
+    for part in parts:
+        if not any(name.startswith(part) for name in names):
+            known = ", ".join(name for name, _ in network.named_children())
+            raise typer.BadParameter(f"expected one of {known}, got {part}", param_hint="--freeze")
+    if all(name.startswith(tuple(parts)) for name in names):
+        raise typer.BadParameter("then nothing is left to learn", param_hint="--freeze")
 
 
 def _run(
@@ -99,6 +139,7 @@ def _run(
     start: Sam | Sam2 | None,
     resume: bool,
     processes: int,
+    device: torch.device,
 ) -> Sam | Sam2:
     """Train, showing how it goes."""
     from rich.console import Console
@@ -115,7 +156,9 @@ def _run(
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=1.0, now="reading the data")
-        for event in training(config, checkpoint, start=start, resume=resume, processes=processes):
+        for event in training(
+            config, checkpoint, start=start, resume=resume, processes=processes, device=device
+        ):
             if not isinstance(event, Report):
                 return event
             now = (

@@ -97,6 +97,7 @@ class PromptConfig:
         centre_click: share of clicks at the point farthest from the boundary; the others are
             anywhere in the object.
         correction: share of steps that go on with correction clicks.
+        rounds: largest number of correction clicks, one after the other, each with the mask before.
     """
 
     box: float = 0.5
@@ -104,13 +105,22 @@ class PromptConfig:
     jitter: float = 0.1
     centre_click: float = 0.6
     correction: float = 0.3
+    rounds: int = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """Weights of the terms. `spread` is what the candidates that are not the best one get."""
+    """Weights of the terms of the loss.
+
+    Attributes:
+        cross_entropy, focal (1708.02002, gamma 2, alpha 0.25), dice: of masks. SAM has focal 20 and
+            dice 1, which fine-tunes well; from scratch cross-entropy learns sooner.
+        iou, object_score: of the predicted IoU (squared error) and of the object score.
+        spread: what the candidates that are not the best one get of the mask terms.
+    """
 
     cross_entropy: float = 2.0
+    focal: float = 0.0
     dice: float = 1.0
     iou: float = 1.0
     object_score: float = 0.05
@@ -129,6 +139,8 @@ class TrainingConfig:
         steps, minutes: length of the run; exactly one of them is set.
         frozen: names of network parts (prefixes of parameters) that do not learn.
         ema: decay of the averaged weights that are saved.
+        accumulate: each batch is computed in this many parts, one after the other, to save memory.
+        precision: of the network's arithmetic; weights stay float32.
     """
 
     network: dict[str, Any]
@@ -147,6 +159,8 @@ class TrainingConfig:
     clip_gradient: float = 1.0
     ema: float = 0.999
     frozen: tuple[str, ...] = ()
+    accumulate: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,6 +231,7 @@ def fine_tuning(
     network: dict[str, Any],
     data: tuple[str, ...],
     *,
+    frozen: tuple[str, ...] = (),
     minutes: float | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -226,6 +241,7 @@ def fine_tuning(
     Args:
         network: its sizes, as `samkit.nn.config.to_dict` gives them.
         data: what `samkit.evaluation.datasets.open_dataset` accepts, weighted alike.
+        frozen: names of network parts that do not learn, besides the memory of SAM 2.
         minutes, steps: length of the run.
     """
     height, width = network["image_size"]
@@ -237,7 +253,7 @@ def fine_tuning(
         learning_rate=1e-4,
         warmup=20,
         ema=0.99,
-        frozen=MEMORY_PARTS,
+        frozen=(*MEMORY_PARTS, *frozen),
         minutes=minutes,
         steps=steps,
         seed=seed,

@@ -15,7 +15,7 @@ from samkit.errors import InputError
 from samkit.evaluation.datasets import open_dataset
 from samkit.training.config import TrainingConfig
 from samkit.training.feed import inline_batches, prepared_batches
-from samkit.training.team import Team, joined
+from samkit.training.team import Team, joined, torchrun_size, torchrun_team, under_torchrun
 from samkit.training.trainer import Network, Report, Trainer
 
 __all__ = ["train"]
@@ -30,6 +30,7 @@ def train(
     start: Network | None = None,
     resume: bool = False,
     processes: int = 0,
+    device: torch.device | None = None,
     checkpoint_every: float = 120.0,
     stop_after: int | None = None,
 ) -> Iterator[Report | Network]:
@@ -43,7 +44,10 @@ def train(
         resume: go on from `checkpoint`.
         processes: 0 trains here and prepares batches in a second process. n > 0 shares every
             batch among n processes of cores / n threads, this one included, which is faster on
-            few cores; the weights depend on n.
+            few cores; the weights depend on n. Under `torchrun` its processes share each batch
+            instead, one for each GPU if there are any; call this in all of them. Only the first
+            one reports and writes.
+        device: where to train; the CPU by default. Under torchrun each process takes its own GPU.
         checkpoint_every: seconds between writing checkpoints.
         stop_after: leave the run after this many steps in all, as an interruption would.
 
@@ -52,43 +56,58 @@ def train(
         CheckpointError: `resume` without a checkpoint of this configuration.
     """
     _check(config, processes)
+    if processes > 1 and (under_torchrun() or (device is not None and device.type != "cpu")):
+        raise InputError("processes: of no use under torchrun or on a GPU, where torchrun shares")
     checkpoint = Path(checkpoint)
     arguments = (config, checkpoint, start, resume, stop_after)
-    with _members(processes, arguments) as team:
-        trainer = _prepared(config, checkpoint, start, resume, team)
-        log = _Log(checkpoint.with_suffix(".csv"), trainer.step)
+    with _members(processes, arguments, device or torch.device("cpu")) as (team, place):
+        trainer = _prepared(config, checkpoint, start, resume, team, place)
+        log = _Log(checkpoint.with_suffix(".csv"), trainer.step) if team.rank == 0 else None
         saved = time.monotonic()
-        feed = prepared_batches if processes == 0 else inline_batches
+        feed = prepared_batches if team.size == 1 and processes == 0 else inline_batches
         with feed(trainer) as batches:
             for batch, stage in batches:
                 trainer.learn(batch, stage)
                 if trainer.step % _LOG_EVERY == 0:
                     report = trainer.report(stage)
-                    log.write(report)
-                    yield report
+                    if log is not None:
+                        log.write(report)
+                        yield report
                 if stop_after is not None and trainer.step >= stop_after:
                     break
-                if time.monotonic() - saved > checkpoint_every:
+                if log is not None and time.monotonic() - saved > checkpoint_every:
                     trainer.save(checkpoint)
                     saved = time.monotonic()
-        trainer.save(checkpoint)
+        if log is not None:
+            trainer.save(checkpoint)
     yield trainer.averaged()
 
 
 def _prepared(
-    config: TrainingConfig, checkpoint: Path, start: Network | None, resume: bool, team: Team
+    config: TrainingConfig,
+    checkpoint: Path,
+    start: Network | None,
+    resume: bool,
+    team: Team,
+    device: torch.device,
 ) -> Trainer:
-    trainer = Trainer(config, start=start, team=team)
+    trainer = Trainer(config, start=start, team=team, device=device)
     if resume:
         trainer.load(checkpoint)
     return trainer
 
 
 @contextmanager
-def _members(processes: int, arguments: tuple[Any, ...]) -> Iterator[Team]:
-    """Start the other processes of a team and join it as its first member."""
+def _members(
+    processes: int, arguments: tuple[Any, ...], device: torch.device
+) -> Iterator[tuple[Team, torch.device]]:
+    """Join a team, and start its other processes unless torchrun has done so."""
+    if under_torchrun():
+        with torchrun_team(device) as found:
+            yield found
+        return
     if processes < 2:
-        yield Team()
+        yield Team(), device
         return
     context = multiprocessing.get_context("spawn")
     threads = torch.get_num_threads()
@@ -104,7 +123,7 @@ def _members(processes: int, arguments: tuple[Any, ...]) -> Iterator[Team]:
             other.start()
         try:
             with joined(meeting, rank=0, size=processes) as team:
-                yield team
+                yield team, device
                 for other in others:
                     other.join()
         finally:
@@ -126,7 +145,7 @@ def _member(
 ) -> None:
     """What the other processes do: the same steps on their share of each batch."""
     with joined(meeting, rank=rank, size=size) as team:
-        trainer = _prepared(config, checkpoint, start, resume, team)
+        trainer = _prepared(config, checkpoint, start, resume, team, torch.device("cpu"))
         with inline_batches(trainer) as batches:
             for batch, stage in batches:
                 trainer.learn(batch, stage)
@@ -144,9 +163,10 @@ def _check(config: TrainingConfig, processes: int) -> None:
     for stage in config.stages:
         if stage.size % 32 or stage.size <= 0:
             raise InputError(f"expected a stage size that is a multiple of 32, got {stage.size}")
-        if processes > 0 and stage.images % processes:
+        parts = max(1, processes, torchrun_size()) * config.accumulate
+        if stage.images % parts:
             raise InputError(
-                f"expected batches that {processes} processes can share, got {stage.images} images"
+                f"expected batches that can be cut into {parts} parts, got {stage.images} images"
             )
 
 

@@ -63,8 +63,12 @@ def mask_iou(a: Tensor, b: Tensor) -> Tensor:
 def _mask_errors(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     """Cross-entropy and dice of each mask: (N, K, h, w), (N, h, w) -> (N, K)."""
     truth = target[:, None].expand_as(logits)
-    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((-2, -1))
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     p = logits.sigmoid()
+    # Focal: pixels that are right already hardly count.
+    wrong = (p - truth).abs().square()
+    balance = 0.25 * truth + 0.75 * (1 - truth)
     overlap, total = (p * truth).sum((-2, -1)), (p + truth).sum((-2, -1))
     dice = 1 - (2 * overlap + 1) / (total + 1)
-    return config.cross_entropy * entropy + config.dice * dice
+    focal = (balance * wrong * entropy).mean((-2, -1))
+    return config.cross_entropy * entropy.mean((-2, -1)) + config.focal * focal + config.dice * dice

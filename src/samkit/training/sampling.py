@@ -34,6 +34,12 @@ class Batch:
     points: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
 
+    def split(self, count: int) -> list["Batch"]:
+        """The batch in `count` parts of as many images each."""
+        columns = (self.images, self.targets, self.points, self.labels)
+        parts = zip(*(np.split(column, count) for column in columns), strict=True)
+        return [Batch(images=i, targets=t, points=p, labels=k) for i, t, p, k in parts]
+
 
 def make_batch(
     library: Library, config: TrainingConfig, stage: Stage, step: int, *, part: int = 0

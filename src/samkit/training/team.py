@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Team", "joined"]
+__all__ = ["Team", "is_first", "joined", "torchrun_size", "torchrun_team", "under_torchrun"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,5 +44,33 @@ def joined(meeting: str, *, rank: int, size: int) -> Iterator[Team]:
     )
     try:
         yield Team(rank=rank, size=size)
+    finally:
+        dist.destroy_process_group()
+
+
+def torchrun_size() -> int:
+    """How many processes torchrun has started, or 1."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def under_torchrun() -> bool:
+    """Whether torchrun has started this process as one of several."""
+    return torchrun_size() > 1 and "RANK" in os.environ
+
+
+def is_first() -> bool:
+    """Whether this process is the one of those started by torchrun that writes files."""
+    return not under_torchrun() or os.environ["RANK"] == "0"
+
+
+@contextmanager
+def torchrun_team(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
+    """Meet the processes that torchrun has started -> the team, and this process's device."""
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Team(rank=dist.get_rank(), size=dist.get_world_size()), device
     finally:
         dist.destroy_process_group()

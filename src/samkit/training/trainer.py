@@ -3,11 +3,12 @@
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,8 +25,6 @@ __all__ = ["Network", "Report", "Trainer"]
 
 # Mask prompts are clamped to this, as SAM does with the logits that it feeds back.
 _LOGIT_LIMIT = 32.0
-# Where a step corrects, users click up to this many times more, each time on what is wrong then.
-_MAX_CORRECTIONS = 4
 # The average follows the weights faster at the start: decay (1 + step) / (_EMA_RAMP + step).
 _EMA_RAMP = 10
 
@@ -63,17 +62,23 @@ class Trainer:
     """The state of a run, which is what a checkpoint holds, and the step that changes it."""
 
     def __init__(
-        self, config: TrainingConfig, *, start: Network | None = None, team: Team | None = None
+        self,
+        config: TrainingConfig,
+        *,
+        start: Network | None = None,
+        team: Team | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.config = config
         self.team = team or Team()
+        self.device = device or torch.device("cpu")
         torch.manual_seed(config.seed)
         self.network = build(from_dict(config.network))
         if start is not None:
             self.network.load_state_dict(start.state_dict())
             if isinstance(self.network, Sam2) and isinstance(start, Sam2):
                 self.network.has_memory = start.has_memory
-        self.network.train()
+        self.network.to(self.device).train()
         learning = {}
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not name.startswith(config.frozen))
@@ -95,8 +100,8 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self._began = time.monotonic()
-        self._mean = torch.tensor(self.network.config.mean).view(1, 3, 1, 1)
-        self._std = torch.tensor(self.network.config.std).view(1, 3, 1, 1)
+        self._mean = torch.tensor(self.network.config.mean).view(1, 3, 1, 1).to(self.device)
+        self._std = torch.tensor(self.network.config.std).view(1, 3, 1, 1).to(self.device)
         self._sums: dict[str, list[float]] = {}
         self._images = 0
         self._since = time.monotonic()
@@ -126,10 +131,15 @@ class Trainer:
             group["lr"] = self.learning_rate()
         # Seeded by the step, so that a resumed run drops out the same as an uninterrupted one.
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
-        corrects = self._generator(1).random() < self.config.prompts.correction
-        first, losses = self._losses(batch, corrects, self._generator(2, self.team.rank))
+        rounds = self._rounds()
+        rng = self._generator(2, self.team.rank)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(losses)
+        for part in batch.split(self.config.accumulate):
+            half = self.config.precision == "bfloat16"
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                first, losses = self._losses(part, rounds, rng)
+            torch.autograd.backward([loss / self.config.accumulate for loss in losses])
+            self._note(part, first)
         self._agree()
         torch.nn.utils.clip_grad_norm_(self.learning.values(), self.config.clip_gradient)
         self.optimizer.step()
@@ -139,14 +149,18 @@ class Trainer:
             torch._foreach_lerp_(
                 list(self.average.values()), list(self.learning.values()), 1 - decay
             )
-        self._note(batch, first)
+
+    def _rounds(self) -> int:
+        """Correction rounds of this step."""
+        rng, prompts = self._generator(1), self.config.prompts
+        return int(rng.integers(1, prompts.rounds + 1)) if rng.random() < prompts.correction else 0
 
     def _generator(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, self.step, *purpose])
 
     def _agree(self) -> None:
         """Make gradients, and the time by which the run is planned, the same in all processes."""
-        clock = torch.tensor([time.monotonic() - self._began])
+        clock = torch.tensor([time.monotonic() - self._began], device=self.device)
         gradients = []
         for parameter in self.learning.values():
             if parameter.grad is None:
@@ -156,32 +170,35 @@ class Trainer:
         self.seconds = float(clock)
 
     def _losses(
-        self, batch: Batch, corrects: bool, rng: np.random.Generator
+        self, batch: Batch, rounds: int, rng: np.random.Generator
     ) -> tuple[Outcome, list[Tensor]]:
         """Outcome of the first prompts, and the losses of all rounds."""
-        images = torch.from_numpy(batch.images).permute(0, 3, 1, 2).float() / 255
+        images = self._tensor(batch.images).permute(0, 3, 1, 2).float() / 255
         features = self.network.encode_image((images - self._mean) / self._std)
-        owners = torch.arange(len(images)).repeat_interleave(batch.points.shape[1])
+        owners = torch.arange(len(images), device=self.device)
+        owners = owners.repeat_interleave(batch.points.shape[1])
         features = features.select(owners)
-        target = torch.from_numpy(batch.targets).flatten(0, 1).float() / 255
-        points = torch.from_numpy(batch.points).flatten(0, 1)
-        labels = torch.from_numpy(batch.labels).flatten(0, 1)
+        target = self._tensor(batch.targets).flatten(0, 1).float() / 255
+        points = self._tensor(batch.points).flatten(0, 1)
+        labels = self._tensor(batch.labels).flatten(0, 1)
 
         prediction = self._decode(features, points, labels, None)
         first = prediction_loss(prediction, target, self.config.loss)
         losses = [first.loss]
-        rounds = int(rng.integers(1, _MAX_CORRECTIONS + 1)) if corrects else 0
         for _ in range(rounds):
             previous = _previous_masks(prediction, rng)
             clicks, kinds = correction_clicks(
-                (previous[:, 0] > 0).numpy(), (target > 0.5).numpy(), rng
+                (previous[:, 0] > 0).cpu().numpy(), (target > 0.5).cpu().numpy(), rng
             )
-            points = torch.cat([points, torch.from_numpy(clicks)[:, None]], 1)
-            labels = torch.cat([labels, torch.from_numpy(kinds)[:, None]], 1)
+            points = torch.cat([points, self._tensor(clicks)[:, None]], 1)
+            labels = torch.cat([labels, self._tensor(kinds)[:, None]], 1)
             prediction = self._decode(features, points, labels, previous)
             outcome = prediction_loss(prediction, target, self.config.loss)
             losses.append(outcome.loss / rounds)
         return first, losses
+
+    def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     def _decode(
         self, features: ImageFeatures, points: Tensor, labels: Tensor, masks: Tensor | None
@@ -194,10 +211,18 @@ class Trainer:
             labels=torch.cat([labels, end], 1),
             masks=masks,
         )
-        return self.network.decode_masks(features, prompts)
+        prediction = self.network.decode_masks(features, prompts)
+        # Losses are computed in float32 whatever the network runs in.
+        score = prediction.object_score
+        return replace(
+            prediction,
+            logits=prediction.logits.float(),
+            iou=prediction.iou.float(),
+            object_score=None if score is None else score.float(),
+        )
 
     def _note(self, batch: Batch, first: Outcome) -> None:
-        boxes = torch.from_numpy(batch.labels[..., 0] == TokenLabel.BOX_TOP_LEFT).flatten()
+        boxes = self._tensor(batch.labels[..., 0] == TokenLabel.BOX_TOP_LEFT).flatten()
         iou = first.iou.detach()
         values = {
             "loss": first.loss.detach()[None],
@@ -227,7 +252,7 @@ class Trainer:
         return report
 
     def averaged(self) -> Network:
-        """A copy of the network with the averaged weights, in eval mode."""
+        """A copy of the network with the averaged weights, on the CPU, in eval mode."""
         network = build(self.network.config)
         network.load_state_dict({**self.network.state_dict(), **self.average})
         if isinstance(network, Sam2) and isinstance(self.network, Sam2):
@@ -252,7 +277,7 @@ class Trainer:
         if not path.is_file():
             raise CheckpointError(f"cannot resume: there is no checkpoint {path}")
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
+            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
             theirs = json.loads(state["config"])
         except Exception as error:  # a damaged file raises nearly anything
             raise CheckpointError(f"{path} is not a checkpoint of a run: {error}") from error
@@ -270,8 +295,9 @@ class Trainer:
 def _previous_masks(prediction: MaskPrediction, rng: np.random.Generator) -> Tensor:
     """Logits (N, 1, h, w) that a user would correct: single masks, or the preferred candidates."""
     if rng.random() < 0.5:
-        chosen = torch.zeros(len(prediction.iou), dtype=torch.long)
+        logits = prediction.logits.detach()[:, 0]
     else:
         chosen = prediction.iou[:, 1:].argmax(1) + 1
-    logits = prediction.logits.detach()[torch.arange(len(chosen)), chosen]
+        rows = torch.arange(len(chosen), device=chosen.device)
+        logits = prediction.logits.detach()[rows, chosen]
     return logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)[:, None]
