@@ -58,27 +58,34 @@ def main() -> None:
     print(f"{'':<18} {'job':<12} {'samkit':>9} {'transformers':>13} {'ratio':>6}")
     for name in options.names:
         network, peer = pair(name, dtype)
-        pixels = torch.randn(1, 3, 1024, 1024).to(dtype)
-        features = network.encode_image(pixels)
-        click = PromptTensors(
-            points=torch.tensor([[[500.0, 400.0], [0.0, 0.0]]]), labels=torch.tensor([[1, -1]])
-        )
-        jobs = {"embed": (lambda: network.encode_image(pixels), lambda: look(peer, pixels))}
-        if name.startswith("sam-"):
-            embedding = look(peer, pixels)
-            points, labels = click.points[:, None, :1], click.labels[:, None, :1]
-            jobs["one click"] = (
-                lambda: network.decode_masks(features, click),
-                lambda: peer(
-                    image_embeddings=embedding, input_points=points, input_labels=labels
-                ),
-            )
-        for job, (ours, theirs) in jobs.items():
+        for job, ours, theirs in jobs_of(name, network, peer, dtype):
             seconds = compare(options.runs, ours=ours, theirs=theirs)
             print(
                 f"{name:<18} {job:<12} {seconds['ours']:>7.3f} s {seconds['theirs']:>11.3f} s "
                 f"{seconds['theirs'] / seconds['ours']:>5.2f}x"
             )
+
+
+def jobs_of(
+    name: str, network: torch.nn.Module, peer: torch.nn.Module, dtype: torch.dtype
+) -> list[tuple[str, Callable[[], object], Callable[[], object]]]:
+    """What is timed: (job, ours, theirs)."""
+    pixels = torch.randn(1, 3, 1024, 1024).to(dtype)
+    jobs = [("embed", lambda: network.encode_image(pixels), lambda: look(peer, pixels))]
+    if name.startswith("sam-"):
+        features, embedding = network.encode_image(pixels), look(peer, pixels)
+        click = PromptTensors(
+            points=torch.tensor([[[500.0, 400.0], [0.0, 0.0]]]), labels=torch.tensor([[1, -1]])
+        )
+        points, labels = click.points[:, None, :1], click.labels[:, None, :1]
+        jobs.append(
+            (
+                "one click",
+                lambda: network.decode_masks(features, click),
+                lambda: peer(image_embeddings=embedding, input_points=points, input_labels=labels),
+            )
+        )
+    return jobs
 
 
 def look(peer: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
