@@ -51,10 +51,16 @@ def cup() -> np.ndarray:
     return rim | body
 
 
-def test_a_box_finds_the_cup(pico: samkit.ImagePredictor) -> None:
-    masks = pico.predict(photo("coffee"), Prompt.box(172, 18, 424, 285))
-    assert iou(masks.masks[0], cup()) > 0.75
+def test_three_clicks_find_the_cup(pico: samkit.ImagePredictor) -> None:
+    clicks = Prompt.points([[290, 40], [290, 150], [290, 220]])
+    masks = pico.predict(photo("coffee"), clicks)
+    assert iou(masks.masks[0], cup()) > 0.7
     assert 0.4 < masks.scores[0] <= 1
+
+
+def test_a_box_and_a_click_mean_what_is_in_the_box(pico: samkit.ImagePredictor) -> None:
+    prompt = Prompt.box(172, 18, 424, 285) + Prompt.point(290, 150)
+    assert iou(pico.predict(photo("coffee"), prompt).masks[0], cup()) > 0.5
 
 
 def test_a_box_bounds_its_mask(pico: samkit.ImagePredictor) -> None:
@@ -74,8 +80,8 @@ def test_a_background_click_takes_away(pico: samkit.ImagePredictor) -> None:
     embedding = pico.embed(photo("coffee"))
     box = Prompt.box(172, 18, 424, 285)
     before = pico.predict(embedding, box)
-    after = pico.predict(embedding, box + Prompt.point(290, 160, label=0), prior=before)
-    near = np.s_[150:170, 280:300]
+    after = pico.predict(embedding, box + Prompt.point(190, 110, label=0), prior=before)
+    near = np.s_[100:120, 180:200]
     assert before.masks[0][near].mean() > after.masks[0][near].mean()
 
 

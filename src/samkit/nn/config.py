@@ -258,7 +258,6 @@ def pico() -> Sam2Config:
             high_resolution=True,
             iou_sigmoid=True,
             object_score=True,
-            dynamic_multimask=True,
         ),
         memory=MemoryConfig(dim=32, layers=2, mlp_dim=512, fuser_layers=1),
         dim=128,
