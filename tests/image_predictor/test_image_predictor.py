@@ -14,7 +14,7 @@ from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.image_predictor import predictor as predictor_module
 from samkit.image_predictor.prompting import tokens_of
 from samkit.masks import Masks
-from samkit.nn import PromptTensors
+from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors
 from samkit.prompts import Prompt
 
 CLICK = Prompt.point(30, 20)
@@ -134,11 +134,18 @@ def test_embedding_once_is_embedding_each_time(predictor: ImagePredictor) -> Non
     assert_same(predictor.predict(photo(), ALL), a, exact=True)
 
 
-def test_coordinates_are_pixels_of_the_image(sam2: ImagePredictor) -> None:
+def test_coordinates_are_pixels_of_the_image(
+    sam2: ImagePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The tokens that reach the network lie where the prompt lies in the input."""
     seen: list[PromptTensors] = []
     decode = sam2.network.decode_masks
-    sam2.network.decode_masks = lambda f, p: seen.append(p) or decode(f, p)  # type: ignore
+
+    def spy(features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
+        seen.append(prompts)
+        return decode(features, prompts)
+
+    monkeypatch.setattr(sam2.network, "decode_masks", spy)
     sam2.predict(photo(50, 80), BOX + CLICKS)
     x, y = 128 / 80, 128 / 50
     assert seen[0].labels.tolist() == [[1, 0, 2, 3, -1]]
@@ -210,9 +217,7 @@ def test_batches_of_different_sizes(predictor: ImagePredictor) -> None:
             assert_same(masks, predictor.predict(image, prompt))
 
 
-def test_batches_may_hold_embeddings(sam2: ImagePredictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As on a GPU, where images are embedded several at a time.
-    monkeypatch.setattr(sam2, "device", sam2.device)
+def test_batches_may_hold_embeddings(sam2: ImagePredictor) -> None:
     images = [photo(seed=i) for i in range(3)]
     mixed = [images[0], sam2.embed(images[1]), images[2]]
     embeddings = sam2._embed_mixed(mixed)
