@@ -1,5 +1,7 @@
 """Tiny networks with random weights, large enough that every parameter shows."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -9,6 +11,7 @@ from samkit.nn.config import (
     MaskDecoderConfig,
     MemoryConfig,
     PromptEncoderConfig,
+    ResNetConfig,
     TinyViTConfig,
     ViTConfig,
 )
@@ -62,6 +65,19 @@ def tiny_sam2(*, draw_prompts: bool = False, **encoder: object) -> Sam2Config:
     )
 
 
+def tiny_pico(**encoder: object) -> Sam2Config:
+    """All of samkit's own additions."""
+    sizes = {"stage_dims": (8, 16, 16, 24), "depths": (1, 1, 2, 1), "groups": 4, **encoder}
+    config = tiny_sam2(draw_prompts=True)
+    return replace(
+        config,
+        image_encoder=ResNetConfig(**sizes),
+        prompt_encoder=replace(config.prompt_encoder, mask_channels=8),
+        mask_decoder=replace(config.mask_decoder, dynamic_multimask=False, fusion_blocks=1),
+        fpn_top_down_levels=(0, 1, 2, 3),
+    )
+
+
 def randomise(network: nn.Module, seed: int = 0) -> None:
     """Give every parameter and running statistic a value that matters."""
     generator = torch.Generator().manual_seed(seed)
@@ -84,5 +100,5 @@ CONFIGS = {
     "sam": tiny_sam(),
     "mobile-sam": tiny_mobile_sam(),
     "sam2": tiny_sam2(),
-    "pico": tiny_sam2(draw_prompts=True),
+    "pico": tiny_pico(),
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 __all__ = ["ImageTransform"]
 
 # A binary mask becomes logits of this size, as in SAM 2 (sigmoid(10) = 0.99995).
-_BINARY_LOGIT = 10.0
+BINARY_LOGIT = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +79,10 @@ class ImageTransform:
         height, width = self.input_size[0] // 4, self.input_size[1] // 4
         x = torch.from_numpy(np.array(mask, np.float32))[None, None]
         if mask.dtype == np.bool_:
-            x = (2 * x - 1) * _BINARY_LOGIT
+            x = (2 * x - 1) * BINARY_LOGIT
         if not self.keep_aspect:
             return _resize(x, (height, width))[0, 0]
-        x = self._pad(_resize(x, self.content_size), -_BINARY_LOGIT)
+        x = self._pad(_resize(x, self.content_size), -BINARY_LOGIT)
         return F.avg_pool2d(x, 4)[0, 0]
 
     def _pad(self, x: Tensor, value: float) -> Tensor:

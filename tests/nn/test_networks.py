@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import CONFIGS, make, tiny_mobile_sam, tiny_sam, tiny_sam2
+from tiny import CONFIGS, make, tiny_mobile_sam, tiny_pico, tiny_sam, tiny_sam2
 
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam, Sam2, build
 from samkit.nn import config as nn_config
@@ -125,7 +125,7 @@ def test_a_mask_alone_is_a_prompt(network: Sam | Sam2) -> None:
     assert network.decode_masks(features, prompts).logits.isfinite().all()
 
 
-@pytest.mark.parametrize("make_config", [tiny_sam, tiny_mobile_sam, tiny_sam2])
+@pytest.mark.parametrize("make_config", [tiny_sam, tiny_mobile_sam, tiny_sam2, tiny_pico])
 @pytest.mark.parametrize("channels", [1, 5])
 def test_input_channels(make_config: object, channels: int) -> None:
     network = make(make_config(in_channels=channels))  # type: ignore[operator]
@@ -204,6 +204,12 @@ def test_configs_survive_json(config: nn_config.SamConfig) -> None:
     import json
 
     assert nn_config.from_dict(json.loads(json.dumps(nn_config.to_dict(config)))) == config
+
+
+def test_pico_is_small() -> None:
+    network = build(nn_config.pico())
+    assert sum(p.numel() for p in network.parameters()) < 4_000_000
+    nn_config.validate(nn_config.pico())
 
 
 def test_features_can_be_selected() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from samkit.errors import InputError
 from samkit.training import DataSource
-from samkit.training.data import load_library, training_files
+from samkit.training.data import CachedImage, CachedSource, load_library, training_files
 
 
 def test_objects_are_cut_out_of_small_images(config):
@@ -21,6 +21,21 @@ def test_objects_are_cut_out_of_small_images(config):
             inside = image.image[item.y : item.y + height, item.x : item.x + width]
             assert inside[item.mask > 200].mean() > 100
             assert item.mask.max() == 255
+
+
+def test_what_there_is_no_room_for_is_read_again():
+    reads = []
+
+    def read(index):
+        reads.append(index)
+        return CachedImage(image=np.full((10, 10, 3), index, np.uint8))
+
+    source = CachedSource(read, 3, limit=700)  # room for two images of 300 bytes
+    for _ in range(2):
+        assert [image.image[0, 0, 0] for image in source] == [0, 1, 2]
+    assert reads == [0, 1, 2, 2]
+    assert len(source) == 3
+    assert [image.image[0, 0, 0] for image in source[1:]] == [1, 2]
 
 
 def test_classes_give_figures_regions_and_parts(config):

@@ -9,16 +9,20 @@ import torch
 from tiny import make, tiny_sam, tiny_sam2
 
 from samkit.errors import CheckpointError, InputError
+from samkit.evaluation import evaluate_interactive, open_dataset
+from samkit.evaluation.datasets import Subset
+from samkit.image_predictor import ImagePredictor
 from samkit.nn.config import to_dict
-from samkit.training import Report, Stage, fine_tuning, train
+from samkit.training import Report, Stage, Validation, fine_tuning, train
 from samkit.training import loop as loop_module
 from samkit.training.config import MEMORY_PARTS
+from samkit.training.data import held_out, training_files
 from samkit.weights import load_network, save_network
 
 
 def final(events):
     *reports, network = events
-    assert all(isinstance(report, Report) for report in reports)
+    assert all(isinstance(report, (Report, Validation)) for report in reports)
     return network.state_dict(), reports
 
 
@@ -89,6 +93,51 @@ def test_a_batch_in_parts_teaches_the_same(config, tmp_path):
     assert near < 0.02 * (whole[name] - other[name]).abs().max()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_validation_is_what_eval_says_and_changes_nothing(config, photos, tmp_path, processes):
+    plain, _ = final(train(config, tmp_path / "a.pt", processes=processes))
+    folder = str(photos / "coco")
+    config = replace(config, validation=(folder,), validate_every=4, validation_images=2)
+    *_, network = events = list(train(config, tmp_path / "b.pt", processes=processes))
+    assert_same(network.state_dict(), plain)
+    validations = [event for event in events if isinstance(event, Validation)]
+    assert [v.step for v in validations] == [4, 6]
+    dataset = Subset(open_dataset(folder), [0, 2])
+    report = evaluate_interactive(ImagePredictor(network, dtype="float32"), dataset, clicks=(1, 3))
+    assert validations[-1].objects == len(report.objects) == 6
+    assert validations[-1].means == report.means()
+    with (tmp_path / "b.validation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["4", "6"]
+    assert float(rows[1]["box"]) == pytest.approx(report.means()["box"].iou, abs=1e-5)
+
+
+def test_held_out_images_are_measured_and_not_learned_from(config, tmp_path):
+    config = replace(config, hold_out=2, steps=2)
+    learned = training_files(config)
+    held = [path for dataset in held_out(config) for path in dataset.image_paths()]
+    assert len(held) == 4  # two of the four images of each source
+    assert not set(held) & set(learned[:4])
+    events = list(train(config, tmp_path / "a.pt", processes=1))
+    assert [event.step for event in events if isinstance(event, Validation)] == [2]
+
+
+def test_tensorboard_gets_what_the_csv_gets(config, photos, tmp_path, often):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = replace(config, validation=(str(photos / "coco"),), validate_every=6)
+    folder = tmp_path / "board"
+    final(train(config, tmp_path / "a.pt", processes=1, tensorboard=folder, stop_after=4))
+    final(train(config, tmp_path / "a.pt", processes=1, tensorboard=folder, resume=True))
+    found = EventAccumulator(str(folder)).Reload()
+    losses = [(event.step, event.value) for event in found.Scalars("train/loss")]
+    with (tmp_path / "a.csv").open() as file:
+        rows = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
+    assert losses == [(step, pytest.approx(loss, rel=1e-4)) for step, loss in rows]
+    assert [step for step, _ in rows] == [2, 4, 6]
+    assert [event.step for event in found.Scalars("validation/box")] == [6]
+
+
 def test_half_precision_learns_too(config, tmp_path):
     config = replace(config, steps=2, precision="bfloat16")
     weights, _ = final(train(config, tmp_path / "c.pt", processes=1))
@@ -143,6 +192,8 @@ def test_a_run_in_minutes_ends(config, tmp_path):
         ({"stages": (Stage(size=100),)}, 0, "multiple of 32"),
         ({"stages": (Stage(size=64, images=3),)}, 2, "cut into 2 parts"),
         ({"stages": (Stage(size=64, images=4),), "accumulate": 3}, 0, "cut into 3 parts"),
+        ({"hold_out": 1}, 0, "hold_out: expected 0"),
+        ({"validation": ("nowhere",)}, 0, "no such file or folder: nowhere"),
     ],
 )
 def test_bad_configurations(config, tmp_path, change, processes, message):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,33 @@ def test_targets_lie_where_prompts_say(config):
             if labels[0] == TokenLabel.FOREGROUND:
                 x, y = (points[0] // 4).astype(int)
                 assert target[y, x] > 0
+
+
+def test_rough_masks_are_near_their_targets_but_not_equal(config):
+    config = replace(config, prompts=PromptConfig(mask=1.0))
+    library = load_library(config)
+    overlaps = []
+    for step in range(5):
+        batch = make_batch(library, config, Stage(size=128, images=2, prompts=6), step)
+        assert batch.has_mask.all()
+        assert (batch.labels == TokenLabel.ABSENT).all()
+        rough, target = batch.masks > 127, batch.targets > 127
+        assert rough.any((2, 3)).all()
+        overlaps.append((rough & target).sum((2, 3)) / (rough | target).sum((2, 3)))
+    assert 0.5 < np.mean(overlaps) < 0.95
+    plain = make_batch(
+        library, replace(config, prompts=PromptConfig(mask=0)), Stage(size=64, images=2), 0
+    )
+    assert not plain.has_mask.any()
+    assert not plain.masks.any()
+
+
+def test_parts_of_a_batch_are_the_batch(config):
+    batch = make_batch(load_library(config), config, Stage(size=64, images=4, prompts=3), 0)
+    parts = batch.split(2)
+    for name in ("images", "targets", "points", "labels", "masks", "has_mask"):
+        pieces = [getattr(part, name) for part in parts]
+        assert np.array_equal(np.concatenate(pieces), getattr(batch, name))
 
 
 @pytest.mark.parametrize(("grown", "label"), [(True, 0), (False, 1)])

@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from samkit.errors import InputError
 from samkit.training import SceneConfig, Stage
 from samkit.training.data import load_library
+from samkit.training.layers import drawn_shape, lay_over
 from samkit.training.sampling import make_batch
 from samkit.training.scenes import make_scene
 
@@ -47,6 +49,33 @@ def test_a_plain_scene_is_the_photograph(library):
         assert scene.image[mask > 0.9].max(1).mean() > 100
     outside = scene.image[scene.masks.sum(0) == 0]
     assert outside.mean() < 60
+
+
+def test_shadows_darken_the_ground_beside_an_object(library):
+    """The same scene with and without shadows: darker in some places, never brighter."""
+    still = SceneConfig(
+        procedural_background=1, shape=1, max_pastes=1, grey=0, blur=0, noise=0, brightness=0,
+        contrast=0, saturation=0, hue=0,
+    )  # fmt: skip
+    darker = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        layer = drawn_shape(library, replace(still, shadow=1.0), 64, rng)
+        ground = np.full((64, 64, 3), 200, np.float32)
+        colours, alpha = layer.placed(np.array([[1.0, 0, 20], [0, 1, 20]]), 64)
+        with_shadow = lay_over(ground, layer, colours, alpha)
+        without = lay_over(ground, replace(layer, shadow=(0.0, 0.0, 0.0)), colours, alpha)
+        assert (with_shadow <= without + 1e-3).all()
+        inside = alpha > 0.99
+        assert np.abs(with_shadow - without)[inside].max(initial=0) < 3
+        darker += (with_shadow < without - 5).any()
+    assert darker >= 8
+
+
+def test_no_object_large_enough_is_an_error(library):
+    impossible = SceneConfig(min_area=0.99, max_pastes=0)
+    with pytest.raises(InputError, match=r"no scene shows an object.*99\.00%"):
+        make_scene(library, impossible, 32, np.random.default_rng(0))
 
 
 def test_a_batch_is_named_by_seed_step_and_part(library, config):

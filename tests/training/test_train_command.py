@@ -3,7 +3,7 @@ import json
 import pytest
 import typer
 from safetensors import safe_open
-from tiny import make, tiny_sam2
+from tiny import make, tiny_pico
 from typer.testing import CliRunner
 
 from samkit.cli.train import train
@@ -16,7 +16,7 @@ app.command()(train)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_network(make(tiny_sam2(draw_prompts=True)), path)
+    save_network(make(tiny_pico()), path)
     return path
 
 

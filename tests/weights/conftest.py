@@ -12,7 +12,6 @@ from samkit.nn import Sam, Sam2, Sam2Config, SamConfig, build
 from samkit.nn.config import (
     HieraConfig,
     MaskDecoderConfig,
-    PromptEncoderConfig,
     TinyViTConfig,
     ViTConfig,
     sam2,
@@ -46,12 +45,6 @@ def tiny_sam2(*, version: str = "2.1") -> Sam2:
     )
 
 
-def tiny_drawing() -> Sam2:
-    network = tiny_sam2()
-    prompts = PromptEncoderConfig(pad_boxes=True, draw_prompts=True)
-    return _random(replace(network.config, prompt_encoder=prompts))
-
-
 def _random(config: SamConfig | Sam2Config) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -71,11 +64,6 @@ def mobile_sam() -> Sam:
 @pytest.fixture
 def sam2_network() -> Sam2:
     return tiny_sam2()
-
-
-@pytest.fixture
-def drawing_network() -> Sam2:
-    return tiny_drawing()
 
 
 @pytest.fixture(params=["sam", "mobile-sam", "sam2", "sam2.1"])

@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny import tiny_pico, tiny_sam2
 from transformers import Sam2Model, Sam2VideoModel, SamModel
 
 from samkit.errors import CheckpointError, InputError
 from samkit.nn import PromptTensors, build
-from samkit.nn.config import PromptEncoderConfig, pico, to_dict
-from samkit.weights import MODELS, convert, load_network, save_network
+from samkit.nn.config import to_dict
+from samkit.weights import MODELS, convert, infer, load_network, save_network
 from samkit.weights.checkpoint import read_state_dict
 from samkit.weights.conversion import LAYOUTS
 from samkit.weights.layouts import is_memory
@@ -53,13 +54,10 @@ def test_every_pair(sam, tmp_path, there, back):
 
 @pytest.mark.parametrize("there", LAYOUTS)
 @pytest.mark.parametrize("back", LAYOUTS)
-def test_every_pair_of_sam2(tmp_path, there, back):
+def test_every_pair_of_sam2(tmp_path, monkeypatch, there, back):
     # Meta's file does not say its sizes, so they have to be released ones.
-    config = replace(
-        pico(),
-        prompt_encoder=PromptEncoderConfig(pad_boxes=True),
-        memory=replace(pico().memory, dim=64),
-    )
+    config = replace(tiny_sam2(), memory=replace(tiny_sam2().memory, dim=64))
+    monkeypatch.setattr(infer, "_RELEASED", (config,))
     path, state = tmp_path / "source.safetensors", weights(config)
     save_file(state, path, {"samkit.config": json.dumps(to_dict(config))})
     check_round_trip(path, state, tmp_path, there, back)
@@ -189,9 +187,24 @@ def test_in_place(sam, tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["meta", "hugging-face", "ultralytics"])
-def test_drawn_prompts_exist_only_here(drawing_network, tmp_path, layout):
-    save_network(drawing_network, tmp_path / "x.safetensors")
-    with pytest.raises(CheckpointError, match="samkit"):
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ("drawn", "drawn prompts"),
+        ("fused", "fusion blocks"),
+        ("pico", "a ResNet as image encoder.*drawn prompts.*fusion blocks"),
+    ],
+)
+def test_own_additions_exist_only_here(tmp_path, layout, change, match):
+    config = {
+        "drawn": tiny_sam2(draw_prompts=True),
+        "fused": replace(
+            tiny_sam2(), mask_decoder=replace(tiny_sam2().mask_decoder, fusion_blocks=1)
+        ),
+        "pico": tiny_pico(),
+    }[change]
+    save_network(build(config), tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match=match):
         convert(tmp_path / "x.safetensors", tmp_path / "y", layout=layout)
     assert not (tmp_path / "y").exists()
 

@@ -7,17 +7,22 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny import make, tiny_sam, tiny_sam2
+from tiny import make, tiny_pico, tiny_sam, tiny_sam2
 
 from samkit.errors import CheckpointError, UnknownModelError
 from samkit.nn import config as nn_config
 from samkit.weights import load_network, save_network
 
 
-def with_sizes(tmp_path: Path, part: str | None, changes: dict[str, object]) -> Path:
+def with_sizes(
+    tmp_path: Path,
+    part: str | None,
+    changes: dict[str, object],
+    config: nn_config.Sam2Config | None = None,
+) -> Path:
     """A file of a tiny SAM 2 whose header gives other sizes."""
     path = tmp_path / "sizes.safetensors"
-    save_network(make(tiny_sam2()), path)
+    save_network(make(config or tiny_sam2()), path)
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         sizes = json.loads(file.metadata()["samkit.config"])
@@ -55,6 +60,25 @@ def with_sizes(tmp_path: Path, part: str | None, changes: dict[str, object]) -> 
 def test_impossible_sizes(tmp_path: Path, part: str | None, changes: dict[str, object]) -> None:
     with pytest.raises(CheckpointError):
         load_network(with_sizes(tmp_path, part, changes))
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("image_encoder", {"groups": 3}),
+        ("image_encoder", {"groups": 0}),
+        ("image_encoder", {"depths": [1, 1]}),
+        ("image_encoder", {"stage_dims": [8, 16, 24]}),
+        ("image_encoder", {"depths": [1, 1, 10**5, 1]}),
+        ("mask_decoder", {"fusion_blocks": 10**5}),
+        (None, {"dim": 24}),
+    ],
+)
+def test_impossible_sizes_of_pico(
+    tmp_path: Path, part: str | None, changes: dict[str, object]
+) -> None:
+    with pytest.raises(CheckpointError):
+        load_network(with_sizes(tmp_path, part, changes, tiny_pico()))
 
 
 @pytest.mark.parametrize(

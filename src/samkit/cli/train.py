@@ -10,10 +10,11 @@ import typer
 from samkit.cli.options import Device
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Iterator
 
     from samkit.nn import Sam, Sam2
-    from samkit.training import TrainingConfig
+    from samkit.training import Report, Validation
+    from samkit.training.trainer import Network
 
 __all__ = ["train"]
 
@@ -47,7 +48,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="State of the run, with a CSV log beside it.",
+            help="State of the run, with CSV logs beside it.",
             show_default="OUTPUT with the suffix .checkpoint",
         ),
     ] = None,
@@ -69,6 +70,22 @@ def train(
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Compute in bfloat16, where the hardware is fast.")
     ] = False,
+    hold_out: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Do not learn from every N-th image, but measure on it."
+        ),
+    ] = 0,
+    validate: Annotated[
+        list[Path],
+        typer.Option(metavar="PATH", help="Other annotated images to measure on. Repeatable."),
+    ] = [],  # noqa: B006
+    validate_every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Steps between measurements.")
+    ] = 500,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also log for TensorBoard.")
+    ] = None,
     device: Device = "auto",
     half: Annotated[bool, typer.Option("--half", help="Write float16 weights.")] = False,
     seed: Annotated[int, typer.Option(help="Decides scenes, prompts and initial weights.")] = 0,
@@ -80,7 +97,7 @@ def train(
 
     Several GPUs: torchrun --nproc-per-node 4 -m samkit train ...
 
-    Example: samkit train --data cells/ --steps 500 -o cells.safetensors
+    Example: samkit train --data cells/ --hold-out 5 --steps 500 -o cells.safetensors
     """
     if (steps is None) == (minutes is None):
         raise typer.BadParameter("expected one of them", param_hint="--steps or --minutes")
@@ -97,6 +114,7 @@ def train(
 
     from samkit.image_predictor.placement import find_device
     from samkit.nn.config import to_dict
+    from samkit.training import train as training
     from samkit.training.config import fine_tuning, pico
     from samkit.training.team import is_first
     from samkit.weights import load_network, save_network
@@ -112,10 +130,26 @@ def train(
             sizes, paths, frozen=tuple(freeze), minutes=minutes, steps=steps, seed=seed
         )
         _check_parts(freeze, network)
-    config = replace(config, accumulate=accumulate, precision="bfloat16" if bfloat16 else "float32")
+    config = replace(
+        config,
+        accumulate=accumulate,
+        precision="bfloat16" if bfloat16 else "float32",
+        hold_out=hold_out,
+        validation=tuple(str(path) for path in validate),
+        validate_every=validate_every,
+    )
     place = find_device(device)
     checkpoint = checkpoint or output.with_suffix(".checkpoint")
-    trained = _run(config, checkpoint, network, resume, processes, place)
+    events = training(
+        config,
+        checkpoint,
+        start=network,
+        resume=resume,
+        processes=processes,
+        device=place,
+        tensorboard=tensorboard,
+    )
+    trained = _shown(events)
     if not is_first():
         return
     dtype = torch.float16 if half else torch.float32
@@ -133,20 +167,12 @@ def _check_parts(parts: list[str], network: Sam | Sam2) -> None:
         raise typer.BadParameter("then nothing is left to learn", param_hint="--freeze")
 
 
-def _run(
-    config: TrainingConfig,
-    checkpoint: Path,
-    start: Sam | Sam2 | None,
-    resume: bool,
-    processes: int,
-    device: torch.device,
-) -> Sam | Sam2:
-    """Train, showing how it goes."""
+def _shown(events: Iterator[Report | Validation | Network]) -> Network:
+    """Show how a run goes, up to its network."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    from samkit.training.loop import train as training
-    from samkit.training.trainer import Report
+    from samkit.training import Report, Validation
 
     columns = (
         BarColumn(),
@@ -154,16 +180,20 @@ def _run(
         TimeElapsedColumn(),
         TextColumn("{task.fields[now]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True, soft_wrap=True)) as progress:
         task = progress.add_task("", total=1.0, now="reading the data")
-        for event in training(
-            config, checkpoint, start=start, resume=resume, processes=processes, device=device
-        ):
-            if not isinstance(event, Report):
+        for event in events:
+            if isinstance(event, Report):
+                now = (
+                    f"step {event.step}  loss {event.loss:.2f}  IoU by box {event.box_iou:.2f}, "
+                    f"by click {event.click_iou:.2f}  {event.images_per_second:.0f} images/s"
+                )
+                progress.update(task, completed=event.progress, now=now)
+            elif isinstance(event, Validation):
+                ious = ", ".join(f"{name} {iou:.3f}" for name, iou in event.iou().items())
+                progress.console.print(
+                    f"step {event.step}, {event.objects} objects not learned from: {ious}"
+                )
+            else:
                 return event
-            now = (
-                f"step {event.step}  loss {event.loss:.2f}  IoU by box {event.box_iou:.2f}, "
-                f"by click {event.click_iou:.2f}  {event.images_per_second:.0f} images/s"
-            )
-            progress.update(task, completed=event.progress, now=now)
     raise AssertionError("training always ends with the network")

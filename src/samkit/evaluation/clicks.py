@@ -32,7 +32,8 @@ def farthest_point(region: npt.NDArray[Any]) -> tuple[int, int]:
         raise InputError("expected a region of at least one pixel, got an empty one")
     padded = np.pad(region.astype(np.uint8), 1)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    y, x = divmod(int(distance.argmax()), region.shape[1])
+    # Squares are whole numbers; OpenCV's last digits change from one call to the next.
+    y, x = divmod(int(np.rint(distance.astype(np.float64) ** 2).argmax()), region.shape[1])
     return x, y
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ __all__ = [
     "Dataset",
     "MaskFolderDataset",
     "SequenceDataset",
+    "Subset",
     "open_dataset",
     "read_label_map",
 ]
@@ -181,6 +183,24 @@ class SequenceDataset:
         return AnnotatedImage(
             name=f"{name}/{item.name}", image=item.image, masks=item.masks, ignore=item.ignore
         )
+
+
+class Subset:
+    """Some images of another data set, by their numbers in it."""
+
+    def __init__(self, dataset: Dataset, numbers: Sequence[int]) -> None:
+        self._dataset = dataset
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def image_paths(self) -> list[Path]:
+        paths = self._dataset.image_paths()
+        return [paths[i] for i in self._numbers]
+
+    def __getitem__(self, index: int) -> AnnotatedImage:
+        return self._dataset[self._numbers[index]]
 
 
 def open_dataset(path: str | Path, *, every: int = 1) -> Dataset:

@@ -14,12 +14,14 @@ __all__ = [
     "MaskDecoderConfig",
     "MemoryConfig",
     "PromptEncoderConfig",
+    "ResNetConfig",
     "Sam2Config",
     "SamConfig",
     "TinyViTConfig",
     "ViTConfig",
     "from_dict",
     "mobile_sam",
+    "own_additions",
     "pico",
     "sam2",
     "sam_vit",
@@ -87,6 +89,16 @@ class HieraConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResNetConfig:
+    """Residual network (1512.03385) with group norm, the image encoder of `pico`."""
+
+    stage_dims: tuple[int, ...] = (64, 128, 192, 256)
+    depths: tuple[int, ...] = (2, 3, 6, 3)
+    groups: int = 8
+    in_channels: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
 class PromptEncoderConfig:
     """How prompts become tokens and a dense map.
 
@@ -111,6 +123,8 @@ class MaskDecoderConfig:
         high_resolution: add stride-4 and stride-8 image features while upscaling.
         iou_sigmoid: squash the predicted IoU into 0..1.
         object_score: predict whether the object is in the image at all.
+        fusion_blocks: bottleneck blocks over image and dense prompt together, before the
+            transformer (an addition of samkit's own, used by `pico`).
         dynamic_multimask: where the single mask is unstable, take the best of the three instead.
         stability_delta: logit offset of the stability score.
         stability_threshold: a single mask less stable than this is replaced.
@@ -125,6 +139,7 @@ class MaskDecoderConfig:
     high_resolution: bool = False
     iou_sigmoid: bool = False
     object_score: bool = False
+    fusion_blocks: int = 0
     dynamic_multimask: bool = False
     stability_delta: float = 0.05
     stability_threshold: float = 0.98
@@ -178,7 +193,7 @@ class SamConfig:
 class Sam2Config:
     """SAM 2 or 2.1. Images are stretched to `image_size`."""
 
-    image_encoder: HieraConfig = field(default_factory=HieraConfig)
+    image_encoder: HieraConfig | ResNetConfig = field(default_factory=HieraConfig)
     prompt_encoder: PromptEncoderConfig = field(
         default_factory=lambda: PromptEncoderConfig(pad_boxes=True)
     )
@@ -241,16 +256,13 @@ def sam2(
 
 
 def pico() -> Sam2Config:
-    """Sizes of samkit's own small model: a SAM 2 network of under 6 million parameters."""
+    """Sizes of samkit's own small model: a SAM 2 network of 4 million parameters.
+
+    What differs from SAM 2 was chosen by measurement, see docs/models/pico.md.
+    """
     return Sam2Config(
-        image_encoder=HieraConfig(
-            dim=48,
-            stages=(1, 2, 5, 1),
-            global_blocks=(5, 7),
-            window_sizes=(8, 4, 8, 4),
-            position_size=(8, 8),
-        ),
-        prompt_encoder=PromptEncoderConfig(pad_boxes=True, draw_prompts=True),
+        image_encoder=ResNetConfig(),
+        prompt_encoder=PromptEncoderConfig(mask_channels=64, pad_boxes=True, draw_prompts=True),
         mask_decoder=MaskDecoderConfig(
             heads=4,
             mlp_dim=512,
@@ -258,15 +270,18 @@ def pico() -> Sam2Config:
             high_resolution=True,
             iou_sigmoid=True,
             object_score=True,
+            fusion_blocks=2,
         ),
         memory=MemoryConfig(dim=32, layers=2, mlp_dim=512, fuser_layers=1),
         dim=128,
-        image_size=(256, 256),
+        fpn_top_down_levels=(0, 1, 2, 3),
+        image_size=(320, 320),
     )
 
 
 _PARTS: dict[str, type[Any]] = {
     "hiera": HieraConfig,
+    "resnet": ResNetConfig,
     "tiny_vit": TinyViTConfig,
     "vit": ViTConfig,
 }
@@ -299,6 +314,16 @@ def from_dict(values: dict[str, Any]) -> SamConfig | Sam2Config:
     return Sam2Config(**shared, memory=MemoryConfig(**values.pop("memory")), **values)
 
 
+def own_additions(config: SamConfig | Sam2Config) -> list[str]:
+    """What a network has that no published code knows."""
+    found = {
+        "a ResNet as image encoder": isinstance(config.image_encoder, ResNetConfig),
+        "drawn prompts": config.prompt_encoder.draw_prompts,
+        "fusion blocks": config.mask_decoder.fusion_blocks > 0,
+    }
+    return [name for name, present in found.items() if present]
+
+
 def validate(config: SamConfig | Sam2Config) -> None:
     """Check that a network of these sizes can be built and run.
 
@@ -317,18 +342,27 @@ def validate(config: SamConfig | Sam2Config) -> None:
         depth, widths = encoder.depth, [(encoder.dim, encoder.heads)]
     elif isinstance(encoder, TinyViTConfig):
         depth, widths = sum(encoder.depths), list(zip(encoder.dims, encoder.heads, strict=True))
+    elif isinstance(encoder, ResNetConfig):
+        depth = sum(encoder.depths)
+        # Half the channels are the fewest that a group norm sees.
+        widths = [(dim, 2 * encoder.groups) for dim in encoder.stage_dims]
+        if not len(encoder.stage_dims) == len(encoder.depths) == 4:
+            raise ValueError("image_encoder: expected four stages, each with a depth")
     else:
         depth, widths = sum(encoder.stages), [(encoder.dim, encoder.heads)]
         if len(encoder.window_sizes) != len(encoder.stages) or len(encoder.stages) < 4:
             raise ValueError("image_encoder: expected four stages, each with a window size")
     widths += [(config.dim // 2, decoder.heads)]
+    if decoder.fusion_blocks:
+        widths += [(config.dim // 2, 8)]  # groups of its norms
     if isinstance(config, Sam2Config):
         widths += [(config.dim, config.memory.heads)]
         depth = max(depth, config.memory.layers)
     for dim, heads in widths:
         if dim < 1 or heads < 1 or dim % heads:
             raise ValueError(f"expected channels that their heads divide, got {dim} and {heads}")
-    if max(depth, decoder.depth, decoder.iou_head_depth) > _DEEPEST or decoder.iou_head_depth < 1:
+    depth = max(depth, decoder.depth, decoder.fusion_blocks, decoder.iou_head_depth)
+    if depth > _DEEPEST or decoder.iou_head_depth < 1:
         raise ValueError(f"expected at most {_DEEPEST} layers, and an IoU head of at least one")
     if len(config.image_size) != 2 or any(side < 32 or side % 32 for side in config.image_size):
         raise ValueError(f"image_size: expected multiples of 32, got {config.image_size}")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from samkit.nn.config import MaskDecoderConfig
 from samkit.nn.layers import MLP, LayerNorm2d
 from samkit.nn.prompt_encoder import PromptEmbedding
+from samkit.nn.resnet import Bottleneck
 from samkit.nn.two_way_transformer import TwoWayTransformer
 
 __all__ = ["ImageFeatures", "MaskDecoder", "MaskPrediction"]
@@ -63,6 +64,7 @@ class MaskDecoder(nn.Module):
         super().__init__()
         self.config = config
         masks = config.candidates + 1
+        self.fusion = nn.Sequential(*(Bottleneck(dim) for _ in range(config.fusion_blocks)))
         self.transformer = TwoWayTransformer(
             dim=dim, depth=config.depth, heads=config.heads, mlp_dim=config.mlp_dim
         )
@@ -108,7 +110,7 @@ class MaskDecoder(nn.Module):
             prompts: N encoded prompts.
         """
         dtype = features.embedding.dtype
-        image = features.embedding + prompts.dense.to(dtype)
+        image = self.fusion(features.embedding + prompts.dense.to(dtype))
         N, (h, w) = prompts.sparse.shape[0], image.shape[-2:]
         own = self._own_tokens().expand(N, -1, -1)
         tokens = torch.cat([own, prompts.sparse.to(own.dtype)], 1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from samkit.nn.config import Sam2Config
+from samkit.nn.config import ResNetConfig, Sam2Config
 from samkit.nn.fpn_neck import FpnNeck
 from samkit.nn.hiera import Hiera
 from samkit.nn.layers import MLP
@@ -13,17 +13,19 @@ from samkit.nn.mask_decoder import ImageFeatures, MaskDecoder, MaskPrediction
 from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.memory_encoder import MemoryEncoder
 from samkit.nn.prompt_encoder import PromptEncoder, PromptTensors
+from samkit.nn.resnet import ResNet
 
 __all__ = ["Sam2"]
 
 
 class Sam2ImageEncoder(nn.Module):
-    """Hiera and the feature pyramid: pixels (B, C, H, W) -> maps of strides 4, 8 and 16."""
+    """Trunk and feature pyramid: pixels (B, C, H, W) -> maps of strides 4, 8 and 16."""
 
     def __init__(self, config: Sam2Config) -> None:
         super().__init__()
-        self.trunk = Hiera(config.image_encoder)
-        dims = config.image_encoder.stage_dims
+        encoder = config.image_encoder
+        self.trunk = ResNet(encoder) if isinstance(encoder, ResNetConfig) else Hiera(encoder)
+        dims = encoder.stage_dims
         self.neck = FpnNeck(dims, config.dim, config.fpn_top_down_levels)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:

@@ -1,6 +1,8 @@
 """Training: from annotated photographs to weights."""
 
+from samkit.training.clips import Clip, make_clip
 from samkit.training.config import (
+    ClipConfig,
     DataSource,
     LossConfig,
     PromptConfig,
@@ -10,18 +12,29 @@ from samkit.training.config import (
     fine_tuning,
     pico,
 )
+from samkit.training.data import Library, load_library
 from samkit.training.loop import train
+from samkit.training.scenes import Scene, make_scene
 from samkit.training.trainer import Report
+from samkit.training.validation import Validation
 
 __all__ = [
+    "Clip",
+    "ClipConfig",
     "DataSource",
+    "Library",
     "LossConfig",
     "PromptConfig",
     "Report",
+    "Scene",
     "SceneConfig",
     "Stage",
     "TrainingConfig",
+    "Validation",
     "fine_tuning",
+    "load_library",
+    "make_clip",
+    "make_scene",
     "pico",
     "train",
 ]

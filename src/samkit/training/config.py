@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 __all__ = [
     "MEMORY_PARTS",
+    "ClipConfig",
     "DataSource",
     "LossConfig",
     "PromptConfig",
@@ -66,6 +67,7 @@ class SceneConfig:
         max_pastes: largest number of pasted objects.
         paste_side: smallest and largest longest side of a pasted object.
         shape: chance that a pasted object is a drawn shape instead of a cut-out.
+        shadow: chance that a pasted object casts a shadow.
         grey, blur, noise: chance of each in a scene.
         brightness, contrast, saturation: largest change; hue: in degrees.
     """
@@ -78,6 +80,7 @@ class SceneConfig:
     max_pastes: int = 4
     paste_side: tuple[float, float] = (0.15, 0.9)
     shape: float = 0.15
+    shadow: float = 0.25
     grey: float = 0.08
     blur: float = 0.12
     noise: float = 0.15
@@ -88,11 +91,38 @@ class SceneConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """How things move in training clips. Lengths are fractions of the clip's side.
+
+    Attributes:
+        speed: standard deviation of a pasted object's steady motion, per frame.
+        wander: how far it strays from that.
+        turn: how far it turns, in degrees; zoom: how far its size changes, as a logarithm.
+        bend: how far it bends, as a fraction of its own length; six of ten do.
+        entry: chance that it enters or leaves the picture.
+        camera: how much of the way to another random part of the photograph the camera goes.
+        flicker: largest change of brightness.
+        max_objects: objects of the photograph itself.
+    """
+
+    speed: float = 0.03
+    wander: float = 0.1
+    turn: float = 25.0
+    zoom: float = 0.25
+    bend: float = 0.06
+    entry: float = 0.25
+    camera: float = 0.4
+    flicker: float = 0.08
+    max_objects: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
 class PromptConfig:
     """How users are simulated.
 
     Attributes:
-        box: share of prompts that are boxes; the others are clicks.
+        mask: share of prompts that are a rough mask.
+        box: share of the others that are boxes; the rest are clicks.
         jitter_box: share of boxes that are not exact, each side off by up to `jitter` of it.
         centre_click: share of clicks at the point farthest from the boundary; the others are
             anywhere in the object.
@@ -100,6 +130,7 @@ class PromptConfig:
         rounds: largest number of correction clicks, one after the other, each with the mask before.
     """
 
+    mask: float = 0.05
     box: float = 0.5
     jitter_box: float = 0.5
     jitter: float = 0.1
@@ -135,6 +166,10 @@ class TrainingConfig:
         network: sizes of the network, as `samkit.nn.config.to_dict` gives them.
         sources: what to learn from.
         backgrounds: photographs or folders of them without annotations.
+        hold_out: of each source every n-th image is measured on instead of learned from; 0: none.
+        validation: other annotated images to measure on while training.
+        validate_every: steps between measurements; validation_images: at most so many of each.
+        cache_megabytes: of small training images to keep in memory, in each process.
         stages: parts of the run, in order; the last one ends at 1.
         steps, minutes: length of the run; exactly one of them is set.
         frozen: names of network parts (prefixes of parameters) that do not learn.
@@ -146,6 +181,11 @@ class TrainingConfig:
     network: dict[str, Any]
     sources: tuple[DataSource, ...]
     backgrounds: tuple[str, ...] = ()
+    hold_out: int = 0
+    validation: tuple[str, ...] = ()
+    validate_every: int = 500
+    validation_images: int = 50
+    cache_megabytes: int = 2000
     stages: tuple[Stage, ...] = (Stage(),)
     scenes: SceneConfig = field(default_factory=SceneConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
@@ -173,7 +213,8 @@ class TrainingConfig:
         del values["network"]
         for source in values["sources"]:
             source["path"] = Path(source["path"]).name
-        values["backgrounds"] = [Path(path).name for path in self.backgrounds]
+        for name in ("backgrounds", "validation"):
+            values[name] = [Path(path).name for path in values[name]]
         return {"samkit.training": json.dumps(values, sort_keys=True)}
 
     def stage_at(self, progress: float) -> Stage:
@@ -217,10 +258,14 @@ def pico(
         ),
         backgrounds=(str(Path(data) / "samples"),),
         stages=(
-            Stage(size=128, images=12, prompts=10, until=0.2),
-            Stage(size=192, images=8, prompts=10, until=0.6),
-            Stage(size=256, images=6, prompts=10),
+            Stage(size=128, images=12, prompts=10, until=0.15),
+            Stage(size=192, images=8, prompts=10, until=0.4),
+            Stage(size=256, images=6, prompts=10, until=0.7),
+            Stage(size=320, images=4, prompts=10),
         ),
+        prompts=PromptConfig(box=0.6),
+        learning_rate=1.6e-3,
+        warmup=200,
         frozen=MEMORY_PARTS,
         minutes=minutes,
         steps=steps,

@@ -1,18 +1,28 @@
 """Training images in memory: small, with their objects cut to size."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import InputError
-from samkit.evaluation.datasets import MaskFolderDataset, open_dataset
+from samkit.evaluation.datasets import Dataset, MaskFolderDataset, Subset, open_dataset
 from samkit.media import list_images, read_image
 from samkit.training.config import DataSource, TrainingConfig
 
-__all__ = ["CachedImage", "CachedObject", "Library", "load_library", "training_files"]
+__all__ = [
+    "CachedImage",
+    "CachedObject",
+    "CachedSource",
+    "Library",
+    "held_out",
+    "load_library",
+    "training_files",
+]
 
 # A part of a figure is drawn this often, relative to a whole object.
 _PART_WEIGHT = 0.1
@@ -48,77 +58,133 @@ class CachedImage:
     objects: tuple[CachedObject, ...] = ()
 
 
+class CachedSource(Sequence[CachedImage]):
+    """The images of a source: read when first asked for, and kept while there is room.
+
+    Args:
+        read: gives the image of a number.
+        count: how many there are.
+        limit: bytes of images and masks to keep; what comes later is read again each time.
+    """
+
+    def __init__(self, read: Callable[[int], CachedImage], count: int, limit: float) -> None:
+        self._read = read
+        self._count = count
+        self._kept: dict[int, CachedImage] = {}
+        self._room = limit
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> CachedImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[CachedImage]: ...
+
+    def __getitem__(self, index: int | slice) -> CachedImage | list[CachedImage]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._count))]
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        if (kept := self._kept.get(index)) is not None:
+            return kept
+        cached = self._read(index)
+        size = cached.image.nbytes + sum(item.mask.nbytes for item in cached.objects)
+        if size <= self._room:
+            self._kept[index] = cached
+            self._room -= size
+        return cached
+
+
 @dataclass(frozen=True, kw_only=True)
 class Library:
     """All training images.
 
     Attributes:
-        images: the annotated images of each source.
+        images: the images of each source; in some there may be no object.
         weights: how often each source is drawn; sums to 1.
         paste_weights: how often each source gives objects to paste; sums to 1, or all are 0.
         backgrounds: photographs without annotation.
     """
 
-    images: tuple[tuple[CachedImage, ...], ...]
+    images: tuple[Sequence[CachedImage], ...]
     weights: tuple[float, ...]
     paste_weights: tuple[float, ...]
-    backgrounds: tuple[CachedImage, ...]
+    backgrounds: Sequence[CachedImage]
 
 
 def training_files(config: TrainingConfig) -> list[Path]:
-    """Every image file that a run reads, annotated ones first."""
-    files = [path for source in config.sources for path in open_dataset(source.path).image_paths()]
+    """Every image file that a run learns from, annotated ones first."""
+    files = []
+    for source in config.sources:
+        paths = open_dataset(source.path).image_paths()
+        files += [paths[i] for i in _learned(len(paths), config.hold_out)]
     return files + _background_files(config)
 
 
+def held_out(config: TrainingConfig) -> list[Dataset]:
+    """What a run does not learn from, to measure it: held-out images and `config.validation`."""
+    found: list[Dataset] = [open_dataset(path) for path in config.validation]
+    if config.hold_out:
+        for source in config.sources:
+            dataset = open_dataset(source.path)
+            found.append(Subset(dataset, range(0, len(dataset), config.hold_out)))
+    return found
+
+
 def load_library(config: TrainingConfig) -> Library:
-    """Read everything that the run needs into memory.
+    """What the run learns from; files are read when they are first needed.
 
     Raises:
         InputError: a source has no object in it, or a file cannot be used.
     """
+    files = _background_files(config)
     side = config.scenes.cache_side
+    room = config.cache_megabytes * 1e6 / (len(config.sources) + 1)
     images = []
     for source in config.sources:
-        cached = [c for c in _load_source(source, side) if c.objects]
-        if not cached:
+        cached = _open_source(source, config, room)
+        if not any(c.objects for c in cached):
             raise InputError(f"{source.path}: expected at least one annotated object, got none")
-        images.append(tuple(cached))
+        images.append(cached)
     return Library(
         images=tuple(images),
         weights=_normalised([source.weight for source in config.sources]),
         paste_weights=_normalised([source.paste_weight for source in config.sources]),
-        backgrounds=tuple(
-            CachedImage(image=_resized(read_image(path), side))
-            for path in _background_files(config)
+        backgrounds=CachedSource(
+            lambda i: CachedImage(image=_resized(read_image(files[i]), side)), len(files), room
         ),
     )
+
+
+def _learned(count: int, hold_out: int) -> list[int]:
+    """Numbers of the images of a source that are learned from."""
+    return [i for i in range(count) if not hold_out or i % hold_out]
 
 
 def _background_files(config: TrainingConfig) -> list[Path]:
     return list_images(config.backgrounds) if config.backgrounds else []
 
 
-def _load_source(source: DataSource, side: int) -> list[CachedImage]:
+def _open_source(source: DataSource, config: TrainingConfig, room: float) -> CachedSource:
     dataset = open_dataset(source.path)
-    if source.kind == "instances":
-        items = (dataset[i] for i in range(len(dataset)))
-        return [
-            CachedImage(
-                image=_resized(item.image, side),
-                objects=_objects([(mask, 1.0, True) for mask in item.masks], side),
-            )
-            for item in items
-        ]
-    if not isinstance(dataset, MaskFolderDataset):
+    numbers = _learned(len(dataset), config.hold_out)
+    side = config.scenes.cache_side
+    if source.kind == "classes" and not isinstance(dataset, MaskFolderDataset):
         raise InputError(f"{source.path}: classes are read from images/ and masks/ only")
-    return [
-        CachedImage(
-            image=_resized(read_image(path), side),
-            objects=_objects(_figure_and_parts(dataset.label_map(i)), side),
-        )
-        for i, path in enumerate(dataset.image_paths())
-    ]
+
+    def read(index: int) -> CachedImage:
+        if isinstance(dataset, MaskFolderDataset) and source.kind == "classes":
+            number = numbers[index]
+            image = read_image(dataset.image_paths()[number])
+            objects = _figure_and_parts(dataset.label_map(number))
+        else:
+            item = dataset[numbers[index]]
+            image, objects = item.image, [(mask, 1.0, True) for mask in item.masks]
+        return CachedImage(image=_resized(image, side), objects=_objects(objects, side))
+
+    return CachedSource(read, len(numbers), room)
 
 
 def _figure_and_parts(

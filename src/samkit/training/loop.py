@@ -1,6 +1,5 @@
 """The training loop: batches, steps, reports and checkpoints."""
 
-import csv
 import multiprocessing
 import tempfile
 import time
@@ -12,11 +11,14 @@ from typing import Any
 import torch
 
 from samkit.errors import InputError
-from samkit.evaluation.datasets import open_dataset
+from samkit.evaluation.datasets import Dataset, open_dataset
 from samkit.training.config import TrainingConfig
-from samkit.training.feed import inline_batches, prepared_batches
+from samkit.training.data import held_out
+from samkit.training.feed import Feed, inline_batches, prepared_batches
+from samkit.training.log import Log
 from samkit.training.team import Team, joined, torchrun_size, torchrun_team, under_torchrun
 from samkit.training.trainer import Network, Report, Trainer
+from samkit.training.validation import Validation, validate
 
 __all__ = ["train"]
 
@@ -33,13 +35,17 @@ def train(
     device: torch.device | None = None,
     checkpoint_every: float = 120.0,
     stop_after: int | None = None,
-) -> Iterator[Report | Network]:
-    """Train; yield a `Report` now and then and at last the network with averaged weights.
+    tensorboard: str | Path | None = None,
+) -> Iterator[Report | Validation | Network]:
+    """Train; yield how it goes now and then and at last the network with averaged weights.
+
+    If the configuration has something to validate on, the averaged weights are measured on it
+    every so many steps and at the end, by the code of `samkit eval`; that time does not count.
 
     Args:
         config: the run. A length in steps gives the same weights every time, a length in minutes
             depends on the machine.
-        checkpoint: file that holds all of the run's state; a CSV log lies beside it.
+        checkpoint: file that holds all of the run's state; CSV logs lie beside it.
         start: weights to start from instead of random ones.
         resume: go on from `checkpoint`.
         processes: 0 trains here and prepares batches in a second process. n > 0 shares every
@@ -50,6 +56,7 @@ def train(
         device: where to train; the CPU by default. Under torchrun each process takes its own GPU.
         checkpoint_every: seconds between writing checkpoints.
         stop_after: leave the run after this many steps in all, as an interruption would.
+        tensorboard: folder to log into for TensorBoard as well.
 
     Raises:
         InputError: the configuration or data cannot be used.
@@ -62,25 +69,83 @@ def train(
     arguments = (config, checkpoint, start, resume, stop_after)
     with _members(processes, arguments, device or torch.device("cpu")) as (team, place):
         trainer = _prepared(config, checkpoint, start, resume, team, place)
-        log = _Log(checkpoint.with_suffix(".csv"), trainer.step) if team.rank == 0 else None
-        saved = time.monotonic()
-        feed = prepared_batches if team.size == 1 and processes == 0 else inline_batches
+        if team.rank:
+            _follow(trainer, stop_after)
+        else:
+            folder = None if tensorboard is None else Path(tensorboard)
+            log = Log(checkpoint.with_suffix(".csv"), tensorboard=folder, step=trainer.step)
+            yield from _lead(trainer, checkpoint, log, processes, stop_after, checkpoint_every)
+    yield trainer.averaged()
+
+
+def _lead(
+    trainer: Trainer,
+    checkpoint: Path,
+    log: Log,
+    processes: int,
+    stop_after: int | None,
+    checkpoint_every: float,
+) -> Iterator[Report | Validation]:
+    """What the first process does: steps, and all that is written and told."""
+    saved = time.monotonic()
+    feed = prepared_batches if trainer.team.size == 1 and processes == 0 else inline_batches
+    try:
         with feed(trainer) as batches:
-            for batch, stage in batches:
-                trainer.learn(batch, stage)
-                if trainer.step % _LOG_EVERY == 0:
-                    report = trainer.report(stage)
-                    if log is not None:
-                        log.write(report)
-                        yield report
-                if stop_after is not None and trainer.step >= stop_after:
-                    break
-                if log is not None and time.monotonic() - saved > checkpoint_every:
+            for event in _steps(trainer, batches, stop_after):
+                if event is not None:
+                    log.write(event)
+                    yield event
+                if time.monotonic() - saved > checkpoint_every:
                     trainer.save(checkpoint)
                     saved = time.monotonic()
-        if log is not None:
-            trainer.save(checkpoint)
-    yield trainer.averaged()
+    finally:
+        log.close()
+    trainer.save(checkpoint)
+
+
+def _steps(
+    trainer: Trainer, batches: Feed, stop_after: int | None
+) -> Iterator[Report | Validation | None]:
+    """Learn; after each step yield what there is to tell, or None."""
+    config = trainer.config
+    datasets = held_out(config) if trainer.team.rank == 0 else []
+    validates = bool(config.hold_out or config.validation)
+    measured = trainer.step
+    stage = None
+    for batch, stage in batches:
+        trainer.learn(batch, stage)
+        yield trainer.report(stage) if trainer.step % _LOG_EVERY == 0 else None
+        if stop_after is not None and trainer.step >= stop_after:
+            return
+        if validates and trainer.step % config.validate_every == 0:
+            measured = trainer.step
+            yield _measured(trainer, datasets)
+    if stage is not None and trainer.step % _LOG_EVERY:
+        yield trainer.report(stage)
+    if validates and trainer.step > measured:
+        yield _measured(trainer, datasets)
+
+
+def _measured(trainer: Trainer, datasets: list[Dataset]) -> Validation | None:
+    """The first process measures, the others wait for it; then all clocks go on."""
+    found = None
+    if trainer.team.rank == 0:
+        found = validate(
+            trainer.averaged(),
+            datasets,
+            step=trainer.step,
+            images=trainer.config.validation_images,
+        )
+    trainer.team.average([torch.zeros(1, device=trainer.device)])
+    trainer.start_clock()
+    return found
+
+
+def _follow(trainer: Trainer, stop_after: int | None) -> None:
+    """What the other processes do: the same steps on their share of each batch."""
+    with inline_batches(trainer) as batches:
+        for _ in _steps(trainer, batches, stop_after):
+            pass
 
 
 def _prepared(
@@ -143,14 +208,8 @@ def _member(
     resume: bool,
     stop_after: int | None,
 ) -> None:
-    """What the other processes do: the same steps on their share of each batch."""
     with joined(meeting, rank=rank, size=size) as team:
-        trainer = _prepared(config, checkpoint, start, resume, team, torch.device("cpu"))
-        with inline_batches(trainer) as batches:
-            for batch, stage in batches:
-                trainer.learn(batch, stage)
-                if stop_after is not None and trainer.step >= stop_after:
-                    break
+        _follow(_prepared(config, checkpoint, start, resume, team, torch.device("cpu")), stop_after)
 
 
 def _check(config: TrainingConfig, processes: int) -> None:
@@ -158,8 +217,12 @@ def _check(config: TrainingConfig, processes: int) -> None:
         raise InputError("expected a length of the run in steps or in minutes, one of them")
     if not config.sources:
         raise InputError("expected at least one source of training data, got none")
-    for source in config.sources:
-        open_dataset(source.path)  # a clear error here, not in another process
+    for path in (*(source.path for source in config.sources), *config.validation):
+        open_dataset(path)  # a clear error here, not in another process
+    if config.hold_out == 1 or config.hold_out < 0:
+        raise InputError(
+            f"hold_out: expected 0 (none) or every n-th image, n > 1, got {config.hold_out}"
+        )
     for stage in config.stages:
         if stage.size % 32 or stage.size <= 0:
             raise InputError(f"expected a stage size that is a multiple of 32, got {stage.size}")
@@ -168,23 +231,3 @@ def _check(config: TrainingConfig, processes: int) -> None:
             raise InputError(
                 f"expected batches that can be cut into {parts} parts, got {stage.images} images"
             )
-
-
-class _Log:
-    """CSV of reports; those after the step from which a run goes on are dropped."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        fields = list(Report.__dataclass_fields__)
-        rows: list[list[str]] = []
-        if step and path.is_file():
-            with path.open(newline="") as file:
-                rows = [row for row in list(csv.reader(file))[1:] if int(row[0]) <= step]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([fields, *rows])
-
-    def write(self, report: Report) -> None:
-        values = [getattr(report, name) for name in Report.__dataclass_fields__]
-        with self.path.open("a", newline="") as file:
-            csv.writer(file).writerow([f"{v:.6g}" if isinstance(v, float) else v for v in values])

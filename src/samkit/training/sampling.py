@@ -1,6 +1,6 @@
 """Simulated users: boxes and clicks for the objects of a scene, and batches of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ __all__ = ["Batch", "correction_clicks", "make_batch"]
 # Masks are predicted and judged at a quarter of the input size.
 STRIDE = 4
 
+_NOTHING = (np.zeros((2, 2)), (TokenLabel.ABSENT, TokenLabel.ABSENT))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -27,18 +29,21 @@ class Batch:
         targets: (B, P, S / 4, S / 4) uint8 coverage 0..255 of the object that each prompt means.
         points: (B, P, 2, 2) float32 xy, pixels of the input: a click (and nothing), or a box.
         labels: (B, P, 2) int64 `TokenLabel`s of the points.
+        masks: (B, P, S / 4, S / 4) uint8 coverage of the rough mask that is the prompt.
+        has_mask: (B, P) bool, which prompts have one.
     """
 
     images: npt.NDArray[np.uint8]
     targets: npt.NDArray[np.uint8]
     points: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
+    masks: npt.NDArray[np.uint8]
+    has_mask: npt.NDArray[np.bool_]
 
     def split(self, count: int) -> list["Batch"]:
         """The batch in `count` parts of as many images each."""
-        columns = (self.images, self.targets, self.points, self.labels)
-        parts = zip(*(np.split(column, count) for column in columns), strict=True)
-        return [Batch(images=i, targets=t, points=p, labels=k) for i, t, p, k in parts]
+        columns = {f.name: np.split(getattr(self, f.name), count) for f in fields(self)}
+        return [Batch(**{name: c[i] for name, c in columns.items()}) for i in range(count)]
 
 
 def make_batch(
@@ -46,7 +51,7 @@ def make_batch(
 ) -> Batch:
     """The batch of a step, or one part of it: the same for the same seed, stage, step and part."""
     rng = np.random.default_rng([config.seed, step, part])
-    images, targets, points, labels = [], [], [], []
+    images, targets, points, labels, masks = [], [], [], [], []
     for _ in range(stage.images):
         scene = make_scene(library, config.scenes, stage.size, rng)
         images.append(scene.image)
@@ -56,15 +61,24 @@ def make_batch(
                 mask, (stage.size // STRIDE, stage.size // STRIDE), interpolation=cv2.INTER_AREA
             )
             targets.append(np.round(small * 255).astype(np.uint8))
-            xy, kinds = _prompt(mask > 0.5, config.prompts, rng)
+            if rng.random() < config.prompts.mask:
+                xy, kinds, rough = *_NOTHING, _rough_mask(targets[-1], rng)
+            else:
+                xy, kinds = _prompt(mask > 0.5, config.prompts, rng)
+                rough = None
             points.append(xy)
             labels.append(kinds)
+            masks.append(rough)
     shape = (stage.images, stage.prompts)
     return Batch(
         images=np.stack(images),
         targets=np.stack(targets).reshape(*shape, *targets[0].shape),
         points=np.stack(points).reshape(*shape, 2, 2).astype(np.float32),
         labels=np.array(labels, np.int64).reshape(*shape, 2),
+        masks=np.stack(
+            [np.zeros_like(targets[0]) if rough is None else rough for rough in masks]
+        ).reshape(*shape, *targets[0].shape),
+        has_mask=np.array([rough is not None for rough in masks]).reshape(shape),
     )
 
 
@@ -95,6 +109,28 @@ def _prompt(
     else:
         click = _anywhere(mask, rng)
     return np.stack([click, np.zeros(2)]), (TokenLabel.FOREGROUND, TokenLabel.ABSENT)
+
+
+def _rough_mask(target: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """A mask as a user or another program might give it: too large, too small, off, or coarse."""
+    height, width = target.shape
+    _, _, w, h = cv2.boundingRect((target > 127).astype(np.uint8))
+    side = max(w, h)
+    kind = rng.integers(4)
+    radius = 1 + int(rng.uniform(0, 0.12) * side)
+    if kind < 2:
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        rough = (cv2.dilate if kind == 0 else cv2.erode)(target, disc)
+    elif kind == 2:
+        right, down = rng.uniform(-0.12, 0.12, 2) * [w, h]
+        matrix = np.array([[1, 0, right], [0, 1, down]])
+        rough = cv2.warpAffine(target, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    else:
+        factor = min(1.0, rng.uniform(3, 10) / max(side, 1))
+        small = (max(1, round(width * factor)), max(1, round(height * factor)))
+        rough = cv2.resize(target, small, interpolation=cv2.INTER_AREA)
+        rough = cv2.resize(rough, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(rough if rough.max() > 127 else target, np.uint8)
 
 
 def correction_clicks(

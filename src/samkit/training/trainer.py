@@ -20,6 +20,7 @@ from samkit.training.config import Stage, TrainingConfig
 from samkit.training.losses import Outcome, prediction_loss
 from samkit.training.sampling import Batch, correction_clicks
 from samkit.training.team import Team
+from samkit.transforms import BINARY_LOGIT
 
 __all__ = ["Network", "Report", "Trainer"]
 
@@ -182,7 +183,10 @@ class Trainer:
         points = self._tensor(batch.points).flatten(0, 1)
         labels = self._tensor(batch.labels).flatten(0, 1)
 
-        prediction = self._decode(features, points, labels, None)
+        given = self._tensor(batch.has_mask).flatten()
+        rough = self._tensor(batch.masks).flatten(0, 1)[:, None].float() / 255
+        masks = (rough * 2 - 1) * BINARY_LOGIT if bool(given.any()) else None
+        prediction = self._decode(features, points, labels, masks, given)
         first = prediction_loss(prediction, target, self.config.loss)
         losses = [first.loss]
         for _ in range(rounds):
@@ -201,15 +205,23 @@ class Trainer:
         return torch.from_numpy(array).to(self.device)
 
     def _decode(
-        self, features: ImageFeatures, points: Tensor, labels: Tensor, masks: Tensor | None
+        self,
+        features: ImageFeatures,
+        points: Tensor,
+        labels: Tensor,
+        masks: Tensor | None,
+        has_mask: Tensor | None = None,
     ) -> MaskPrediction:
         end = torch.full_like(labels[:, :1], TokenLabel.NOT_A_POINT)
+        # The reference gives the padding token to all prompts but masks alone, and SAM's boxes.
+        end[(labels == TokenLabel.ABSENT).all(1)] = TokenLabel.ABSENT
         if not self.network.config.prompt_encoder.pad_boxes:
             end[labels[:, 0] == TokenLabel.BOX_TOP_LEFT] = TokenLabel.ABSENT
         prompts = PromptTensors(
             points=torch.cat([points, torch.zeros_like(points[:, :1])], 1),
             labels=torch.cat([labels, end], 1),
             masks=masks,
+            has_mask=None if masks is None else has_mask,
         )
         prediction = self.network.decode_masks(features, prompts)
         # Losses are computed in float32 whatever the network runs in.
@@ -223,13 +235,14 @@ class Trainer:
 
     def _note(self, batch: Batch, first: Outcome) -> None:
         boxes = self._tensor(batch.labels[..., 0] == TokenLabel.BOX_TOP_LEFT).flatten()
+        clicks = self._tensor(batch.labels[..., 0] == TokenLabel.FOREGROUND).flatten()
         iou = first.iou.detach()
         values = {
             "loss": first.loss.detach()[None],
             "box_iou": iou[boxes, 0],
-            "click_iou": iou[~boxes, 0],
-            "picked_iou": first.picked[~boxes],
-            "best_iou": iou[~boxes, 1:].amax(1),
+            "click_iou": iou[clicks, 0],
+            "picked_iou": first.picked[clicks],
+            "best_iou": iou[clicks, 1:].amax(1),
         }
         for name, value in values.items():
             self._sums.setdefault(name, []).extend(value.tolist())

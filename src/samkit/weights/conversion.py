@@ -11,6 +11,7 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
 from samkit.media import write_atomically
+from samkit.nn.config import own_additions
 from samkit.weights.hugging_face import config_to_json
 from samkit.weights.layouts import is_unused, table_of
 from samkit.weights.loading import (
@@ -59,10 +60,10 @@ def convert(
     elif layout == "hugging-face":
         _write_folder(opened, Path(target))
     else:
-        if opened.config.prompt_encoder.draw_prompts:
+        if own := own_additions(opened.config):
             raise CheckpointError(
-                f"{opened.source} can be written in the layout 'samkit' only, not {layout!r}: its "
-                "prompt encoder draws prompts, which no other code knows"
+                f"{opened.source} can be written in the layout 'samkit' only, not {layout!r}: no "
+                f"other code knows {' and '.join(own)}"
             )
         state = _own(table_of(opened.family, "meta").from_samkit(opened.state))
         wrapped = layout == "ultralytics" or opened.family == "sam2"

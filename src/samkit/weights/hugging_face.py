@@ -16,6 +16,7 @@ from samkit.nn.config import (
     Sam2Config,
     SamConfig,
     ViTConfig,
+    own_additions,
 )
 from samkit.weights.infer import ratio
 
@@ -225,8 +226,8 @@ def config_to_json(config: SamConfig | Sam2Config, *, memory: bool, dtype: str) 
     Raises:
         CheckpointError: transformers has no such network.
     """
-    if config.prompt_encoder.draw_prompts:
-        raise _impossible("drawing prompts into the dense prompt is samkit's own addition")
+    if own := own_additions(config):
+        raise _impossible(f"it has samkit's own additions: {', '.join(own)}")
     if config.image_size[0] != config.image_size[1]:
         raise _impossible(f"it needs square images, not {config.image_size}")
     if config.mask_decoder.iou_head_depth != 3:
@@ -329,6 +330,7 @@ def _sam2_json(config: Sam2Config, *, memory: bool, dtype: str) -> dict[str, Any
 
 def _vision_json(config: Sam2Config) -> dict[str, Any]:
     encoder, size = config.image_encoder, config.image_size[0]
+    assert isinstance(encoder, HieraConfig)
     return {
         "model_type": "sam2_vision_model",
         "backbone_config": {

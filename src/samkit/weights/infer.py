@@ -23,14 +23,13 @@ from samkit.nn.config import (
     TinyViTConfig,
     ViTConfig,
     mobile_sam,
-    pico,
     sam2,
 )
 from samkit.weights.layouts import Family, is_memory
 
 __all__ = ["has_memory", "infer_config", "infer_memory"]
 
-_RELEASED_HIERA = (sam2("tiny"), sam2("small"), sam2("base-plus"), sam2("large"), pico())
+_RELEASED = (sam2("tiny"), sam2("small"), sam2("base-plus"), sam2("large"))
 
 
 def infer_config(
@@ -159,24 +158,26 @@ def _tiny_vit(shapes: _Shapes, source: str) -> tuple[TinyViTConfig, tuple[int, i
 
 def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
     trunk = "image_encoder.trunk"
+    if f"{trunk}.stem.0.conv.weight" in shapes:
+        raise CheckpointError(
+            f"{source} has samkit's own ResNet encoder but not samkit's header, which has the "
+            "network's sizes: write such files with samkit.weights.save_network"
+        )
     dim = shapes[f"{trunk}.pos_embed"][1]
     depth = _count(shapes, r"image_encoder\.trunk\.blocks\.(\d+)\..*")
     starts = [i for i in range(1, depth) if f"{trunk}.blocks.{i}.proj.weight" in shapes]
     ends = [*starts, depth]
     stages = tuple(end - start for start, end in zip([0, *starts], ends, strict=True))
-    for released in _RELEASED_HIERA:
-        encoder = released.image_encoder
-        if (encoder.dim, encoder.stages) == (dim, stages):
-            break
-    else:
-        known = ", ".join(
-            f"{c.image_encoder.dim} wide {c.image_encoder.stages}" for c in _RELEASED_HIERA
-        )
+    sizes = [(c, c.image_encoder) for c in _RELEASED if isinstance(c.image_encoder, HieraConfig)]
+    found = [(c, e) for c, e in sizes if (e.dim, e.stages) == (dim, stages)]
+    if not found:
+        known = ", ".join(f"{e.dim} wide {e.stages}" for _, e in sizes)
         raise CheckpointError(
             f"the Hiera encoder in {source} is {dim} wide with stages {stages}, which is no "
             f"released size ({known}); its heads and windows cannot be told from tensors alone: "
             "use samkit's own weight file or a Hugging Face folder"
         )
+    released, encoder = found[0]
     height, width = shapes[f"{trunk}.pos_embed"][2:]
     memory = released.memory
     if any(is_memory(name) for name in shapes):

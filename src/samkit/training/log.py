@@ -1,0 +1,89 @@
+"""What a run leaves for people to look at: CSV files and, if wanted, TensorBoard's."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samkit.errors import InputError
+from samkit.training.trainer import Report
+from samkit.training.validation import Validation
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+__all__ = ["Log"]
+
+
+class Log:
+    """Writes reports and validations as they come.
+
+    Args:
+        path: CSV of reports; validations go beside it, into NAME.validation.csv.
+        tensorboard: folder for TensorBoard, or None.
+        step: from which a run goes on; rows after it are dropped.
+
+    Raises:
+        InputError: TensorBoard is asked for but not installed.
+    """
+
+    def __init__(self, path: Path, *, tensorboard: Path | None = None, step: int = 0) -> None:
+        self.reports = path
+        self.validations = path.with_suffix(".validation.csv")
+        self._writer = _writer(tensorboard, step) if tensorboard is not None else None
+        for file in (self.reports, self.validations):
+            _drop_after(file, step)
+
+    def write(self, event: Report | Validation) -> None:
+        """A row of a CSV, and the scalars `train/...` or `validation/...`."""
+        if isinstance(event, Report):
+            values = {name: getattr(event, name) for name in Report.__dataclass_fields__}
+            path, group = self.reports, "train"
+        else:
+            values = {"step": event.step, "objects": event.objects, **event.iou()}
+            path, group = self.validations, "validation"
+        _append(path, values)
+        if self._writer is None:
+            return
+        for name, value in values.items():
+            if name != "step":
+                self._writer.add_scalar(f"{group}/{name}", value, event.step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write out what TensorBoard has not yet."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _writer(folder: Path, step: int) -> "SummaryWriter":
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(
+            "TensorBoard is not installed: pip install 'samkit[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Keep the rows up to a step; without any, no file."""
+    rows: Sequence[list[str]] = []
+    if step and path.is_file():
+        with path.open(newline="") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        rows = [row for row in rows if int(row[0]) <= step]
+    path.unlink(missing_ok=True)
+    if rows:
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([header, *rows])
+
+
+def _append(path: Path, values: Mapping[str, float]) -> None:
+    new = not path.is_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(values)
+        writer.writerow(f"{v:.6g}" if isinstance(v, float) else v for v in values.values())

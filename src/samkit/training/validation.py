@@ -1,0 +1,52 @@
+"""How good the averaged weights of a run are on what it does not learn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from samkit.evaluation.datasets import Dataset, Subset
+from samkit.evaluation.interactive import (
+    InteractiveReport,
+    ObjectResult,
+    ProtocolMeans,
+    evaluate_interactive,
+)
+from samkit.image_predictor import ImagePredictor
+from samkit.training.trainer import Network
+
+__all__ = ["Validation", "validate"]
+
+# After so many clicks, besides boxes.
+_CLICKS = (1, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """The measurements of `samkit eval` after some step.
+
+    Attributes:
+        step: of the run.
+        objects: how many were measured.
+        means: protocol -> means over all objects.
+    """
+
+    step: int
+    objects: int
+    means: dict[str, ProtocolMeans]
+
+    def iou(self) -> dict[str, float]:
+        """Protocol -> mean IoU."""
+        return {name: means.iou for name, means in self.means.items()}
+
+
+def validate(
+    network: Network, datasets: Sequence[Dataset], *, step: int, images: int
+) -> Validation:
+    """Measure a network on at most `images` images, evenly spread, of each data set."""
+    predictor = ImagePredictor(network, dtype="float32")
+    objects: list[ObjectResult] = []
+    for dataset in datasets:
+        every = -(-len(dataset) // images)
+        some = Subset(dataset, range(0, len(dataset), every))
+        objects += evaluate_interactive(predictor, some, clicks=_CLICKS).objects
+    report = InteractiveReport(objects=tuple(objects))
+    return Validation(step=step, objects=len(objects), means=report.means())
