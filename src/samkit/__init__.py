@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "AutomaticMaskGenerator",
     "CheckpointError",
     "CheckpointKeysError",
     "DownloadError",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AutomaticMaskGenerator": "mask_generator",
     "CheckpointError": "errors",
     "CheckpointKeysError": "errors",
     "DownloadError": "errors",
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
         UnsafeCheckpointError,
     )
     from samkit.image_predictor import ImageEmbedding, ImagePredictor, load
+    from samkit.mask_generator import AutomaticMaskGenerator
     from samkit.masks import Masks
     from samkit.media import read_image
     from samkit.prompts import Prompt

@@ -9,49 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import make, tiny_sam2
 
-from samkit import cli
 from samkit.masks import Masks
-from samkit.weights import save_network
 
 
 def size_of(path: Path) -> tuple[int, int]:
     with Image.open(path) as image:
         return image.size
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_network(make(tiny_sam2()), path)
-    return str(path)
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i, name in enumerate(("a.png", "b.jpg", "c.png")):
-        pixels = np.random.default_rng(i).integers(0, 256, (30 + i, 50, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / name)
-    return folder
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> object:
-    """Run a command line; gives (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["samkit", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = stop.value.code
-        return (code if isinstance(code, int) else int(bool(code))), out, err
-
-    return run
 
 
 def test_one_image_to_a_file(run, photos, model, tmp_path) -> None:

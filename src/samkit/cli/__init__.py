@@ -6,6 +6,7 @@ import typer
 
 from samkit.cli.convert import convert
 from samkit.cli.eval import evaluate
+from samkit.cli.everything import everything
 from samkit.cli.models import models
 from samkit.cli.predict import predict
 from samkit.cli.train import train
@@ -22,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(predict)
+app.command()(everything)
 app.command()(models)
 app.command("eval")(evaluate)
 app.command()(train)

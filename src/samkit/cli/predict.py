@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from samkit.cli.jobs import Job, plan_jobs, run_jobs
 from samkit.cli.options import Device, Dtype, Model, note_default_model
 
 if TYPE_CHECKING:
-    from samkit import ImagePredictor, Masks, Prompt
+    from samkit import Masks, Prompt
 
 __all__ = ["predict"]
-
-# What a format's file is called after the image's name.
-_ENDINGS = {
-    "png": ".png",
-    "overlay": "_overlay.png",
-    "coco": ".json",
-    "npz": ".npz",
-    "polygons": "_polygons.json",
-}
 
 
 def predict(
@@ -55,8 +47,8 @@ def predict(
         str | None,
         typer.Option(
             metavar="FORMAT",
-            help="png (masks; where they overlap the best-scored is on top), overlay, coco, npz "
-            "or polygons.",
+            help="png (masks; where they overlap the best-scored is on top), overlay, coco, "
+            "jsonl, npz or polygons.",
             show_default="by OUT's suffix; png for a folder; overlay without OUT",
         ),
     ] = None,
@@ -78,53 +70,21 @@ def predict(
     """
     if candidates not in (1, 3):
         raise typer.BadParameter(f"expected 1 or 3, got {candidates}", param_hint="--candidates")
-    if format is not None and format not in _ENDINGS:
-        raise typer.BadParameter(
-            f"expected one of {', '.join(_ENDINGS)}, got {format}", param_hint="--format"
-        )
     prompts = _prompts(point, box, mask, separate)
-    jobs = _jobs(images, output, format)
+    jobs = plan_jobs(images, output, [] if format is None else [format])
 
     import samkit
-
-    predictor = samkit.load(note_default_model(model), device=device, dtype=dtype)
-    failures = _run(predictor, prompts, jobs, candidates)
-    for source, reason in failures:
-        typer.echo(f"error: {source}: {reason}", err=True)
-    if failures:
-        if len(jobs) > 1:
-            typer.echo(f"{len(failures)} of {len(jobs)} images failed", err=True)
-        raise typer.Exit(1)
-
-
-def _run(
-    predictor: ImagePredictor,
-    prompts: list[Prompt],
-    jobs: list[tuple[Path, Path, str]],
-    candidates: int,
-) -> list[tuple[Path, str]]:
-    """Do all jobs; a bad image does not stop the others."""
-    from rich.console import Console
-    from rich.progress import track
-
-    from samkit.errors import SamkitError
     from samkit.media import read_image
 
-    console = Console(stderr=True)
-    hidden = len(jobs) < 2 or not console.is_terminal
-    failures = []
-    for source, target, kind in track(
-        jobs, "Segmenting", console=console, transient=True, disable=hidden
-    ):
-        try:
-            image = read_image(source)
-            masks = predictor.predict(image, prompts, candidates=candidates)
-            masks.save(target, format=kind, image=image if kind == "overlay" else source)
-        except SamkitError as error:
-            failures.append((source, str(error)))
-        else:
-            typer.echo(f"{target}: {_describe(masks)}")
-    return failures
+    predictor = samkit.load(note_default_model(model), device=device, dtype=dtype)
+
+    def segment(job: Job) -> str:
+        image = read_image(job.source)
+        masks = predictor.predict(image, prompts, candidates=candidates)
+        job.save(masks, image)
+        return _describe(masks)
+
+    run_jobs(jobs, segment)
 
 
 def _describe(masks: Masks) -> str:
@@ -200,60 +160,3 @@ def _rough_mask(path: Path) -> Prompt:
         if file.mode == "P":  # a palette picture holds labels: only one object is meant
             return Prompt.mask(np.asarray(file))
     return Prompt.mask(image.max(2) > 127)
-
-
-def _jobs(
-    images: list[str], output: Path | None, format: str | None
-) -> list[tuple[Path, Path, str]]:
-    """(image, file to write, format) for each image; wrong usage is found before any work."""
-    from collections import Counter
-
-    from samkit.errors import ImageError, InputError
-    from samkit.masks import format_of
-    from samkit.media import list_images
-
-    try:
-        sources = list_images(images)
-    except ImageError as error:
-        raise typer.BadParameter(str(error), param_hint="IMAGE") from None
-
-    jobs: list[tuple[Path, Path, str]] = []
-    is_file = (
-        output is not None and not output.is_dir() and (output.suffix != "" or output.exists())
-    )
-    if output is not None and is_file:
-        if len(sources) > 1:
-            raise typer.BadParameter(
-                f"{len(sources)} images need a folder, got the file {output}", param_hint="-o"
-            )
-        try:
-            kind = format_of(output, format, has_image=format == "overlay")
-        except InputError as error:
-            raise typer.BadParameter(str(error), param_hint="-o") from None
-        jobs = [(sources[0], output, kind)]
-    else:
-        kind = format or ("overlay" if output is None else "png")
-        folder = output or Path()
-        stems = Counter(source.stem for source in sources)
-        for source in sources:
-            # dog.jpg and dog.webp become dog_jpg.png and dog_webp.png.
-            name = source.stem if stems[source.stem] == 1 else source.name.replace(".", "_")
-            jobs.append((source, folder / (name + _ENDINGS[kind]), kind))
-
-    inputs = {source.resolve() for source in sources}
-    taken: dict[Path, Path] = {}
-    for source, target, _ in jobs:
-        place = target.resolve()
-        if place in inputs:
-            raise typer.BadParameter(
-                f"{target} would overwrite an image that is read; choose another place",
-                param_hint="-o",
-            )
-        if place in taken:
-            raise typer.BadParameter(
-                f"{source} and {taken[place]} have one name, and would both be {target}; "
-                "run the command once for each folder",
-                param_hint="-o",
-            )
-        taken[place] = source
-    return jobs

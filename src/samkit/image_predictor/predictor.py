@@ -20,15 +20,17 @@ from samkit.image_predictor.placement import find_device, find_dtype
 from samkit.image_predictor.prompting import prompt_tensors
 from samkit.masks import Masks, rle
 from samkit.media import read_image
-from samkit.nn import MaskPrediction, Sam, Sam2
+from samkit.nn import ImageFeatures, MaskPrediction, Sam, Sam2
 from samkit.nn import config as nn_config
 from samkit.prompts import Prompt, as_prompts
 from samkit.transforms import ImageTransform
 
-__all__ = ["ImagePredictor", "load"]
+__all__ = ["ImagePredictor", "load", "prompts_at_once"]
 
 # Working memory of one decoder call; longer lists of prompts are decoded in several calls.
 _DECODER_BYTES = 2**29
+# On a CPU a call is faster while the image tokens of its prompts fit the cache.
+_CACHE_BYTES = 2**24
 # Beyond this many bytes masks are held as RLE, and low-resolution logits are not kept.
 _DENSE_BYTES = 2**28
 _LOGITS_BYTES = 2**28
@@ -90,7 +92,7 @@ class ImagePredictor:
         Raises:
             ImageError: the image cannot be read or is of an unsupported kind.
         """
-        return self._embed([self._read(image)])[0]
+        return self._embed([self.read(image)])[0]
 
     def predict(
         self,
@@ -182,7 +184,12 @@ class ImagePredictor:
 
     # Images
 
-    def _read(self, image: Any) -> NDArray[np.generic]:
+    def read(self, image: Any) -> NDArray[np.generic]:
+        """The pixels (H, W, C) of whatever `embed` takes.
+
+        Raises:
+            ImageError: the image cannot be read or is of an unsupported kind.
+        """
         channels = len(self.network.config.mean)
         if channels == 3:
             return read_image(image)
@@ -222,7 +229,7 @@ class ImagePredictor:
 
     def _embed_mixed(self, images: Sequence[Any]) -> list[ImageEmbedding]:
         new = iter(
-            self._embed([self._read(x) for x in images if not isinstance(x, ImageEmbedding)])
+            self._embed([self.read(x) for x in images if not isinstance(x, ImageEmbedding)])
             if not all(isinstance(x, ImageEmbedding) for x in images)
             else []
         )
@@ -240,9 +247,7 @@ class ImagePredictor:
         """Predictions for prompts in order, a bounded number at a time, with their start."""
         decoder = self.network.mask_decoder
         features = embedding.to(self.device).features
-        h, w = features.embedding.shape[-2:]
-        # What one prompt needs: some 16 copies of the image's tokens, in float32.
-        step = max(1, _DECODER_BYTES // (h * w * features.embedding.shape[1] * 4 * 16))
+        step = prompts_at_once(features, self)
         pad_boxes = self.network.config.prompt_encoder.pad_boxes
         for start in range(0, len(prompts), step):
             part = prompts[start : start + step]
@@ -330,6 +335,15 @@ def load(
     """
     find_dtype(dtype, find_device(device))  # before a long download
     return ImagePredictor(weights.load_network(model), device=device, dtype=dtype)
+
+
+def prompts_at_once(features: ImageFeatures, predictor: ImagePredictor) -> int:
+    """How many prompts a predictor decodes in one call."""
+    tokens = features.embedding.numel() // features.embedding.shape[0] * 4  # bytes in float32
+    if predictor.device.type == "cpu":
+        return max(1, _CACHE_BYTES // tokens)
+    # One prompt needs some 16 copies of the image's tokens.
+    return max(1, _DECODER_BYTES // (tokens * 16))
 
 
 def _masks(

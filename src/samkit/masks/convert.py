@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from samkit.masks.result import Masks
 
 
+COCO_KEYS = {
+    "presence": "presence",
+    "stability_score": "stability",
+    "point": "points",
+    "crop_box_xyxy": "crop_boxes",
+}
+"""Key in an annotation -> optional field of `Masks`."""
+
+
 def to_rle(masks: "Masks") -> list[RLE]:
     """See `Masks.to_rle`."""
     return [
@@ -44,9 +53,11 @@ def to_coco(masks: "Masks", image_id: int, category_id: int, first_id: int) -> l
                 "prompt_index": prompt,
             }
         )
-    if masks.presence is not None:
-        for annotation, presence in zip(annotations, masks.presence.tolist(), strict=True):
-            annotation["presence"] = presence
+    for key, name in COCO_KEYS.items():
+        values = getattr(masks, name)
+        if values is not None:
+            for annotation, value in zip(annotations, values.tolist(), strict=True):
+                annotation[key] = value
     return annotations
 
 

@@ -1,7 +1,7 @@
 """The arrays that go with N masks, and the checks of everything a caller gives."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +12,16 @@ from samkit.errors import InputError
 _Array = TypeVar("_Array", bound=npt.NDArray[Any])
 
 
+OPTIONAL: dict[str, tuple[int, ...]] = {
+    "presence": (),
+    "stability": (),
+    "points": (2,),
+    "crop_boxes": (4,),
+    "boxes": (4,),
+}
+"""Fields of numbers that masks may have, and the shape of what belongs to one mask."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fields:
     """What is known of each of N masks, as read-only arrays; `samkit.Masks` says what each is."""
@@ -20,8 +30,11 @@ class Fields:
     object_ids: npt.NDArray[np.int64]
     prompt_index: npt.NDArray[np.int64]
     presence: npt.NDArray[np.float32] | None
-    logits: npt.NDArray[np.float32] | None
+    stability: npt.NDArray[np.float32] | None
+    points: npt.NDArray[np.float32] | None
+    crop_boxes: npt.NDArray[np.float32] | None
     boxes: npt.NDArray[np.float32] | None
+    logits: npt.NDArray[np.float32] | None
 
     @classmethod
     def checked(
@@ -31,46 +44,39 @@ class Fields:
         scores: object,
         object_ids: object | None,
         prompt_index: object | None,
-        presence: object | None,
         logits: object | None,
-        boxes: object | None,
+        **optional: object | None,
     ) -> "Fields":
         """Copy and check what a caller gives for ``count`` masks.
 
         Raises:
             InputError: a shape, type or value does not fit.
         """
+        given = {
+            name: None if value is None else _floats(name, value, (count, *OPTIONAL[name]))
+            for name, value in optional.items()
+        }
         return cls(
             scores=_floats("scores", scores, (count,)),
             object_ids=_identifiers("object_ids", object_ids, count),
             prompt_index=_identifiers("prompt_index", prompt_index, count),
-            presence=None if presence is None else _floats("presence", presence, (count,)),
             logits=None if logits is None else _logits(logits, count),
-            boxes=None if boxes is None else _floats("boxes", boxes, (count, 4)),
+            **given,
         )
 
     def take(self, at: npt.NDArray[np.int64]) -> "Fields":
         """The fields of the masks at some positions."""
-        return Fields(
-            scores=frozen(self.scores[at]),
-            object_ids=frozen(self.object_ids[at]),
-            prompt_index=frozen(self.prompt_index[at]),
-            presence=None if self.presence is None else frozen(self.presence[at]),
-            logits=None if self.logits is None else frozen(self.logits[at]),
-            boxes=None if self.boxes is None else frozen(self.boxes[at]),
-        )
+        taken: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            taken[field.name] = None if value is None else frozen(value[at])
+        return Fields(**taken)
 
     @staticmethod
     def joined(parts: Sequence["Fields"]) -> "Fields":
         """One after the other. What some part lacks, or has in another size, becomes None."""
-        return Fields(
-            scores=frozen(np.concatenate([part.scores for part in parts])),
-            object_ids=frozen(np.concatenate([part.object_ids for part in parts])),
-            prompt_index=frozen(np.concatenate([part.prompt_index for part in parts])),
-            presence=_joined_if_all([part.presence for part in parts]),
-            logits=_joined_if_all([part.logits for part in parts]),
-            boxes=_joined_if_all([part.boxes for part in parts]),
-        )
+        names = [field.name for field in fields(Fields)]
+        return Fields(**{n: _joined_if_all([getattr(part, n) for part in parts]) for n in names})
 
 
 def mask_stack(value: object) -> npt.NDArray[np.bool_]:
@@ -169,9 +175,7 @@ def positions(index: object, count: int) -> npt.NDArray[np.int64]:
     return np.where(at < 0, at + count, at)
 
 
-def _joined_if_all(
-    arrays: Sequence[npt.NDArray[np.float32] | None],
-) -> npt.NDArray[np.float32] | None:
+def _joined_if_all(arrays: Sequence[npt.NDArray[Any] | None]) -> Any:
     present = [array for array in arrays if array is not None]
     if len(present) < len(arrays) or len({array.shape[1:] for array in present}) != 1:
         return None

@@ -13,6 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from samkit.errors import InputError
 from samkit.masks import drawing, rle
+from samkit.masks.convert import COCO_KEYS
+from samkit.masks.fields import OPTIONAL
 from samkit.masks.result import Masks
 from samkit.media import ImageSource, write_atomically
 
@@ -21,6 +23,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "png": (".png",),
     "overlay": _PICTURES,
     "coco": (".json",),
+    "jsonl": (".jsonl",),
     "npz": (".npz",),
     "polygons": (".json",),
 }
@@ -51,6 +54,8 @@ def save(
             _write_png(masks, file)
         elif name == "coco":
             _write_coco(masks, file, image)
+        elif name == "jsonl":
+            _write_jsonl(masks, file)
         elif name == "npz":
             _write_npz(masks, file)
         else:
@@ -167,6 +172,11 @@ def _write_coco(masks: Masks, file: IO[bytes], image: ImageSource | None) -> Non
     file.write(json.dumps(data).encode())
 
 
+def _write_jsonl(masks: Masks, file: IO[bytes]) -> None:
+    for annotation in masks.to_coco():
+        file.write(json.dumps(annotation).encode() + b"\n")
+
+
 def _read_coco(file: IO[bytes]) -> Masks:
     data = json.load(file)
     if not isinstance(data, dict) or not {"images", "annotations"} <= data.keys():
@@ -175,11 +185,8 @@ def _read_coco(file: IO[bytes]) -> Masks:
         raise InputError(f"expected the masks of one image, got {len(data['images'])} images")
     image, annotations = data["images"][0], data["annotations"]
     fields: dict[str, Any] = {"scores": [one.get("score", 1.0) for one in annotations]}
-    for name, key in (
-        ("object_ids", "object_id"),
-        ("prompt_index", "prompt_index"),
-        ("presence", "presence"),
-    ):
+    keys = {"object_id": "object_ids", "prompt_index": "prompt_index", **COCO_KEYS}
+    for key, name in keys.items():
         if annotations and all(key in one for one in annotations):
             fields[name] = [one[key] for one in annotations]
     if annotations and all("bbox" in one for one in annotations):
@@ -204,10 +211,9 @@ def _write_npz(masks: Masks, file: IO[bytes]) -> None:
         "object_ids": masks.object_ids,
         "prompt_index": masks.prompt_index,
     }
-    if masks.presence is not None:
-        arrays["presence"] = masks.presence
-    if masks.logits is not None:
-        arrays["logits"] = masks.logits
+    for name in ("presence", "stability", "points", "crop_boxes", "logits"):
+        if (array := getattr(masks, name)) is not None:
+            arrays[name] = array
     np.savez_compressed(file, **arrays)
 
 
@@ -225,7 +231,7 @@ def _read_npz(file: IO[bytes]) -> Masks:
     packed: npt.NDArray[np.uint8] = arrays["packed"]
     if packed.ndim != 3 or packed.shape[1:] != (height, (width + 7) // 8):
         raise InputError(f"expected packed masks of {height} x {width}, got {packed.shape}")
-    fields = _known(arrays, "scores", "boxes", "object_ids", "prompt_index", "presence", "logits")
+    fields = _known(arrays, "scores", "object_ids", "prompt_index", "logits", *OPTIONAL)
     if not arrays["compressed"]:
         stack = np.unpackbits(packed, axis=2, count=width).view(np.bool_)
         return Masks(stack, **fields)

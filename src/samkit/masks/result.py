@@ -36,6 +36,9 @@ class Masks:
         object_ids: npt.ArrayLike | None = None,
         prompt_index: npt.ArrayLike | None = None,
         presence: npt.ArrayLike | None = None,
+        stability: npt.ArrayLike | None = None,
+        points: npt.ArrayLike | None = None,
+        crop_boxes: npt.ArrayLike | None = None,
         logits: npt.ArrayLike | None = None,
         boxes: npt.ArrayLike | None = None,
     ) -> None:
@@ -48,6 +51,8 @@ class Masks:
             object_ids: (N,) integers; 0, 1, 2, ... by default.
             prompt_index: (N,) integers, the prompt of each mask; 0, 1, 2, ... by default.
             presence: (N,) finite, how sure it is that the object is in the frame, in video.
+            stability, points, crop_boxes: (N,), (N, 2) and (N, 4) finite, what everything mode
+                tells of each mask.
             logits: (N, h, w) low-resolution logits in the model's frame, what ``prior=`` takes.
             boxes: (N, 4) xyxy in pixels; by default the tight boxes of the masks.
 
@@ -61,6 +66,9 @@ class Masks:
             object_ids=object_ids,
             prompt_index=prompt_index,
             presence=presence,
+            stability=stability,
+            points=points,
+            crop_boxes=crop_boxes,
             logits=logits,
             boxes=boxes,
         )
@@ -75,6 +83,9 @@ class Masks:
         object_ids: npt.ArrayLike | None = None,
         prompt_index: npt.ArrayLike | None = None,
         presence: npt.ArrayLike | None = None,
+        stability: npt.ArrayLike | None = None,
+        points: npt.ArrayLike | None = None,
+        crop_boxes: npt.ArrayLike | None = None,
         logits: npt.ArrayLike | None = None,
         boxes: npt.ArrayLike | None = None,
     ) -> "Masks":
@@ -93,6 +104,9 @@ class Masks:
             object_ids=object_ids,
             prompt_index=prompt_index,
             presence=presence,
+            stability=stability,
+            points=points,
+            crop_boxes=crop_boxes,
             logits=logits,
             boxes=boxes,
         )
@@ -108,7 +122,7 @@ class Masks:
         """Join the masks of one image in the given order.
 
         The result is compressed when any part is. Ids and prompt indices are kept as they are.
-        Presence and logits are kept when every part with masks has them (and all logits are of one
+        Optional fields are kept when every part with masks has them (and all logits are of one
         size), and are None otherwise.
 
         Raises:
@@ -168,6 +182,23 @@ class Masks:
     def presence(self) -> npt.NDArray[np.float32] | None:
         """(N,) float32 in video, else None."""
         return self._fields.presence
+
+    @property
+    def stability(self) -> npt.NDArray[np.float32] | None:
+        """(N,) float32 0..1 in everything mode, else None: how little a mask depends on where its
+        logits are cut."""
+        return self._fields.stability
+
+    @property
+    def points(self) -> npt.NDArray[np.float32] | None:
+        """(N, 2) float32 xy in pixels in everything mode, else None: the point of each mask."""
+        return self._fields.points
+
+    @property
+    def crop_boxes(self) -> npt.NDArray[np.float32] | None:
+        """(N, 4) float32 xyxy in pixels in everything mode, else None: the part of the image in
+        which each mask was found."""
+        return self._fields.crop_boxes
 
     @property
     def logits(self) -> npt.NDArray[np.float32] | None:
@@ -300,6 +331,7 @@ class Masks:
         - ``overlay`` (.png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff): the picture of `overlay`.
         - ``coco`` (.json): a COCO data set of one image with RLE annotations. Where ``image`` is a
           path its name becomes the file name. Logits are lost.
+        - ``jsonl`` (.jsonl): the annotations of ``coco``, one a line. Cannot be loaded.
         - ``npz`` (.npz): everything, exactly.
         - ``polygons`` (.json): the exact rings of `polygons`, ids and scores. Cannot be loaded.
 

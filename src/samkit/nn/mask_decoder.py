@@ -11,7 +11,7 @@ from samkit.nn.prompt_encoder import PromptEmbedding
 from samkit.nn.resnet import Bottleneck
 from samkit.nn.two_way_transformer import TwoWayTransformer
 
-__all__ = ["ImageFeatures", "MaskDecoder", "MaskPrediction"]
+__all__ = ["Attended", "ImageFeatures", "MaskDecoder", "MaskPrediction"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,38 @@ class MaskPrediction:
     iou: Tensor
     tokens: Tensor
     object_score: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attended:
+    """N prompts and their image after they have looked at each other: all but the masks.
+
+    Attributes:
+        tokens: (N, K, D) output token of each mask.
+        iou: (N, K) predicted IoU of each mask.
+        object_score: (N, 1) logit of "the object is here", or None for SAM.
+        image: (N, D, H / 16, W / 16) the image as each prompt sees it.
+        high_resolution: as in `ImageFeatures`, of one image or of N.
+    """
+
+    tokens: Tensor
+    iou: Tensor
+    object_score: Tensor | None
+    image: Tensor
+    high_resolution: tuple[Tensor, ...]
+
+    def select(self, index: Tensor) -> "Attended":
+        """Some of the prompts."""
+        score = self.object_score
+        return Attended(
+            tokens=self.tokens[index],
+            iou=self.iou[index],
+            object_score=None if score is None else score[index],
+            image=self.image[index],
+            high_resolution=tuple(
+                level if level.shape[0] == 1 else level[index] for level in self.high_resolution
+            ),
+        )
 
 
 class MaskDecoder(nn.Module):
@@ -102,7 +134,13 @@ class MaskDecoder(nn.Module):
     def forward(
         self, features: ImageFeatures, image_positions: Tensor, prompts: PromptEmbedding
     ) -> MaskPrediction:
-        """Decode N prompts.
+        """Decode N prompts; arguments as for `attend`."""
+        return self.masks(self.attend(features, image_positions, prompts))
+
+    def attend(
+        self, features: ImageFeatures, image_positions: Tensor, prompts: PromptEmbedding
+    ) -> Attended:
+        """Everything but the masks of N prompts, which take about half of the time.
 
         Args:
             features: of one image, which then serves all prompts, or of N images.
@@ -126,14 +164,22 @@ class MaskDecoder(nn.Module):
         )
         image = image.transpose(1, 2).unflatten(2, (h, w))
         first = 1 if self.config.object_score else 0
-        mask_tokens = tokens[:, first + 1 : own.shape[1]]  # (N, K, D)
-        logits = self._masks(mask_tokens, self._upscale(image, features.high_resolution))
-        score = self.pred_obj_score_head(tokens[:, 0]) if self.config.object_score else None
-        return MaskPrediction(
-            logits=logits,
+        return Attended(
+            tokens=tokens[:, first + 1 : own.shape[1]],
             iou=self.iou_prediction_head(tokens[:, first]),
-            tokens=mask_tokens,
-            object_score=score,
+            object_score=self.pred_obj_score_head(tokens[:, 0]) if first else None,
+            image=image,
+            high_resolution=features.high_resolution,
+        )
+
+    def masks(self, attended: Attended) -> MaskPrediction:
+        """The masks of prompts that have been attended to."""
+        upscaled = self._upscale(attended.image, attended.high_resolution)
+        return MaskPrediction(
+            logits=self._masks(attended.tokens, upscaled),
+            iou=attended.iou,
+            tokens=attended.tokens,
+            object_score=attended.object_score,
         )
 
     def _own_tokens(self) -> Tensor:

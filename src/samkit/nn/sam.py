@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from samkit.nn.config import SamConfig, TinyViTConfig
 from samkit.nn.image_encoder import ViTImageEncoder
-from samkit.nn.mask_decoder import ImageFeatures, MaskDecoder, MaskPrediction
+from samkit.nn.mask_decoder import Attended, ImageFeatures, MaskDecoder, MaskPrediction
 from samkit.nn.prompt_encoder import PromptEncoder, PromptTensors
 from samkit.nn.tiny_vit import TinyViT
 
@@ -35,7 +35,10 @@ class Sam(nn.Module):
 
     def decode_masks(self, features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
         """All masks of N prompts on one image, or on N images."""
+        return self.mask_decoder.masks(self.attend(features, prompts))
+
+    def attend(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
+        """What `decode_masks` does before it makes masks: their scores are known already."""
         positions = self.prompt_encoder.positions(*features.embedding.shape[-2:])
         embedding = self.prompt_encoder(prompts, features.input_size)
-        prediction: MaskPrediction = self.mask_decoder(features, positions, embedding)
-        return prediction
+        return self.mask_decoder.attend(features, positions, embedding)

@@ -9,7 +9,7 @@ from samkit.nn.config import ResNetConfig, Sam2Config
 from samkit.nn.fpn_neck import FpnNeck
 from samkit.nn.hiera import Hiera
 from samkit.nn.layers import MLP
-from samkit.nn.mask_decoder import ImageFeatures, MaskDecoder, MaskPrediction
+from samkit.nn.mask_decoder import Attended, ImageFeatures, MaskDecoder, MaskPrediction
 from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.memory_encoder import MemoryEncoder
 from samkit.nn.prompt_encoder import PromptEncoder, PromptTensors
@@ -78,15 +78,21 @@ class Sam2(nn.Module):
 
     def decode_masks(self, features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
         """All masks of N prompts on one image, or on N images, that have no memory."""
+        return self.mask_decoder.masks(self.attend(features, prompts))
+
+    def attend(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
+        """What `decode_masks` does before it makes masks: their scores are known already."""
         empty = self.no_mem_embed.view(1, -1, 1, 1)
-        return self.decode(replace(features, embedding=features.embedding + empty), prompts)
+        return self._attend(replace(features, embedding=features.embedding + empty), prompts)
 
     def decode(self, features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
         """All masks of N prompts on features that already know what there is to remember."""
+        return self.mask_decoder.masks(self._attend(features, prompts))
+
+    def _attend(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
         positions = self.prompt_encoder.positions(*features.embedding.shape[-2:])
         embedding = self.prompt_encoder(prompts, features.input_size)
-        prediction: MaskPrediction = self.mask_decoder(features, positions, embedding)
-        return prediction
+        return self.mask_decoder.attend(features, positions, embedding)
 
 
 def _embedding(*shape: int) -> nn.Parameter:

@@ -67,7 +67,7 @@ _TABLE = (
     RegisteredModel(
         name="pico",
         kind="pico",
-        parameters=5_847_170,
+        parameters=3_786_598,
         year=2026,
     ),
     RegisteredModel(

@@ -1,0 +1,6 @@
+"""Everything mode: all masks of an image (2304.02643, appendix B)."""
+
+from samkit.mask_generator.config import MaskGeneratorConfig
+from samkit.mask_generator.generator import AutomaticMaskGenerator
+
+__all__ = ["AutomaticMaskGenerator", "MaskGeneratorConfig"]

@@ -1,0 +1,329 @@
+"""All masks of an image: a grid of points, and the best of what the network says to each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from samkit.errors import InputError
+from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
+from samkit.mask_generator.config import MaskGeneratorConfig
+from samkit.mask_generator.crops import Crop, crops_of
+from samkit.mask_generator.selection import (
+    near_inner_edge,
+    non_maximum_suppression,
+    without_small_regions,
+)
+from samkit.mask_generator.upscaling import FullMask, Upscaler
+from samkit.masks import Masks, rle
+from samkit.nn import PromptTensors, TokenLabel
+
+__all__ = ["AutomaticMaskGenerator"]
+
+# A mask is left out at low resolution when it is less stable than the threshold by this, and
+# larger than so many cells: its stability in the image cannot be that different.
+_STABILITY_MARGIN, _STABILITY_CELLS = 0.1, 64
+
+
+class AutomaticMaskGenerator:
+    """All masks of an image (2304.02643, appendix B; 2408.00714, appendix E).
+
+    The network is asked about every point of a grid, if wanted in crops of the image too. Masks
+    are kept if the network is sure of them, if they are stable, and if no better one is nearly the
+    same. With the same weights and options the masks are those of Meta's generators.
+
+    >>> found = samkit.AutomaticMaskGenerator(predictor, points_per_side=32)(image)
+
+    Args:
+        predictor: what is asked.
+        preset: "default", "recall" (nearly all proposals) or "disjoint" (no overlaps).
+        options: fields of `MaskGeneratorConfig` that are to differ from the preset.
+
+    Raises:
+        InputError: an unknown preset or option, or a value that is out of range.
+    """
+
+    def __init__(
+        self, predictor: ImagePredictor, *, preset: str = "default", **options: Any
+    ) -> None:
+        if not isinstance(predictor, ImagePredictor):
+            raise InputError(
+                "expected an ImagePredictor (samkit.load gives one), "
+                f"got {type(predictor).__name__}"
+            )
+        self.predictor = predictor
+        self.config = MaskGeneratorConfig.for_network(predictor.network, preset, **options)
+
+    def __call__(self, image: Any) -> Masks:
+        """All masks of an image, held as run lengths; none found: empty `Masks`.
+
+        Besides scores they have `stability`, `points` (what was asked about) and `crop_boxes`;
+        `prompt_index` numbers the points. Those of smaller crops come first, then better ones.
+
+        Args:
+            image: what `samkit.read_image` takes.
+
+        Raises:
+            ImageError: the image cannot be read or is of an unsupported kind.
+        """
+        pixels = self.predictor.read(image)
+        found = list(self._found(pixels))
+        if not found:
+            return Masks.empty(_size(pixels)).compressed()
+        return _as_masks(found, _size(pixels))
+
+    def stream(self, image: Any) -> Iterator[Masks]:
+        """The same masks one after the other, each as soon as it is certain to be kept.
+
+        With crops that is after each crop, the smallest first; with `disjoint` or
+        `min_mask_region_area`, which look at all masks together, it is at the end.
+        """
+        pixels = self.predictor.read(image)
+        for number, one in enumerate(self._found(pixels)):
+            yield _as_masks([one], _size(pixels), first_id=number)
+
+    def _found(self, pixels: npt.NDArray[Any]) -> "Iterator[_Proposal]":
+        kept = self._kept(pixels)
+        if self.config.min_mask_region_area > 0:
+            kept = iter(self._cleaned(list(kept), _size(pixels)))
+        if self.config.disjoint:
+            kept = self._disjoint(sorted(kept, key=lambda p: -p.score), _size(pixels))
+        return kept
+
+    def _kept(self, pixels: npt.NDArray[Any]) -> "Iterator[_Proposal]":
+        """What is left of all crops.
+
+        Masks of smaller crops have precedence, so these crops are looked at first; what one adds
+        is never taken away by a later one.
+        """
+        config, size = self.config, _size(pixels)
+        crops = crops_of(size, config.crop_n_layers, config.crop_overlap_ratio)
+        starts = np.cumsum([0, *(len(config.grid(crop.layer)) for crop in crops)])
+        order = sorted(range(len(crops)), key=lambda i: crops[i].area)
+        taken = np.zeros((0, 4))
+        for i in order:
+            proposals = self._proposals(pixels, crops[i], int(starts[i]))
+            if not proposals:
+                continue
+            boxes = np.array([proposal.box for proposal in proposals], np.float64)
+            scores = np.array([proposal.score for proposal in proposals])
+            best = non_maximum_suppression(boxes, scores, config.box_nms_thresh)
+            if len(crops) > 1:
+                # Those taken before come first, in order; all the same score keeps the order.
+                together = np.concatenate([taken, boxes[best]])
+                kept = non_maximum_suppression(
+                    together, np.zeros(len(together)), config.crop_nms_thresh
+                )
+                best = best[kept[kept >= len(taken)] - len(taken)]
+                taken = np.concatenate([taken, boxes[best]])
+            yield from (proposals[j] for j in best)
+
+    def _proposals(
+        self, pixels: npt.NDArray[Any], crop: Crop, first_point: int
+    ) -> "list[_Proposal]":
+        """What is sure and stable in one crop."""
+        config, size = self.config, _size(pixels)
+        x0, y0, x1, y1 = crop.box
+        grid = config.grid(crop.layer)
+        if not len(grid):
+            return []
+        part = np.ascontiguousarray(pixels[y0:y1, x0:x1])
+        embedding = self.predictor.embed(part)
+        upscale = Upscaler(
+            embedding.transform,
+            crop.box,
+            size,
+            threshold=config.mask_threshold,
+            offset=config.stability_score_offset,
+        )
+        points = (grid * [x1 - x0, y1 - y0]).astype(np.float32)
+        found = []
+        step = min(config.points_per_batch, prompts_at_once(embedding.features, self.predictor))
+        for start in range(0, len(points), step):
+            logits, scores, owners = self._candidates(embedding, points[start : start + step])
+            for low, score, owner in zip(
+                *self._stable(upscale, logits, scores, owners), strict=True
+            ):
+                mask = upscale(low)
+                if config.stability_score_thresh > 0 and not (
+                    mask.stability >= config.stability_score_thresh
+                ):
+                    continue
+                if near_inner_edge(np.array([mask.box]), crop.box, size)[0]:
+                    continue
+                number = start + owner
+                found.append(
+                    _Proposal(
+                        mask=mask,
+                        score=score,
+                        point=(float(points[number, 0]) + x0, float(points[number, 1]) + y0),
+                        point_index=first_point + number,
+                        crop=crop.box,
+                    )
+                )
+        return found
+
+    def _candidates(
+        self, embedding: ImageEmbedding, points: npt.NDArray[np.float32]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Masks of points (P, 2) of the crop that the network is sure of.
+
+        Returns:
+            Logits (N, h, w), predicted IoU (N,), and the point (N,) of each.
+        """
+        config, network = self.config, self.predictor.network
+        decoder = network.mask_decoder
+        features = embedding.to(self.predictor.device).features
+        prompts = self._prompts(embedding, points)
+        with torch.inference_mode():
+            attended = network.attend(features, prompts)
+            owners = torch.arange(len(points), device=attended.iou.device)
+            if not config.use_m2m:
+                # The scores are known before any mask is made.
+                sure = (attended.iou > config.pred_iou_thresh).any(1)
+                if config.pred_iou_thresh > 0 and not bool(sure.all()):
+                    attended, owners = attended.select(sure), owners[sure]
+            choose = decoder.multiple if config.multimask_output else decoder.single
+            prediction = choose(decoder.masks(attended))
+            owners = owners.repeat_interleave(prediction.iou.shape[1])
+            logits, scores = prediction.logits.flatten(0, 1), prediction.iou.flatten()
+            if config.use_m2m:
+                logits, scores = self._refined(embedding, points, owners, logits)
+            if config.pred_iou_thresh > 0:
+                sure = scores > config.pred_iou_thresh
+                logits, scores, owners = logits[sure], scores[sure], owners[sure]
+        return logits, scores, owners
+
+    def _refined(
+        self,
+        embedding: ImageEmbedding,
+        points: npt.NDArray[np.float32],
+        owners: Tensor,
+        logits: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Each mask once more through the network, with its point: single masks and scores."""
+        network = self.predictor.network
+        features = embedding.to(self.predictor.device).features
+        parts = []
+        for start in range(0, len(owners), len(points)):
+            some, low = (x[start : start + len(points)] for x in (owners, logits))
+            prompts = self._prompts(embedding, points[some.cpu().numpy()], low[:, None])
+            prediction = network.decode_masks(features, prompts)
+            parts.append(network.mask_decoder.single(prediction))
+        refined = torch.cat([part.logits[:, 0] for part in parts])
+        return refined, torch.cat([part.iou[:, 0] for part in parts])
+
+    def _prompts(
+        self,
+        embedding: ImageEmbedding,
+        points: npt.NDArray[np.float32],
+        masks: Tensor | None = None,
+    ) -> PromptTensors:
+        """One click each, with the padding point that the reference gives to clicks."""
+        xy = embedding.transform.points_to_input(points)
+        padded = np.stack([xy, np.zeros_like(xy)], 1)
+        labels = torch.tensor([[TokenLabel.FOREGROUND, TokenLabel.NOT_A_POINT]])
+        device = self.predictor.device
+        return PromptTensors(
+            points=torch.from_numpy(padded).to(device),
+            labels=labels.repeat(len(points), 1).to(device),
+            masks=masks,
+        )
+
+    def _stable(
+        self, upscale: Upscaler, logits: Tensor, scores: Tensor, owners: Tensor
+    ) -> tuple[Tensor, list[float], list[int]]:
+        """Without what is far from stable already at low resolution."""
+        threshold = self.config.stability_score_thresh
+        if threshold > 0 and len(logits):
+            stable = upscale.low_resolution_stability(logits) >= threshold - _STABILITY_MARGIN
+            small = (logits > self.config.mask_threshold).sum((1, 2)) < _STABILITY_CELLS
+            keep = stable | small
+            logits, scores, owners = logits[keep], scores[keep], owners[keep]
+        return logits, scores.tolist(), owners.tolist()
+
+    def _cleaned(self, kept: "list[_Proposal]", size: tuple[int, int]) -> "list[_Proposal]":
+        """Without small holes and parts; then without what has become nearly the same.
+
+        Masks that needed no change are preferred.
+        """
+        cleaned, unchanged = [], []
+        for proposal in kept:
+            mask, changed = without_small_regions(
+                rle.decode_one(proposal.mask.counts, size), self.config.min_mask_region_area
+            )
+            cleaned.append(proposal.with_mask(mask) if changed else proposal)
+            unchanged.append(float(not changed))
+        if not cleaned:
+            return []
+        boxes = np.array([proposal.box for proposal in cleaned], np.float64)
+        threshold = max(self.config.box_nms_thresh, self.config.crop_nms_thresh)
+        keep = non_maximum_suppression(boxes, np.array(unchanged), threshold)
+        return [cleaned[i] for i in sorted(keep)]
+
+    def _disjoint(
+        self, best_first: "list[_Proposal]", size: tuple[int, int]
+    ) -> "Iterator[_Proposal]":
+        """Each pixel only in the first mask that has it; what is left of the others."""
+        taken = np.zeros(size, bool)
+        for proposal in best_first:
+            whole = rle.decode_one(proposal.mask.counts, size)
+            left = whole & ~taken
+            if self.config.min_mask_region_area > 0 and left.any():
+                left, _ = without_small_regions(left, self.config.min_mask_region_area)
+                left &= ~taken
+            if np.count_nonzero(left) < max(1, self.config.min_mask_region_area):
+                continue
+            taken |= left
+            yield proposal if (left == whole).all() else proposal.with_mask(left)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Proposal:
+    """A mask that may be kept."""
+
+    mask: FullMask
+    score: float
+    point: tuple[float, float]
+    point_index: int
+    crop: tuple[int, int, int, int]
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        return self.mask.box
+
+    def with_mask(self, pixels: npt.NDArray[np.bool_]) -> "_Proposal":
+        """The same with other pixels; its stability stays what it was."""
+        ys, xs = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+        box = (int(xs[0]), int(ys[0]), int(xs[-1]), int(ys[-1])) if len(xs) else (0, 0, 0, 0)
+        mask = FullMask(counts=rle.encode([pixels])[0], box=box, stability=self.mask.stability)
+        return _Proposal(
+            mask=mask,
+            score=self.score,
+            point=self.point,
+            point_index=self.point_index,
+            crop=self.crop,
+        )
+
+
+def _size(pixels: npt.NDArray[Any]) -> tuple[int, int]:
+    return pixels.shape[0], pixels.shape[1]
+
+
+def _as_masks(found: list[_Proposal], size: tuple[int, int], first_id: int = 0) -> Masks:
+    # An empty mask has no stability; it can only be among the results if none is asked for.
+    stability = [0.0 if np.isnan(p.mask.stability) else p.mask.stability for p in found]
+    return Masks.from_rle(
+        [{"size": list(size), "counts": p.mask.counts} for p in found],
+        size,
+        [p.score for p in found],
+        object_ids=np.arange(first_id, first_id + len(found)),
+        prompt_index=[p.point_index for p in found],
+        stability=stability,
+        points=[p.point for p in found],
+        crop_boxes=[p.crop for p in found],
+    )
