@@ -44,6 +44,22 @@ def test_mask_folder(folder):
     assert not second.ignore.any()
 
 
+def test_several_annotators(folder, tmp_path):
+    """As in BSDS: an image comes once for each of its masks, of which 255 may be any label."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for name in ("a", "b_1"):
+        Image.new("RGB", (4, 3)).save(tmp_path / "images" / f"{name}.png")
+    for name, labels in (("a_0", [1, 2]), ("a_1", [1, 1]), ("b_1", [3, 3])):
+        Image.fromarray(np.repeat([labels], 3, 0).repeat(2, 1).astype(np.uint8)).save(
+            tmp_path / "masks" / f"{name}.png"
+        )
+    dataset = open_dataset(tmp_path)
+    assert [dataset[i].name for i in range(len(dataset))] == ["a_0", "a_1", "b_1"]
+    assert [len(dataset[i].masks) for i in range(len(dataset))] == [2, 1, 1]
+    assert [path.stem for path in dataset.image_paths()] == ["a", "a", "b_1"]
+
+
 def test_every_nth(folder):
     assert len(open_dataset(folder, every=2)) == 1
 

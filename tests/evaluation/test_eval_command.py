@@ -37,6 +37,28 @@ def test_evaluate_a_folder(tmp_path):
         assert picture.width == 480
 
 
+def test_evaluate_everything(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+    labels = np.zeros((30, 40), np.uint8)
+    labels[5:20, 8:30] = 1
+    Image.fromarray(labels * 200).convert("RGB").save(tmp_path / "set/images/0.png")
+    Image.fromarray(labels).save(tmp_path / "set/masks/0.png")
+    model, out = tmp_path / "tiny.safetensors", tmp_path / "report.json"
+    save_network(make(tiny_sam2()), model)
+    arguments = [model, "--data", tmp_path / "set", "--everything", "--preset", "recall"]
+    arguments += ["--points-per-side", "3", "-o", out, "--device", "cpu"]
+    result = CliRunner().invoke(app, [str(value) for value in arguments])
+    assert result.exit_code == 0, result.output
+    report = json.loads(out.read_text())
+    assert report["objects"] == 1
+    assert report["proposals_per_image"] >= 1
+    assert f"{report['recall_50']:.3f}" in result.output
+    arguments += ["--worst", str(tmp_path / "x.png")]
+    result = CliRunner().invoke(app, [str(value) for value in arguments])
+    assert result.exit_code == 2
+
+
 def test_wrong_usage(tmp_path):
     assert CliRunner().invoke(app, ["pico"]).exit_code == 2
     for clicks in ("x", "0,1", "", "-2"):

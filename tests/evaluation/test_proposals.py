@@ -117,3 +117,17 @@ def test_no_proposals_and_no_objects():
     assert nothing.recall_50 == nothing.average_recall_1000 == 0
     assert evaluate_proposals(lambda image: Masks.empty(SIZE), [item], min_area=1).objects == 0
     assert evaluate_proposals(lambda image: Masks.empty(SIZE), []).objects == 0
+
+
+def test_several_annotations_of_one_image_are_asked_about_once():
+    item, proposals = scene(0)
+    other, _ = scene(1)
+    asked = []
+
+    def generate(image):
+        asked.append(int(image[0, 0, 0]))
+        return proposals
+
+    report = evaluate_proposals(generate, [item, item, other])
+    assert asked == [0, 1]
+    assert report.objects == 15

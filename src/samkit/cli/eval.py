@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from samkit.cli.options import Device, Dtype
 from samkit.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from samkit.evaluation import InteractiveReport, ProposalReport
 
 __all__ = ["evaluate"]
 
@@ -32,6 +37,14 @@ def evaluate(
     clicks: Annotated[
         str, typer.Option(metavar="N,N,...", help="After how many clicks to measure; 0 for none.")
     ] = "1,3,5,8",
+    everything: Annotated[
+        bool,
+        typer.Option("--everything", help="Measure what `samkit everything` finds instead."),
+    ] = False,
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="Of --everything: default, recall or disjoint.")
+    ] = "default",
+    points_per_side: Annotated[int, typer.Option(min=1, metavar="N", help="Of --everything.")] = 32,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write JSON.")
     ] = None,
@@ -51,49 +64,88 @@ def evaluate(
     centre of the largest error. F says how well outlines agree; "predicted" is what the model says
     of its own masks, and "off by" how far that is from the real IoU.
 
+    With --everything: how many of the annotated masks are among those found without prompts, at an
+    IoU of 0.5, 0.75 and 0.9, and COCO's average recall of the best 100 and 1000.
+
     Example: samkit eval pico --data voc/ -o voc.json --worst worst.png
     """
     counts = _counts(clicks)
+    if everything and worst is not None:
+        raise typer.BadParameter("it goes with prompts only", param_hint="--worst")
 
     import json
 
     from PIL import Image
     from rich.console import Console
     from rich.progress import Progress
-    from rich.table import Table
 
     import samkit
-    from samkit.evaluation import contact_sheet, evaluate_interactive, open_dataset
+    from samkit.evaluation import (
+        InteractiveReport,
+        ProposalReport,
+        contact_sheet,
+        evaluate_interactive,
+        evaluate_proposals,
+        open_dataset,
+    )
     from samkit.media import write_atomically
 
     dataset = open_dataset(data, every=every)
     predictor = samkit.load(model, device=device, dtype=dtype)
+    report: ProposalReport | InteractiveReport
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("images", total=len(dataset))
-        report = evaluate_interactive(
-            predictor,
-            dataset,
-            clicks=counts,
-            min_area=min_area,
-            on_image=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+
+        def on_image(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        if everything:
+            generator = samkit.AutomaticMaskGenerator(
+                predictor, preset=preset, points_per_side=points_per_side
+            )
+            report = evaluate_proposals(generator, dataset, min_area=min_area, on_image=on_image)
+        else:
+            report = evaluate_interactive(
+                predictor, dataset, clicks=counts, min_area=min_area, on_image=on_image
+            )
     if not report.objects:
         raise InputError(f"{data}: no object covers {min_area:.2%} of its image or more")
-    table = Table(title=f"{model} on {data.name}: {len(report.objects)} objects")
-    table.add_column("prompt")
+    table = _recalls(report) if isinstance(report, ProposalReport) else _accuracies(report)
+    count = report.objects if isinstance(report, ProposalReport) else len(report.objects)
+    table.title = f"{model} on {data.name}: {count} objects"
+    Console(soft_wrap=True).print(table)
+    if output is not None:
+        with write_atomically(output) as temporary:
+            temporary.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
+    if worst is not None and isinstance(report, InteractiveReport):
+        sheet = Image.fromarray(contact_sheet(report.worst(worst_of, 24), dataset))
+        with write_atomically(worst) as temporary:
+            sheet.save(temporary)
+
+
+def _accuracies(report: InteractiveReport) -> Table:
+    from rich.table import Table
+
+    table = Table("prompt")
     for heading in ("mean IoU", "F", "predicted", "off by"):
         table.add_column(heading, justify="right")
     for means in report.means().values():
         values = (means.iou, means.boundary_f, means.predicted_iou, means.calibration_error)
         table.add_row(means.protocol, *(f"{value:.3f}" for value in values))
-    Console(soft_wrap=True).print(table)
-    if output is not None:
-        with write_atomically(output) as temporary:
-            temporary.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
-    if worst is not None:
-        sheet = Image.fromarray(contact_sheet(report.worst(worst_of, 24), dataset))
-        with write_atomically(worst) as temporary:
-            sheet.save(temporary)
+    return table
+
+
+def _recalls(report: ProposalReport) -> Table:
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("recall at 0.5", "0.75", "0.9", "AR@100", "AR@1000", "masks per image"):
+        table.add_column(heading, justify="right")
+    recalls = (report.recall_50, report.recall_75, report.recall_90)
+    averages = (report.average_recall_100, report.average_recall_1000)
+    values = [f"{value:.3f}" for value in (*recalls, *averages)]
+    table.add_row(*values, f"{report.proposals_per_image:.0f}")
+    return table
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -120,7 +120,8 @@ class CocoDataset:
 class MaskFolderDataset:
     """`images/NAME.*` and `masks/NAME.png`, whose values are instance ids.
 
-    0 is background; in 8-bit masks 255 is void (ignored).
+    0 is background; in 8-bit masks 255 is void (ignored). An image that several people have
+    annotated, as in BSDS, has `masks/NAME_0.png`, `NAME_1.png`, ...: it comes once for each.
     """
 
     def __init__(self, root: str | Path, *, every: int = 1) -> None:
@@ -128,9 +129,14 @@ class MaskFolderDataset:
         images, masks = self.root / "images", self.root / "masks"
         if not images.is_dir() or not masks.is_dir():
             raise InputError(f"{self.root}: expected the folders images/ and masks/ in it")
-        stems = {path.stem: path for path in list_images(masks)}
-        self._pairs = [(p, stems[p.stem]) for p in list_images(images) if p.stem in stems]
-        self._pairs = self._pairs[::every]
+        named: dict[str, list[Path]] = defaultdict(list)
+        for path in list_images(masks):
+            named[path.stem].append(path)
+            name, _, number = path.stem.rpartition("_")
+            if name and number.isdigit():
+                named[f"{name}_*"].append(path)
+        found = list_images(images)[::every]
+        self._pairs = [(p, m) for p in found for m in named.get(p.stem) or named[f"{p.stem}_*"]]
         if not self._pairs:
             raise InputError(f"{self.root}: no image in images/ has a mask of the same name")
 
@@ -156,7 +162,7 @@ class MaskFolderDataset:
         ids = np.unique(labels[~ignore])
         masks = [labels == i for i in ids[ids > 0]]
         return AnnotatedImage(
-            name=path.stem, image=image, masks=_stack(masks, labels.shape), ignore=ignore
+            name=mask_path.stem, image=image, masks=_stack(masks, labels.shape), ignore=ignore
         )
 
 
