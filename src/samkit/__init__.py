@@ -25,6 +25,7 @@ __all__ = [
     "SamkitError",
     "UnknownModelError",
     "UnsafeCheckpointError",
+    "VideoPredictor",
     "__version__",
     "load",
     "read_image",
@@ -46,6 +47,7 @@ _HOME = {
     "SamkitError": "errors",
     "UnknownModelError": "errors",
     "UnsafeCheckpointError": "errors",
+    "VideoPredictor": "video",
     "load": "image_predictor",
     "read_image": "media",
 }
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from samkit.masks import Masks
     from samkit.media import read_image
     from samkit.prompts import Prompt
+    from samkit.video import VideoPredictor
 
 
 def __getattr__(name: str) -> object:

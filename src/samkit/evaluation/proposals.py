@@ -63,7 +63,8 @@ def evaluate_proposals(
     best: list[npt.NDArray[np.float64]] = []
     matched: dict[int, list[npt.NDArray[np.bool_]]] = {100: [], 1000: []}
     counts = []
-    proposals, seen = None, None
+    proposals: Masks | None = None
+    seen = np.zeros(0, np.uint8)
     for number in range(len(dataset)):
         item = dataset[number]
         areas = item.masks.mean((1, 2))

@@ -19,7 +19,12 @@ class MemoryAttention(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(
-        self, features: Tensor, memory: Tensor, memory_positions: Tensor, pointer_tokens: int
+        self,
+        features: Tensor,
+        memory: Tensor,
+        memory_positions: Tensor,
+        pointer_tokens: int,
+        attended: Tensor | None = None,
     ) -> Tensor:
         """Let features look at memory.
 
@@ -29,6 +34,7 @@ class MemoryAttention(nn.Module):
                 other), then `pointer_tokens` tokens of object pointers.
             memory_positions: (N, M, d), spatial and temporal encoding of the memory.
             pointer_tokens: how many tokens at the end of memory have no place in the image.
+            attended: (N, M) bool, which tokens of memory exist; None for all.
 
         Returns:
             Features (N, D, h, w).
@@ -37,8 +43,9 @@ class MemoryAttention(nn.Module):
         positions = sine_positions(features.shape[1], h, w).to(features)
         x = (features + 0.1 * positions).flatten(2).transpose(1, 2)
         keys = memory + memory_positions
+        mask = None if attended is None else attended[:, None, None, :]
         for layer in self.layers:
-            x = layer(x, keys, memory, (h, w), pointer_tokens)
+            x = layer(x, keys, memory, (h, w), pointer_tokens, mask)
         return self.norm(x).transpose(1, 2).unflatten(2, (h, w))
 
 
@@ -57,12 +64,18 @@ class MemoryAttentionLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, keys: Tensor, values: Tensor, grid: tuple[int, int], pointer_tokens: int
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        grid: tuple[int, int],
+        pointer_tokens: int,
+        mask: Tensor | None = None,
     ) -> Tensor:
         y = self.norm1(x)
         x = x + self.dropout(self.self_attn(y, y, y, grid, 0))
         y = self.norm2(x)
-        x = x + self.dropout(self.cross_attn_image(y, keys, values, grid, pointer_tokens))
+        x = x + self.dropout(self.cross_attn_image(y, keys, values, grid, pointer_tokens, mask))
         y = F.relu(self.linear1(self.norm3(x)))
         return x + self.dropout(self.linear2(self.dropout(y)))
 
@@ -81,11 +94,18 @@ class RotaryAttention(nn.Module):
         self.out_proj = nn.Linear(dim, dim)
 
     def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int], unplaced_keys: int
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        grid: tuple[int, int],
+        unplaced_keys: int,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """(B, h * w, C), (B, K, C'), (B, K, C') -> (B, h * w, C).
 
-        The last `unplaced_keys` keys have no place on the grid and are not rotated.
+        The last `unplaced_keys` keys have no place on the grid and are not rotated. Where mask
+        (B, 1, 1, K) is False nothing is attended to.
         """
         q, k, v = (self._heads(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
         angles = axial_rotary(q.shape[-1], *grid, theta=self.theta).to(q.device)
@@ -93,7 +113,7 @@ class RotaryAttention(nn.Module):
         q = apply_rotary(q, angles)
         k = torch.cat([apply_rotary(k[:, :, :placed], angles), k[:, :, placed:]], 2)
         dropout = self.dropout if self.training else 0.0
-        x = F.scaled_dot_product_attention(q, k, v, None, dropout)
+        x = F.scaled_dot_product_attention(q, k, v, mask, dropout)
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor) -> Tensor:

@@ -45,6 +45,14 @@ class PromptTensors:
     def __len__(self) -> int:
         return self.points.shape[0]
 
+    @classmethod
+    def nothing(cls, count: int, device: torch.device) -> "PromptTensors":
+        """Prompts that say nothing, as SAM 2 asks about objects that it only follows."""
+        return cls(
+            points=torch.zeros(count, 2, 2, device=device),
+            labels=torch.full((count, 2), TokenLabel.NOT_A_POINT, device=device),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptEmbedding:

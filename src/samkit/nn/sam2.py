@@ -1,8 +1,10 @@
 """SAM 2 and 2.1 (2408.00714): the image part, and the parts that remember."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.config import ResNetConfig, Sam2Config
@@ -10,12 +12,17 @@ from samkit.nn.fpn_neck import FpnNeck
 from samkit.nn.hiera import Hiera
 from samkit.nn.layers import MLP
 from samkit.nn.mask_decoder import Attended, ImageFeatures, MaskDecoder, MaskPrediction
+from samkit.nn.memory import Recollection, Tracked, joined_tokens
 from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.memory_encoder import MemoryEncoder
+from samkit.nn.position_encoding import sine_positions, temporal_sine
 from samkit.nn.prompt_encoder import PromptEncoder, PromptTensors
 from samkit.nn.resnet import ResNet
 
 __all__ = ["Sam2"]
+
+# Logits of an object that is not there, and of masks that are given.
+_ABSENT_LOGIT, _SURE_LOGIT = -1024.0, 10.0
 
 
 class Sam2ImageEncoder(nn.Module):
@@ -82,12 +89,130 @@ class Sam2(nn.Module):
 
     def attend(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
         """What `decode_masks` does before it makes masks: their scores are known already."""
+        return self._attend(self.without_memory(features), prompts)
+
+    def without_memory(self, features: ImageFeatures) -> ImageFeatures:
+        """Features that know that there is nothing to remember, for `decode`."""
         empty = self.no_mem_embed.view(1, -1, 1, 1)
-        return self._attend(replace(features, embedding=features.embedding + empty), prompts)
+        return replace(features, embedding=features.embedding + empty)
 
     def decode(self, features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
         """All masks of N prompts on features that already know what there is to remember."""
         return self.mask_decoder.masks(self._attend(features, prompts))
+
+    def condition(
+        self, features: ImageFeatures, recollections: Sequence[Recollection]
+    ) -> ImageFeatures:
+        """Features of a frame as N objects see it that remember something, for `decode`.
+
+        Args:
+            features: of one frame, shared by all objects.
+            recollections: of each object; each has at least one memory.
+        """
+        memory = joined_tokens([self._tokens(one) for one in recollections])
+        frame = features.embedding.expand(len(recollections), -1, -1, -1)
+        embedding = self.memory_attention(
+            frame, memory.tokens, memory.positions, memory.pointer_tokens, memory.attended
+        )
+        return replace(features, embedding=embedding)
+
+    def _tokens(self, one: Recollection) -> tuple[Tensor, Tensor, int]:
+        """Tokens (M, d), their positions (M, d), and how many of them are of pointers."""
+        dim = self.config.memory.dim
+        h, w = one.memories[0][1].shape[1:]
+        grid = sine_positions(dim, h, w)[0].to(self.maskmem_tpos_enc).flatten(1).t()
+        # The last time is that of prompted frames, the others count frames ago.
+        times = self.maskmem_tpos_enc.view(-1, dim)
+        tokens = [memory.flatten(1).t() for _, memory in one.memories]
+        positions = [grid + times[ago - 1] for ago, _ in one.memories]
+        if one.pointers:
+            # A pointer is wider than a memory token, and becomes several.
+            pointers = torch.stack([pointer for _, pointer in one.pointers])
+            parts = pointers.shape[1] // dim
+            tokens.append(pointers.reshape(-1, dim))
+            when = pointers.new_zeros(len(pointers), dim)
+            if self.config.memory.pointer_time:
+                ago = pointers.new_tensor([ago for ago, _ in one.pointers])
+                encoded = temporal_sine(ago / max(one.span - 1, 1), pointers.shape[1])
+                when = self.obj_ptr_tpos_proj(encoded)
+            positions.append(when.repeat_interleave(parts, 0))
+        count = len(tokens[-1]) if one.pointers else 0
+        return torch.cat(tokens), torch.cat(positions), count
+
+    def segment(
+        self, features: ImageFeatures, prompts: PromptTensors, *, ambiguous: bool
+    ) -> Tracked:
+        """One mask of each of N objects in a frame, on features that know what to remember.
+
+        Args:
+            features: of one frame, or of N.
+            prompts: N prompts; for objects that are only followed, `PromptTensors.nothing`.
+            ambiguous: take the best-scored of the three candidates instead of the single mask.
+        """
+        prediction = self.decode(features, prompts)
+        rows = torch.arange(len(prediction.iou), device=prediction.iou.device)
+        if ambiguous:
+            chosen = prediction.iou[:, 1:].argmax(1) + 1
+            logits, iou = prediction.logits[rows, chosen], prediction.iou[rows, chosen]
+            token = prediction.tokens[rows, chosen]
+        else:
+            single = self.mask_decoder.single(prediction)
+            logits, iou, token = single.logits[:, 0], single.iou[:, 0], single.tokens[:, 0]
+        score = prediction.object_score
+        assert score is not None
+        return Tracked(
+            logits=torch.where(score[..., None] > 0, logits, _ABSENT_LOGIT),
+            iou=iou,
+            pointer=self._pointer(token, score > 0),
+            object_score=score,
+        )
+
+    def adopt(self, features: ImageFeatures, masks: Tensor) -> Tracked:
+        """Take given masks as they are, as what the objects look like in a frame.
+
+        Args:
+            features: of one frame, without memory.
+            masks: (N, 1, H, W) float 0 or 1, of the input size.
+        """
+        logits = (2 * masks - 1) * _SURE_LOGIT
+        size = (masks.shape[-2] // 4, masks.shape[-1] // 4)
+        prompts = replace(
+            PromptTensors.nothing(len(masks), masks.device), masks=self.mask_downsample(masks)
+        )
+        pointed = self.decode(features, prompts)
+        token = self.mask_decoder.single(pointed).tokens[:, 0]
+        assert pointed.object_score is not None
+        # The pointer knows both what the decoder says and whether there is a mask at all.
+        here = masks.flatten(1).any(1, keepdim=True)
+        pointer = self._pointer(token, pointed.object_score > 0)
+        return Tracked(
+            logits=F.interpolate(logits, size, mode="bilinear", antialias=True)[:, 0],
+            iou=masks.new_ones(len(masks)),
+            pointer=torch.where(here, pointer, self.no_obj_ptr),
+            object_score=(2 * here.to(masks.dtype) - 1) * _SURE_LOGIT,
+        )
+
+    def remember(self, features: ImageFeatures, tracked: Tracked, *, prompted: bool) -> Tensor:
+        """Memories (N, d, h, w) of N objects in a frame.
+
+        Args:
+            features: of the frame, without memory.
+            tracked: the objects.
+            prompted: masks that a user asked for are remembered sharply, others as probabilities.
+        """
+        memory = self.config.memory
+        logits = F.interpolate(tracked.logits[:, None], features.input_size, mode="bilinear")
+        masks = (logits > 0).to(logits) if prompted else logits.sigmoid()
+        frame = features.embedding.expand(len(masks), -1, -1, -1)
+        scaled = masks * memory.sigmoid_scale + memory.sigmoid_bias
+        maps: Tensor = self.memory_encoder(frame, scaled)
+        if memory.occlusion_embedding:
+            absent = (tracked.object_score <= 0).to(maps)[..., None, None]
+            maps = maps + absent * self.no_obj_embed_spatial[..., None, None]
+        return maps
+
+    def _pointer(self, token: Tensor, here: Tensor) -> Tensor:
+        return torch.where(here, self.obj_ptr_proj(token), self.no_obj_ptr)
 
     def _attend(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
         positions = self.prompt_encoder.positions(*features.embedding.shape[-2:])

@@ -1,0 +1,83 @@
+"""What a network remembers of an object, and what it says of one in a frame of a video."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["MemoryTokens", "Recollection", "Tracked", "joined_tokens"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracked:
+    """N objects in one frame.
+
+    Attributes:
+        logits: (N, h, w) mask logits at a quarter of the input size.
+        iou: (N,) predicted IoU.
+        pointer: (N, D) object pointers.
+        object_score: (N, 1) logit of "the object is here".
+    """
+
+    logits: Tensor
+    iou: Tensor
+    pointer: Tensor
+    object_score: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recollection:
+    """What one object remembers, as seen from one frame (2408.00714, section 4).
+
+    Attributes:
+        memories: (frames ago, (d, h, w) map) of each memory; 0 marks a prompted frame, however long
+            ago it is.
+        pointers: (frames ago, (D,) pointer) of each object pointer; negative: a frame to come.
+        span: how many pointers can be in reach, by which their times are scaled.
+    """
+
+    memories: tuple[tuple[int, Tensor], ...]
+    pointers: tuple[tuple[int, Tensor], ...]
+    span: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryTokens:
+    """Recollections of N objects as tokens for the memory attention.
+
+    Attributes:
+        tokens, positions: (N, M, d): maps, one after the other, then the tokens of pointers.
+        pointer_tokens: how many tokens at the end belong to pointers.
+        attended: (N, M) bool, or None for all: objects that remember less are filled up.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    pointer_tokens: int
+    attended: Tensor | None
+
+
+def joined_tokens(parts: Sequence[tuple[Tensor, Tensor, int]]) -> MemoryTokens:
+    """Tokens (M, d), positions (M, d) and pointer tokens of N objects as one batch."""
+    maps = max(len(tokens) - pointers for tokens, _, pointers in parts)
+    most = max(pointers for _, _, pointers in parts)
+    if all(len(tokens) == maps + most and pointers == most for tokens, _, pointers in parts):
+        return MemoryTokens(
+            tokens=torch.stack([tokens for tokens, _, _ in parts]),
+            positions=torch.stack([positions for _, positions, _ in parts]),
+            pointer_tokens=most,
+            attended=None,
+        )
+    first = parts[0][0]
+    tokens = first.new_zeros(len(parts), maps + most, first.shape[1])
+    positions = torch.zeros_like(tokens)
+    attended = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=first.device)
+    for i, (own, places, pointers) in enumerate(parts):
+        count = len(own) - pointers
+        for whole, part in ((tokens, own), (positions, places)):
+            whole[i, :count] = part[:count]
+            whole[i, maps : maps + pointers] = part[count:]
+        attended[i, :count] = True
+        attended[i, maps : maps + pointers] = True
+    return MemoryTokens(tokens=tokens, positions=positions, pointer_tokens=most, attended=attended)

@@ -1,0 +1,115 @@
+"""What one object remembers of a video: what attention can reach, and nothing else."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from samkit.nn.memory import Recollection
+
+__all__ = ["Memory", "MemoryBank"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Memory:
+    """One object in one frame.
+
+    Attributes:
+        map: (d, h, w), or None where only the pointer can still be reached.
+        pointer: (D,).
+    """
+
+    map: Tensor | None
+    pointer: Tensor
+
+
+class MemoryBank:
+    """Memories of one object: of prompted frames, and of frames in which it was followed.
+
+    Attention reaches the maps of all prompted frames (or of the nearest few) and of the
+    `slots - 1` frames before, and the pointers of prompted frames and of the `pointers - 1` frames
+    before; "before" is after when going backward. `keep` forgets the rest.
+
+    Args:
+        slots: memories in reach, the prompted frame counted once (`MemoryConfig.slots`).
+        pointers: pointers in reach (`MemoryConfig.pointers`).
+        nearest: how many prompted frames are attended to at once; None for all.
+    """
+
+    def __init__(self, *, slots: int, pointers: int, nearest: int | None = None) -> None:
+        self.slots, self.pointers, self.nearest = slots, pointers, nearest
+        self.prompted: dict[int, Memory] = {}
+        self.followed: dict[int, Memory] = {}
+
+    def __len__(self) -> int:
+        return len(self.prompted) + len(self.followed)
+
+    def add(self, frame: int, memory: Memory, *, prompted: bool) -> None:
+        """Remember a frame; it replaces what was remembered of it."""
+        self.prompted.pop(frame, None)
+        self.followed.pop(frame, None)
+        (self.prompted if prompted else self.followed)[frame] = memory
+
+    def recollect(
+        self, frame: int, *, backward: bool = False, frames: int | None = None
+    ) -> Recollection:
+        """What is in reach from a frame.
+
+        Args:
+            frame: where the object is looked for.
+            backward: going towards the start of the video.
+            frames: how many the video has, if that is known.
+        """
+        step = -1 if backward else 1
+        near = self._nearest(frame)
+        # A prompted frame too far for a place of its own may still be one of the frames before.
+        others = {t: m for t, m in self.prompted.items() if t not in near}
+        span = self.pointers if frames is None else min(frames, self.pointers)
+
+        memories = [(0, m.map) for t, m in self.prompted.items() if t in near and m.map is not None]
+        for ago in range(self.slots - 1, 0, -1):
+            memory = self._at(frame - step * ago, others)
+            if memory is not None and memory.map is not None:
+                memories.append((ago, memory.map))
+        pointers = [
+            (step * (frame - t), m.pointer)
+            for t, m in self.prompted.items()
+            if t in near and step * (frame - t) >= 0
+        ]
+        for ago in range(1, span):
+            memory = self._at(frame - step * ago, others)
+            if memory is not None:
+                pointers.append((ago, memory.pointer))
+        return Recollection(memories=tuple(memories), pointers=tuple(pointers), span=span)
+
+    def keep(self, frame: int, *, backward: bool = False, anchors: Iterable[int] = ()) -> None:
+        """Forget what cannot be reached from the frames after `frame`.
+
+        Args:
+            frame: the last one that was looked at.
+            backward: going towards the start of the video.
+            anchors: frames from which a pass in the other direction will set out.
+        """
+        step = -1 if backward else 1
+        for t in list(self.followed):
+            # How many frames ago this will be, seen from the next frame, or from an anchor.
+            ago = [step * (frame - t) + 1, *(step * (t - anchor) + 1 for anchor in anchors)]
+            distance = min((a for a in ago if a > 0), default=self.pointers)
+            if distance >= self.pointers:
+                del self.followed[t]
+            elif distance >= self.slots:
+                self.followed[t] = replace(self.followed[t], map=None)
+
+    def _at(self, frame: int, others: dict[int, Memory]) -> Memory | None:
+        return self.followed.get(frame) or others.get(frame)
+
+    def _nearest(self, frame: int) -> set[int]:
+        """Prompted frames that are attended to as such."""
+        if self.nearest is None or len(self.prompted) <= self.nearest:
+            return set(self.prompted)
+        before = [t for t in self.prompted if t < frame]
+        after = [t for t in self.prompted if t >= frame]
+        chosen = {max(before)} if before else set()
+        chosen |= {min(after)} if after else set()
+        rest = sorted((t for t in self.prompted if t not in chosen), key=lambda t: abs(t - frame))
+        return chosen | set(rest[: max(0, self.nearest - len(chosen))])

@@ -1,0 +1,103 @@
+"""What is in reach, and that nothing else is kept."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samkit.video import Memory, MemoryBank
+
+
+def memory(frame):
+    return Memory(map=torch.full((1, 1, 1), float(frame)), pointer=torch.full((1,), float(frame)))
+
+
+def bank_of(prompted=(), followed=(), **options):
+    bank = MemoryBank(slots=7, pointers=16, **options)
+    for frames, kind in ((prompted, True), (followed, False)):
+        for frame in frames:
+            bank.add(frame, memory(frame), prompted=kind)
+    return bank
+
+
+def reached(recollection):
+    """(frames ago, frame) of maps and of pointers."""
+    maps = sorted((ago, int(m.item())) for ago, m in recollection.memories)
+    return maps, sorted((ago, int(p.item())) for ago, p in recollection.pointers)
+
+
+def test_six_frames_before_and_all_prompted_ones():
+    bank = bank_of(prompted=[0, 50], followed=range(1, 40))
+    maps, pointers = reached(bank.recollect(40))
+    assert maps == [(0, 0), (0, 50), *((ago, 40 - ago) for ago in range(1, 7))]
+    # The pointer of a prompted frame to come is out of reach.
+    assert pointers == sorted([*((ago, 40 - ago) for ago in range(1, 16)), (40, 0)])
+
+
+def test_backward_before_is_after():
+    bank = bank_of(prompted=[50], followed=range(41, 50))
+    maps, pointers = reached(bank.recollect(40, backward=True))
+    assert maps == [(0, 50), *((ago, 40 + ago) for ago in range(1, 7))]
+    assert pointers == [*((ago, 40 + ago) for ago in range(1, 10)), (10, 50)]
+
+
+def test_short_videos_have_a_short_span():
+    bank = bank_of(prompted=[0], followed=range(1, 9))
+    assert bank.recollect(9, frames=10).span == 10
+    assert bank.recollect(9, frames=100).span == 16
+    assert bank.recollect(9).span == 16
+
+
+def test_the_nearest_prompts_and_the_rest_as_frames_before():
+    bank = bank_of(prompted=[0, 5, 9, 30], followed=[6, 7, 8], nearest=2)
+    maps, pointers = reached(bank.recollect(10))
+    # 9 and 30 are the nearest on each side; 5 is still one of the six frames before.
+    assert maps == [(0, 9), (0, 30), (2, 8), (3, 7), (4, 6), (5, 5)]
+    assert pointers == [(1, 9), (2, 8), (3, 7), (4, 6), (5, 5), (10, 0)]
+
+
+def test_prompting_a_followed_frame_replaces_it():
+    bank = bank_of(prompted=[0], followed=[1, 2])
+    bank.add(2, memory(2), prompted=True)
+    assert sorted(bank.prompted) == [0, 2]
+    assert sorted(bank.followed) == [1]
+
+
+@given(
+    st.lists(st.integers(0, 60), max_size=5, unique=True),
+    st.integers(1, 60),
+    st.booleans(),
+    st.sampled_from([None, 1, 3]),
+)
+def test_forgetting_changes_nothing_that_can_be_reached(prompted, length, backward, nearest):
+    """A pass with forgetting sees in every frame what one without it sees, and stays small."""
+    whole = bank_of(prompted, nearest=nearest)
+    small = bank_of(prompted, nearest=nearest)
+    frames = range(60, 60 - length, -1) if backward else range(length)
+    for frame in frames:
+        options = {"backward": backward, "frames": 61}
+        assert reached(whole.recollect(frame, **options)) == reached(
+            small.recollect(frame, **options)
+        )
+        if frame not in prompted:
+            for bank in (whole, small):
+                bank.add(frame, memory(frame), prompted=False)
+        small.keep(frame, backward=backward)
+        assert len(small.followed) <= 15
+        assert sum(m.map is not None for m in small.followed.values()) <= 6
+
+
+def test_a_way_back_from_the_start_is_kept():
+    whole, small = bank_of([20]), bank_of([20])
+    for frame in range(21, 60):
+        for bank in (whole, small):
+            bank.add(frame, memory(frame), prompted=False)
+        small.keep(frame, anchors=[20])
+    for frame in range(19, 0, -1):
+        options = {"backward": True, "frames": 60}
+        assert reached(whole.recollect(frame, **options)) == reached(
+            small.recollect(frame, **options)
+        )
+        for bank in (whole, small):
+            bank.add(frame, memory(frame), prompted=False)
+        small.keep(frame, backward=True)
+    assert len(small.followed) <= 15
