@@ -74,7 +74,7 @@ def test_forgetting_changes_no_bit(predictor, video, monkeypatch, direction):
         return tracker, logits_of(tracker.track(direction, start=20))
 
     tracker, bounded = run()
-    assert all(len(thing.bank.followed) <= 30 for thing in tracker._objects.values())
+    assert all(len(thing.bank.followed) <= 31 for thing in tracker._objects.values())
     monkeypatch.setattr(MemoryBank, "keep", lambda *args, **options: None)
     _, unbounded = run()
     first, last = (20, 39) if direction == "forward" else (0, 20 if direction == "backward" else 39)
@@ -90,7 +90,7 @@ def test_what_is_kept_does_not_grow(predictor, video):
     for t in range(1, 120):
         live.step(video[t % 40])
         sizes.append([len(thing.bank) for thing in live._objects.values()])
-    assert sizes[20] == sizes[-1] == [16, 16]
+    assert sizes[20] == sizes[-1] == [1 + 15 + 1] * 2  # prompted, in reach, and the last frame
 
 
 def test_live_is_like_a_video_of_unknown_length(predictor, video):

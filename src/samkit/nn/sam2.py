@@ -123,7 +123,7 @@ class Sam2(nn.Module):
         grid = sine_positions(dim, h, w)[0].to(self.maskmem_tpos_enc).flatten(1).t()
         # The last time is that of prompted frames, the others count frames ago.
         times = self.maskmem_tpos_enc.view(-1, dim)
-        tokens = [memory.flatten(1).t() for _, memory in one.memories]
+        tokens = [memory.flatten(1).t().to(grid) for _, memory in one.memories]
         positions = [grid + times[ago - 1] for ago, _ in one.memories]
         if one.pointers:
             # A pointer is wider than a memory token, and becomes several.

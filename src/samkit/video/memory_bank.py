@@ -83,17 +83,17 @@ class MemoryBank:
         return Recollection(memories=tuple(memories), pointers=tuple(pointers), span=span)
 
     def keep(self, frame: int, *, backward: bool = False, anchors: Iterable[int] = ()) -> None:
-        """Forget what cannot be reached from the frames after `frame`.
+        """Forget what can be reached neither from `frame` nor from those that follow.
 
         Args:
-            frame: the last one that was looked at.
+            frame: the one that is looked at next.
             backward: going towards the start of the video.
             anchors: frames from which a pass in the other direction will set out.
         """
         step = -1 if backward else 1
         for t in list(self.followed):
-            # How many frames ago this will be, seen from the next frame, or from an anchor.
-            ago = [step * (frame - t) + 1, *(step * (t - anchor) + 1 for anchor in anchors)]
+            # How many frames ago this is, seen from the frame, or from where a way back begins.
+            ago = [step * (frame - t), *(step * (t - anchor) + 1 for anchor in anchors)]
             distance = min((a for a in ago if a > 0), default=self.pointers)
             if distance >= self.pointers:
                 del self.followed[t]

@@ -270,6 +270,8 @@ class VideoPredictor:
     ) -> None:
         """Find the objects that were not prompted on this frame, and remember all."""
         features = embedding.to(self.predictor.device).features
+        for thing in self._objects.values():
+            thing.bank.keep(number, backward=backward, anchors=anchors)
         unknown = [thing for thing in self._objects.values() if number not in thing.answers]
         if unknown:
             count = None if self._frames is None else self._frames.count
@@ -283,12 +285,11 @@ class VideoPredictor:
                 maps = self._network.remember(features, found, prompted=False)
             for i, thing in enumerate(unknown):
                 thing.last = (number, _part(found, i))
-                memory = Memory(map=maps[i], pointer=found.pointer[i])
+                memory = Memory(map=_stored(maps[i]), pointer=found.pointer[i])
                 thing.bank.add(number, memory, prompted=False)
         for thing in self._objects.values():
             if number in thing.answers:
                 thing.last = (number, thing.answers[number])
-            thing.bank.keep(number, backward=backward, anchors=anchors)
 
     def _prompt(
         self, number: int, object_id: int, prompt: Prompt, embedding: ImageEmbedding
@@ -316,7 +317,7 @@ class VideoPredictor:
                     earlier = None
                 found = self._answer(thing, number, whole, earlier, embedding, corrects)
             maps = self._network.remember(features, found, prompted=True)
-        memory_of_frame = Memory(map=maps[0], pointer=found.pointer[0])
+        memory_of_frame = Memory(map=_stored(maps[0]), pointer=found.pointer[0])
         thing.bank.add(number, memory_of_frame, prompted=not corrects)
         thing.prompts[number] = whole
         thing.last = (number, found)
@@ -425,6 +426,11 @@ def _part(tracked: Tracked, i: int) -> Tracked:
         pointer=tracked.pointer[i : i + 1],
         object_score=tracked.object_score[i : i + 1],
     )
+
+
+def _stored(memory: Tensor) -> Tensor:
+    """Memories are kept in bfloat16, as in the reference, which takes half of the room."""
+    return memory.to(torch.bfloat16)
 
 
 def _checked(prompt: object) -> Prompt:
