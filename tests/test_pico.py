@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import samkit
 from samkit import Prompt
@@ -13,7 +14,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of imports inside scikit-image
     from skimage import data
 
-SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "samples"
 PHOTOS = ("coffee", "rocket", "astronaut", "chelsea")
 
 
@@ -51,16 +51,16 @@ def cup() -> np.ndarray:
     return rim | body
 
 
-def test_three_clicks_find_the_cup(pico: samkit.ImagePredictor) -> None:
-    clicks = Prompt.points([[290, 40], [290, 150], [290, 220]])
-    masks = pico.predict(photo("coffee"), clicks)
-    assert iou(masks.masks[0], cup()) > 0.7
-    assert 0.4 < masks.scores[0] <= 1
-
-
-def test_a_box_and_a_click_mean_what_is_in_the_box(pico: samkit.ImagePredictor) -> None:
+def test_a_box_and_a_click_find_the_cup(pico: samkit.ImagePredictor) -> None:
     prompt = Prompt.box(172, 18, 424, 285) + Prompt.point(290, 150)
-    assert iou(pico.predict(photo("coffee"), prompt).masks[0], cup()) > 0.5
+    masks = pico.predict(photo("coffee"), prompt)
+    assert iou(masks.masks[0], cup()) > 0.8
+    assert 0.5 < masks.scores[0] <= 1
+
+
+def test_clicks_find_the_cup(pico: samkit.ImagePredictor) -> None:
+    clicks = Prompt.points([[290, 45], [290, 150], [290, 190]])
+    assert iou(pico.predict(photo("coffee"), clicks).masks[0], cup()) > 0.7
 
 
 def test_a_box_bounds_its_mask(pico: samkit.ImagePredictor) -> None:
@@ -92,13 +92,13 @@ def test_candidates_differ(pico: samkit.ImagePredictor) -> None:
 
 
 @pytest.mark.parametrize("name", PHOTOS)
-def test_bfloat16_gives_the_same_masks(pico: samkit.ImagePredictor, name: str) -> None:
+def test_half_precision_changes_no_mask(pico: samkit.ImagePredictor, name: str) -> None:
+    """Because pico is always computed in float32."""
     half = samkit.load("pico", device="cpu", dtype="bfloat16")
+    assert half.dtype == torch.float32
     image = photo(name)
     prompts = prompts_for(image)
-    full_masks, half_masks = pico.predict(image, prompts), half.predict(image, prompts)
-    for a, b in zip(full_masks.masks, half_masks.masks, strict=True):
-        assert iou(a, b) >= 0.98
+    assert np.array_equal(pico.predict(image, prompts).masks, half.predict(image, prompts).masks)
 
 
 def test_sizes_of_images_hardly_matter(pico: samkit.ImagePredictor) -> None:
@@ -110,23 +110,12 @@ def test_sizes_of_images_hardly_matter(pico: samkit.ImagePredictor) -> None:
     assert iou(a, b) > 0.95
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="needs ../shared/data/samples")
-@pytest.mark.parametrize("name", ["truck", "groceries", "dog"])
-def test_bfloat16_on_sample_photos(pico: samkit.ImagePredictor, name: str) -> None:
-    half = samkit.load("pico", device="cpu", dtype="bfloat16")
-    image = samkit.read_image(next(SAMPLES.glob(f"{name}.*")))
-    prompts = prompts_for(image)
-    full_masks, half_masks = pico.predict(image, prompts), half.predict(image, prompts)
-    for a, b in zip(full_masks.masks, half_masks.masks, strict=True):
-        assert iou(a, b) >= 0.98
-
-
-def test_it_loads_as_a_sam2_network_of_under_12_megabytes() -> None:
+def test_it_loads_as_a_sam2_network_of_under_8_megabytes() -> None:
     from samkit import weights
     from samkit.nn import Sam2
 
     path = Path(weights.__file__).with_name("pico.safetensors")
-    assert path.stat().st_size <= 12_000_000
+    assert path.stat().st_size <= 8_000_000
     network = weights.load_network("pico")
     assert isinstance(network, Sam2)
-    assert sum(p.numel() for p in network.parameters()) <= 6_000_000
+    assert sum(p.numel() for p in network.parameters()) <= 4_000_000

@@ -35,7 +35,7 @@ def test_python_examples(folder: Path) -> None:
 
 def test_shell_examples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^\$ (samkit .*)$", README, re.MULTILINE)
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         with pytest.raises(SystemExit) as stop:

@@ -166,7 +166,7 @@ def test_images_and_outputs_must_fit(run, photos, model, tmp_path) -> None:
         ([photos / "a.png", *point, "-o", photos / "a.png"], "would overwrite"),
         ([photos / "a.png", *point, "-o", photos], "would overwrite"),
         ([photos / "a.png", *point, "-o", "x.npz", "--format", "overlay"], "is for files"),
-        ([photos / "a.png", *point, "-o", "x.bmp2"], "expected one of the suffixes"),
+        ([photos / "a.png", *point, "-o", "x.bmpx"], "expected one of the suffixes"),
         (
             [photos / "a.png", photos / "other" / "a.png", *point, "-o", tmp_path / "out"],
             "would both be",

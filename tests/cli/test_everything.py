@@ -122,6 +122,16 @@ def test_a_file_cannot_hold_several_images_or_formats(run, photos, model, tmp_pa
     assert "2 formats need a folder" in err
 
 
+def test_names_of_outputs(run, photos, model, tmp_path):
+    folder = tmp_path / "results_v1.5"
+    command = ("everything", photos / "a.png", "--model", model, *OPTIONS, "-o")
+    assert run(*command, folder)[0] == 0
+    assert [path.name for path in folder.iterdir()] == ["a.json"]
+    assert run(*command, tmp_path / "x.jpg")[0] == 0
+    with Image.open(tmp_path / "x.jpg") as picture:
+        assert picture.size == (50, 30)
+
+
 def test_jsonl_cannot_be_loaded(tmp_path):
     Masks(np.ones((1, 2, 3), bool), [1.0]).save(tmp_path / "a.jsonl")
     with pytest.raises(InputError, match="expected a file"):

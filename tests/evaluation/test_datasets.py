@@ -4,10 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from samkit.errors import InputError
 from samkit.evaluation import open_dataset
 from samkit.evaluation.datasets import read_label_map
+from samkit.masks.rle import decode_one
 
 
 def write(path: Path, array: np.ndarray) -> None:
@@ -103,10 +105,50 @@ def test_coco_polygons_run_lengths_and_crowds(coco):
     item = open_dataset(root)[0]
     assert len(item.masks) == 3
     assert item.masks[0, 1:4, 2:6].all()
-    assert abs(int(item.masks[0].sum()) - 12) <= 8  # outlines are drawn too
+    assert item.masks[0].sum() == 12
     assert np.array_equal(item.masks[0], item.masks[1])
     assert np.array_equal(item.masks[2], np.arange(12) < np.ones((10, 1)))
     assert np.array_equal(item.ignore, item.masks[2])
+
+
+@pytest.mark.parametrize("radius", [3, 8, 20])
+def test_polygons_are_drawn_as_coco_draws_them(coco, radius):
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    outline = np.column_stack([6 + radius * np.cos(angle), 5 + radius * np.sin(angle)])
+    item = open_dataset(coco({"image_id": 3, "segmentation": [outline.flatten().tolist()]}))[0]
+    rle = coco_mask.merge(coco_mask.frPyObjects([outline.flatten().tolist()], 10, 12))
+    assert np.array_equal(item.masks[0], decode_one(rle["counts"], (10, 12)))
+    assert item.masks[0].sum() == int(coco_mask.area(rle))
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [None, 3, [], [["a"] * 6], [[1, 2, 3, 4, 5, [6]]], [[float("nan")] * 6], [[1e9] * 6], "{"],
+)
+def test_broken_polygons(coco, segmentation):
+    root = coco({"image_id": 3, "segmentation": segmentation})
+    with pytest.raises(InputError, match=r"instances\.json"):
+        open_dataset(root)[0]
+
+
+def test_a_mask_belongs_to_the_image_of_its_name(tmp_path):
+    """frame_1 is an image of its own here, and not a second annotation of frame."""
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in ("frame", "frame_1"):
+        Image.new("RGB", (4, 3)).save(tmp_path / "images" / f"{name}.png")
+    Image.new("L", (4, 3), 1).save(tmp_path / "masks" / "frame_1.png")
+    assert [path.stem for path in open_dataset(tmp_path).image_paths()] == ["frame_1"]
+
+
+def test_in_sixteen_bits_255_is_a_label(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (4, 3)).save(tmp_path / "images" / "a.png")
+    labels = np.full((3, 4), 255)
+    for dtype, objects in ((np.uint8, 0), (np.uint16, 1)):
+        Image.fromarray(labels.astype(dtype)).save(tmp_path / "masks" / "a.png")
+        assert len(open_dataset(tmp_path)[0].masks) == objects
 
 
 def test_an_image_without_objects(coco):

@@ -102,7 +102,7 @@ def one_point(predictor, embedding, point, config):
         prediction = single(ask())
         logits, scores = prediction.logits[0], prediction.iou[0]
         if config.use_m2m:
-            again = [decoder.single(ask(low[None, None])) for low in logits]
+            again = [decoder.single(ask(low[None, None].clamp(-32, 32))) for low in logits]
             logits = torch.cat([one.logits[0] for one in again])
             scores = torch.cat([one.iou[0] for one in again])
         full = embedding.transform.masks_to_image(logits)

@@ -10,7 +10,7 @@ from tiny import CONFIGS, make, tiny_sam, tiny_sam2
 
 import samkit
 from samkit import AutomaticMaskGenerator, ImagePredictor, Masks
-from samkit.errors import ImageError, InputError
+from samkit.errors import ImageError, InputError, SamkitError
 from samkit.nn import MaskPrediction
 from samkit.nn.mask_decoder import Attended
 
@@ -153,6 +153,9 @@ def test_nothing_found_is_empty(predictor, image):
     assert found.image_size == (72, 104)
     assert found.is_compressed
     assert found.masks.shape == (0, 72, 104)
+    assert len(found[found.stability > 0.5]) == 0
+    assert found.points.shape == (0, 2)
+    assert found.crop_boxes.shape == (0, 4)
 
 
 def test_each_crop_is_embedded_once(image, monkeypatch):
@@ -253,6 +256,8 @@ def test_what_is_told_of_masks_survives_files(predictor, image, tmp_path):
         ({"crop_n_layers": 9}, "crop_n_layers: expected a number from 0 to 6"),
         ({"points_per_batch": 0}, "points_per_batch"),
         ({"min_mask_region_area": -1}, "min_mask_region_area"),
+        ({"mask_threshold": 10**400}, "mask_threshold: expected a finite"),
+        ({"disjoint": "no"}, "disjoint: expected True or False"),
     ],
 )
 def test_bad_options(options, message):
@@ -269,6 +274,24 @@ def test_bad_predictors_and_images(image):
         generator("nowhere.jpg")
     with pytest.raises(ImageError):
         next(generator.stream(np.zeros((0, 4, 3), np.uint8)))
+
+
+def test_a_network_that_answers_nan_is_an_error(image):
+    network = make(tiny_sam2())
+    with torch.no_grad():
+        network.mask_decoder.iou_prediction_head.layers[-1].bias.fill_(torch.nan)
+    generator = AutomaticMaskGenerator(ImagePredictor(network, device="cpu"), points_per_side=2)
+    with pytest.raises(SamkitError, match="not a number"):
+        generator(image)
+
+
+def test_thin_and_small_images_with_thresholds(predictor):
+    """Low resolution is no shortcut where it is higher than the image's."""
+    for size in ((1, 1), (199, 1), (9, 6), (25, 9), (13, 19)):
+        pixels = np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
+        generator = AutomaticMaskGenerator(predictor, points_per_side=4, **HALF)
+        expected = reference.generate(predictor, pixels, generator.config)
+        assert len(generator(pixels)) == len(expected), size
 
 
 def test_the_image_is_not_changed(predictor, image):

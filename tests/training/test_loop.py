@@ -1,11 +1,13 @@
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from tiny import make, tiny_sam, tiny_sam2
 
 from samkit.errors import CheckpointError, InputError
@@ -13,10 +15,11 @@ from samkit.evaluation import evaluate_interactive, open_dataset
 from samkit.evaluation.datasets import Subset
 from samkit.image_predictor import ImagePredictor
 from samkit.nn.config import to_dict
-from samkit.training import Report, Stage, Validation, fine_tuning, train
+from samkit.training import DataSource, Report, Stage, Validation, fine_tuning, train
 from samkit.training import loop as loop_module
 from samkit.training.config import MEMORY_PARTS
 from samkit.training.data import held_out, training_files
+from samkit.training.trainer import Trainer
 from samkit.weights import load_network, save_network
 
 
@@ -48,7 +51,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(config, tmp_path, often, 
     final(train(config, parts, processes=processes, stop_after=3))
     resumed, _ = final(train(config, parts, processes=processes, resume=True))
     assert_same(whole, resumed)
-    with (tmp_path / "parts.csv").open() as file:
+    with (tmp_path / "parts.training.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["2", "4", "6"]
 
@@ -101,15 +104,17 @@ def test_validation_is_what_eval_says_and_changes_nothing(config, photos, tmp_pa
     *_, network = events = list(train(config, tmp_path / "b.pt", processes=processes))
     assert_same(network.state_dict(), plain)
     validations = [event for event in events if isinstance(event, Validation)]
-    assert [v.step for v in validations] == [4, 6]
+    assert [v.step for v in validations] == [0, 4, 6]
     dataset = Subset(open_dataset(folder), [0, 2])
-    report = evaluate_interactive(ImagePredictor(network, dtype="float32"), dataset, clicks=(1, 3))
+    report = evaluate_interactive(
+        ImagePredictor(network, dtype="float32"), dataset, clicks=(1, 3), min_area=0
+    )
     assert validations[-1].objects == len(report.objects) == 6
     assert validations[-1].means == report.means()
     with (tmp_path / "b.validation.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["step"] for row in rows] == ["4", "6"]
-    assert float(rows[1]["box"]) == pytest.approx(report.means()["box"].iou, abs=1e-5)
+    assert [row["step"] for row in rows] == ["0", "4", "6"]
+    assert float(rows[2]["box"]) == pytest.approx(report.means()["box"].iou, abs=1e-5)
 
 
 def test_held_out_images_are_measured_and_not_learned_from(config, tmp_path):
@@ -119,7 +124,58 @@ def test_held_out_images_are_measured_and_not_learned_from(config, tmp_path):
     assert len(held) == 4  # two of the four images of each source
     assert not set(held) & set(learned[:4])
     events = list(train(config, tmp_path / "a.pt", processes=1))
-    assert [event.step for event in events if isinstance(event, Validation)] == [2]
+    assert [event.step for event in events if isinstance(event, Validation)] == [0, 2]
+
+
+def test_a_measurement_is_not_lost_by_an_interruption(config, tmp_path):
+    config = replace(config, hold_out=2, validate_every=3)
+    whole = [
+        e.step for e in train(config, tmp_path / "a.pt", processes=1) if isinstance(e, Validation)
+    ]
+    parts = list(train(config, tmp_path / "b.pt", processes=1, stop_after=3))
+    parts += train(config, tmp_path / "b.pt", processes=1, resume=True)
+    assert whole == [e.step for e in parts if isinstance(e, Validation)] == [0, 3, 6]
+    with (tmp_path / "b.validation.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "3", "6"]
+
+
+def test_an_error_on_the_way_leaves_the_last_whole_step(config, tmp_path, monkeypatch):
+    learn = Trainer.learn
+
+    def stops(self, *arguments):
+        if self.step == 4:
+            raise KeyboardInterrupt
+        learn(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "learn", stops)
+    with pytest.raises(KeyboardInterrupt):
+        list(train(config, tmp_path / "a.pt"))
+    monkeypatch.setattr(Trainer, "learn", learn)
+    resumed, _ = final(train(config, tmp_path / "a.pt", resume=True))
+    whole, _ = final(train(config, tmp_path / "b.pt"))
+    assert_same(whole, resumed)
+
+
+def test_all_annotations_of_an_image_are_held_out_together(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for i in range(4):
+        Image.new("RGB", (40, 40)).save(tmp_path / "images" / f"{i}.png")
+        for k in range(3):
+            Image.new("L", (40, 40), 1).save(tmp_path / "masks" / f"{i}_{k}.png")
+    config = fine_tuning(to_dict(tiny_sam2()), (str(tmp_path),), steps=1)
+    config = replace(config, hold_out=3)
+    held = {path for dataset in held_out(config) for path in dataset.image_paths()}
+    assert {path.stem for path in held} == {"0", "3"}
+    assert not held & set(training_files(config))
+
+
+def test_a_bad_file_is_left_out_and_said(config, photos, tmp_path):
+    shutil.copytree(photos / "classes", tmp_path / "set")
+    (tmp_path / "set" / "images" / "2.png").write_bytes(b"no picture")
+    config = replace(config, sources=(DataSource(path=str(tmp_path / "set")),), steps=12)
+    with pytest.warns(UserWarning, match="left out: cannot read .*2.png"):
+        final(train(config, tmp_path / "a.pt", processes=1))
 
 
 def test_tensorboard_gets_what_the_csv_gets(config, photos, tmp_path, often):
@@ -131,11 +187,11 @@ def test_tensorboard_gets_what_the_csv_gets(config, photos, tmp_path, often):
     final(train(config, tmp_path / "a.pt", processes=1, tensorboard=folder, resume=True))
     found = EventAccumulator(str(folder)).Reload()
     losses = [(event.step, event.value) for event in found.Scalars("train/loss")]
-    with (tmp_path / "a.csv").open() as file:
+    with (tmp_path / "a.training.csv").open() as file:
         rows = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
     assert losses == [(step, pytest.approx(loss, rel=1e-4)) for step, loss in rows]
     assert [step for step, _ in rows] == [2, 4, 6]
-    assert [event.step for event in found.Scalars("validation/box")] == [6]
+    assert [event.step for event in found.Scalars("validation/box")] == [0, 6]
 
 
 def test_half_precision_learns_too(config, tmp_path):
@@ -193,6 +249,13 @@ def test_a_run_in_minutes_ends(config, tmp_path):
         ({"stages": (Stage(size=64, images=3),)}, 2, "cut into 2 parts"),
         ({"stages": (Stage(size=64, images=4),), "accumulate": 3}, 0, "cut into 3 parts"),
         ({"hold_out": 1}, 0, "hold_out: expected 0"),
+        ({"steps": -3}, 0, "more than 0 steps"),
+        ({"steps": None, "minutes": 0.0}, 0, "more than 0 steps"),
+        ({"accumulate": 0}, 0, "accumulate: expected 1"),
+        ({"validate_every": 0}, 0, "validate_every: expected 1"),
+        ({"stages": ()}, 0, "stages: expected 1"),
+        ({"stages": (Stage(size=64, images=0),)}, 0, "images: expected 1"),
+        ({"seed": -1}, 0, "seed: expected a number"),
         ({"validation": ("nowhere",)}, 0, "no such file or folder: nowhere"),
     ],
 )

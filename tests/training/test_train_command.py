@@ -27,7 +27,7 @@ def test_fine_tune_and_go_on(photos, model, tmp_path):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "written" in result.output
-    assert (tmp_path / "mine.csv").is_file()
+    assert (tmp_path / "mine.training.csv").is_file()
     with safe_open(out, "pt") as file:
         metadata = file.metadata()
     assert json.loads(metadata["samkit.training"])["sources"][0]["path"] == "coco"
@@ -37,6 +37,21 @@ def test_fine_tune_and_go_on(photos, model, tmp_path):
     assert result.exit_code == 0, result.output
     again = load_network(out).state_dict()
     assert all((first[name] == again[name]).all() for name in first)
+
+
+def test_an_earlier_run_is_not_overwritten_by_mistake(photos, model, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    (tmp_path / "mine.csv").write_text("my own table")
+    common = ["--data", photos / "coco", "--from", model, "--processes", "1", "-o", out]
+    arguments = [str(value) for value in (*common, "--steps", "1", "--hold-out", "2")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "objects not learned from" in result.output
+    assert (tmp_path / "mine.csv").read_text() == "my own table"
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 2
+    assert "--resume" in " ".join(again.output.split())
+    assert CliRunner().invoke(app, [*arguments, "--overwrite"]).exit_code == 0
 
 
 def test_frozen_parts_do_not_learn(photos, model, tmp_path):

@@ -72,6 +72,10 @@ def evaluate(
     counts = _counts(clicks)
     if everything and worst is not None:
         raise typer.BadParameter("it goes with prompts only", param_hint="--worst")
+    if not everything and (preset != "default" or points_per_side != 32):
+        raise typer.BadParameter("--preset and --points-per-side go with --everything")
+    if worst is not None and worst.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise typer.BadParameter("expected a picture: .png, .jpg, .webp", param_hint="--worst")
 
     import json
 
@@ -112,7 +116,7 @@ def evaluate(
         raise InputError(f"{data}: no object covers {min_area:.2%} of its image or more")
     table = _recalls(report) if isinstance(report, ProposalReport) else _accuracies(report)
     count = report.objects if isinstance(report, ProposalReport) else len(report.objects)
-    table.title = f"{model} on {data.name}: {count} objects"
+    table.title = f"{model} on {data.name}: {count} objects of {min_area:.2%} of the image and more"
     Console(soft_wrap=True).print(table)
     if output is not None:
         with write_atomically(output) as temporary:

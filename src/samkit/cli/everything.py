@@ -107,7 +107,8 @@ def everything(
     if len(waiting) < len(jobs):
         done = len(jobs) - len(waiting)
         typer.echo(
-            f"{done} of {len(jobs)} images were finished earlier (--overwrite does them again)",
+            f"{done} of {len(jobs)} images were finished earlier, with whatever options they were "
+            "made (--overwrite does them again)",
             err=True,
         )
     if not waiting:

@@ -85,7 +85,8 @@ def plan_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
             )
         asked = formats[0] if formats else None
         try:
-            kind = format_of(output, asked, has_image=asked == "overlay")
+            overlay = asked == "overlay" or (asked is None and output.suffix.lower() != ".png")
+            kind = format_of(output, asked, has_image=overlay)
         except InputError as error:
             raise typer.BadParameter(str(error), param_hint="-o") from None
         jobs = [Job(source=sources[0], targets={output: kind})]
@@ -120,8 +121,8 @@ def plan_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
 
 
 def is_file(output: Path) -> bool:
-    """Whether an output names a file and not a folder."""
-    return not output.is_dir() and (output.suffix != "" or output.exists())
+    """Whether an output names a file: mask.png and mistypings of it do, results_v1.5 does not."""
+    return output.is_file() or (output.suffix[1:].isalpha() and not output.is_dir())
 
 
 def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str]) -> None:
@@ -139,6 +140,7 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str]) -> None:
 
     from samkit.errors import SamkitError
 
+    done = 0
     console = Console(stderr=True)
     hidden = len(jobs) < 2 or not console.is_terminal
     failures = []
@@ -147,7 +149,11 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str]) -> None:
             outcome = work(job)
         except SamkitError as error:
             failures.append((job.source, str(error)))
+        except KeyboardInterrupt:
+            typer.echo(f"stopped after {done} of {len(jobs)} images", err=True)
+            raise typer.Exit(130) from None
         else:
+            done += 1
             typer.echo(f"{', '.join(map(str, job.targets))}: {outcome}")
     for source, reason in failures:
         typer.echo(f"error: {source}: {reason}", err=True)

@@ -43,16 +43,19 @@ def train(
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length in optimiser steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.0, help="Length in minutes.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Length in minutes.")] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="State of the run, with CSV logs beside it.",
+            help="State of the run; NAME.training.csv and NAME.validation.csv go beside it.",
             show_default="OUTPUT with the suffix .checkpoint",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew where a checkpoint is there already.")
+    ] = False,
     processes: Annotated[
         int, typer.Option(min=0, help="Share each batch among this many processes.")
     ] = 0,
@@ -105,6 +108,13 @@ def train(
         raise typer.BadParameter(f"expected pico, got {preset}", param_hint="--preset")
     if preset is not None and len(data) != 1:
         raise typer.BadParameter("with --preset: expected one folder", param_hint="--data")
+    if hold_out == 1:
+        raise typer.BadParameter("expected 0 (none) or 2 and more", param_hint="--hold-out")
+    checkpoint = checkpoint or output.with_suffix(".checkpoint")
+    if checkpoint.exists() and not resume and not overwrite:
+        raise typer.BadParameter(
+            f"{checkpoint} holds an earlier run: --resume goes on with it, --overwrite starts anew"
+        )
     if output.suffix != ".safetensors":
         raise typer.BadParameter("expected a name that ends in .safetensors", param_hint="--output")
 
@@ -139,7 +149,6 @@ def train(
         validate_every=validate_every,
     )
     place = find_device(device)
-    checkpoint = checkpoint or output.with_suffix(".checkpoint")
     events = training(
         config,
         checkpoint,
@@ -149,7 +158,11 @@ def train(
         device=place,
         tensorboard=tensorboard,
     )
-    trained = _shown(events)
+    try:
+        trained = _shown(events)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; the same command with --resume goes on from {checkpoint}", err=True)
+        raise typer.Exit(130) from None
     if not is_first():
         return
     dtype = torch.float16 if half else torch.float32
@@ -190,9 +203,10 @@ def _shown(events: Iterator[Report | Validation | Network]) -> Network:
                 )
                 progress.update(task, completed=event.progress, now=now)
             elif isinstance(event, Validation):
-                ious = ", ".join(f"{name} {iou:.3f}" for name, iou in event.iou().items())
+                shown = {n: i for n, i in event.iou().items() if "," not in n and "jit" not in n}
+                ious = ", ".join(f"by {name} {iou:.3f}" for name, iou in shown.items())
                 progress.console.print(
-                    f"step {event.step}, {event.objects} objects not learned from: {ious}"
+                    f"step {event.step}, IoU of {event.objects} objects not learned from: {ious}"
                 )
             else:
                 return event

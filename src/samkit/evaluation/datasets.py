@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco
 
 from samkit.errors import InputError
 from samkit.masks.rle import checked_counts, decode_one
@@ -73,11 +73,13 @@ class CocoDataset:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             self._images = sorted(content["images"], key=lambda image: str(image["file_name"]))
             annotations = content["annotations"]
+            nameless = [image["id"] for image in self._images if not str(image["file_name"])]
+            if not isinstance(annotations, list):
+                raise TypeError("annotations: expected a list")
         except OSError as error:
             raise InputError(f"cannot read {self.path}: {error.strerror or error}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{self.path} is not a COCO file of instances: {error!r}") from error
-        nameless = [image["id"] for image in self._images if not str(image["file_name"])]
         if nameless:
             raise InputError(f"{self.path}: the image with id {nameless[0]} has no file_name")
         if not self._images:
@@ -106,11 +108,16 @@ class CocoDataset:
         path = self._folder / str(record["file_name"])
         image = read_image(path)
         size = image.shape[:2]
+        stated = (record.get("height", size[0]), record.get("width", size[1]))
+        if tuple(map(str, stated)) != tuple(map(str, size)):
+            raise InputError(
+                f"{self.path}: expected {path.name} of size {stated} (height, width), got {size}"
+            )
         ignore = np.zeros(size, bool)
         masks = []
         for annotation in self._annotations[str(record["id"])]:
             mask = _coco_mask(annotation["segmentation"], size, self.path)
-            if int(annotation.get("iscrowd", 0)):
+            if str(annotation.get("iscrowd", 0)) not in ("0", "None", "False"):
                 ignore |= mask
             elif mask.any():
                 masks.append(mask)
@@ -129,14 +136,15 @@ class MaskFolderDataset:
         images, masks = self.root / "images", self.root / "masks"
         if not images.is_dir() or not masks.is_dir():
             raise InputError(f"{self.root}: expected the folders images/ and masks/ in it")
+        found = list_images(images)
+        stems = {path.stem for path in found}
         named: dict[str, list[Path]] = defaultdict(list)
         for path in list_images(masks):
-            named[path.stem].append(path)
             name, _, number = path.stem.rpartition("_")
-            if name and number.isdigit():
-                named[f"{name}_*"].append(path)
-        found = list_images(images)[::every]
-        self._pairs = [(p, m) for p in found for m in named.get(p.stem) or named[f"{p.stem}_*"]]
+            own = path.stem in stems or not number.isdigit()
+            named[path.stem if own else name].append(path)
+        with_masks = [path for path in found if named[path.stem]]
+        self._pairs = [(p, m) for p in with_masks[::every] for m in named[p.stem]]
         if not self._pairs:
             raise InputError(f"{self.root}: no image in images/ has a mask of the same name")
 
@@ -158,7 +166,7 @@ class MaskFolderDataset:
             raise InputError(
                 f"{mask_path}: expected the image's size {image.shape[:2]}, got {labels.shape}"
             )
-        ignore = (labels == VOID_LABEL) & (labels.max(initial=0) == VOID_LABEL)
+        ignore = _void(labels, mask_path)
         ids = np.unique(labels[~ignore])
         masks = [labels == i for i in ids[ids > 0]]
         return AnnotatedImage(
@@ -215,18 +223,18 @@ def open_dataset(path: str | Path, *, every: int = 1) -> Dataset:
     Args:
         path: a COCO JSON file; or a folder with `instances.json`, with `images/` and `masks/`, or
             with one folder of `images/` and `masks/` per sequence.
-        every: of frames and of mask folders, take only each n-th image.
+        every: take only each n-th image, of sequences each n-th frame.
 
     Raises:
         InputError: none of these is there.
     """
     path = Path(path)
-    if path.is_file():
-        return CocoDataset(path)
-    if not path.is_dir():
+    if not path.exists():
         raise InputError(f"no such file or folder: {path}")
-    if (path / "instances.json").is_file():
-        return CocoDataset(path / "instances.json")
+    instances = path if path.is_file() else path / "instances.json"
+    if instances.is_file():
+        dataset = CocoDataset(instances)
+        return dataset if every == 1 else Subset(dataset, range(0, len(dataset), every))
     if (path / "masks").is_dir():
         return MaskFolderDataset(path, every=every)
     return SequenceDataset(path, every=every)
@@ -240,11 +248,22 @@ def read_label_map(path: str | Path) -> npt.NDArray[np.int32]:
         # Palette images hold their labels as indices, which PIL keeps and OpenCV would not.
         with Image.open(path) as image:
             labels = np.asarray(image)
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read the mask {path}: {error}") from error
     if labels.ndim != 2:
         raise InputError(f"{path}: expected a mask of one channel, got shape {labels.shape}")
     return labels.astype(np.int32)
+
+
+def _void(labels: npt.NDArray[np.int32], path: Path) -> npt.NDArray[np.bool_]:
+    """Pixels of an 8-bit mask that count neither way; in 16 bits 255 is a label like any other."""
+    from PIL import Image
+
+    if labels.max(initial=0) != VOID_LABEL:
+        return np.zeros(labels.shape, bool)
+    with Image.open(path) as image:
+        wide = image.mode.startswith("I")
+    return np.asarray((labels == VOID_LABEL) & (not wide))
 
 
 def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> npt.NDArray[np.bool_]:
@@ -257,14 +276,26 @@ def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> npt.NDAr
     if isinstance(segmentation, dict):
         name = f"a mask of {path}"
         return decode_one(checked_counts(segmentation, (height, width), name), (height, width))
-    mask = np.zeros((height, width), np.uint8)
-    for outline in segmentation:
-        if not isinstance(outline, list) or len(outline) < 6 or len(outline) % 2:
-            raise InputError(f"{path}: an outline is not a polygon: {outline!r:.80}")
-        # Coordinates are pixel corners with 4 fractional bits; OpenCV counts from pixel centres.
-        points = np.round((np.asarray(outline, np.float64).reshape(-1, 2) - 0.5) * 16)
-        cv2.fillPoly(mask, [points.astype(np.int32)], 1, shift=4)
-    return mask.astype(bool)
+    if not isinstance(segmentation, list) or not segmentation:
+        raise InputError(f"{path}: expected polygons or run lengths, got {segmentation!r:.80}")
+    outlines = [_outline(one, size, path) for one in segmentation]
+    # As COCO draws them: a pixel belongs to a polygon if its centre lies inside.
+    merged = coco.merge(coco.frPyObjects(outlines, height, width))
+    return decode_one(merged["counts"], (height, width))
+
+
+def _outline(outline: Any, size: tuple[int, ...], path: Path) -> list[float]:
+    """A polygon x0, y0, x1, y1, ...; checked, because pycocotools trusts it."""
+    try:
+        points = np.asarray(outline, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        points = np.zeros(0)
+    if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
+        raise InputError(f"{path}: an outline is not a polygon: {outline!r:.80}")
+    if np.abs(points).max() > 100 * max(size):
+        raise InputError(f"{path}: a polygon lies far outside of its image: {outline!r:.80}")
+    corners: list[float] = points.tolist()
+    return corners
 
 
 def _stack(masks: list[npt.NDArray[np.bool_]], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:

@@ -31,6 +31,8 @@ __all__ = [
 
 # A jittered box has each side moved by up to this part of the box's width or height.
 _JITTER = 0.1
+# Objects of one image that are prompted together.
+_TOGETHER = 64
 
 BOX, JITTERED = "box", "jittered box"
 
@@ -183,8 +185,35 @@ def _evaluate_image(
     chosen = np.flatnonzero((areas >= min_area) & (areas > 0))
     if len(chosen) == 0:
         return []
-    targets = item.masks[chosen]
     embedding = predictor.embed(item.image)
+    results: list[ObjectResult] = []
+    # Of very many objects at once the predictor would not keep the logits that are refined.
+    for start in range(0, len(chosen), _TOGETHER):
+        some = chosen[start : start + _TOGETHER]
+        columns = _measured(predictor, embedding, item, some, clicks, rng)
+        results += [
+            ObjectResult(
+                image=item.name,
+                number=number,
+                index=int(index),
+                area=float(areas[index]),
+                measurements=measurements,
+            )
+            for index, measurements in zip(some, zip(*columns, strict=True), strict=True)
+        ]
+    return results
+
+
+def _measured(
+    predictor: ImagePredictor,
+    embedding: ImageEmbedding,
+    item: AnnotatedImage,
+    chosen: npt.NDArray[np.int64],
+    clicks: Sequence[int],
+    rng: np.random.Generator,
+) -> list[list[Measurement]]:
+    """For each protocol the measurements of some objects of an image."""
+    targets = item.masks[chosen]
     boxes = np.array([bounding_box(mask) for mask in targets], np.float32)
     columns = []
     for protocol, corners in ((BOX, boxes), (JITTERED, _jittered(boxes, rng))):
@@ -193,16 +222,7 @@ def _evaluate_image(
     if clicks:
         columns += _click(predictor, embedding, targets, item.ignore, clicks, candidates=1)
         columns += _click(predictor, embedding, targets, item.ignore, clicks, candidates=3)
-    return [
-        ObjectResult(
-            image=item.name,
-            number=number,
-            index=int(index),
-            area=float(areas[index]),
-            measurements=measurements,
-        )
-        for index, measurements in zip(chosen, zip(*columns, strict=True), strict=True)
-    ]
+    return columns
 
 
 def _click(

@@ -45,7 +45,8 @@ class ImagePredictor:
         device: "auto" (CUDA, else Apple's GPU, else the CPU) or what torch calls the device.
         dtype: of the image encoder, which takes nearly all of the time: "auto" (bfloat16 where
             the hardware multiplies it fast, else float32), "float32", "bfloat16", "float16" or a
-            torch dtype. Prompts and masks are computed in float32 in any case.
+            torch dtype. Prompts and masks are computed in float32 in any case, and so is all of
+            `pico`: its small encoder would gain little, and half precision shows in its masks.
 
     Raises:
         InputError: the device or dtype is unknown or not available.
@@ -65,6 +66,8 @@ class ImagePredictor:
             )
         self.device = find_device(device)
         self.dtype = find_dtype(dtype, self.device)
+        if isinstance(network.config.image_encoder, nn_config.ResNetConfig):
+            self.dtype = torch.float32
         self._network_id = _fingerprint(network)
         if not _is_placed(network, self.device, self.dtype):
             network = copy.deepcopy(network).to(self.device, torch.float32)

@@ -116,6 +116,9 @@ class MaskGeneratorConfig:
             value = getattr(self, name)
             if not _is_number(value) or (name == "stability_score_offset" and value < 0):
                 raise InputError(f"{name}: expected a finite number, got {value!r}")
+        for name in ("use_m2m", "multimask_output", "disjoint"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise InputError(f"{name}: expected True or False, got {getattr(self, name)!r}")
         if self.point_grids is not None:
             _check_grids(self.point_grids, self.crop_n_layers)
 
@@ -132,13 +135,17 @@ class MaskGeneratorConfig:
 def _thresholds(config: SamConfig | Sam2Config) -> dict[str, float]:
     """What suits a family: Meta's values for SAM and SAM 2; `pico` is less sure of itself."""
     if own_additions(config):
-        return {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.8}
+        return {"pred_iou_thresh": 0.4, "stability_score_thresh": 0.6}
     return {"pred_iou_thresh": 0.88 if isinstance(config, SamConfig) else 0.8}
 
 
 def _is_number(value: object) -> bool:
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    return number and math.isfinite(float(value))  # type: ignore[arg-type]
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 def _check_grids(grids: object, layers: int) -> None:

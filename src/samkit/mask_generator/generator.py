@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samkit.errors import InputError
+from samkit.errors import InputError, SamkitError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
 from samkit.mask_generator.config import MaskGeneratorConfig
 from samkit.mask_generator.crops import Crop, crops_of
@@ -27,6 +27,8 @@ __all__ = ["AutomaticMaskGenerator"]
 # A mask is left out at low resolution when it is less stable than the threshold by this, and
 # larger than so many cells: its stability in the image cannot be that different.
 _STABILITY_MARGIN, _STABILITY_CELLS = 0.1, 64
+# Logits that are given back to the network are clamped to this.
+_LOGIT_LIMIT = 32.0
 
 
 class AutomaticMaskGenerator:
@@ -72,8 +74,6 @@ class AutomaticMaskGenerator:
         """
         pixels = self.predictor.read(image)
         found = list(self._found(pixels))
-        if not found:
-            return Masks.empty(_size(pixels)).compressed()
         return _as_masks(found, _size(pixels))
 
     def stream(self, image: Any) -> Iterator[Masks]:
@@ -181,6 +181,11 @@ class AutomaticMaskGenerator:
         prompts = self._prompts(embedding, points)
         with torch.inference_mode():
             attended = network.attend(features, prompts)
+            if not bool(attended.iou.isfinite().all()):
+                raise SamkitError(
+                    "the network's answer is not a number: its weights are damaged, or its dtype "
+                    "is too narrow (try float32)"
+                )
             owners = torch.arange(len(points), device=attended.iou.device)
             if not config.use_m2m:
                 # The scores are known before any mask is made.
@@ -208,6 +213,7 @@ class AutomaticMaskGenerator:
         """Each mask once more through the network, with its point: single masks and scores."""
         network = self.predictor.network
         features = embedding.to(self.predictor.device).features
+        logits = logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)  # as both references do
         parts = []
         for start in range(0, len(owners), len(points)):
             some, low = (x[start : start + len(points)] for x in (owners, logits))
@@ -239,9 +245,9 @@ class AutomaticMaskGenerator:
     ) -> tuple[Tensor, list[float], list[int]]:
         """Without what is far from stable already at low resolution."""
         threshold = self.config.stability_score_thresh
-        if threshold > 0 and len(logits):
+        if threshold > 0 and len(logits) and upscale.enlarges:
             stable = upscale.low_resolution_stability(logits) >= threshold - _STABILITY_MARGIN
-            small = (logits > self.config.mask_threshold).sum((1, 2)) < _STABILITY_CELLS
+            small = upscale.cells(logits) < _STABILITY_CELLS
             keep = stable | small
             logits, scores, owners = logits[keep], scores[keep], owners[keep]
         return logits, scores.tolist(), owners.tolist()
@@ -322,8 +328,8 @@ def _as_masks(found: list[_Proposal], size: tuple[int, int], first_id: int = 0) 
         size,
         [p.score for p in found],
         object_ids=np.arange(first_id, first_id + len(found)),
-        prompt_index=[p.point_index for p in found],
+        prompt_index=np.array([p.point_index for p in found], np.int64),
         stability=stability,
-        points=[p.point for p in found],
-        crop_boxes=[p.crop for p in found],
+        points=np.array([p.point for p in found]).reshape(-1, 2),
+        crop_boxes=np.array([p.crop for p in found]).reshape(-1, 4),
     )

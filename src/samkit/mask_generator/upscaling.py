@@ -80,14 +80,30 @@ class Upscaler:
         mask = (full > self.threshold).cpu().numpy()
         return self._full_mask(mask, left + self.crop[0], top + self.crop[1], stability)
 
+    @property
+    def enlarges(self) -> bool:
+        """Whether the crop has more rows and columns than there are logits."""
+        height, width = self.transform.image_size
+        rows, columns = self.transform.input_size[0] // 4, self.transform.input_size[1] // 4
+        return height >= rows and width >= columns
+
+    def cells(self, logits: Tensor) -> Tensor:
+        """(N,): how many logits (N, h, w) of the crop are above the threshold."""
+        return (self._content(logits) > self.threshold).sum((1, 2))
+
     def low_resolution_stability(self, logits: Tensor) -> Tensor:
         """Stability (N,) of logits (N, h, w) as they are; 1 where nothing is above."""
-        if self.transform.keep_aspect:
-            h, w = (-(-side // 4) for side in self.transform.content_size)
-            logits = logits[:, :h, :w]
+        logits = self._content(logits)
         above = (logits > self.threshold + self.offset).sum((1, 2))
         below = (logits > self.threshold - self.offset).sum((1, 2))
         return torch.where(below > 0, above / below.clamp(min=1), 1.0)
+
+    def _content(self, logits: Tensor) -> Tensor:
+        """Without padding."""
+        if not self.transform.keep_aspect:
+            return logits
+        h, w = (-(-side // 4) for side in self.transform.content_size)
+        return logits[:, :h, :w]
 
     def _source_size(self) -> tuple[int, int]:
         if self.transform.keep_aspect:

@@ -77,7 +77,10 @@ class Sam2(nn.Module):
         Pixels are in the encoder's dtype, features in the mask decoder's, which may differ.
         """
         dtype = self.mask_decoder.dtype
-        stride4, stride8, stride16 = (level.to(dtype) for level in self.image_encoder(pixels))
+        # In one memory layout, whatever the trunk's is: a saved embedding gives the same bits.
+        stride4, stride8, stride16 = (
+            level.to(dtype).contiguous() for level in self.image_encoder(pixels)
+        )
         return ImageFeatures(
             embedding=stride16,
             high_resolution=self.mask_decoder.project_high_resolution(stride4, stride8),

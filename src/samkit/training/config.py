@@ -296,7 +296,7 @@ def fine_tuning(
         stages=(Stage(size=max(height, width), images=4, prompts=8),),
         scenes=SceneConfig(procedural_background=0.0, max_pastes=2),
         learning_rate=1e-4,
-        warmup=20,
+        warmup=20 if steps is None else min(20, steps // 10),
         ema=0.99,
         frozen=(*MEMORY_PARTS, *frozen),
         minutes=minutes,

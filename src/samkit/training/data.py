@@ -1,5 +1,6 @@
 """Training images in memory: small, with their objects cut to size."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from samkit.errors import InputError
-from samkit.evaluation.datasets import Dataset, MaskFolderDataset, Subset, open_dataset
+from samkit.errors import InputError, SamkitError
+from samkit.evaluation.datasets import (
+    VOID_LABEL,
+    Dataset,
+    MaskFolderDataset,
+    Subset,
+    open_dataset,
+)
 from samkit.media import list_images, read_image
 from samkit.training.config import DataSource, TrainingConfig
 
@@ -119,7 +126,7 @@ def training_files(config: TrainingConfig) -> list[Path]:
     files = []
     for source in config.sources:
         paths = open_dataset(source.path).image_paths()
-        files += [paths[i] for i in _learned(len(paths), config.hold_out)]
+        files += [paths[i] for i in _numbers(paths, config.hold_out, held=False)]
     return files + _background_files(config)
 
 
@@ -129,7 +136,8 @@ def held_out(config: TrainingConfig) -> list[Dataset]:
     if config.hold_out:
         for source in config.sources:
             dataset = open_dataset(source.path)
-            found.append(Subset(dataset, range(0, len(dataset), config.hold_out)))
+            numbers = _numbers(dataset.image_paths(), config.hold_out, held=True)
+            found.append(Subset(dataset, numbers))
     return found
 
 
@@ -145,8 +153,15 @@ def load_library(config: TrainingConfig) -> Library:
     images = []
     for source in config.sources:
         cached = _open_source(source, config, room)
-        if not any(c.objects for c in cached):
-            raise InputError(f"{source.path}: expected at least one annotated object, got none")
+        with warnings.catch_warnings(record=True) as left_out:
+            found = any(c.objects for c in cached)
+        if not found:
+            why = f" ({left_out[0].message})" if left_out else ""
+            raise InputError(
+                f"{source.path}: expected at least one annotated object, got none{why}"
+            )
+        for warning in left_out:
+            warnings.warn(warning.message, stacklevel=2)
         images.append(cached)
     return Library(
         images=tuple(images),
@@ -158,9 +173,15 @@ def load_library(config: TrainingConfig) -> Library:
     )
 
 
-def _learned(count: int, hold_out: int) -> list[int]:
-    """Numbers of the images of a source that are learned from."""
-    return [i for i in range(count) if not hold_out or i % hold_out]
+def _numbers(paths: list[Path], hold_out: int, *, held: bool) -> list[int]:
+    """Numbers of the items of a source that are held out, or of those that are learned from.
+
+    An image that several people have annotated comes several times, and is held out as a whole.
+    """
+    places = {path: i for i, path in enumerate(dict.fromkeys(paths))}
+    return [
+        i for i, path in enumerate(paths) if (hold_out > 0 and places[path] % hold_out == 0) == held
+    ]
 
 
 def _background_files(config: TrainingConfig) -> list[Path]:
@@ -169,19 +190,24 @@ def _background_files(config: TrainingConfig) -> list[Path]:
 
 def _open_source(source: DataSource, config: TrainingConfig, room: float) -> CachedSource:
     dataset = open_dataset(source.path)
-    numbers = _learned(len(dataset), config.hold_out)
+    numbers = _numbers(dataset.image_paths(), config.hold_out, held=False)
     side = config.scenes.cache_side
     if source.kind == "classes" and not isinstance(dataset, MaskFolderDataset):
         raise InputError(f"{source.path}: classes are read from images/ and masks/ only")
 
     def read(index: int) -> CachedImage:
-        if isinstance(dataset, MaskFolderDataset) and source.kind == "classes":
-            number = numbers[index]
-            image = read_image(dataset.image_paths()[number])
-            objects = _figure_and_parts(dataset.label_map(number))
-        else:
-            item = dataset[numbers[index]]
-            image, objects = item.image, [(mask, 1.0, True) for mask in item.masks]
+        number = numbers[index]
+        try:
+            if isinstance(dataset, MaskFolderDataset) and source.kind == "classes":
+                image = read_image(dataset.image_paths()[number])
+                labels = dataset.label_map(number)
+                objects = _figure_and_parts(np.where(labels == VOID_LABEL, 0, labels))
+            else:
+                item = dataset[number]
+                image, objects = item.image, [(mask, 1.0, True) for mask in item.masks]
+        except SamkitError as error:  # one bad file among many must not end a long run
+            warnings.warn(f"left out: {error}", stacklevel=2)
+            return CachedImage(image=np.zeros((16, 16, 3), np.uint8))
         return CachedImage(image=_resized(image, side), objects=_objects(objects, side))
 
     return CachedSource(read, len(numbers), room)

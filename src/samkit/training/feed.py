@@ -1,15 +1,14 @@
-"""Where batches come from: made on the spot, or ahead of time in a second process."""
+"""Where batches come from: made on the spot, or ahead of time in a second thread."""
 
-import multiprocessing
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
 import cv2
 
-from samkit.training.config import Stage, TrainingConfig
+from samkit.training.config import Stage
 from samkit.training.data import Library, load_library
 from samkit.training.sampling import Batch, make_batch
 from samkit.training.trainer import Trainer
@@ -38,17 +37,16 @@ def inline_batches(trainer: Trainer) -> Iterator[Feed]:
 
 @contextmanager
 def prepared_batches(trainer: Trainer) -> Iterator[Feed]:
-    """Whole batches, made ahead of time in a second process."""
-    pool = ProcessPoolExecutor(
-        1,
-        multiprocessing.get_context("spawn"),
-        initializer=_fill_library,
-        initargs=(trainer.config,),
-    )
+    """Whole batches, made ahead of time in a second thread."""
+    library = load_library(trainer.config)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    pool = ThreadPoolExecutor(1)
     try:
-        yield _prefetched(trainer, pool)
+        yield _prefetched(trainer, library, pool)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(threads)
 
 
 def _plan(trainer: Trainer) -> Iterator[tuple[int, Stage]]:
@@ -60,27 +58,13 @@ def _plan(trainer: Trainer) -> Iterator[tuple[int, Stage]]:
         step += 1
 
 
-def _prefetched(trainer: Trainer, pool: ProcessPoolExecutor) -> Feed:
+def _prefetched(trainer: Trainer, library: Library, pool: Executor) -> Feed:
     waiting: deque[tuple[Future[Batch], Stage]] = deque()
     for step, stage in _plan(trainer):
-        waiting.append((pool.submit(_make_batch, trainer.config, stage, step), stage))
+        job = pool.submit(make_batch, library, trainer.config, stage, step)
+        waiting.append((job, stage))
         if len(waiting) > _PREFETCH:
             future, planned = waiting.popleft()
             yield future.result(), planned
     for future, planned in waiting:
         yield future.result(), planned
-
-
-_library: Library | None = None
-"""The training images, in the process that makes batches."""
-
-
-def _fill_library(config: TrainingConfig) -> None:
-    global _library
-    cv2.setNumThreads(1)
-    _library = load_library(config)
-
-
-def _make_batch(config: TrainingConfig, stage: Stage, step: int) -> Batch:
-    assert _library is not None
-    return make_batch(_library, config, stage, step)

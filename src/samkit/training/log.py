@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samkit.errors import InputError
+from samkit.media import write_atomically
 from samkit.training.trainer import Report
 from samkit.training.validation import Validation
 
@@ -19,7 +20,8 @@ class Log:
     """Writes reports and validations as they come.
 
     Args:
-        path: CSV of reports; validations go beside it, into NAME.validation.csv.
+        checkpoint: of the run. Reports go beside it into NAME.training.csv, validations into
+            NAME.validation.csv.
         tensorboard: folder for TensorBoard, or None.
         step: from which a run goes on; rows after it are dropped.
 
@@ -27,9 +29,9 @@ class Log:
         InputError: TensorBoard is asked for but not installed.
     """
 
-    def __init__(self, path: Path, *, tensorboard: Path | None = None, step: int = 0) -> None:
-        self.reports = path
-        self.validations = path.with_suffix(".validation.csv")
+    def __init__(self, checkpoint: Path, *, tensorboard: Path | None = None, step: int = 0) -> None:
+        self.reports = checkpoint.with_suffix(".training.csv")
+        self.validations = checkpoint.with_suffix(".validation.csv")
         self._writer = _writer(tensorboard, step) if tensorboard is not None else None
         for file in (self.reports, self.validations):
             _drop_after(file, step)
@@ -63,20 +65,23 @@ def _writer(folder: Path, step: int) -> "SummaryWriter":
         raise InputError(
             "TensorBoard is not installed: pip install 'samkit[tensorboard]'"
         ) from error
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    return SummaryWriter(str(folder), purge_step=step + 1)
 
 
 def _drop_after(path: Path, step: int) -> None:
     """Keep the rows up to a step; without any, no file."""
     rows: Sequence[list[str]] = []
     if step and path.is_file():
-        with path.open(newline="") as file:
+        with path.open(newline="", errors="replace") as file:
             header, *rows = list(csv.reader(file)) or [[]]
-        rows = [row for row in rows if int(row[0]) <= step]
-    path.unlink(missing_ok=True)
+        # A row that a kill cut off is dropped too.
+        whole = [row for row in rows if len(row) == len(header) and row[0].isdigit()]
+        rows = [row for row in whole if int(row[0]) <= step]
     if rows:
-        with path.open("w", newline="") as file:
+        with write_atomically(path) as temporary, temporary.open("w", newline="") as file:
             csv.writer(file).writerows([header, *rows])
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _append(path: Path, values: Mapping[str, float]) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from samkit.errors import InputError
@@ -22,7 +23,7 @@ from samkit.training.validation import Validation, validate
 
 __all__ = ["train"]
 
-_LOG_EVERY = 50
+_LOG_EVERY = 10
 
 
 def train(
@@ -40,7 +41,8 @@ def train(
     """Train; yield how it goes now and then and at last the network with averaged weights.
 
     If the configuration has something to validate on, the averaged weights are measured on it
-    every so many steps and at the end, by the code of `samkit eval`; that time does not count.
+    before the first step, every so many steps and at the end, by the code of `samkit eval`; that
+    time does not count. However a run ends, its checkpoint is that of its last whole step.
 
     Args:
         config: the run. A length in steps gives the same weights every time, a length in minutes
@@ -48,7 +50,7 @@ def train(
         checkpoint: file that holds all of the run's state; CSV logs lie beside it.
         start: weights to start from instead of random ones.
         resume: go on from `checkpoint`.
-        processes: 0 trains here and prepares batches in a second process. n > 0 shares every
+        processes: 0 trains here and prepares batches in a second thread. n > 0 shares every
             batch among n processes of cores / n threads, this one included, which is faster on
             few cores; the weights depend on n. Under `torchrun` its processes share each batch
             instead, one for each GPU if there are any; call this in all of them. Only the first
@@ -73,7 +75,7 @@ def train(
             _follow(trainer, stop_after)
         else:
             folder = None if tensorboard is None else Path(tensorboard)
-            log = Log(checkpoint.with_suffix(".csv"), tensorboard=folder, step=trainer.step)
+            log = Log(checkpoint, tensorboard=folder, step=trainer.step)
             yield from _lead(trainer, checkpoint, log, processes, stop_after, checkpoint_every)
     yield trainer.averaged()
 
@@ -87,7 +89,7 @@ def _lead(
     checkpoint_every: float,
 ) -> Iterator[Report | Validation]:
     """What the first process does: steps, and all that is written and told."""
-    saved = time.monotonic()
+    saved, first = time.monotonic(), trainer.step
     feed = prepared_batches if trainer.team.size == 1 and processes == 0 else inline_batches
     try:
         with feed(trainer) as batches:
@@ -100,7 +102,9 @@ def _lead(
                     saved = time.monotonic()
     finally:
         log.close()
-    trainer.save(checkpoint)
+        # Also where a run is interrupted, or an error ends it.
+        if trainer.is_whole and trainer.step > first:
+            trainer.save(checkpoint)
 
 
 def _steps(
@@ -110,7 +114,8 @@ def _steps(
     config = trainer.config
     datasets = held_out(config) if trainer.team.rank == 0 else []
     validates = bool(config.hold_out or config.validation)
-    measured = trainer.step
+    if validates and trainer.measured < trainer.step and trainer.step % config.validate_every == 0:
+        yield _measured(trainer, datasets)
     stage = None
     for batch, stage in batches:
         trainer.learn(batch, stage)
@@ -118,11 +123,10 @@ def _steps(
         if stop_after is not None and trainer.step >= stop_after:
             return
         if validates and trainer.step % config.validate_every == 0:
-            measured = trainer.step
             yield _measured(trainer, datasets)
     if stage is not None and trainer.step % _LOG_EVERY:
         yield trainer.report(stage)
-    if validates and trainer.step > measured:
+    if validates and trainer.measured < trainer.step:
         yield _measured(trainer, datasets)
 
 
@@ -135,7 +139,9 @@ def _measured(trainer: Trainer, datasets: list[Dataset]) -> Validation | None:
             datasets,
             step=trainer.step,
             images=trainer.config.validation_images,
+            device=trainer.device,
         )
+    trainer.measured = trainer.step
     trainer.team.average([torch.zeros(1, device=trainer.device)])
     trainer.start_clock()
     return found
@@ -213,6 +219,27 @@ def _member(
 
 
 def _check(config: TrainingConfig, processes: int) -> None:
+    length = config.minutes if config.steps is None else config.steps
+    if length is not None and not 0 < length < float("inf"):
+        raise InputError(f"expected a run of more than 0 steps or minutes, got {length}")
+    positive = {
+        "accumulate": config.accumulate,
+        "validate_every": config.validate_every,
+        "validation_images": config.validation_images,
+        "prompts.rounds": config.prompts.rounds,
+        "stages": len(config.stages),
+        **{f"stages[{i}].images": stage.images for i, stage in enumerate(config.stages)},
+        **{f"stages[{i}].prompts": stage.prompts for i, stage in enumerate(config.stages)},
+    }
+    for name, value in positive.items():
+        if value < 1:
+            raise InputError(f"{name}: expected 1 and more, got {value}")
+    weights = [source.weight for source in config.sources]
+    weights += [source.paste_weight for source in config.sources]
+    if weights and (not np.isfinite(weights).all() or min(weights) < 0 or sum(weights) == 0):
+        raise InputError(f"sources: expected weights of 0 and more, not all 0, got {weights}")
+    if not 0 <= config.seed < 2**32:
+        raise InputError(f"seed: expected a number from 0 to 2**32 - 1, got {config.seed}")
     if (config.steps is None) == (config.minutes is None):
         raise InputError("expected a length of the run in steps or in minutes, one of them")
     if not config.sources:

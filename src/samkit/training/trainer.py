@@ -100,6 +100,8 @@ class Trainer:
         self.average = {name: p.detach().clone() for name, p in learning.items()}
         self.step = 0
         self.seconds = 0.0
+        self.measured = -1  # the last step after which the run was validated
+        self.is_whole = True  # False while the weights are being changed
         self._began = time.monotonic()
         self._mean = torch.tensor(self.network.config.mean).view(1, 3, 1, 1).to(self.device)
         self._std = torch.tensor(self.network.config.std).view(1, 3, 1, 1).to(self.device)
@@ -142,6 +144,7 @@ class Trainer:
             torch.autograd.backward([loss / self.config.accumulate for loss in losses])
             self._note(part, first)
         self._agree()
+        self.is_whole = False
         torch.nn.utils.clip_grad_norm_(self.learning.values(), self.config.clip_gradient)
         self.optimizer.step()
         self.step += 1
@@ -150,6 +153,7 @@ class Trainer:
             torch._foreach_lerp_(
                 list(self.average.values()), list(self.learning.values()), 1 - decay
             )
+        self.is_whole = True
 
     def _rounds(self) -> int:
         """Correction rounds of this step."""
@@ -281,6 +285,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "measured": self.measured,
         }
         with write_atomically(path) as temporary:
             torch.save(state, temporary)
@@ -295,13 +300,16 @@ class Trainer:
         except Exception as error:  # a damaged file raises nearly anything
             raise CheckpointError(f"{path} is not a checkpoint of a run: {error}") from error
         ours = json.loads(json.dumps(self.config.to_dict()))
-        if ours != theirs:
-            changed = sorted(name for name in ours if ours[name] != theirs.get(name))
+        # What is measured, and what is kept in memory, changes no weight.
+        free = ("validation", "validate_every", "validation_images", "cache_megabytes")
+        changed = sorted(n for n in ours if n not in free and ours[n] != theirs.get(n))
+        if changed:
             raise CheckpointError(f"{path} belongs to a run with other {', '.join(changed)}")
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
+        self.measured = state["measured"]
         self.start_clock()
 
 

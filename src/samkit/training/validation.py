@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
+from samkit.errors import InputError
 from samkit.evaluation.datasets import Dataset, Subset
 from samkit.evaluation.interactive import (
     InteractiveReport,
@@ -39,14 +42,24 @@ class Validation:
 
 
 def validate(
-    network: Network, datasets: Sequence[Dataset], *, step: int, images: int
+    network: Network,
+    datasets: Sequence[Dataset],
+    *,
+    step: int,
+    images: int,
+    device: torch.device,
 ) -> Validation:
-    """Measure a network on at most `images` images, evenly spread, of each data set."""
-    predictor = ImagePredictor(network, dtype="float32")
+    """Measure a network on at most `images` images, evenly spread, of each data set.
+
+    Objects of every size count.
+    """
+    predictor = ImagePredictor(network, device=device, dtype="float32")
     objects: list[ObjectResult] = []
     for dataset in datasets:
         every = -(-len(dataset) // images)
         some = Subset(dataset, range(0, len(dataset), every))
-        objects += evaluate_interactive(predictor, some, clicks=_CLICKS).objects
+        objects += evaluate_interactive(predictor, some, clicks=_CLICKS, min_area=0.0).objects
+    if not objects:
+        raise InputError("nothing to validate on: there are no objects in the images held out")
     report = InteractiveReport(objects=tuple(objects))
     return Validation(step=step, objects=len(objects), means=report.means())

@@ -72,8 +72,8 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Sam | S
 
     Returns:
         The network in evaluation mode, on the CPU, in float32. A checkpoint of SAM 2 without its
-        memory (transformers' Sam2Model) gives a warning and a network whose `has_memory` is
-        False.
+        memory gives a network whose `has_memory` is False, and a warning unless samkit wrote it
+        (such as transformers' Sam2Model).
 
     Raises:
         UnknownModelError: neither a registered name nor a file or folder.
@@ -92,11 +92,12 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Sam | S
         if not is_unused(opened.family, name)
     }
     if not opened.memory:
-        warnings.warn(
-            f"{opened.source} holds the image part of SAM 2 only. Images work; the memory that "
-            "video needs starts untrained",
-            stacklevel=2,
-        )
+        if CONFIG_KEY not in opened.metadata:  # samkit leaves out what it did not train
+            warnings.warn(
+                f"{opened.source} holds the image part of SAM 2 only. Images work; the memory that "
+                "video needs starts untrained",
+                stacklevel=2,
+            )
         state |= _untrained_memory(opened.config)
     network.load_state_dict(state, assign=True)
     if isinstance(network, Sam2):
