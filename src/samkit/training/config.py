@@ -184,7 +184,7 @@ class TrainingConfig:
     hold_out: int = 0
     validation: tuple[str, ...] = ()
     validate_every: int = 500
-    validation_images: int = 50
+    validation_images: int = 20
     cache_megabytes: int = 2000
     stages: tuple[Stage, ...] = (Stage(),)
     scenes: SceneConfig = field(default_factory=SceneConfig)

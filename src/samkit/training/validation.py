@@ -18,8 +18,8 @@ from samkit.training.trainer import Network
 
 __all__ = ["Validation", "validate"]
 
-# After so many clicks, besides boxes.
-_CLICKS = (1, 3)
+# After so many clicks, besides boxes. More would take much longer than the training between.
+_CLICKS = (1,)
 
 
 @dataclass(frozen=True, kw_only=True)
