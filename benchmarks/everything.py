@@ -1,14 +1,14 @@
 """Everything mode: seconds beside the published algorithm done plainly, and memory.
 
-    python benchmarks/everything.py                             # SAM ViT-B, 32 x 32 points, 1200 x 1800
-    python benchmarks/everything.py --peer                      # and transformers' pipeline (minutes)
+    python benchmarks/everything.py                    # SAM ViT-B, 32 x 32 points, 1200 x 1800
+    python benchmarks/everything.py --peer             # and transformers' pipeline (minutes)
     python benchmarks/everything.py --image 4000 6000 --points 64 --plain 0
 
 Networks have random weights, so nothing is downloaded. With them no mask is predicted to be good,
 which is the common case taken to its end; --keep-all sets all thresholds to 0, the other end. The
 image encoder is not counted. The plain way decodes, scales up every mask to the image and filters
-then, in batches of 64 points, as Meta's generator does; --plain N does N batches of it and counts up.
-Memory is the highest resident size above that with the model and image in memory.
+then, in batches of 64 points, as Meta's generator does; --plain N times N batches of it and counts
+up. Memory is the highest resident size above that with the model and image in memory.
 """
 
 import argparse
@@ -121,7 +121,8 @@ def main() -> None:
         batches = -(-(options.points**2) // BATCH)
         plain_batch(predictor, embedding)
         part = sum(plain_batch(predictor, embedding) for _ in range(options.plain))
-        print(f"the plain way  {part / options.plain * batches:8.1f} s (from {options.plain} batches)")
+        seconds = part / options.plain * batches
+        print(f"the plain way  {seconds:8.1f} s (from {options.plain} batches)")
     if options.peer:
         peer = peer_seconds(predictor, options.sizes, image, options.points)
         print(f"transformers   {peer:8.1f} s")

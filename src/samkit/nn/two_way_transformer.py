@@ -124,7 +124,7 @@ class Attention(nn.Module):
         self, residual: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None
     ) -> Tensor:
         """`residual` plus what `forward` gives, for many queries (B or 1, Q, D) and few keys."""
-        heads, batch = self.heads, k.shape[0]
+        heads = self.heads
         k = self._heads(self.k_proj(k)) * self.scale  # (B, heads, K, c)
         if q.shape[0] == 1:
             scores = k @ self._heads(self.q_proj(q)).transpose(2, 3)  # (B, heads, K, Q)
@@ -138,8 +138,7 @@ class Attention(nn.Module):
         out = self.out_proj.weight.t().unflatten(0, (heads, -1))  # (heads, c, D)
         # The weights of a head sum to 1, so each head can bring its share of the bias.
         v = self._heads(self.v_proj(v)) @ out + self.out_proj.bias / heads
-        residual = residual.expand(batch, -1, -1)
-        return torch.baddbmm(residual, weights.transpose(1, 2), v.flatten(1, 2))
+        return (weights.transpose(1, 2) @ v.flatten(1, 2)).add_(residual)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, c)
