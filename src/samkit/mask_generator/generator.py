@@ -38,7 +38,7 @@ class AutomaticMaskGenerator:
     are kept if the network is sure of them, if they are stable, and if no better one is nearly the
     same. With the same weights and options the masks are those of Meta's generators.
 
-    >>> found = samkit.AutomaticMaskGenerator(predictor, points_per_side=32)(image)
+        found = samkit.AutomaticMaskGenerator(predictor, points_per_side=32)(image)
 
     Args:
         predictor: what is asked.

@@ -153,7 +153,7 @@ def positions(index: object, count: int) -> npt.NDArray[np.int64]:
         IndexError: out of range, of another type, or a bool array of another length.
     """
     if isinstance(index, slice):
-        return np.arange(*index.indices(count))
+        return np.array(range(*index.indices(count)), np.int64)
     try:
         array = np.asarray(index)
     except ValueError as error:  # ragged lists

@@ -294,7 +294,7 @@ def fine_tuning(
         network=network,
         sources=tuple(DataSource(path=path) for path in data),
         stages=(Stage(size=max(height, width), images=4, prompts=8),),
-        scenes=SceneConfig(procedural_background=0.0, max_pastes=2),
+        scenes=SceneConfig(procedural_background=0.0, max_pastes=2, min_area=0.0003),
         learning_rate=1e-4,
         warmup=20 if steps is None else min(20, steps // 10),
         ema=0.99,

@@ -35,9 +35,9 @@ class VideoPredictor:
     Objects are prompted on any frame, at any time, also while tracking; each keeps its own id, and
     what is said of one does not touch the others. Frames are read when they are needed.
 
-    >>> tracker = samkit.VideoPredictor(samkit.load("sam2.1-tiny"), "cars.mp4")
-    >>> tracker.prompt(0, 1, samkit.Prompt.box(5, 5, 90, 80))
-    >>> for frame, masks in tracker.track(): ...
+        tracker = samkit.VideoPredictor(samkit.load("sam2.1-tiny"), "cars.mp4")
+        tracker.prompt(0, 1, samkit.Prompt.box(5, 5, 90, 80))
+        for frame, masks in tracker.track(): ...
 
     Args:
         predictor: of a SAM 2 network with memory.
