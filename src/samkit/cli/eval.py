@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,7 +13,7 @@ from samkit.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from samkit.evaluation import InteractiveReport, ProposalReport
+    from samkit.evaluation import InteractiveReport, ProposalReport, VideoReport
 
 __all__ = ["evaluate"]
 
@@ -45,6 +45,13 @@ def evaluate(
         str, typer.Option(metavar="NAME", help="Of --everything: default, recall or disjoint.")
     ] = "default",
     points_per_side: Annotated[int, typer.Option(min=1, metavar="N", help="Of --everything.")] = 32,
+    video: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROMPT",
+            help="Measure tracking from a prompt on the first frame instead: mask, box or click.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write JSON.")
     ] = None,
@@ -67,11 +74,17 @@ def evaluate(
     With --everything: how many of the annotated masks are among those found without prompts, at an
     IoU of 0.5, 0.75 and 0.9, and COCO's average recall of the best 100 and 1000.
 
+    With --video: how well an object is followed through each sequence, as DAVIS measures it: J is
+    the mean IoU, F the agreement of outlines; beside it what the first true mask scores unchanged.
+
     Example: samkit eval pico --data voc/ -o voc.json --worst worst.png
     """
     counts = _counts(clicks)
-    if everything and worst is not None:
-        raise typer.BadParameter("it goes with prompts only", param_hint="--worst")
+    if worst is not None and (everything or video is not None):
+        raise typer.BadParameter("it goes with prompts on images only", param_hint="--worst")
+    first = _first(video or "mask")
+    if video is not None and (everything or every != 1):
+        raise typer.BadParameter("--video goes with neither --everything nor --every")
     if not everything and (preset != "default" or points_per_side != 32):
         raise typer.BadParameter("--preset and --points-per-side go with --everything")
     if worst is not None and worst.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
@@ -86,38 +99,39 @@ def evaluate(
     import samkit
     from samkit.evaluation import (
         InteractiveReport,
-        ProposalReport,
         contact_sheet,
         evaluate_interactive,
         evaluate_proposals,
+        evaluate_video,
         open_dataset,
+        open_sequences,
+        tracking_by,
     )
     from samkit.media import write_atomically
 
+    sequences = None if video is None else open_sequences(data)
     dataset = open_dataset(data, every=every)
     predictor = samkit.load(model, device=device, dtype=dtype)
-    report: ProposalReport | InteractiveReport
+    report: ProposalReport | InteractiveReport | VideoReport
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("images", total=len(dataset))
+        task = progress.add_task("images" if sequences is None else "sequences", total=None)
 
-        def on_image(done: int, total: int) -> None:
+        def on_item(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        if everything:
+        if sequences is not None:
+            track = tracking_by(predictor)
+            report = evaluate_video(track, sequences, prompt=first, on_sequence=on_item)
+        elif everything:
             generator = samkit.AutomaticMaskGenerator(
                 predictor, preset=preset, points_per_side=points_per_side
             )
-            report = evaluate_proposals(generator, dataset, min_area=min_area, on_image=on_image)
+            report = evaluate_proposals(generator, dataset, min_area=min_area, on_image=on_item)
         else:
             report = evaluate_interactive(
-                predictor, dataset, clicks=counts, min_area=min_area, on_image=on_image
+                predictor, dataset, clicks=counts, min_area=min_area, on_image=on_item
             )
-    if not report.objects:
-        raise InputError(f"{data}: no object covers {min_area:.2%} of its image or more")
-    table = _recalls(report) if isinstance(report, ProposalReport) else _accuracies(report)
-    count = report.objects if isinstance(report, ProposalReport) else len(report.objects)
-    table.title = f"{model} on {data.name}: {count} objects of {min_area:.2%} of the image and more"
-    Console(soft_wrap=True).print(table)
+    Console(soft_wrap=True).print(_table(report, f"{model} on {data.name}", min_area))
     if output is not None:
         with write_atomically(output) as temporary:
             temporary.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
@@ -125,6 +139,38 @@ def evaluate(
         sheet = Image.fromarray(contact_sheet(report.worst(worst_of, 24), dataset))
         with write_atomically(worst) as temporary:
             sheet.save(temporary)
+
+
+def _table(
+    report: InteractiveReport | ProposalReport | VideoReport, what: str, min_area: float
+) -> Table:
+    from samkit.evaluation import ProposalReport, VideoReport
+
+    if isinstance(report, VideoReport):
+        table = _tracking(report)
+        table.title = f"{what}: {len(report.sequences)} sequences"
+        return table
+    count = report.objects if isinstance(report, ProposalReport) else len(report.objects)
+    if not count:
+        raise InputError(f"no object covers {min_area:.2%} of its image or more")
+    table = _recalls(report) if isinstance(report, ProposalReport) else _accuracies(report)
+    table.title = f"{what}: {count} objects of {min_area:.2%} of the image and more"
+    return table
+
+
+def _tracking(report: VideoReport) -> Table:
+    from rich.table import Table
+
+    table = Table("sequence")
+    for heading in ("J&F", "J", "F", "J&F of the first mask repeated"):
+        table.add_column(heading, justify="right")
+    rows = zip(
+        [*report.sequences, report.mean()], [*report.still, report.still_mean()], strict=True
+    )
+    for score, still in rows:
+        values = (score.j_and_f, score.j, score.f, still.j_and_f)
+        table.add_row(score.name, *(f"{value:.3f}" for value in values))
+    return table
 
 
 def _accuracies(report: InteractiveReport) -> Table:
@@ -150,6 +196,12 @@ def _recalls(report: ProposalReport) -> Table:
     values = [f"{value:.3f}" for value in (*recalls, *averages)]
     table.add_row(*values, f"{report.proposals_per_image:.0f}")
     return table
+
+
+def _first(name: str) -> Literal["mask", "box", "click"]:
+    if name not in ("mask", "box", "click"):
+        raise typer.BadParameter(f"expected mask, box or click, got {name}", param_hint="--video")
+    return name  # type: ignore[return-value]
 
 
 def _counts(text: str) -> tuple[int, ...]:

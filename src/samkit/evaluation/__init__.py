@@ -13,7 +13,14 @@ from samkit.evaluation.interactive import (
 )
 from samkit.evaluation.metrics import bounding_box, mask_iou
 from samkit.evaluation.proposals import ProposalReport, evaluate_proposals
-from samkit.evaluation.video import VideoReport, VideoScore, evaluate_video, score_sequence
+from samkit.evaluation.video import (
+    VideoReport,
+    VideoScore,
+    evaluate_video,
+    open_sequences,
+    score_sequence,
+    tracking_by,
+)
 
 __all__ = [
     "AnnotatedImage",
@@ -35,5 +42,7 @@ __all__ = [
     "mask_iou",
     "next_click",
     "open_dataset",
+    "open_sequences",
     "score_sequence",
+    "tracking_by",
 ]

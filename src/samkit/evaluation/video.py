@@ -1,7 +1,8 @@
 """Video object segmentation: J, F and J&F as DAVIS defines them (Perazzi et al., CVPR 2016)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -10,11 +11,25 @@ import numpy.typing as npt
 from samkit.errors import InputError
 from samkit.evaluation.boundary import boundary_f
 from samkit.evaluation.clicks import farthest_point
-from samkit.evaluation.datasets import Dataset
+from samkit.evaluation.datasets import Dataset, MaskFolderDataset
 from samkit.evaluation.metrics import bounding_box, mask_iou
+from samkit.image_predictor import ImagePredictor
 from samkit.prompts import Prompt
+from samkit.video import VideoPredictor
 
-__all__ = ["Tracker", "VideoReport", "VideoScore", "evaluate_video", "score_sequence"]
+__all__ = [
+    "FirstPrompt",
+    "Tracker",
+    "VideoReport",
+    "VideoScore",
+    "evaluate_video",
+    "open_sequences",
+    "score_sequence",
+    "tracking_by",
+]
+
+FirstPrompt: TypeAlias = Literal["mask", "box", "click"]
+"""What is given on the first frame of a sequence."""
 
 Tracker: TypeAlias = Callable[
     [Sequence[npt.NDArray[np.uint8]], Prompt], Iterable[npt.NDArray[np.bool_]]
@@ -44,9 +59,15 @@ class VideoScore:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoReport:
-    """Scores of all sequences, with their mean."""
+    """Scores of all sequences, with their mean.
+
+    Attributes:
+        sequences: what was measured.
+        still: what the first true mask scores where it is repeated unchanged.
+    """
 
     sequences: tuple[VideoScore, ...]
+    still: tuple[VideoScore, ...]
 
     def mean(self) -> VideoScore:
         """Each sequence counts alike, however long it is.
@@ -54,18 +75,51 @@ class VideoReport:
         Raises:
             InputError: there are no sequences.
         """
-        if not self.sequences:
-            raise InputError("expected at least one sequence, got none")
-        return VideoScore(
-            name="mean",
-            j=float(np.mean([score.j for score in self.sequences])),
-            f=float(np.mean([score.f for score in self.sequences])),
-        )
+        return _mean(self.sequences)
+
+    def still_mean(self) -> VideoScore:
+        """The mean of `still`."""
+        return _mean(self.still)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
-        rows = [*self.sequences, self.mean()]
-        return {"sequences": [{**asdict(row), "j_and_f": row.j_and_f} for row in rows]}
+        return {
+            "sequences": _rows([*self.sequences, self.mean()]),
+            "first mask repeated": _rows([*self.still, self.still_mean()]),
+        }
+
+
+def open_sequences(path: str | Path) -> dict[str, Dataset]:
+    """Sequences in DAVIS's manner: a folder with one folder of `images/` and `masks/` for each.
+
+    A folder that has `images/` and `masks/` itself is one sequence.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"no such folder: {path}")
+    if (path / "masks").is_dir():
+        return {path.resolve().name: MaskFolderDataset(path)}
+    folders = sorted(folder for folder in path.iterdir() if (folder / "masks").is_dir())
+    if not folders:
+        raise InputError(f"{path}: expected folders with images/ and masks/ in them")
+    return {folder.name: MaskFolderDataset(folder) for folder in folders}
+
+
+def tracking_by(predictor: ImagePredictor) -> Tracker:
+    """A model's `VideoPredictor`, as `evaluate_video` wants it."""
+
+    def track(
+        frames: Sequence[npt.NDArray[np.uint8]], prompt: Prompt
+    ) -> Iterator[npt.NDArray[np.bool_]]:
+        with VideoPredictor(predictor, list(frames)) as tracker:
+            tracker.prompt(0, 1, prompt)
+            for _, masks in tracker.track():
+                yield masks.masks[0]
+
+    return track
 
 
 def score_sequence(
@@ -101,7 +155,7 @@ def evaluate_video(
     track: Tracker,
     sequences: dict[str, Dataset],
     *,
-    prompt: Literal["mask", "box", "click"] = "mask",
+    prompt: FirstPrompt = "mask",
     on_sequence: Callable[[int, int], None] | None = None,
 ) -> VideoReport:
     """Track the first object of each sequence from its first frame on.
@@ -116,7 +170,7 @@ def evaluate_video(
     Raises:
         InputError: the first frame of a sequence has no object.
     """
-    scores = []
+    scores, still = [], []
     for name, dataset in sequences.items():
         items = [dataset[i] for i in range(len(dataset))]
         empty = np.zeros(items[0].image.shape[:2], np.bool_)
@@ -132,6 +186,21 @@ def evaluate_video(
             first = Prompt.point(x + 0.5, y + 0.5)
         masks = track([item.image for item in items], first)
         scores.append(score_sequence(masks, target, name=name))
+        still.append(score_sequence([target[0]] * len(target), target, name=name))
         if on_sequence is not None:
             on_sequence(len(scores), len(sequences))
-    return VideoReport(sequences=tuple(scores))
+    return VideoReport(sequences=tuple(scores), still=tuple(still))
+
+
+def _mean(scores: Sequence[VideoScore]) -> VideoScore:
+    if not scores:
+        raise InputError("expected at least one sequence, got none")
+    return VideoScore(
+        name="mean",
+        j=float(np.mean([score.j for score in scores])),
+        f=float(np.mean([score.f for score in scores])),
+    )
+
+
+def _rows(scores: Sequence[VideoScore]) -> list[dict[str, Any]]:
+    return [{**asdict(score), "j_and_f": score.j_and_f} for score in scores]

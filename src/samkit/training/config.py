@@ -1,11 +1,12 @@
 """Everything that decides a training run, as one value that is stored with the weights."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 __all__ = [
+    "IMAGE_PARTS",
     "MEMORY_PARTS",
     "ClipConfig",
     "DataSource",
@@ -16,6 +17,7 @@ __all__ = [
     "TrainingConfig",
     "fine_tuning",
     "pico",
+    "pico_memory",
 ]
 
 
@@ -43,14 +45,16 @@ class Stage:
 
     Attributes:
         size: side of the square network input in pixels, a multiple of 32.
-        images: images in a batch.
-        prompts: prompts on each image.
+        images: images, or clips, in a batch.
+        prompts: prompts on each image; in a clip at most so many objects are followed.
+        frames: 1 to learn from images; more to learn tracking from clips of so many frames.
         until: end of the stage as a fraction of the whole run.
     """
 
     size: int = 256
     images: int = 6
     prompts: int = 8
+    frames: int = 1
     until: float = 1.0
 
 
@@ -188,6 +192,7 @@ class TrainingConfig:
     cache_megabytes: int = 2000
     stages: tuple[Stage, ...] = (Stage(),)
     scenes: SceneConfig = field(default_factory=SceneConfig)
+    motion: ClipConfig = field(default_factory=ClipConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     steps: int | None = None
@@ -235,6 +240,25 @@ MEMORY_PARTS = (
 )
 """Parts of SAM 2 that only video reaches."""
 
+IMAGE_PARTS = (
+    "image_encoder",
+    "prompt_encoder",
+    "no_mem_embed",
+    *(
+        f"mask_decoder.{part}"
+        for part in (
+            "conv_s",
+            "fusion",
+            "iou_",
+            "mask_tokens",
+            "obj_score_token",
+            "output_",
+            "transformer",
+        )
+    ),
+)
+"""All others, but for the object score, which an image on its own does not need."""
+
 
 def pico(
     data: str | Path, *, minutes: float | None = None, steps: int | None = None
@@ -269,6 +293,27 @@ def pico(
         frozen=MEMORY_PARTS,
         minutes=minutes,
         steps=steps,
+    )
+
+
+def pico_memory(
+    data: str | Path, *, minutes: float | None = None, steps: int | None = None
+) -> TrainingConfig:
+    """How the bundled model learns to track, once it knows images; those stay as they are.
+
+    Args:
+        data: as of `pico`.
+        minutes, steps: length of the run.
+    """
+    images = pico(data, minutes=minutes, steps=steps)
+    return replace(
+        images,
+        stages=(
+            Stage(size=256, images=4, prompts=4, frames=6, until=0.6),
+            Stage(size=320, images=2, prompts=4, frames=8),
+        ),
+        loss=replace(images.loss, object_score=0.5),
+        frozen=IMAGE_PARTS,
     )
 
 

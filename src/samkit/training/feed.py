@@ -8,17 +8,18 @@ from dataclasses import replace
 
 import cv2
 
-from samkit.training.config import Stage
+from samkit.training.config import Stage, TrainingConfig
 from samkit.training.data import Library, load_library
-from samkit.training.sampling import Batch, make_batch
-from samkit.training.trainer import Trainer
+from samkit.training.sampling import make_batch
+from samkit.training.tracking import make_clip_batch
+from samkit.training.trainer import AnyBatch, Trainer
 
 __all__ = ["Feed", "inline_batches", "prepared_batches"]
 
 # Batches made ahead.
 _PREFETCH = 4
 
-Feed = Iterator[tuple[Batch, Stage]]
+Feed = Iterator[tuple[AnyBatch, Stage]]
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def inline_batches(trainer: Trainer) -> Iterator[Feed]:
     def feed() -> Feed:
         for step, stage in _plan(trainer):
             share = replace(stage, images=stage.images // team.size)
-            yield make_batch(library, trainer.config, share, step, part=team.rank), stage
+            yield _make(library, trainer.config, share, step, part=team.rank), stage
 
     yield feed()
 
@@ -49,6 +50,13 @@ def prepared_batches(trainer: Trainer) -> Iterator[Feed]:
         cv2.setNumThreads(threads)
 
 
+def _make(
+    library: Library, config: TrainingConfig, stage: Stage, step: int, *, part: int = 0
+) -> AnyBatch:
+    make = make_batch if stage.frames == 1 else make_clip_batch
+    return make(library, config, stage, step, part=part)
+
+
 def _plan(trainer: Trainer) -> Iterator[tuple[int, Stage]]:
     """Steps that are still to be done. The clock is read when a step is planned."""
     trainer.start_clock()
@@ -59,9 +67,9 @@ def _plan(trainer: Trainer) -> Iterator[tuple[int, Stage]]:
 
 
 def _prefetched(trainer: Trainer, library: Library, pool: Executor) -> Feed:
-    waiting: deque[tuple[Future[Batch], Stage]] = deque()
+    waiting: deque[tuple[Future[AnyBatch], Stage]] = deque()
     for step, stage in _plan(trainer):
-        job = pool.submit(make_batch, library, trainer.config, stage, step)
+        job = pool.submit(_make, library, trainer.config, stage, step)
         waiting.append((job, stage))
         if len(waiting) > _PREFETCH:
             future, planned = waiting.popleft()

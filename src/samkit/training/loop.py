@@ -230,6 +230,7 @@ def _check(config: TrainingConfig, processes: int) -> None:
         "stages": len(config.stages),
         **{f"stages[{i}].images": stage.images for i, stage in enumerate(config.stages)},
         **{f"stages[{i}].prompts": stage.prompts for i, stage in enumerate(config.stages)},
+        **{f"stages[{i}].frames": stage.frames for i, stage in enumerate(config.stages)},
     }
     for name, value in positive.items():
         if value < 1:
@@ -250,6 +251,8 @@ def _check(config: TrainingConfig, processes: int) -> None:
         raise InputError(
             f"hold_out: expected 0 (none) or every n-th image, n > 1, got {config.hold_out}"
         )
+    if config.network["family"] != "sam2" and any(stage.frames > 1 for stage in config.stages):
+        raise InputError("clips teach SAM 2 networks only; this one has no memory")
     for stage in config.stages:
         if stage.size % 32 or stage.size <= 0:
             raise InputError(f"expected a stage size that is a multiple of 32, got {stage.size}")

@@ -33,21 +33,24 @@ def prediction_loss(prediction: MaskPrediction, target: Tensor, config: LossConf
     Only the best of the candidates is pulled towards the target, so that they may differ
     (2304.02643, section 3); the others get `spread` of it, so that none is ever lost.
 
+    Of an object that is not there only the object score is told so (2408.00714, appendix D.2).
+
     Args:
         prediction: N prompts, K masks of (h, w) logits each.
-        target: (N, h, w) coverage 0..1.
+        target: (N, h, w) coverage 0..1; empty where there is no object.
     """
+    present = (target.flatten(1).amax(1) > 0.5).to(target.dtype)  # (N,)
     errors = _mask_errors(prediction.logits, target, config)  # (N, K)
     candidates = errors[:, 1:]
-    loss = errors[:, 0].mean()
+    each = errors[:, 0]
     if candidates.shape[1]:
-        best, spread = candidates.amin(1).mean(), candidates.mean()
-        loss = loss + (1 - config.spread) * best + config.spread * spread
+        best, spread = candidates.amin(1), candidates.mean(1)
+        each = each + (1 - config.spread) * best + config.spread * spread
     real = mask_iou(prediction.logits.detach() > 0, target[:, None] > 0.5)
-    loss = loss + config.iou * (prediction.iou - real).square().sum(1).mean()
+    each = each + config.iou * (prediction.iou - real).square().sum(1)
+    loss = (each * present).sum() / present.sum().clamp(min=1)
     if prediction.object_score is not None:
-        present = (target.flatten(1).amax(1) > 0.5).to(target.dtype)[:, None]
-        missed = F.binary_cross_entropy_with_logits(prediction.object_score, present)
+        missed = F.binary_cross_entropy_with_logits(prediction.object_score, present[:, None])
         loss = loss + config.object_score * missed
     picked = prediction.iou[:, 1:].argmax(1, keepdim=True) + 1
     return Outcome(loss=loss, iou=real, picked=real.gather(1, picked)[:, 0])

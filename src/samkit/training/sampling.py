@@ -12,10 +12,10 @@ from samkit.training.config import PromptConfig, Stage, TrainingConfig
 from samkit.training.data import Library
 from samkit.training.scenes import Scene, make_scene
 
-__all__ = ["Batch", "correction_clicks", "make_batch"]
+__all__ = ["STRIDE", "Batch", "correction_clicks", "make_batch", "simulated_prompt"]
 
-# Masks are predicted and judged at a quarter of the input size.
 STRIDE = 4
+"""Masks are predicted and judged at a quarter of the input size."""
 
 _NOTHING = (np.zeros((2, 2)), (TokenLabel.ABSENT, TokenLabel.ABSENT))
 
@@ -64,7 +64,7 @@ def make_batch(
             if rng.random() < config.prompts.mask:
                 xy, kinds, rough = *_NOTHING, _rough_mask(targets[-1], rng)
             else:
-                xy, kinds = _prompt(mask > 0.5, config.prompts, rng)
+                xy, kinds = simulated_prompt(mask > 0.5, config.prompts, rng)
                 rough = None
             points.append(xy)
             labels.append(kinds)
@@ -91,10 +91,13 @@ def _choose(scene: Scene, count: int, rng: np.random.Generator) -> npt.NDArray[n
     return np.concatenate([whole, rest])
 
 
-def _prompt(
+def simulated_prompt(
     mask: npt.NDArray[np.bool_], config: PromptConfig, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float64], tuple[int, int]]:
-    """Two points and their labels for a mask; where it is empty at this size, its centre."""
+    """A box or a click for a mask (H, W): two points xy and their labels.
+
+    Where the mask is empty at this size, the prompt is for the whole picture.
+    """
     if not mask.any():
         mask = np.ones_like(mask)
     if rng.random() < config.box:

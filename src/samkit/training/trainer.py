@@ -14,22 +14,31 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError
 from samkit.media import write_atomically
-from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam, Sam2, TokenLabel, build
+from samkit.nn import (
+    PRIOR_LIMIT,
+    ImageFeatures,
+    MaskPrediction,
+    PromptTensors,
+    Sam,
+    Sam2,
+    TokenLabel,
+    build,
+)
 from samkit.nn.config import from_dict
 from samkit.training.config import Stage, TrainingConfig
 from samkit.training.losses import Outcome, prediction_loss
 from samkit.training.sampling import Batch, correction_clicks
 from samkit.training.team import Team
+from samkit.training.tracking import ClipBatch, follow
 from samkit.transforms import BINARY_LOGIT
 
-__all__ = ["Network", "Report", "Trainer"]
+__all__ = ["AnyBatch", "Network", "Report", "Trainer"]
 
-# Mask prompts are clamped to this, as SAM does with the logits that it feeds back.
-_LOGIT_LIMIT = 32.0
 # The average follows the weights faster at the start: decay (1 + step) / (_EMA_RAMP + step).
 _EMA_RAMP = 10
 
 Network: TypeAlias = Sam | Sam2
+AnyBatch: TypeAlias = Batch | ClipBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +52,8 @@ class Report:
         box_iou, click_iou: of the single mask after one prompt.
         picked_iou, best_iou: after a click, of the candidate that the network prefers and of the
             best one.
-        images_per_second: training speed.
+        track_iou: in clips, of objects in the frames after the prompted one.
+        images_per_second: training speed; each frame of a clip counts.
     """
 
     step: int
@@ -52,10 +62,11 @@ class Report:
     size: int
     learning_rate: float
     loss: float
-    box_iou: float
-    click_iou: float
-    picked_iou: float
-    best_iou: float
+    box_iou: float = 0.0
+    click_iou: float = 0.0
+    picked_iou: float = 0.0
+    best_iou: float = 0.0
+    track_iou: float = 0.0
     images_per_second: float
 
 
@@ -128,7 +139,7 @@ class Trainer:
         rate = floor + (config.learning_rate - floor) * cosine
         return rate * min(1.0, (self.step + 1) / max(1, config.warmup))
 
-    def learn(self, batch: Batch, stage: Stage) -> None:
+    def learn(self, batch: AnyBatch, stage: Stage) -> None:
         """One step of the optimiser."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
@@ -140,9 +151,11 @@ class Trainer:
         for part in batch.split(self.config.accumulate):
             half = self.config.precision == "bfloat16"
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                first, losses = self._losses(part, rounds, rng)
+                if isinstance(part, ClipBatch):
+                    losses = self._clip_losses(part, rng)
+                else:
+                    losses = self._losses(part, rounds, rng)
             torch.autograd.backward([loss / self.config.accumulate for loss in losses])
-            self._note(part, first)
         self._agree()
         self.is_whole = False
         torch.nn.utils.clip_grad_norm_(self.learning.values(), self.config.clip_gradient)
@@ -174,13 +187,21 @@ class Trainer:
         self.team.average([*gradients, clock])
         self.seconds = float(clock)
 
-    def _losses(
-        self, batch: Batch, rounds: int, rng: np.random.Generator
-    ) -> tuple[Outcome, list[Tensor]]:
-        """Outcome of the first prompts, and the losses of all rounds."""
-        images = self._tensor(batch.images).permute(0, 3, 1, 2).float() / 255
-        features = self.network.encode_image((images - self._mean) / self._std)
-        owners = torch.arange(len(images), device=self.device)
+    def _clip_losses(self, batch: ClipBatch, rng: np.random.Generator) -> list[Tensor]:
+        """The loss of each clip."""
+        assert isinstance(self.network, Sam2)
+        losses = []
+        for episode in batch.episodes:
+            pixels = self._pixels(episode.frames)
+            loss, iou = follow(self.network, pixels, episode, self.config.loss, rng)
+            losses.append(loss / len(batch.episodes))
+            self._note(len(pixels), loss=loss.detach()[None], track_iou=iou)
+        return losses
+
+    def _losses(self, batch: Batch, rounds: int, rng: np.random.Generator) -> list[Tensor]:
+        """The losses of all rounds of prompts."""
+        features = self.network.encode_image(self._pixels(batch.images))
+        owners = torch.arange(len(batch.images), device=self.device)
         owners = owners.repeat_interleave(batch.points.shape[1])
         features = features.select(owners)
         target = self._tensor(batch.targets).flatten(0, 1).float() / 255
@@ -203,7 +224,13 @@ class Trainer:
             prediction = self._decode(features, points, labels, previous)
             outcome = prediction_loss(prediction, target, self.config.loss)
             losses.append(outcome.loss / rounds)
-        return first, losses
+        self._note_prompts(batch, first)
+        return losses
+
+    def _pixels(self, images: npt.NDArray[np.uint8]) -> Tensor:
+        """(B, S, S, 3) uint8 -> (B, 3, S, S), normalised."""
+        pixels = self._tensor(images).permute(0, 3, 1, 2).float() / 255
+        return (pixels - self._mean) / self._std
 
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -237,20 +264,24 @@ class Trainer:
             object_score=None if score is None else score.float(),
         )
 
-    def _note(self, batch: Batch, first: Outcome) -> None:
+    def _note_prompts(self, batch: Batch, first: Outcome) -> None:
+        """Note how good the masks after the first prompts are."""
         boxes = self._tensor(batch.labels[..., 0] == TokenLabel.BOX_TOP_LEFT).flatten()
         clicks = self._tensor(batch.labels[..., 0] == TokenLabel.FOREGROUND).flatten()
         iou = first.iou.detach()
-        values = {
-            "loss": first.loss.detach()[None],
-            "box_iou": iou[boxes, 0],
-            "click_iou": iou[clicks, 0],
-            "picked_iou": first.picked[clicks],
-            "best_iou": iou[clicks, 1:].amax(1),
-        }
+        self._note(
+            len(batch.images),
+            loss=first.loss.detach()[None],
+            box_iou=iou[boxes, 0],
+            click_iou=iou[clicks, 0],
+            picked_iou=first.picked[clicks],
+            best_iou=iou[clicks, 1:].amax(1),
+        )
+
+    def _note(self, images: int, **values: Tensor) -> None:
         for name, value in values.items():
             self._sums.setdefault(name, []).extend(value.tolist())
-        self._images += len(batch.images)
+        self._images += images
 
     def report(self, stage: Stage) -> Report:
         """Means since the last call."""
@@ -321,4 +352,4 @@ def _previous_masks(prediction: MaskPrediction, rng: np.random.Generator) -> Ten
         chosen = prediction.iou[:, 1:].argmax(1) + 1
         rows = torch.arange(len(chosen), device=chosen.device)
         logits = prediction.logits.detach()[rows, chosen]
-    return logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)[:, None]
+    return logits.clamp(-PRIOR_LIMIT, PRIOR_LIMIT)[:, None]
