@@ -19,6 +19,7 @@ __all__ = [
     "ImagePredictor",
     "InputError",
     "Masks",
+    "MemoryPredictor",
     "MissingDependencyError",
     "Prompt",
     "PromptError",
@@ -41,6 +42,7 @@ _HOME = {
     "ImagePredictor": "image_predictor",
     "InputError": "errors",
     "Masks": "masks",
+    "MemoryPredictor": "memory_predictor",
     "MissingDependencyError": "errors",
     "Prompt": "prompts",
     "PromptError": "errors",
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from samkit.mask_generator import AutomaticMaskGenerator
     from samkit.masks import Masks
     from samkit.media import read_image
+    from samkit.memory_predictor import MemoryPredictor
     from samkit.prompts import Prompt
     from samkit.video import VideoPredictor
 

@@ -55,6 +55,22 @@ def test_the_nearest_prompts_and_the_rest_as_frames_before():
     assert pointers == [(1, 9), (2, 8), (3, 7), (4, 6), (5, 5), (10, 0)]
 
 
+def test_one_prompted_frame_at_once():
+    bank = bank_of(prompted=[0, 20, 40], nearest=1)
+    for frame, nearest in ((5, 0), (19, 0), (25, 20), (60, 40)):
+        assert reached(bank.recollect(frame))[0] == [(0, nearest)]
+    assert reached(bank.recollect(0, backward=True))[0] == [(0, 0)]
+
+
+def test_a_copy_goes_its_own_way():
+    bank = bank_of(prompted=[0], followed=[1, 2], nearest=4)
+    copy = bank.copy()
+    bank.add(3, memory(3), prompted=True)
+    bank.keep(30)
+    assert reached(copy.recollect(3)) == ([(0, 0), (1, 2), (2, 1)], [(1, 2), (2, 1), (3, 0)])
+    assert copy.nearest == 4
+
+
 def test_prompting_a_followed_frame_replaces_it():
     bank = bank_of(prompted=[0], followed=[1, 2])
     bank.add(2, memory(2), prompted=True)
@@ -85,6 +101,20 @@ def test_forgetting_changes_nothing_that_can_be_reached(prompted, length, backwa
         # What is in reach, and this frame itself.
         assert len(small.followed) <= 15 + 1
         assert sum(m.map is not None for m in small.followed.values()) <= 6 + 1
+
+
+@given(st.sets(st.integers(0, 60), min_size=1), st.sampled_from([None, 1, 2, 5]))
+def test_prompts_of_long_ago_are_forgotten_where_no_frame_comes_again(prompted, nearest):
+    """Each prompt comes with its frame; what is reached is what an unbounded bank reaches."""
+    whole, small = bank_of(nearest=nearest), bank_of(nearest=nearest)
+    for frame in range(min(prompted), 80):
+        small.keep(frame, one_way=True)
+        assert reached(whole.recollect(frame)) == reached(small.recollect(frame))
+        for bank in (whole, small):
+            bank.add(frame, memory(frame), prompted=frame in prompted)
+        if nearest is not None:
+            recent = [t for t in prompted if frame - 16 < t <= frame]
+            assert len(small.prompted) <= nearest + len(recent)
 
 
 def test_a_way_back_from_the_start_is_kept():

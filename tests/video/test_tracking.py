@@ -1,33 +1,16 @@
 """Tracking with tiny random networks: ids, order, memory, corrections, bad input."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
-from tiny import make, tiny_sam, tiny_sam2
+from tiny import make, tiny_sam
 
 import samkit
 from samkit import ImagePredictor, Prompt, VideoPredictor
 from samkit.errors import InputError, PromptError
 from samkit.video import MemoryBank
-
-
-@pytest.fixture(scope="module")
-def predictor():
-    network = make(tiny_sam2())
-    with torch.no_grad():  # objects are nearly always there
-        network.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(3.0)
-    return ImagePredictor(network, device="cpu", dtype="float32")
-
-
-@pytest.fixture(scope="module")
-def video():
-    """40 frames 48 x 64 in which a bright square moves over noise."""
-    rng = np.random.default_rng(0)
-    frames = rng.integers(0, 90, (40, 48, 64, 3), np.uint8)
-    for t, frame in enumerate(frames):
-        frame[10:30, 5 + t : 20 + t] += 120
-    return frames
-
 
 BOX, CLICK = Prompt.box(5, 10, 20, 30), Prompt.point(40, 20)
 
@@ -74,7 +57,7 @@ def test_forgetting_changes_no_bit(predictor, video, monkeypatch, direction):
         return tracker, logits_of(tracker.track(direction, start=20))
 
     tracker, bounded = run()
-    assert all(len(thing.bank.followed) <= 31 for thing in tracker._objects.values())
+    assert all(len(thing.bank.followed) <= 31 for thing in tracker._session.objects.values())
     monkeypatch.setattr(MemoryBank, "keep", lambda *args, **options: None)
     _, unbounded = run()
     first, last = (20, 39) if direction == "forward" else (0, 20 if direction == "backward" else 39)
@@ -89,7 +72,7 @@ def test_what_is_kept_does_not_grow(predictor, video):
     sizes = []
     for t in range(1, 120):
         live.step(video[t % 40])
-        sizes.append([len(thing.bank) for thing in live._objects.values()])
+        sizes.append([len(thing.bank) for thing in live._session.objects.values()])
     assert sizes[20] == sizes[-1] == [1 + 15 + 1] * 2  # prompted, in reach, and the last frame
 
 
@@ -134,51 +117,8 @@ def test_an_id_can_be_used_again(predictor, video):
         assert np.array_equal(again[frame], logits)
 
 
-def test_a_correction_takes_effect(predictor, video):
-    plain = VideoPredictor(predictor, video)
-    plain.prompt(0, 1, BOX)
-    expected = logits_of(plain.track(stop=12))
-    tracker = VideoPredictor(predictor, video)
-    tracker.prompt(0, 1, BOX)
-    for frame, masks in tracker.track(stop=12):
-        if frame <= 6:
-            assert np.array_equal(masks.logits, expected[frame])
-        else:
-            assert not np.array_equal(masks.logits, expected[frame]), frame
-        if frame == 6:
-            corrected = tracker.prompt(6, 1, Prompt.point(50, 40, label=0))
-            assert not np.array_equal(corrected.logits, masks.logits)
-
-
-def test_clicks_on_one_frame_add_up(predictor, video):
-    one_by_one = VideoPredictor(predictor, video)
-    one_by_one.prompt(0, 1, CLICK)
-    second = one_by_one.prompt(0, 1, Prompt.point(30, 30, label=0))
-    assert len(one_by_one._objects[1].prompts[0].point_coords) == 2
-    alone = VideoPredictor(predictor, video).prompt(0, 1, Prompt.point(30, 30, label=0))
-    assert not np.array_equal(second.logits, alone.logits)
-    anew = one_by_one.prompt(0, 1, BOX)
-    assert np.array_equal(anew.logits, VideoPredictor(predictor, video).prompt(0, 1, BOX).logits)
-
-
-def test_a_mask_is_taken_as_it_is(predictor, video):
-    mask = np.zeros((48, 64), bool)
-    mask[8:32, 16:48] = True
-    tracker = VideoPredictor(predictor, video)
-    masks = tracker.prompt(0, 1, Prompt.mask(mask))
-    assert (masks.masks[0] == mask).mean() > 0.97
-    assert masks.presence[0] > 0.99
-    assert masks.scores[0] == 1
-    assert len(list(tracker.track(stop=3))) == 3
-
-
-def test_an_absent_object_is_empty_and_flagged(video):
-    network = make(tiny_sam2())
-    with torch.no_grad():
-        head = network.mask_decoder.pred_obj_score_head.layers[-1]
-        head.weight.zero_()
-        head.bias.fill_(-5.0)
-    tracker = VideoPredictor(ImagePredictor(network, device="cpu"), video)
+def test_an_absent_object_is_empty_and_flagged(absent_predictor, video):
+    tracker = VideoPredictor(absent_predictor, video)
     tracker.prompt(0, 1, Prompt.mask(np.ones((48, 64), bool)))
     results = dict(tracker.track(stop=3))
     assert results[0].presence[0] > 0.5
@@ -222,10 +162,163 @@ def test_two_frames(predictor, video):
     assert [frame for frame, _ in tracker.track("both")] == [1, 0]
 
 
-def test_close_and_context(predictor, video):
+def test_one_frame(predictor, video):
+    tracker = VideoPredictor(predictor, video[:1])
+    tracker.prompt(0, 1, BOX)
+    for direction in ("forward", "backward", "both"):
+        assert [frame for frame, _ in tracker.track(direction)] == [0]
+
+
+def test_only_a_late_frame_is_prompted(predictor, video):
+    tracker = VideoPredictor(predictor, video)
+    tracker.prompt(30, 1, BOX)
+    assert [frame for frame, _ in tracker.track("both")] == [*range(30, 40), *range(29, -1, -1)]
+    assert [frame for frame, _ in tracker.track("backward", stop=25)] == [30, 29, 28, 27, 26]
+
+
+def test_forward_and_then_backward_is_both(predictor, video):
+    at_once = VideoPredictor(predictor, video)
+    at_once.prompt(9, 1, BOX)
+    both = logits_of(at_once.track("both", stop=36))
+    twice = VideoPredictor(predictor, video)
+    twice.prompt(9, 1, BOX)
+    found = logits_of(twice.track(stop=36)) | logits_of(twice.track("backward"))
+    assert sorted(found) == sorted(both)
+    for frame in found:
+        assert np.array_equal(found[frame], both[frame]), frame
+
+
+def test_an_object_that_leaves_and_returns(predictor, video):
+    """While it is away it keeps its id and its place, and what is remembered says so."""
+    network = copy.deepcopy(predictor.network)
+    score = network.mask_decoder.pred_obj_score_head.layers[-1]
+    tracker = VideoPredictor(ImagePredictor(network, device="cpu", dtype="float32"), video)
+    tracker.prompt(0, 1, BOX)
+    tracker.prompt(0, 2, CLICK)
+    there = []
+    for frame, masks in tracker.track(stop=9):
+        assert masks.object_ids.tolist() == [1, 2]
+        there.append((masks.presence > 0.5).tolist())
+        assert masks.masks.any((1, 2)).tolist() <= there[-1]
+        with torch.no_grad():
+            score.bias.fill_(-99.0 if 2 <= frame < 5 else 99.0)
+    assert there == [[True] * 2] * 3 + [[False] * 2] * 3 + [[True] * 2] * 3
+
+
+def test_presence_and_predicted_iou_of_each_frame(predictor, video):
+    tracker = VideoPredictor(predictor, video)
+    tracker.prompt(0, 1, BOX)
+    scores, presence = zip(
+        *((masks.scores[0], masks.presence[0]) for _, masks in tracker.track(stop=6)), strict=True
+    )
+    assert len(set(scores)) > 3
+    assert len(set(presence)) > 3
+    assert all(0 <= value <= 1 for value in (*scores, *presence))
+
+
+def test_the_loop_ends_with_the_last_object(predictor, video):
+    tracker = VideoPredictor(predictor, video)
+    tracker.prompt(10, 1, BOX)
+    frames = []
+    for frame, _ in tracker.track("both"):
+        frames.append(frame)
+        if frame == 13:
+            tracker.remove(1)
+    assert frames == [10, 11, 12, 13]
+    tracker.prompt(10, 1, BOX)
+    for frame, _ in tracker.track(stop=14):
+        if frame == 12:  # the last one goes, and another one comes
+            tracker.remove(1)
+            tracker.prompt(12, 2, CLICK)
+    assert frame == 13
+    assert tracker.object_ids == (2,)
+
+
+def test_a_pass_that_was_left_and_a_new_one(predictor, video):
+    tracker = VideoPredictor(predictor, video)
+    tracker.prompt(0, 1, BOX)
+    expected = logits_of(tracker.track(stop=9))
+    left = tracker.track()
+    assert [next(left)[0], next(left)[0]] == [0, 1]
+    again = logits_of(tracker.track(stop=9))
+    for frame in expected:
+        assert np.array_equal(again[frame], expected[frame])
+    with pytest.raises(InputError, match="one pass at a time"):
+        next(left)
+
+
+def test_a_pass_that_turns_round_after_another_one_is_refused(predictor, video):
+    tracker = VideoPredictor(predictor, video)
+    tracker.prompt(5, 1, BOX)
+    both = tracker.track("both", stop=7)
+    assert [next(both)[0], next(both)[0]] == [5, 6]
+    list(tracker.track(stop=7))
+    with pytest.raises(InputError, match="another track"):
+        next(both)
+
+
+def test_two_passes_at_once_are_refused(predictor, video):
+    tracker = VideoPredictor(predictor, video)
+    tracker.prompt(0, 1, BOX)
+    first, second = tracker.track(), tracker.track("backward")
+    next(first)
+    next(second)
+    with pytest.raises(InputError, match="another track"):
+        next(first)
+    with pytest.raises(StopIteration):
+        next(second)  # it goes on undisturbed, to its end
+
+
+def test_half_precision(predictor, video):
+    """Only the image encoder runs in it: what is remembered and found is as precise as before."""
+    network = copy.deepcopy(predictor.network)
+    half = ImagePredictor(network, device="cpu", dtype="bfloat16")
+    results = []
+    for one in (predictor, half):
+        tracker = VideoPredictor(one, video)
+        tracker.prompt(0, 1, Prompt.mask(np.ones((48, 64), bool)))
+        results.append(dict(tracker.track(stop=3)))
+    for frame in range(3):
+        full, low = (result[frame].logits for result in results)
+        assert low.dtype == np.float32
+        assert np.isfinite(low).all()
+        if frame:  # the first one is a given mask
+            assert not np.array_equal(low, full)
+
+
+def test_a_network_like_pico(pico_predictor, video):
+    """With the previous mask as a prompt, and residual memory."""
+    tracker = VideoPredictor(pico_predictor, video)
+    tracker.prompt(0, 1, BOX)
+    tracker.prompt(2, 2, CLICK)
+    results = logits_of(tracker.track(start=0, stop=8))
+    assert sorted(results) == list(range(8))
+    alone = VideoPredictor(pico_predictor, video)
+    alone.prompt(2, 2, CLICK)
+    for frame, masks in alone.track(start=0, stop=8):
+        np.testing.assert_allclose(results[frame][1], masks.logits[0], rtol=1e-3, atol=1e-3)
+
+
+def test_nothing_can_be_asked_after_closing(predictor, video, tmp_path):
     with VideoPredictor(predictor, video) as tracker:
         tracker.prompt(0, 1, BOX)
+        going = tracker.track()
+        next(going)
+    tracker.close()  # once more does no harm
     assert tracker.object_ids == ()
+    live = VideoPredictor(predictor)
+    live.close()
+    for call in (
+        lambda: tracker.prompt(0, 1, BOX),
+        lambda: tracker.remove(1),
+        lambda: tracker.track(),
+        lambda: tracker.undo(),
+        lambda: tracker.save(tmp_path / "session.safetensors"),
+        lambda: next(going),
+        lambda: live.step(video[0], {1: BOX}),
+    ):
+        with pytest.raises(InputError, match="closed"):
+            call()
 
 
 def test_wrong_calls(predictor, video):
@@ -253,8 +346,38 @@ def test_wrong_calls(predictor, video):
         VideoPredictor(ImagePredictor(make(tiny_sam()), device="cpu"), video)
     with pytest.raises(InputError, match="expected an ImagePredictor"):
         VideoPredictor("pico", video)
-    with pytest.raises(InputError, match="nearest_prompts"):
-        VideoPredictor(predictor, video, nearest_prompts=0)
+    for wrong in (0, "all", 1.5):
+        with pytest.raises(InputError, match="nearest_prompts"):
+            VideoPredictor(predictor, video, nearest_prompts=wrong)
+    with pytest.raises(InputError, match="64 bits"):
+        tracker.prompt(0, 2**63, BOX)
+    tracker.prompt(0, 1, BOX)
+    for options in ({"start": -1}, {"start": 41}):
+        with pytest.raises(InputError, match="start: expected"):
+            tracker.track(**options)
+    for options in ({"start": "first"}, {"stop": 2.5}):
+        with pytest.raises(InputError, match="expected a whole number"):
+            tracker.track(**options)
+    assert list(tracker.track(start=40)) == []  # the end was reached before
+    live = VideoPredictor(predictor)
+    with pytest.raises(InputError, match="mapping of object ids to Prompts, got list"):
+        live.step(video[0], [BOX])
+    with pytest.raises(PromptError, match="expected a Prompt, got tuple"):
+        live.step(video[0], {1: BOX, 2: (3, 4)})
+    assert live.object_ids == ()
+    with pytest.raises(InputError, match="not at hand"):
+        live.prompt(0, 1, BOX)
+
+
+def test_ids_and_frames_of_any_integer_type(predictor, video):
+    tracker = VideoPredictor(predictor, video)
+    tracker.prompt(np.int64(1), np.uint8(200), BOX)
+    tracker.prompt(np.uint16(1), np.int32(-7), CLICK)
+    results = list(tracker.track(start=np.int64(1), stop=np.int8(3)))
+    assert [masks.object_ids.tolist() for _, masks in results] == [[200, -7]] * 2
+    tracker.remove(np.int16(-7))
+    tracker.remove(200)
+    assert tracker.object_ids == ()
 
 
 def test_frames_of_different_sizes(predictor, video):

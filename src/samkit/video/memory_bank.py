@@ -44,6 +44,12 @@ class MemoryBank:
     def __len__(self) -> int:
         return len(self.prompted) + len(self.followed)
 
+    def copy(self) -> "MemoryBank":
+        """A bank that remembers the same, and forgets on its own."""
+        bank = MemoryBank(slots=self.slots, pointers=self.pointers, nearest=self.nearest)
+        bank.prompted, bank.followed = dict(self.prompted), dict(self.followed)
+        return bank
+
     def add(self, frame: int, memory: Memory, *, prompted: bool) -> None:
         """Remember a frame; it replaces what was remembered of it."""
         self.prompted.pop(frame, None)
@@ -82,13 +88,22 @@ class MemoryBank:
                 pointers.append((ago, memory.pointer))
         return Recollection(memories=tuple(memories), pointers=tuple(pointers), span=span)
 
-    def keep(self, frame: int, *, backward: bool = False, anchors: Iterable[int] = ()) -> None:
+    def keep(
+        self,
+        frame: int,
+        *,
+        backward: bool = False,
+        anchors: Iterable[int] = (),
+        one_way: bool = False,
+    ) -> None:
         """Forget what can be reached neither from `frame` nor from those that follow.
 
         Args:
             frame: the one that is looked at next.
             backward: going towards the start of the video.
             anchors: frames from which a pass in the other direction will set out.
+            one_way: frames that have gone by never come again. Prompted frames are then forgotten
+                too where newer ones (`nearest` of them) have taken their place.
         """
         step = -1 if backward else 1
         for t in list(self.followed):
@@ -97,8 +112,12 @@ class MemoryBank:
             distance = min((a for a in ago if a > 0), default=self.pointers)
             if distance >= self.pointers:
                 del self.followed[t]
-            elif distance >= self.slots:
+            elif distance >= self.slots and self.followed[t].map is not None:
                 self.followed[t] = replace(self.followed[t], map=None)
+        if one_way:
+            near = self._nearest(frame)
+            for t in [t for t in self.prompted if t not in near and frame - t >= self.pointers]:
+                del self.prompted[t]
 
     def _at(self, frame: int, others: dict[int, Memory]) -> Memory | None:
         return self.followed.get(frame) or others.get(frame)
@@ -107,9 +126,8 @@ class MemoryBank:
         """Prompted frames that are attended to as such."""
         if self.nearest is None or len(self.prompted) <= self.nearest:
             return set(self.prompted)
-        before = [t for t in self.prompted if t < frame]
-        after = [t for t in self.prompted if t >= frame]
-        chosen = {max(before)} if before else set()
-        chosen |= {min(after)} if after else set()
-        rest = sorted((t for t in self.prompted if t not in chosen), key=lambda t: abs(t - frame))
-        return chosen | set(rest[: max(0, self.nearest - len(chosen))])
+        before = sorted(t for t in self.prompted if t < frame)[-1:]
+        after = sorted(t for t in self.prompted if t >= frame)[:1]
+        first = before + after  # the nearest of each side
+        rest = sorted((t for t in self.prompted if t not in first), key=lambda t: abs(t - frame))
+        return set((first + rest)[: self.nearest])

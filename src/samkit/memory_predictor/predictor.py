@@ -1,0 +1,396 @@
+"""Prompts on some images to masks in others."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from samkit.errors import InputError
+from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
+from samkit.masks import Masks
+from samkit.memory_predictor.entries import Entry, Sighting, image_signature, recollection
+from samkit.nn import ImageFeatures, PromptTensors
+from samkit.nn.memory import Recollection, Tracked
+from samkit.prompts import Prompt
+from samkit.video.tracked import (
+    answer,
+    checked_id,
+    checked_prompt,
+    masks_of,
+    memories_of,
+    network_with_memory,
+    part,
+    starts_anew,
+    whole_number,
+)
+
+__all__ = ["MemoryPredictor"]
+
+# Working memory of one call of the memory attention; more objects are looked for in several calls.
+_ATTENTION_BYTES = 2**30
+
+
+class MemoryPredictor:
+    """Show objects in some images, and find them in others (memory of SAM 2, 2408.00714).
+
+    Images may differ in size and need no order. Each remembered image is an entry; an object is
+    remembered only from entries in which it was prompted.
+
+        memory = samkit.MemoryPredictor(samkit.load("sam2.1-tiny"))
+        memory.remember("monday.jpg", {1: samkit.Prompt.box(10, 20, 300, 400)})
+        masks = memory.predict("tuesday.jpg")
+
+    Args:
+        predictor: of a SAM 2 network with memory.
+        max_entries: how many images are remembered; None for no limit. Beyond it the oldest entry
+            goes, and an object that was prompted nowhere else is forgotten with it.
+        non_overlapping: give each pixel to the object that is surest of it.
+
+    Raises:
+        InputError: the network cannot remember, or `max_entries` is not at least 1.
+    """
+
+    def __init__(
+        self,
+        predictor: ImagePredictor,
+        max_entries: int | None = 16,
+        *,
+        non_overlapping: bool = False,
+    ) -> None:
+        self._network = network_with_memory(predictor, "memory across images")
+        if max_entries is not None and whole_number("max_entries", max_entries) < 1:
+            raise InputError(f"max_entries: expected None or 1 and more, got {max_entries}")
+        self.predictor = predictor
+        self.max_entries = max_entries
+        self.non_overlapping = non_overlapping
+        self._entries: dict[int, Entry] = {}
+        self._order: tuple[int, ...] = ()
+        self._next = 0
+
+    def __repr__(self) -> str:
+        limit = "" if self.max_entries is None else f" of at most {self.max_entries}"
+        return f"<MemoryPredictor: {len(self._order)} objects, {len(self._entries)} entries{limit}>"
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Ids of the remembered objects, in the order in which they were first prompted."""
+        return self._order
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What is remembered, the oldest image first."""
+        return tuple(self._entries.values())
+
+    def remember(
+        self, image: Any, prompts: Mapping[int, Prompt], *, entry: int | None = None
+    ) -> Masks:
+        """Say what objects are in an image.
+
+        A box or a mask says by itself what the object is. Clicks add up with what was said of the
+        object in the same image before, and refine its mask. In an image where nothing was said
+        of the object yet, clicks correct what memory finds there, if it is remembered from other
+        images. A mask on its own is remembered as it is; one without any pixel says that the
+        object is not there.
+
+        An image that is remembered already is recognised, and its entry is changed: what is said
+        of its other objects stays. An error leaves everything as it was.
+
+        Args:
+            image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
+            prompts: object id -> what is said of it; ids are integers of 64 bits.
+            entry: number of the entry that this image is, where recognition fails because the
+                image was embedded on another machine, or with other rounding.
+
+        Returns:
+            Masks of all objects that were ever prompted in this image, in the order of
+            `object_ids`, with their `presence`.
+
+        Raises:
+            InputError: no prompts, an id that is no integer, no such entry, or an image of another
+                size than the entry's; ImageError, PromptError: not an image, or not a prompt.
+        """
+        said = _checked_prompts(prompts)
+        if entry is not None:
+            self._entry(entry)  # before the costly look at the image
+        embedding = self._look(image)
+        known = self._entry_of(embedding, entry)
+        with torch.inference_mode():
+            new = {
+                object_id: self._sighting(known, object_id, prompt, embedding)
+                for object_id, prompt in said.items()
+            }
+        known = replace(known, sightings={**known.sightings, **new})
+        order = tuple(dict.fromkeys((*self._order, *new)))
+        found = {i: known.sightings[i].found for i in order if i in known.sightings}
+        masks = masks_of(found, embedding.transform, non_overlapping=self.non_overlapping)
+        self._keep({**self._entries, known.number: known}, order)
+        self._next = max(self._next, known.number + 1)
+        return masks
+
+    def predict(self, image: Any) -> Masks:
+        """Find all remembered objects in an image. Nothing is remembered of it.
+
+        Args:
+            image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
+
+        Returns:
+            One mask for each object, in the order of `object_ids`. `presence` is the probability
+            that the object is in the image; below 0.5 its mask is empty. `scores` are the predicted
+            IoUs.
+
+        Raises:
+            InputError: no object is remembered; ImageError: not an image.
+        """
+        if not self._order:
+            raise InputError("nothing to look for: remember an object in some image first")
+        embedding = self._look(image)
+        recollections = [self.recollect(object_id) for object_id in self._order]
+        found: list[Tracked] = []
+        with torch.inference_mode():
+            for some in self._batches(recollections, embedding.features):
+                together = self._found(some, embedding.features)
+                found.extend(part(together, i) for i in range(len(some)))
+        return masks_of(
+            dict(zip(self._order, found, strict=True)),
+            embedding.transform,
+            non_overlapping=self.non_overlapping,
+        )
+
+    def look_for(self, image: Any, object_id: int, prompt: Prompt | None = None) -> Tracked:
+        """What the network says of one object in an image, as tensors. Nothing is remembered.
+
+        Args:
+            image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
+            object_id: the object.
+            prompt: what is said of it there, as in `remember`; None to find it by memory alone.
+
+        Raises:
+            InputError: nothing is remembered of the object and nothing is said of it either.
+        """
+        number = checked_id(object_id)
+        if prompt is None:
+            recollections = [self.recollect(number)]
+            embedding = self._look(image)
+            with torch.inference_mode():
+                return self._found(recollections, embedding.features)
+        said = checked_prompt(prompt)
+        embedding = self._look(image)
+        with torch.inference_mode():
+            return self._sighting(self._entry_of(embedding, None), number, said, embedding).found
+
+    def copy(self) -> "MemoryPredictor":
+        """A memory of the same things, which goes its own way. Tensors are shared."""
+        other = MemoryPredictor(
+            self.predictor, self.max_entries, non_overlapping=self.non_overlapping
+        )
+        other._entries, other._order, other._next = dict(self._entries), self._order, self._next
+        return other
+
+    def forget(self, object_id: int, *, entry: int | None = None) -> None:
+        """Forget an object, as if it had never been prompted. Its id may be used again.
+
+        Args:
+            object_id: the object.
+            entry: number of the entry from which to forget it; None for all. Corrections in other
+                images that were made with the help of this one keep what they are.
+
+        Raises:
+            InputError: the object is not known, or not there.
+        """
+        number = checked_id(object_id)
+        if number not in self._order:
+            known = ", ".join(map(str, self._order)) or "none"
+            raise InputError(f"object_id: expected a known object ({known}), got {object_id}")
+        chosen = self.entries if entry is None else (self._entry(entry),)
+        changed = dict(self._entries)
+        for one in chosen:
+            if number in one.sightings:
+                left = {i: seen for i, seen in one.sightings.items() if i != number}
+                changed[one.number] = replace(one, sightings=left)
+            elif entry is not None:
+                ids = ", ".join(map(str, one.sightings))
+                raise InputError(
+                    f"object_id: expected an object of entry {one.number} ({ids}), got {object_id}"
+                )
+        self._keep(changed, self._order)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._keep({}, ())
+
+    def recollect(self, object_id: int, *, without_entry: int | None = None) -> Recollection:
+        """What is remembered of an object, as the network takes it.
+
+        Args:
+            object_id: the object.
+            without_entry: number of an entry to leave out.
+
+        Raises:
+            InputError: nothing is remembered of the object in the other entries.
+        """
+        number = checked_id(object_id)
+        memories = [
+            one.sightings[number].memory
+            for one in self._entries.values()
+            if number in one.sightings and one.number != without_entry
+        ]
+        if not memories:
+            raise InputError(f"object_id: nothing is remembered of object {object_id}")
+        sizes = self._network.config.memory
+        return recollection(memories, slots=sizes.slots, pointers=sizes.pointers)
+
+    def save(self, path: str | Path) -> None:
+        """Write all that is remembered to a safetensors file, whole or not at all.
+
+        Raises:
+            InputError: the place cannot be written to.
+        """
+        from samkit.memory_predictor.files import save
+
+        save(path, self._network, self.entries, self._order)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        predictor: ImagePredictor,
+        max_entries: int | None = 16,
+        *,
+        non_overlapping: bool = False,
+    ) -> "MemoryPredictor":
+        """Read what `save` wrote; the other arguments are those of `MemoryPredictor`.
+
+        Raises:
+            InputError: the file is missing, damaged, of another network, or holds more than
+                `max_entries` entries.
+        """
+        from samkit.memory_predictor.files import load
+
+        memory = cls(predictor, max_entries, non_overlapping=non_overlapping)
+        entries, order = load(path, memory._network, predictor.device)
+        if max_entries is not None and len(entries) > max_entries:
+            raise InputError(
+                f"{path} holds {len(entries)} entries, which is more than max_entries={max_entries}"
+            )
+        memory._keep({one.number: one for one in entries}, order)
+        memory._next = max(memory._entries, default=-1) + 1
+        return memory
+
+    def _look(self, image: Any) -> ImageEmbedding:
+        if not isinstance(image, ImageEmbedding):
+            return self.predictor.embed(image)
+        self.predictor.predict(image, ())  # refuses an embedding of another network
+        return image.to(self.predictor.device)
+
+    def _entry(self, number: int) -> Entry:
+        entry = self._entries.get(whole_number("entry", number))
+        if entry is None:
+            known = ", ".join(map(str, self._entries)) or "none"
+            raise InputError(f"entry: expected a known one ({known}), got {number}")
+        return entry
+
+    def _entry_of(self, embedding: ImageEmbedding, number: int | None) -> Entry:
+        """The entry of an image: the one of that number, else its own, else a new one."""
+        signature = image_signature(embedding)
+        if number is not None:
+            entry = self._entry(number)
+            if embedding.image_size != entry.image_size:
+                raise InputError(
+                    f"entry {entry.number}: expected its image of size {entry.image_size} "
+                    f"(height, width), got one of size {embedding.image_size}"
+                )
+            return entry
+        for entry in self._entries.values():
+            if entry.signature == signature:
+                return entry
+        return Entry(
+            number=self._next,
+            image_size=embedding.image_size,
+            signature=signature,
+            sightings={},
+        )
+
+    def _keep(self, entries: Mapping[int, Entry], order: Iterable[int]) -> None:
+        """Replace what is remembered, without what is empty or beyond the limit."""
+        filled = [one for one in entries.values() if one.sightings]
+        if self.max_entries is not None:
+            filled = filled[-self.max_entries :]
+        seen = {object_id for one in filled for object_id in one.sightings}
+        self._entries = {one.number: one for one in filled}
+        self._order = tuple(object_id for object_id in order if object_id in seen)
+
+    def _sighting(
+        self, entry: Entry, object_id: int, prompt: Prompt, embedding: ImageEmbedding
+    ) -> Sighting:
+        """An object in an image, from a prompt and what was known of it."""
+        features = embedding.features
+        before = None if starts_anew(prompt) else entry.sightings.get(object_id)
+        recalled = None
+        if not starts_anew(prompt) and (before is None or before.recalled):
+            recalled = self._recalled(object_id, entry, features)
+        earlier = None if before is None else before.found
+        if before is None and recalled is not None:
+            earlier = self._segment(recalled, 1)
+        clicks = prompt
+        if before is not None and before.clicks is not None:
+            clicks = before.clicks + prompt
+        found = answer(self._network, embedding, clicks, earlier=earlier, recalled=recalled)
+        return Sighting(
+            clicks=_without_mask(clicks),
+            found=found,
+            memory=memories_of(self._network, features, found, prompted=True)[0],
+            recalled=recalled is not None,
+        )
+
+    def _recalled(
+        self, object_id: int, entry: Entry, features: ImageFeatures
+    ) -> ImageFeatures | None:
+        """The image as an object sees it that is remembered from other entries."""
+        others = (one for one in self._entries.values() if one.number != entry.number)
+        if not any(object_id in one.sightings for one in others):
+            return None
+        remembered = self.recollect(object_id, without_entry=entry.number)
+        return self._network.condition(features, [remembered])
+
+    def _found(self, recollections: list[Recollection], features: ImageFeatures) -> Tracked:
+        """Objects in an image where nothing is said of them, as one batch."""
+        conditioned = self._network.condition(features, recollections)
+        return self._segment(conditioned, len(recollections))
+
+    def _segment(self, conditioned: ImageFeatures, count: int) -> Tracked:
+        nothing = PromptTensors.nothing(count, self.predictor.device)
+        return self._network.segment(conditioned, nothing, ambiguous=True)
+
+    def _batches(
+        self, recollections: list[Recollection], features: ImageFeatures
+    ) -> list[list[Recollection]]:
+        """As many objects at a time as fit the working memory."""
+        height, width = features.embedding.shape[-2:]
+        longest = max(len(one.memories) for one in recollections)
+        # Keys and values, each once more while they are rotated or laid out.
+        each = 4 * longest * height * width * self._network.config.dim * 4
+        step = min(prompts_at_once(features, self.predictor), max(1, _ATTENTION_BYTES // each))
+        return [recollections[i : i + step] for i in range(0, len(recollections), step)]
+
+
+def _checked_prompts(prompts: object) -> dict[int, Prompt]:
+    if not isinstance(prompts, Mapping):
+        raise InputError(
+            f"prompts: expected {{object id: Prompt}}, got {type(prompts).__name__}; "
+            "for a single object write {1: prompt}"
+        )
+    said = {checked_id(key): checked_prompt(value) for key, value in prompts.items()}
+    if not said:
+        raise InputError("prompts: expected at least one object, got none")
+    return said
+
+
+def _without_mask(prompt: Prompt) -> Prompt | None:
+    """What later clicks add to; the mask itself lives on in what was found."""
+    if prompt.mask_input is None:
+        return prompt
+    if not len(prompt.point_coords) and prompt.box_xyxy is None:
+        return None
+    return Prompt(prompt.point_coords, prompt.point_labels, prompt.box_xyxy)

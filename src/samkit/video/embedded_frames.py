@@ -1,0 +1,70 @@
+"""Frames of a video as a network sees them, one at a time."""
+
+from typing import Any
+
+from samkit.errors import InputError
+from samkit.image_predictor import ImageEmbedding, ImagePredictor
+from samkit.media.frames import Frames
+
+__all__ = ["EmbeddedFrames"]
+
+
+class EmbeddedFrames:
+    """Reads and embeds frames when they are needed; the last one is kept.
+
+    Args:
+        predictor: what looks at them.
+        frames: of a video, or None where they are given by `show`.
+        size: (H, W) in pixels that they have to have; None to take it from the first one.
+    """
+
+    def __init__(
+        self, predictor: ImagePredictor, frames: Frames | None, size: tuple[int, int] | None = None
+    ) -> None:
+        self.predictor, self.frames, self.size = predictor, frames, size
+        self._last: tuple[int, ImageEmbedding] | None = None
+
+    @property
+    def count(self) -> int | None:
+        """How many there are, if that is known."""
+        return None if self.frames is None else self.frames.count
+
+    def close(self) -> None:
+        """Let go of the video."""
+        if self.frames is not None:
+            self.frames.close()
+        self._last = None
+
+    def look(self, number: int) -> ImageEmbedding | None:
+        """Embed a frame; None if the video ends before it.
+
+        Raises:
+            InputError: it cannot be read or had again, or has another size.
+        """
+        if self._last is not None and self._last[0] == number:
+            return self._last[1]
+        if self.frames is None:
+            raise InputError(
+                f"frame {number} is not at hand; only the last frame given to step() is"
+            )
+        try:
+            pixels = self.frames.read(number)
+        except IndexError:
+            return None
+        return self.show(number, pixels)
+
+    def show(self, number: int, frame: Any) -> ImageEmbedding:
+        """Embed a frame that is given.
+
+        Raises:
+            InputError: it is no image, or has another size.
+        """
+        embedding = self.predictor.embed(frame)
+        if self.size is not None and embedding.image_size != self.size:
+            raise InputError(
+                f"frame {number}: expected the size of the frames before {self.size} "
+                f"(height, width), got {embedding.image_size}"
+            )
+        self.size = embedding.image_size
+        self._last = (number, embedding)
+        return embedding

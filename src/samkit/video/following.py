@@ -1,0 +1,64 @@
+"""Finding objects in a frame by what is remembered of them, all as one batch."""
+
+from collections.abc import Sequence
+
+import torch
+
+from samkit.nn import ImageFeatures, Sam2
+from samkit.nn.memory import Tracked
+from samkit.video.object_state import ObjectState, Sight
+from samkit.video.tracked import memories_of, part
+
+__all__ = ["follow", "look_for"]
+
+
+def follow(
+    network: Sam2,
+    features: ImageFeatures,
+    states: Sequence[ObjectState],
+    frame: int,
+    *,
+    backward: bool,
+    frames: int | None,
+) -> None:
+    """Find objects in a frame, and remember it. Where they were prompted, the answer stands.
+
+    Args:
+        network: with memory.
+        features: of the frame.
+        states: of the objects; each was prompted somewhere.
+        frame: number of the frame.
+        backward: going towards the start of the video.
+        frames: how many the video has, if that is known.
+    """
+    unknown = [state for state in states if frame not in state.answers]
+    if unknown:
+        found = look_for(network, features, unknown, frame, backward=backward, frames=frames)
+        with torch.inference_mode():
+            memories = memories_of(network, features, found, prompted=False)
+        for i, state in enumerate(unknown):
+            state.bank.add(frame, memories[i], prompted=False)
+            state.see(Sight(frame=frame, found=part(found, i), backward=backward))
+    for state in states:
+        if frame in state.answers:
+            state.see(Sight(frame=frame, found=state.answers[frame].found, backward=backward))
+
+
+def look_for(
+    network: Sam2,
+    features: ImageFeatures,
+    states: Sequence[ObjectState],
+    frame: int,
+    *,
+    backward: bool,
+    frames: int | None,
+) -> Tracked:
+    """What objects look like in a frame; nothing is remembered. Arguments as for `follow`."""
+    recollections = [
+        state.bank.recollect(frame, backward=backward, frames=frames) for state in states
+    ]
+    before = [state.in_frame(frame + 1 if backward else frame - 1) for state in states]
+    with torch.inference_mode():
+        conditioned = network.condition(features, recollections)
+        prompts = network.expect([None if one is None else one.logits[0] for one in before])
+        return network.segment(conditioned, prompts, ambiguous=True)

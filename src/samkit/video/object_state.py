@@ -1,0 +1,111 @@
+"""All that a session holds of one object: values, which prompting and following replace."""
+
+from dataclasses import dataclass, field, replace
+
+from samkit.nn.memory import Tracked
+from samkit.prompts import Prompt
+from samkit.video.memory_bank import Memory, MemoryBank
+
+__all__ = ["Answer", "ObjectState", "Sight"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """A frame in which an object was prompted.
+
+    Attributes:
+        prompt: all that was said of it there.
+        found: what it looks like there.
+        memory: what is remembered of it there.
+        corrects: the prompt corrects what was found with memory. Such a frame is remembered like
+            one in which the object was followed, and not for good (as in the reference).
+    """
+
+    prompt: Prompt
+    found: Tracked
+    memory: Memory
+    corrects: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sight:
+    """Where tracking looked last.
+
+    Attributes:
+        frame: its number.
+        found: what the object looks like there.
+        backward: whether tracking went towards the start of the video.
+    """
+
+    frame: int
+    found: Tracked
+    backward: bool
+
+
+@dataclass(kw_only=True)
+class ObjectState:
+    """One object.
+
+    Attributes:
+        bank: what is remembered of it.
+        answers: frame -> what was said and found there; the frame that was prompted last is last.
+        sight: where tracking looked last, or None.
+        tracked: (first, last) of each run of frames in which it was looked for, in order.
+    """
+
+    bank: MemoryBank
+    answers: dict[int, Answer] = field(default_factory=dict)
+    sight: Sight | None = None
+    tracked: tuple[tuple[int, int], ...] = ()
+
+    def copy(self) -> "ObjectState":
+        """The same state, which does not follow when this one moves on. Tensors are shared."""
+        return ObjectState(
+            bank=self.bank.copy(),
+            answers=dict(self.answers),
+            sight=self.sight,
+            tracked=self.tracked,
+        )
+
+    def in_frame(self, frame: int) -> Tracked | None:
+        """What it looks like in a frame, if that is at hand."""
+        if frame in self.answers:
+            return self.answers[frame].found
+        if self.sight is not None and self.sight.frame == frame:
+            return self.sight.found
+        return None
+
+    def was_tracked(self, frame: int) -> bool:
+        """Whether it was looked for in a frame."""
+        return any(first <= frame <= last for first, last in self.tracked)
+
+    def answer(self, frame: int, answer: Answer) -> None:
+        """Keep what was said of a frame; it replaces what was said of it before."""
+        self.answers.pop(frame, None)
+        self.answers[frame] = answer
+        self.bank.add(frame, answer.memory, prompted=not answer.corrects)
+        if self.sight is not None and self.sight.frame == frame:
+            self.sight = replace(self.sight, found=answer.found)
+
+    def see(self, sight: Sight) -> None:
+        """Note where tracking is, and remember again what a user corrected there."""
+        self.sight = sight
+        answer = self.answers.get(sight.frame)
+        if answer is not None and answer.corrects:
+            self.bank.add(sight.frame, answer.memory, prompted=False)
+        self.tracked = _joined(self.tracked, sight.frame)
+
+    def keep(self, frame: int, *, backward: bool, anchors: tuple[int, ...], one_way: bool) -> None:
+        """Forget what is of no use from a frame on; arguments as for `MemoryBank.keep`."""
+        self.bank.keep(frame, backward=backward, anchors=anchors, one_way=one_way)
+        if one_way:  # a frame that has gone by is never shown nor corrected again
+            for gone in [t for t in self.answers if t < frame and t not in self.bank.prompted]:
+                del self.answers[gone]
+
+
+def _joined(runs: tuple[tuple[int, int], ...], frame: int) -> tuple[tuple[int, int], ...]:
+    """Runs of frames with one more frame."""
+    touching = [run for run in runs if run[0] - 1 <= frame <= run[1] + 1]
+    first = min([frame, *(run[0] for run in touching)])
+    last = max([frame, *(run[1] for run in touching)])
+    return tuple(sorted([*(run for run in runs if run not in touching), (first, last)]))

@@ -1,0 +1,161 @@
+"""The state of tracking: objects, what was said of them, and how to take it back."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from samkit.errors import InputError
+from samkit.image_predictor import ImageEmbedding
+from samkit.masks import Masks
+from samkit.nn import Sam2
+from samkit.prompts import Prompt
+from samkit.transforms import ImageTransform
+from samkit.video.following import follow
+from samkit.video.memory_bank import MemoryBank
+from samkit.video.object_state import ObjectState
+from samkit.video.prompting import answer_prompt
+from samkit.video.tracked import masks_of
+
+__all__ = ["UNDO_STEPS", "Session", "UndoStep"]
+
+UNDO_STEPS = 16
+"""How many prompts can be taken back. Each step holds the memory of one object as it was, up to
+some 10 MB with the released networks, so there has to be a bound."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UndoStep:
+    """How to take back one prompt.
+
+    Attributes:
+        frame, object_id: where the prompt was, and of which object.
+        before: the object before it; None if this was its first prompt.
+    """
+
+    frame: int
+    object_id: int
+    before: ObjectState | None
+
+
+def _no_history() -> deque[UndoStep]:
+    return deque(maxlen=UNDO_STEPS)
+
+
+@dataclass(kw_only=True, eq=False)
+class Session:
+    """All that tracking knows. It reads no frames: their embeddings are given to it.
+
+    Attributes:
+        network: with memory.
+        is_live: frames are given one by one, and there is no video.
+        one_way: frames come one after the other, and cannot be had again.
+        frame_count: how many frames the video has, if that is known.
+        nearest_prompts, non_overlapping: as given to `VideoPredictor`.
+        image_size: (H, W) of the frames in pixels; None before the first one.
+        last_step: number of the last frame of a live session, from 0; -1 before the first one.
+        turn: where the last pass in both directions turns round, or None.
+        objects: by id, in the order in which they were first prompted.
+        history: prompts that can be taken back, the last one last.
+    """
+
+    network: Sam2
+    is_live: bool
+    one_way: bool
+    frame_count: int | None
+    nearest_prompts: int | None
+    non_overlapping: bool
+    image_size: tuple[int, int] | None = None
+    last_step: int = -1
+    turn: int | None = None
+    objects: dict[int, ObjectState] = field(default_factory=dict)
+    history: deque[UndoStep] = field(default_factory=_no_history)
+
+    @property
+    def first_prompt(self) -> int:
+        """The first frame that has a prompt. There is at least one object."""
+        return min(frame for state in self.objects.values() for frame in state.answers)
+
+    def prompt(self, frame: int, object_id: int, prompt: Prompt, embedding: ImageEmbedding) -> None:
+        """Answer a prompt, and remember the answer."""
+        self.image_size = embedding.image_size
+        before = self.objects.get(object_id)
+        state = self._new_object() if before is None else before
+        answer = answer_prompt(
+            self.network, state, frame, prompt, embedding, frames=self.frame_count
+        )
+        kept = None if before is None else before.copy()
+        self.history.append(UndoStep(frame=frame, object_id=object_id, before=kept))
+        state.answer(frame, answer)
+        self.objects[object_id] = state
+
+    def undo(self) -> int:
+        """Take back the last prompt, and say on which frame it was.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not self.history:
+            raise InputError(
+                f"nothing to undo: the last {UNDO_STEPS} prompts of objects that are still there "
+                "can be taken back"
+            )
+        step = self.history.pop()
+        if step.before is None:
+            del self.objects[step.object_id]
+        else:
+            self.objects[step.object_id] = step.before
+        return step.frame
+
+    def remove(self, object_id: int) -> None:
+        """Forget an object, and how to take back its prompts.
+
+        Raises:
+            InputError: there is no such object.
+        """
+        if self.objects.pop(object_id, None) is None:
+            known = ", ".join(map(str, self.objects)) or "none"
+            raise InputError(f"object_id: expected a known object ({known}), got {object_id}")
+        others = [step for step in self.history if step.object_id != object_id]
+        self.history = deque(others, maxlen=UNDO_STEPS)
+
+    def follow(self, frame: int, embedding: ImageEmbedding, *, backward: bool) -> None:
+        """Find all objects in a frame, and forget what is out of reach from there on."""
+        self.image_size = embedding.image_size
+        anchors = () if self.one_way else self._anchors()
+        for state in self.objects.values():
+            state.keep(frame, backward=backward, anchors=anchors, one_way=self.one_way)
+        follow(
+            self.network,
+            embedding.features,
+            tuple(self.objects.values()),
+            frame,
+            backward=backward,
+            frames=self.frame_count,
+        )
+
+    def masks(self, frame: int) -> Masks:
+        """Masks of all objects that are known in a frame, in the order of the objects."""
+        assert self.image_size is not None
+        found = {
+            object_id: one
+            for object_id, state in self.objects.items()
+            if (one := state.in_frame(frame)) is not None
+        }
+        transform = ImageTransform(
+            image_size=self.image_size,
+            input_size=self.network.config.image_size,
+            keep_aspect=False,
+        )
+        return masks_of(found, transform, non_overlapping=self.non_overlapping)
+
+    def _new_object(self) -> ObjectState:
+        memory = self.network.config.memory
+        return ObjectState(
+            bank=MemoryBank(
+                slots=memory.slots, pointers=memory.pointers, nearest=self.nearest_prompts
+            )
+        )
+
+    def _anchors(self) -> tuple[int, ...]:
+        """Frames from which a pass in the other direction is likely to set out."""
+        anchors = [self.first_prompt] if self.objects else []
+        return tuple(anchors if self.turn is None else [*anchors, self.turn])

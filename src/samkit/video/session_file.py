@@ -1,0 +1,176 @@
+"""Sessions as files.
+
+A session is one safetensors file. Its tensors are numbered ("0", "1", ...), each written once; its
+header has, under `samkit.session`, a JSON text that says what they are:
+
+    version, network         of this layout, and a fingerprint of the weights
+    video                    live, frame_count, image_size
+    options                  nearest_prompts, non_overlapping
+    last_step, turn          where tracking is
+    objects                  [{id, state}] in the order in which they were first prompted
+    history                  [{frame, id, state or null}] before each prompt that can be undone
+
+    answers                  [{corrects, prompt, found, memory}] of prompted frames
+
+    state                    {answers, followed, sight, tracked}, as in `ObjectState`
+    its answers              [[frame, which of the answers]] in the order of the prompts
+    followed                 [{frame, memory}]
+    prompt                   {points: [[x, y], ...], labels, box, mask}
+    found, memory            fields of `Tracked` and `Memory`; a number stands for the tensor
+
+Beside it lies `<name>.prompts.json`, with the prompts alone, a line for each, for people to read;
+masks are COCO run lengths in it. It is never read. Reading runs no code, and believes nothing
+unchecked.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from samkit.errors import InputError
+from samkit.masks import rle
+from samkit.media import write_atomically
+from samkit.media.frames import Frames
+from samkit.nn import Sam2
+from samkit.nn.config import to_dict
+from samkit.video.session import Session
+from samkit.video.session_codec import SessionReader, SessionWriter
+
+__all__ = ["fingerprint", "read_session", "write_session"]
+
+_KEY, _VERSION = "samkit.session", 1
+# What damaged or made-up contents raise where they are put together.
+_DAMAGE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
+# So many values of each weight tell networks apart.
+_SAMPLE = 64
+
+
+def write_session(session: Session, path: str | os.PathLike[str]) -> None:
+    """Write a session and, beside it, its prompts.
+
+    Raises:
+        InputError: the place cannot be written to.
+    """
+    from safetensors.torch import save_file
+
+    writer = SessionWriter()
+    about = {
+        "version": _VERSION,
+        "network": fingerprint(session.network),
+        **writer.session(session),
+    }
+    beside = ".prompts.json"
+    with (
+        write_atomically(path) as temporary,
+        write_atomically(Path(path).with_suffix(beside)) as temporary_log,
+    ):
+        save_file(writer.tensors, temporary, metadata={_KEY: json.dumps(about)})
+        temporary_log.write_text(_prompt_log(session), encoding="utf-8")
+
+
+def read_session(
+    path: str | os.PathLike[str], network: Sam2, device: torch.device, frames: Frames | None
+) -> Session:
+    """Read what `write_session` wrote.
+
+    Args:
+        path: the safetensors file.
+        network: the one that the session was made with.
+        device: where its memories are wanted.
+        frames: of its video; None for a live session.
+
+    Raises:
+        InputError: the file is missing, damaged, of a newer samkit or holds something else, or
+            network or video are not those of the session.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = json.loads((file.metadata() or {})[_KEY])
+        version, made_by = about["version"], about["network"]
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read a session from {path}: {error}") from error
+    except (*_DAMAGE, RecursionError) as error:
+        raise InputError(f"cannot read a session from {path}: it holds none") from error
+    if version != _VERSION:
+        raise InputError(
+            f"cannot read the session in {path}: expected version {_VERSION}, got {version!r}"
+        )
+    if made_by != fingerprint(network):
+        raise InputError(
+            f"the session in {path} was made by another network; load it with the one that made it"
+        )
+    try:
+        session = SessionReader(tensors, network, device, frames).session(about)
+    except _DAMAGE as error:
+        raise InputError(f"cannot read a session from {path}: it is damaged ({error})") from error
+    _check_video(frames, session)
+    return session
+
+
+def _check_video(frames: Frames | None, session: Session) -> None:
+    """Refuse another video than that of a session, as far as can be told."""
+    if session.is_live != (frames is None):
+        wanted = "no video: it goes on with step()" if session.is_live else "its video"
+        raise InputError(f"the session needs {wanted}")
+    if frames is None or not frames.seekable:
+        return  # the first frame that comes will tell its size
+    if session.frame_count is not None and frames.count != session.frame_count:
+        raise InputError(
+            f"video: expected that of the session, of {session.frame_count} frames, "
+            f"got {frames.count}"
+        )
+    height, width = frames.read(0).shape[:2]
+    if session.image_size is not None and (height, width) != session.image_size:
+        raise InputError(
+            f"video: expected that of the session, with frames of size {session.image_size} "
+            f"(height, width), got {(height, width)}"
+        )
+
+
+def fingerprint(network: Sam2) -> str:
+    """Names a network: its sizes, and a sample of each weight.
+
+    Weights count in bfloat16, in which parts of a network may run.
+    """
+    digest = hashlib.sha256(json.dumps(to_dict(network.config), sort_keys=True).encode())
+    for tensor in network.state_dict().values():
+        sample = tensor.detach().flatten()[:_SAMPLE].to(torch.bfloat16)
+        digest.update(sample.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _prompt_log(session: Session) -> str:
+    """The prompts as JSON, a line for each."""
+    head = {
+        "what": "prompts of a samkit video session",
+        "frame_count": session.frame_count,
+        "image_size": session.image_size,
+    }
+    lines = [f'  "{name}": {json.dumps(value)},' for name, value in head.items()]
+    prompts = [f"    {json.dumps(line)}" for line in _log_lines(session)]
+    return "\n".join(["{", *lines, '  "prompts": [', ",\n".join(prompts), "  ]", "}", ""])
+
+
+def _log_lines(session: Session) -> Iterator[dict[str, Any]]:
+    for object_id, state in session.objects.items():
+        for frame, answer in state.answers.items():
+            prompt = answer.prompt
+            line: dict[str, Any] = {"object": object_id, "frame": frame}
+            line["kind"] = "correction" if answer.corrects else "prompt"
+            if len(prompt.point_coords):
+                line["points"] = prompt.point_coords.tolist()
+                line["labels"] = prompt.point_labels.tolist()
+            if prompt.box_xyxy is not None:
+                line["box"] = prompt.box_xyxy.tolist()
+            if prompt.mask_input is not None:
+                (counts,) = rle.encode([prompt.mask_input > 0])
+                line["mask"] = {"size": prompt.mask_input.shape, "counts": counts.decode()}
+            yield line

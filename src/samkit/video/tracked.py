@@ -1,0 +1,222 @@
+"""What tracking and memory across images share: from prompts to objects, memories and masks."""
+
+from collections.abc import Callable, Mapping
+from operator import index as as_index
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samkit.errors import InputError, PromptError, SamkitError
+from samkit.image_predictor import ImageEmbedding, ImagePredictor
+from samkit.image_predictor.prompting import prompt_tensors
+from samkit.masks import Masks, rle
+from samkit.nn import PRIOR_LIMIT, ImageFeatures, Sam2
+from samkit.nn.memory import Tracked
+from samkit.prompts import Prompt
+from samkit.transforms import ImageTransform
+from samkit.video.memory_bank import Memory
+
+__all__ = [
+    "answer",
+    "checked_id",
+    "checked_prompt",
+    "mask_input",
+    "masks_of",
+    "memories_of",
+    "network_with_memory",
+    "part",
+    "starts_anew",
+    "whole_number",
+]
+
+# Beyond this many bytes masks are held as RLE.
+_DENSE_BYTES = 2**28
+_INT64 = np.iinfo(np.int64)
+
+
+def network_with_memory(predictor: object, use: str) -> Sam2:
+    """The network of a predictor, if it can remember.
+
+    Args:
+        predictor: what a caller gave as one.
+        use: what memory is needed for, as the error says it.
+
+    Raises:
+        InputError: no ImagePredictor, or one whose network has no memory.
+    """
+    if not isinstance(predictor, ImagePredictor):
+        raise InputError(
+            f"expected an ImagePredictor (samkit.load gives one), got {type(predictor).__name__}"
+        )
+    network = predictor.network
+    if not isinstance(network, Sam2) or not network.has_memory:
+        raise InputError(
+            f"{use} needs a SAM 2 network with its memory; load sam2.1-tiny, -small, "
+            "-base-plus or -large"
+        )
+    return network
+
+
+def whole_number(name: str, value: object) -> int:
+    """An integer of any kind, also numpy's, but no bool.
+
+    Raises:
+        InputError: anything else.
+    """
+    try:
+        number = as_index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise InputError(f"{name}: expected a whole number, got {value!r}")
+    return number
+
+
+def checked_id(value: object) -> int:
+    """The id of an object: an integer of 64 bits, which is what `Masks` can hold.
+
+    Raises:
+        InputError: anything else.
+    """
+    number = whole_number("object_id", value)
+    if not _INT64.min <= number <= _INT64.max:
+        raise InputError(f"object_id: expected a number of 64 bits, got {number}")
+    return number
+
+
+def checked_prompt(value: object) -> Prompt:
+    """A prompt.
+
+    Raises:
+        PromptError: anything else.
+    """
+    if not isinstance(value, Prompt):
+        raise PromptError(f"expected a Prompt, got {type(value).__name__}")
+    return value
+
+
+def starts_anew(prompt: Prompt) -> bool:
+    """Whether a prompt says by itself what the object is: a box or a mask does, clicks add up."""
+    return prompt.box_xyxy is not None or prompt.mask_input is not None
+
+
+def part(tracked: Tracked, i: int) -> Tracked:
+    """One of N objects, still as a batch."""
+    return Tracked(
+        logits=tracked.logits[i : i + 1],
+        iou=tracked.iou[i : i + 1],
+        pointer=tracked.pointer[i : i + 1],
+        object_score=tracked.object_score[i : i + 1],
+    )
+
+
+def answer(
+    network: Sam2,
+    embedding: ImageEmbedding,
+    prompt: Prompt,
+    *,
+    earlier: Tracked | None = None,
+    recalled: ImageFeatures | None = None,
+) -> Tracked:
+    """What the network says to a prompt. A mask on its own is taken as it is.
+
+    Args:
+        network: the network.
+        embedding: of the image, on the network's device.
+        prompt: all that is said of one object.
+        earlier: what the object looked like before this was said, to refine; not with a mask.
+        recalled: the features as the object sees them that remembers something; None for an
+            object that speaks for itself.
+    """
+    features, device = embedding.features, embedding.features.embedding.device
+    clicks = len(prompt.point_coords) + 2 * (prompt.box_xyxy is not None)
+    if prompt.mask_input is not None and not clicks:
+        mask = mask_input(prompt.mask_input, embedding.transform.input_size)
+        return network.adopt(features, mask.to(device))
+    prior = None
+    if earlier is not None:
+        prior = earlier.logits.clamp(-PRIOR_LIMIT, PRIOR_LIMIT)
+    pad_boxes = network.config.prompt_encoder.pad_boxes
+    tensors = prompt_tensors([prompt], prior, embedding.transform, pad_boxes, device)
+    seen = network.without_memory(features) if recalled is None else recalled
+    return network.segment(seen, tensors, ambiguous=clicks <= 1)
+
+
+def mask_input(
+    mask: NDArray[np.bool_] | NDArray[np.float32], input_size: tuple[int, int]
+) -> Tensor:
+    """A given mask (h, w), bool or logits, as (1, 1, H, W) float 0 or 1 of the input's size."""
+    binary = mask if mask.dtype == np.bool_ else mask > 0
+    pixels = torch.from_numpy(binary.astype(np.float32))[None, None]
+    scaled = F.interpolate(pixels, input_size, mode="bilinear", antialias=True)
+    return (scaled >= 0.5).float()
+
+
+def memories_of(
+    network: Sam2, features: ImageFeatures, found: Tracked, *, prompted: bool
+) -> list[Memory]:
+    """What is kept of each of N objects in a frame.
+
+    Maps are kept in bfloat16, as in the reference, which takes half of the room.
+    """
+    maps = network.remember(features, found, prompted=prompted).to(torch.bfloat16)
+    # Copies: a part of a batch would keep the whole of it.
+    return [
+        Memory(map=one.clone(), pointer=pointer.clone())
+        for one, pointer in zip(maps, found.pointer, strict=True)
+    ]
+
+
+def masks_of(
+    found: Mapping[int, Tracked], transform: ImageTransform, *, non_overlapping: bool = False
+) -> Masks:
+    """Masks of tracked objects, in their order; above 256 MB held as run lengths.
+
+    Args:
+        found: object id -> the object, each a batch of one.
+        transform: of the image that they were found in.
+        non_overlapping: give each pixel to the object that is surest of it.
+
+    Raises:
+        SamkitError: what the network found is not a number.
+    """
+    size = transform.image_size
+    if not found:
+        return Masks.empty(size)
+    low = torch.cat([one.logits for one in found.values()])
+    scores = torch.cat([one.iou for one in found.values()]).float().cpu().numpy()
+    presence = torch.cat([one.object_score for one in found.values()])[:, 0].float().sigmoid()
+    if not (np.isfinite(scores).all() and presence.isfinite().all()):
+        raise SamkitError("the network's answer is not a number: its weights are damaged")
+
+    inside = _owner(low, transform) if non_overlapping else _above_zero
+    # One at a time: at the image's size, logits take far more memory than a mask.
+    pixels = (
+        inside(transform.masks_to_image(one[None])[0], i).cpu().numpy() for i, one in enumerate(low)
+    )
+    ids, logits, here = list(found), low.float().cpu().numpy(), presence.cpu().numpy()
+    if len(low) * size[0] * size[1] > _DENSE_BYTES:
+        rles = [{"size": size, "counts": counts} for counts in rle.encode(pixels)]
+        return Masks.from_rle(rles, size, scores, object_ids=ids, presence=here, logits=logits)
+    masks = np.stack(list(pixels))
+    masks.flags.writeable = False  # so that Masks need not copy them
+    return Masks(masks, scores, object_ids=ids, presence=here, logits=logits)
+
+
+def _above_zero(logits: Tensor, _: int) -> Tensor:
+    return logits > 0
+
+
+def _owner(low: Tensor, transform: ImageTransform) -> Callable[[Tensor, int], Tensor]:
+    """Test of logits (H, W) that only the surest object of a pixel passes, of equals the first."""
+    height, width = transform.image_size
+    best = low.new_full((height, width), -torch.inf)
+    owner = torch.zeros_like(best, dtype=torch.long)
+    for i, one in enumerate(low):
+        logits = transform.masks_to_image(one[None])[0]
+        owner = torch.where(logits > best, i, owner)
+        best = torch.maximum(best, logits)
+    return lambda logits, i: (logits > 0) & (owner == i)
