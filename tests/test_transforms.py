@@ -109,3 +109,45 @@ def test_several_channels_and_inputs_unchanged() -> None:
     x = transform((30, 50), keep_aspect=True).pixels(image, (0.5,) * 5, (0.2,) * 5)
     assert x.shape == (1, 5, 64, 64)
     assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize(("stride", "cells"), [(8, 32), (14, 18), (16, 16), (32, 8)])
+def test_mask_logits_are_four_times_finer_than_the_embedding(stride: int, cells: int) -> None:
+    size = cells // 4 * stride
+    t = ImageTransform(
+        image_size=(size, size), input_size=(size, size), keep_aspect=True, stride=stride
+    )
+    assert t.mask_size == (cells // 4 * 4, cells // 4 * 4)
+    left = np.zeros((size, size), np.bool_)
+    left[:, : size // 2] = True
+    low = t.mask_to_input(left)
+    assert low.shape == t.mask_size
+    middle = t.mask_size[1] // 2
+    assert (low[:, : middle - 1] > 9.9).all()
+    assert (low[:, middle + 1 :] < -9.9).all()
+
+
+def test_logits_of_any_resolution_cover_the_whole_input() -> None:
+    for stride in (8, 16, 32):
+        t = ImageTransform(
+            image_size=(40, 100), input_size=(64, 64), keep_aspect=True, stride=stride
+        )
+        low = torch.full((1, *t.mask_size), -1.0)
+        low[:, :, t.mask_size[1] // 2 :] = 1
+        mask = t.masks_to_image(low)[0] > 0
+        assert mask[:, 52:].all()
+        assert not mask[:, :48].any()
+
+
+def test_padded_only() -> None:
+    t = ImageTransform(image_size=(40, 50), input_size=(64, 64), keep_aspect=True, pad_only=True)
+    assert t.content_size == (40, 50)
+    points = np.array([[3, 4.5]], np.float32)
+    np.testing.assert_array_equal(t.points_to_input(points), points)
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    x = t.pixels(image, (0.0,) * 3, (1 / 255,) * 3)
+    np.testing.assert_allclose(x[0, :, :40, :50].permute(1, 2, 0), image, atol=1e-3)
+    assert not x[0, :, 40:].any()
+    assert not x[0, :, :, 50:].any()
+    logits = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(t.masks_to_image(logits), logits[:, :40, :50])

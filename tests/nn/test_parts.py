@@ -8,10 +8,11 @@ from tiny import randomise
 from torch import nn
 
 from samkit.nn import PromptTensors, image_encoder
-from samkit.nn.config import MaskDecoderConfig, ViTConfig
+from samkit.nn.config import MaskDecoderConfig, MemoryConfig, ViTConfig
 from samkit.nn.image_encoder import RelativeAttention, relative_table
 from samkit.nn.layers import DropPath, LayerNorm2d, window_partition, window_unpartition
 from samkit.nn.mask_decoder import MaskDecoder, MaskPrediction, stability_score
+from samkit.nn.memory_attention import MemoryAttention, weighted_sums
 from samkit.nn.position_encoding import (
     FourierPositions,
     apply_rotary,
@@ -123,20 +124,56 @@ def test_temporal_sine_of_zero() -> None:
 
 
 def test_rotary_depends_on_relative_position_only() -> None:
-    angles = axial_rotary(8, 4, 5)
+    turns = axial_rotary(8, 4, 5, device=torch.device("cpu"))
     q, k = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
-    rotated_q = apply_rotary(q.expand(1, 1, 20, 8), angles)
-    rotated_k = apply_rotary(k.expand(1, 1, 20, 8), angles)
+    rotated_q = apply_rotary(q.expand(1, 1, 20, 8), turns)
+    rotated_k = apply_rotary(k.expand(1, 1, 20, 8), turns)
     scores = (rotated_q @ rotated_k.transpose(-2, -1))[0, 0].view(4, 5, 4, 5)
     torch.testing.assert_close(scores[0, 0, 1, 2], scores[2, 1, 3, 3], rtol=1e-4, atol=1e-5)
     assert (scores[0, 0, 1, 2] - scores[0, 0, 2, 1]).abs() > 1e-4
 
 
 def test_rotary_repeats_over_memories() -> None:
-    angles = axial_rotary(8, 2, 2)
+    turns = axial_rotary(8, 2, 2, device=torch.device("cpu"))
     x = torch.randn(1, 1, 4, 8)
-    twice = apply_rotary(x.repeat(1, 1, 2, 1), angles)
-    torch.testing.assert_close(twice, apply_rotary(x, angles).repeat(1, 1, 2, 1))
+    twice = apply_rotary(x.repeat(1, 1, 2, 1), turns)
+    torch.testing.assert_close(twice, apply_rotary(x, turns).repeat(1, 1, 2, 1))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_narrow_values_are_summed_before_they_are_projected(masked: bool) -> None:
+    q, k, v = torch.randn(2, 1, 300, 16), torch.randn(2, 1, 50, 16), torch.randn(2, 1, 50, 4)
+    mask = torch.rand(2, 1, 1, 50) < 0.6 if masked else None
+    plain = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask)
+    torch.testing.assert_close(weighted_sums(q, k, v, mask), plain)
+
+
+@pytest.mark.parametrize("pointers", [0, 3])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_fast_memory_attention_is_the_plain_one(pointers: int, ragged: bool) -> None:
+    config = MemoryConfig(dim=8, layers=2, mlp_dim=24)
+    attention = MemoryAttention(config, 16).eval()
+    memory, positions = torch.randn(2, 24 + pointers, 8), torch.randn(2, 24 + pointers, 8)
+    attended = None
+    if ragged:
+        attended = torch.ones(2, 24 + pointers, dtype=torch.bool)
+        attended[1, 12:24] = False
+    one = torch.randn(1, 16, 3, 4)
+    # With gradients torch's attention is used; each object has the frame to itself.
+    plain = attention(one.expand(2, -1, -1, -1), memory, positions, pointers, attended).detach()
+    with torch.inference_mode():
+        fast = attention(one, memory, positions, pointers, attended)
+    torch.testing.assert_close(fast, plain)
+
+
+def test_rotary_positions_of_a_prediction_serve_training() -> None:
+    config = MemoryConfig(dim=8, layers=1, mlp_dim=24)
+    attention = MemoryAttention(config, 16)
+    values = torch.randn(1, 16, 5, 7), torch.randn(1, 35, 8), torch.randn(1, 35, 8), 0
+    with torch.inference_mode():
+        attention(*values)
+    attention(*values).sum().backward()
+    assert attention.layers[0].self_attn.q_proj.weight.grad is not None
 
 
 def test_stability_score() -> None:

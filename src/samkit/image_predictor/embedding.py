@@ -54,9 +54,10 @@ class ImageEmbedding:
             InputError: the device is not available.
         """
         device = find_device(device)
-        levels = tuple(level.to(device) for level in self.features.high_resolution)
-        features = ImageFeatures(
-            embedding=self.features.embedding.to(device), high_resolution=levels
+        features = replace(
+            self.features,
+            embedding=self.features.embedding.to(device),
+            high_resolution=tuple(level.to(device) for level in self.features.high_resolution),
         )
         return replace(self, features=features)
 
@@ -76,6 +77,7 @@ class ImageEmbedding:
             "image_size": transform.image_size,
             "input_size": transform.input_size,
             "keep_aspect": transform.keep_aspect,
+            "stride": transform.stride,
             "network_id": self.network_id,
         }
         with write_atomically(path) as temporary:
@@ -110,20 +112,27 @@ class ImageEmbedding:
     def _checked(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> "ImageEmbedding":
         """What a file says, if it can be true; any of the usual errors if not."""
         names = ["embedding", *(f"high_resolution.{i}" for i in range(len(tensors) - 1))]
+        stride = int(about.get("stride", 16))
         features = ImageFeatures(
             embedding=tensors[names[0]],
             high_resolution=tuple(tensors[name] for name in names[1:]),
+            stride=stride,
         )
         sizes = [
             (int(height), int(width))
             for height, width in (about["image_size"], about["input_size"])
         ]
         transform = ImageTransform(
-            image_size=sizes[0], input_size=sizes[1], keep_aspect=about["keep_aspect"]
+            image_size=sizes[0],
+            input_size=sizes[1],
+            keep_aspect=about["keep_aspect"],
+            stride=stride,
         )
-        strides = (16, 4, 8)
-        for stride, tensor in zip(strides, (tensors[name] for name in names), strict=False):
-            grid = (sizes[1][0] // stride, sizes[1][1] // stride)
+        if stride < 1 or any(side % stride for side in sizes[1]):
+            raise ValueError("the input is not a whole number of cells")
+        strides = (stride, 4, 8)
+        for step, tensor in zip(strides, (tensors[name] for name in names), strict=False):
+            grid = (sizes[1][0] // step, sizes[1][1] // step)
             if tuple(tensor.shape[2:]) != grid or tensor.shape[0] != 1:
                 raise ValueError("the tensors do not have the sizes that the header gives")
             if tensor.dtype != torch.float32:

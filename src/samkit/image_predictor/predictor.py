@@ -20,7 +20,7 @@ from samkit.image_predictor.placement import find_device, find_dtype
 from samkit.image_predictor.prompting import prompt_tensors
 from samkit.masks import Masks, rle
 from samkit.media import read_image
-from samkit.nn import ImageFeatures, MaskPrediction, Sam, Sam2
+from samkit.nn import ImageFeatures, MaskPrediction, Sam, Sam2, SamConfig
 from samkit.nn import config as nn_config
 from samkit.prompts import Prompt, as_prompts
 from samkit.transforms import ImageTransform
@@ -34,6 +34,8 @@ _CACHE_BYTES = 2**24
 # Beyond this many bytes masks are held as RLE, and low-resolution logits are not kept.
 _DENSE_BYTES = 2**28
 _LOGITS_BYTES = 2**28
+# What runs in half precision, if anything does: nearly all of the time is spent there.
+_HALF_PARTS = ("image_encoder", "memory_attention")
 
 
 class ImagePredictor:
@@ -43,10 +45,11 @@ class ImagePredictor:
         network: `Sam` or `Sam2`, set to evaluation. Where it has another device or dtype than
             asked for, the predictor works with a copy.
         device: "auto" (CUDA, else Apple's GPU, else the CPU) or what torch calls the device.
-        dtype: of the image encoder, which takes nearly all of the time: "auto" (bfloat16 where
-            the hardware multiplies it fast, else float32), "float32", "bfloat16", "float16" or a
-            torch dtype. Prompts and masks are computed in float32 in any case, and so is all of
-            `pico`: its small encoder would gain little, and half precision shows in its masks.
+        dtype: of the image encoder, and in video of the memory attention, which take nearly all
+            of the time: "auto" (bfloat16 where the hardware multiplies it fast, else float32),
+            "float32", "bfloat16", "float16" or a torch dtype. Prompts and masks are computed in
+            float32 in any case, and so is all of `pico`: its small encoder would gain little, and
+            half precision shows in its masks.
 
     Raises:
         InputError: the device or dtype is unknown or not available.
@@ -71,7 +74,9 @@ class ImagePredictor:
         self._network_id = _fingerprint(network)
         if not _is_placed(network, self.device, self.dtype):
             network = copy.deepcopy(network).to(self.device, torch.float32)
-            network.image_encoder.to(self.dtype)
+            for part in _HALF_PARTS:
+                if hasattr(network, part):
+                    getattr(network, part).to(self.dtype)
         self.network = network.eval()
 
     def __repr__(self) -> str:
@@ -135,8 +140,8 @@ class ImagePredictor:
 
         height, breadth = embedding.image_size
         dense = len(prompts) * width * height * breadth <= _DENSE_BYTES
-        h, w = embedding.features.input_size
-        keep_logits = len(prompts) * width * (h // 4) * (w // 4) * 4 <= _LOGITS_BYTES
+        h, w = embedding.transform.mask_size
+        keep_logits = len(prompts) * width * h * w * 4 <= _LOGITS_BYTES
 
         parts = []
         for start, prediction in self._decode(embedding, prompts, priors, candidates):
@@ -205,16 +210,66 @@ class ImagePredictor:
             raise ImageError("expected finite numbers from 0 to 255")
         return array
 
+    def transform(
+        self, image_size: tuple[int, int], input_size: tuple[int, int] | None = None
+    ) -> ImageTransform:
+        """How an image of (H, W) pixels lies in the network's input.
+
+        Args:
+            image_size: of the image.
+            input_size: (H, W) of the input; by default the network's own.
+        """
+        config = self.network.config
+        return ImageTransform(
+            image_size=image_size,
+            input_size=config.image_size if input_size is None else input_size,
+            keep_aspect=isinstance(self.network, Sam),
+            stride=config.stride if isinstance(config, SamConfig) else 16,
+        )
+
+    def embedding(self, features: ImageFeatures, image_size: tuple[int, int]) -> ImageEmbedding:
+        """An embedding of features that were computed elsewhere by the same network.
+
+        Args:
+            features: of one image, as the network's `encode_image` gives them.
+            image_size: (H, W) of the image that prompts and masks are about. It may be a copy of
+                another size of the one that was looked at.
+
+        Raises:
+            InputError: features of several images, or of another network.
+        """
+        expected = [(1, *shape) for shape in self._feature_shapes(features)]
+        tensors = (features.embedding, *features.high_resolution)
+        actual = [tuple(tensor.shape) for tensor in tensors]
+        if actual != expected:
+            raise InputError(
+                f"features: expected one image of this network, of shapes {expected}, got {actual}"
+            )
+        on_device = ImageFeatures(
+            embedding=features.embedding.to(self.device, torch.float32),
+            high_resolution=tuple(
+                level.to(self.device, torch.float32) for level in features.high_resolution
+            ),
+            stride=features.stride,
+        )
+        return ImageEmbedding(
+            features=on_device,
+            transform=self.transform(image_size, features.input_size),
+            network_id=self._network_id,
+        )
+
+    def _feature_shapes(self, features: ImageFeatures) -> list[tuple[int, ...]]:
+        """Shapes (C, h, w) that features of this network have, on the grid of the given ones."""
+        dim = self.network.config.dim
+        height, width = features.embedding.shape[-2:]
+        if not self.network.config.mask_decoder.high_resolution:
+            return [(dim, height, width)]
+        fine, finest = (height * 2, width * 2), (height * 4, width * 4)
+        return [(dim, height, width), (dim // 8, *finest), (dim // 4, *fine)]
+
     def _embed(self, images: Sequence[NDArray[np.generic]]) -> list[ImageEmbedding]:
         config = self.network.config
-        transforms = [
-            ImageTransform(
-                image_size=(image.shape[0], image.shape[1]),
-                input_size=config.image_size,
-                keep_aspect=isinstance(self.network, Sam),
-            )
-            for image in images
-        ]
+        transforms = [self.transform((image.shape[0], image.shape[1])) for image in images]
         pixels = [
             transform.pixels(image, config.mean, config.std)
             for transform, image in zip(transforms, images, strict=True)
@@ -306,10 +361,9 @@ class ImagePredictor:
             )
         if not np.isfinite(prior.logits).all():
             raise InputError("prior: expected finite logits, got NaN or infinity")
-        height, width = embedding.features.input_size
-        if prior.logits.shape[1:] != (height // 4, width // 4):
+        if prior.logits.shape[1:] != embedding.transform.mask_size:
             raise InputError(
-                f"prior: expected logits of size {(height // 4, width // 4)}, "
+                f"prior: expected logits of size {embedding.transform.mask_size}, "
                 f"got {prior.logits.shape[1:]}: they are another network's"
             )
         return torch.from_numpy(np.array(prior.logits, np.float32))
@@ -388,7 +442,7 @@ def _masks(
 def _is_placed(network: Sam | Sam2, device: torch.device, dtype: torch.dtype) -> bool:
     return all(
         tensor.device == device
-        and tensor.dtype == (dtype if name.startswith("image_encoder.") else torch.float32)
+        and tensor.dtype == (dtype if name.startswith(_HALF_PARTS) else torch.float32)
         for name, tensor in network.named_parameters()
     )
 

@@ -11,7 +11,7 @@ from samkit.nn import PromptTensors, TokenLabel
 from samkit.prompts import Prompt
 from samkit.transforms import ImageTransform
 
-__all__ = ["prompt_tensors", "tokens_of"]
+__all__ = ["prompt_tensors", "stack_tokens", "tokens", "tokens_of"]
 
 
 def prompt_tensors(
@@ -22,19 +22,11 @@ def prompt_tensors(
     device: torch.device,
 ) -> PromptTensors:
     """Prompts as one batch; shorter ones are filled with tokens that nothing attends to."""
-    tokens = [tokens_of(prompt, pad_boxes) for prompt in prompts]
-    length = max(len(labels) for _, labels in tokens)
-    points = np.zeros((len(prompts), length, 2), np.float32)
-    labels = np.full((len(prompts), length), TokenLabel.ABSENT, np.int64)
-    for i, (xy, kinds) in enumerate(tokens):
-        points[i, : len(xy)] = transform.points_to_input(xy)
-        labels[i, : len(kinds)] = kinds
-
+    points, labels = stack_tokens([tokens_of(prompt, pad_boxes) for prompt in prompts])
     masks, has_mask = priors, None
     given = [prompt.mask_input is not None for prompt in prompts]
     if any(given):
-        height, width = transform.input_size
-        empty = torch.zeros(height // 4, width // 4)
+        empty = torch.zeros(transform.mask_size)
         masks = torch.stack(
             [
                 empty if prompt.mask_input is None else transform.mask_to_input(prompt.mask_input)
@@ -43,7 +35,7 @@ def prompt_tensors(
         )
         has_mask = None if all(given) else torch.tensor(given, device=device)
     return PromptTensors(
-        points=torch.from_numpy(points).to(device),
+        points=torch.from_numpy(transform.points_to_input(points)).to(device),
         labels=torch.from_numpy(labels).to(device),
         masks=None if masks is None else masks[:, None].to(device),
         has_mask=has_mask,
@@ -52,12 +44,37 @@ def prompt_tensors(
 
 def tokens_of(prompt: Prompt, pad_boxes: bool) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Coordinates (T, 2) and labels (T,) of one prompt, with the reference's padding point."""
-    points, labels = [prompt.point_coords], [prompt.point_labels.astype(np.int64)]
-    if prompt.box_xyxy is not None:
-        points.append(prompt.box_xyxy.reshape(2, 2))
-        labels.append(np.array([TokenLabel.BOX_TOP_LEFT, TokenLabel.BOX_BOTTOM_RIGHT]))
-    alone = prompt.box_xyxy is None and not len(prompt.point_coords)
-    if not alone and (prompt.box_xyxy is None or pad_boxes):
-        points.append(np.zeros((1, 2), np.float32))
-        labels.append(np.array([TokenLabel.NOT_A_POINT]))
-    return np.concatenate(points), np.concatenate(labels)
+    boxes = [] if prompt.box_xyxy is None else [prompt.box_xyxy]
+    return tokens(prompt.point_coords, prompt.point_labels, boxes, pad_boxes)
+
+
+def tokens(
+    points: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    boxes: Sequence[NDArray[np.float32]],
+    pad_boxes: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Coordinates (T, 2) and labels (T,) of points (P, 2) and boxes (4,) about one object.
+
+    The networks take any number of boxes: their corners follow the points.
+    """
+    corners = [TokenLabel.BOX_TOP_LEFT, TokenLabel.BOX_BOTTOM_RIGHT]
+    places = [points, *(box.reshape(2, 2) for box in boxes)]
+    kinds = [labels.astype(np.int64), np.array(corners * len(boxes), np.int64)]
+    if (len(points) and not boxes) or (boxes and pad_boxes):
+        places.append(np.zeros((1, 2), np.float32))
+        kinds.append(np.array([TokenLabel.NOT_A_POINT]))
+    return np.concatenate(places), np.concatenate(kinds)
+
+
+def stack_tokens(
+    prompts: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Tokens of N prompts as (N, T, 2) and (N, T), filled with tokens that nothing attends to."""
+    length = max((len(kinds) for _, kinds in prompts), default=0)
+    points = np.zeros((len(prompts), length, 2), np.float32)
+    labels = np.full((len(prompts), length), TokenLabel.ABSENT, np.int64)
+    for i, (places, kinds) in enumerate(prompts):
+        points[i, : len(kinds)] = places
+        labels[i, : len(kinds)] = kinds
+    return points, labels

@@ -20,15 +20,13 @@ from samkit.mask_generator.selection import (
 )
 from samkit.mask_generator.upscaling import FullMask, Upscaler
 from samkit.masks import Masks, rle
-from samkit.nn import PromptTensors, TokenLabel
+from samkit.nn import PRIOR_LIMIT, PromptTensors, TokenLabel
 
 __all__ = ["AutomaticMaskGenerator"]
 
 # A mask is left out at low resolution when it is less stable than the threshold by this, and
 # larger than so many cells: its stability in the image cannot be that different.
 _STABILITY_MARGIN, _STABILITY_CELLS = 0.1, 64
-# Logits that are given back to the network are clamped to this.
-_LOGIT_LIMIT = 32.0
 
 
 class AutomaticMaskGenerator:
@@ -60,7 +58,7 @@ class AutomaticMaskGenerator:
         self.predictor = predictor
         self.config = MaskGeneratorConfig.for_network(predictor.network, preset, **options)
 
-    def __call__(self, image: Any) -> Masks:
+    def __call__(self, image: Any, *, embedding: ImageEmbedding | None = None) -> Masks:
         """All masks of an image, held as run lengths; none found: empty `Masks`.
 
         Besides scores they have `stability`, `points` (what was asked about) and `crop_boxes`;
@@ -68,12 +66,21 @@ class AutomaticMaskGenerator:
 
         Args:
             image: what `samkit.read_image` takes.
+            embedding: of the whole image, if it was looked at before; crops are looked at anyway.
 
         Raises:
             ImageError: the image cannot be read or is of an unsupported kind.
+            InputError: the embedding is another network's, or of an image of another size.
         """
         pixels = self.predictor.read(image)
-        found = list(self._found(pixels))
+        if embedding is not None:
+            self.predictor.predict(embedding, ())  # refuses an embedding of another network
+            if embedding.image_size != _size(pixels):
+                raise InputError(
+                    f"embedding: expected one of this image of size {_size(pixels)} "
+                    f"(height, width), got one of size {embedding.image_size}"
+                )
+        found = list(self._found(pixels, embedding))
         return _as_masks(found, _size(pixels))
 
     def stream(self, image: Any) -> Iterator[Masks]:
@@ -86,15 +93,19 @@ class AutomaticMaskGenerator:
         for number, one in enumerate(self._found(pixels)):
             yield _as_masks([one], _size(pixels), first_id=number)
 
-    def _found(self, pixels: npt.NDArray[Any]) -> "Iterator[_Proposal]":
-        kept = self._kept(pixels)
+    def _found(
+        self, pixels: npt.NDArray[Any], embedding: ImageEmbedding | None = None
+    ) -> "Iterator[_Proposal]":
+        kept = self._kept(pixels, embedding)
         if self.config.min_mask_region_area > 0:
             kept = iter(self._cleaned(list(kept), _size(pixels)))
         if self.config.disjoint:
             kept = self._disjoint(sorted(kept, key=lambda p: -p.score), _size(pixels))
         return kept
 
-    def _kept(self, pixels: npt.NDArray[Any]) -> "Iterator[_Proposal]":
+    def _kept(
+        self, pixels: npt.NDArray[Any], embedding: ImageEmbedding | None
+    ) -> "Iterator[_Proposal]":
         """What is left of all crops.
 
         Masks of smaller crops have precedence, so these crops are looked at first; what one adds
@@ -106,7 +117,8 @@ class AutomaticMaskGenerator:
         order = sorted(range(len(crops)), key=lambda i: crops[i].area)
         taken = np.zeros((0, 4))
         for i in order:
-            proposals = self._proposals(pixels, crops[i], int(starts[i]))
+            known = embedding if crops[i].layer == 0 else None
+            proposals = self._proposals(pixels, crops[i], int(starts[i]), known)
             if not proposals:
                 continue
             boxes = np.array([proposal.box for proposal in proposals], np.float64)
@@ -123,7 +135,11 @@ class AutomaticMaskGenerator:
             yield from (proposals[j] for j in best)
 
     def _proposals(
-        self, pixels: npt.NDArray[Any], crop: Crop, first_point: int
+        self,
+        pixels: npt.NDArray[Any],
+        crop: Crop,
+        first_point: int,
+        embedding: ImageEmbedding | None,
     ) -> "list[_Proposal]":
         """What is sure and stable in one crop."""
         config, size = self.config, _size(pixels)
@@ -131,8 +147,8 @@ class AutomaticMaskGenerator:
         grid = config.grid(crop.layer)
         if not len(grid):
             return []
-        part = np.ascontiguousarray(pixels[y0:y1, x0:x1])
-        embedding = self.predictor.embed(part)
+        if embedding is None:
+            embedding = self.predictor.embed(np.ascontiguousarray(pixels[y0:y1, x0:x1]))
         upscale = Upscaler(
             embedding.transform,
             crop.box,
@@ -213,7 +229,7 @@ class AutomaticMaskGenerator:
         """Each mask once more through the network, with its point: single masks and scores."""
         network = self.predictor.network
         features = embedding.to(self.predictor.device).features
-        logits = logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)  # as both references do
+        logits = logits.clamp(-PRIOR_LIMIT, PRIOR_LIMIT)
         parts = []
         for start in range(0, len(owners), len(points)):
             some, low = (x[start : start + len(points)] for x in (owners, logits))

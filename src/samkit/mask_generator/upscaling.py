@@ -84,7 +84,7 @@ class Upscaler:
     def enlarges(self) -> bool:
         """Whether the crop has more rows and columns than there are logits."""
         height, width = self.transform.image_size
-        rows, columns = self.transform.input_size[0] // 4, self.transform.input_size[1] // 4
+        rows, columns = self.transform.mask_size
         return height >= rows and width >= columns
 
     def cells(self, logits: Tensor) -> Tensor:
@@ -102,13 +102,13 @@ class Upscaler:
         """Without padding."""
         if not self.transform.keep_aspect:
             return logits
-        h, w = (-(-side // 4) for side in self.transform.content_size)
+        h, w = (-(-side * 4 // self.transform.stride) for side in self.transform.content_size)
         return logits[:, :h, :w]
 
     def _source_size(self) -> tuple[int, int]:
         if self.transform.keep_aspect:
             return self.transform.content_size
-        return self.transform.input_size[0] // 4, self.transform.input_size[1] // 4
+        return self.transform.mask_size
 
     def _source(self, logits: Tensor) -> Tensor:
         """What is scaled to the image: SAM's logits are first scaled to the network's input."""

@@ -2,11 +2,12 @@
 
 from samkit.nn.config import Sam2Config, SamConfig
 from samkit.nn.mask_decoder import ImageFeatures, MaskPrediction
-from samkit.nn.prompt_encoder import PromptTensors, TokenLabel
+from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptTensors, TokenLabel
 from samkit.nn.sam import Sam
 from samkit.nn.sam2 import Sam2
 
 __all__ = [
+    "PRIOR_LIMIT",
     "ImageFeatures",
     "MaskPrediction",
     "PromptTensors",

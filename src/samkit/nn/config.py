@@ -7,9 +7,10 @@ which is how samkit's own weight files carry their sizes.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 __all__ = [
+    "Activation",
     "HieraConfig",
     "MaskDecoderConfig",
     "MemoryConfig",
@@ -32,10 +33,16 @@ __all__ = [
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+Activation = Literal["gelu", "mish", "relu", "silu"]
+"""What lies between the two linear layers of a transformer block."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViTConfig:
-    """Plain vision transformer with windows and relative positions (SAM; ViTDet, 2203.16527)."""
+    """Plain vision transformer with windows and relative positions (SAM; ViTDet, 2203.16527).
+
+    The released networks have the default `activation` and `norm_eps` (of the blocks' layer norms).
+    """
 
     dim: int = 768
     depth: int = 12
@@ -46,6 +53,8 @@ class ViTConfig:
     global_blocks: tuple[int, ...] = (2, 5, 8, 11)
     in_channels: int = 3
     qkv_bias: bool = True
+    activation: Activation = "gelu"
+    norm_eps: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
     drop_path: float = 0.0
@@ -158,6 +167,11 @@ class MemoryConfig:
         sigmoid_scale, sigmoid_bias: mask probabilities enter the encoder as scale * p + bias.
         occlusion_embedding: mark memories of frames where the object is absent (SAM 2.1).
         pointer_time: pointers carry a projected temporal encoding (SAM 2.1).
+        residual: what attention finds is added to the features of a frame, instead of replacing
+            them (an addition of samkit's own, used by `pico`: the mask decoder then works on
+            images as before, whatever the memory learns).
+        previous_mask: the mask in one frame is a mask prompt in the next (an addition of samkit's
+            own, used by `pico`: so little training does not teach attention to find a place).
     """
 
     dim: int = 64
@@ -173,6 +187,8 @@ class MemoryConfig:
     sigmoid_bias: float = -10.0
     occlusion_embedding: bool = True
     pointer_time: bool = True
+    residual: bool = False
+    previous_mask: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +203,12 @@ class SamConfig:
     mean: tuple[float, ...] = (123.675 / 255, 116.28 / 255, 103.53 / 255)
     std: tuple[float, ...] = (58.395 / 255, 57.12 / 255, 57.375 / 255)
     family: Literal["sam"] = "sam"
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the input for one cell of the embedding; mask logits are four times finer."""
+        encoder = self.image_encoder
+        return encoder.patch_size if isinstance(encoder, ViTConfig) else 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,7 +294,15 @@ def pico() -> Sam2Config:
             object_score=True,
             fusion_blocks=2,
         ),
-        memory=MemoryConfig(dim=32, layers=2, mlp_dim=512, fuser_layers=1),
+        memory=MemoryConfig(
+            dim=32,
+            layers=2,
+            mlp_dim=512,
+            dropout=0.0,
+            fuser_layers=1,
+            residual=True,
+            previous_mask=True,
+        ),
         dim=128,
         fpn_top_down_levels=(0, 1, 2, 3),
         image_size=(320, 320),
@@ -321,6 +351,9 @@ def own_additions(config: SamConfig | Sam2Config) -> list[str]:
         "drawn prompts": config.prompt_encoder.draw_prompts,
         "fusion blocks": config.mask_decoder.fusion_blocks > 0,
     }
+    if isinstance(config, Sam2Config):
+        found["residual memory"] = config.memory.residual
+        found["the mask before as a prompt"] = config.memory.previous_mask
     return [name for name, present in found.items() if present]
 
 
@@ -338,8 +371,12 @@ def validate(config: SamConfig | Sam2Config) -> None:
         if not isinstance(value, (int, float)) or not 0 <= value <= _LARGEST:
             raise ValueError(f"{name}: expected a number from 0 to {_LARGEST}, got {value!r}")
     encoder, decoder = config.image_encoder, config.mask_decoder
+    step = 32
     if isinstance(encoder, ViTConfig):
-        depth, widths = encoder.depth, [(encoder.dim, encoder.heads)]
+        depth, widths, step = encoder.depth, [(encoder.dim, encoder.heads)], encoder.patch_size
+        if encoder.activation not in get_args(Activation):
+            expected = ", ".join(get_args(Activation))
+            raise ValueError(f"activation: expected {expected}, got {encoder.activation!r}")
     elif isinstance(encoder, TinyViTConfig):
         depth, widths = sum(encoder.depths), list(zip(encoder.dims, encoder.heads, strict=True))
     elif isinstance(encoder, ResNetConfig):
@@ -364,8 +401,10 @@ def validate(config: SamConfig | Sam2Config) -> None:
     depth = max(depth, decoder.depth, decoder.fusion_blocks, decoder.iou_head_depth)
     if depth > _DEEPEST or decoder.iou_head_depth < 1:
         raise ValueError(f"expected at most {_DEEPEST} layers, and an IoU head of at least one")
-    if len(config.image_size) != 2 or any(side < 32 or side % 32 for side in config.image_size):
-        raise ValueError(f"image_size: expected multiples of 32, got {config.image_size}")
+    if step < 1:
+        raise ValueError(f"patch_size: expected at least 1, got {step}")
+    if len(config.image_size) != 2 or any(side < step or side % step for side in config.image_size):
+        raise ValueError(f"image_size: expected multiples of {step}, got {config.image_size}")
     if not len(config.mean) == len(config.std) == encoder.in_channels or 0 in config.std:
         raise ValueError("expected as many means and deviations (not 0) as input channels")
     if config.dim % 8 or decoder.candidates < 1 or config.prompt_encoder.mask_channels < 4:

@@ -1,16 +1,25 @@
 """Image encoder of SAM: a ViT with windowed and global attention (2304.02643, appendix A)."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.config import ViTConfig
+from samkit.nn.config import Activation, ViTConfig
 from samkit.nn.layers import MLP, DropPath, LayerNorm2d, window_partition, window_unpartition
 
-__all__ = ["ViTImageEncoder"]
+__all__ = ["ViTImageEncoder", "resize_offsets", "resize_positions"]
 
 # A bias block of about this many elements is built at a time: small enough for the cache.
 _BIAS_ELEMENTS = 2**21
+
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "mish": F.mish,
+    "relu": F.relu,
+    "silu": F.silu,
+}
 
 
 class ViTImageEncoder(nn.Module):
@@ -37,19 +46,21 @@ class ViTImageEncoder(nn.Module):
         self.neck = neck(config.dim, out_dim)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels (B, C, H, W) -> features (B, D, H / 16, W / 16)."""
+        """Normalised pixels (B, C, H, W) -> features (B, D, H / patch, W / patch)."""
         x = self.patch_embed(pixels)
-        x = self.dropout(x + self._positions(x.shape[1], x.shape[2]).to(x.dtype))
+        x = self.dropout(x + resize_positions(self.pos_embed, x.shape[1:3]).to(x.dtype))
         for block in self.blocks:
             x = block(x)
         return self.neck(x.permute(0, 3, 1, 2))
 
-    def _positions(self, height: int, width: int) -> Tensor:
-        if self.pos_embed.shape[1:3] == (height, width):
-            return self.pos_embed
-        maps = self.pos_embed.permute(0, 3, 1, 2).float()
-        maps = F.interpolate(maps, (height, width), mode="bicubic", align_corners=False)
-        return maps.permute(0, 2, 3, 1)
+
+def resize_positions(positions: Tensor, grid: Sequence[int]) -> Tensor:
+    """Absolute positions (1, h, w, C) -> (1, *grid, C), bicubic where the grid is another one."""
+    if positions.shape[1:3] == tuple(grid):
+        return positions
+    maps = positions.permute(0, 3, 1, 2).float()
+    maps = F.interpolate(maps, tuple(grid), mode="bicubic", align_corners=False)
+    return maps.permute(0, 2, 3, 1)
 
 
 def neck(in_dim: int, out_dim: int) -> nn.Sequential:
@@ -82,11 +93,17 @@ class Block(nn.Module):
         super().__init__()
         self.window_size = window_size
         size = (window_size, window_size) if window_size else grid
-        self.norm1 = nn.LayerNorm(config.dim, eps=1e-6)
+        self.norm1 = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.attn = RelativeAttention(config, size)
-        self.norm2 = nn.LayerNorm(config.dim, eps=1e-6)
+        self.norm2 = nn.LayerNorm(config.dim, eps=config.norm_eps)
         hidden = int(config.dim * config.mlp_ratio)
-        self.mlp = MLP(config.dim, hidden, config.dim, activation=F.gelu, dropout=config.dropout)
+        self.mlp = MLP(
+            config.dim,
+            hidden,
+            config.dim,
+            activation=_ACTIVATIONS[config.activation],
+            dropout=config.dropout,
+        )
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -148,8 +165,14 @@ def relative_table(positions: Tensor, size: int) -> Tensor:
 
     A table learned for another grid size is interpolated linearly.
     """
-    if positions.shape[0] != 2 * size - 1:
-        resized = F.interpolate(positions.float().T[None], 2 * size - 1, mode="linear")
-        positions = resized[0].T.to(positions.dtype)
+    positions = resize_offsets(positions, size)
     index = torch.arange(size, device=positions.device)
     return positions[index[:, None] - index[None, :] + size - 1]
+
+
+def resize_offsets(positions: Tensor, size: int) -> Tensor:
+    """Offsets (L, C) -> (2 * size - 1, C), linear where they are of another grid."""
+    if positions.shape[0] == 2 * size - 1:
+        return positions
+    resized = F.interpolate(positions.float().T[None], 2 * size - 1, mode="linear")
+    return resized[0].T.to(positions.dtype)

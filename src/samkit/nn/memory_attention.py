@@ -7,7 +7,11 @@ from torch import Tensor, nn
 from samkit.nn.config import MemoryConfig
 from samkit.nn.position_encoding import apply_rotary, axial_rotary, sine_positions
 
-__all__ = ["MemoryAttention"]
+__all__ = ["MemoryAttention", "weighted_sums"]
+
+_RESIDUAL_SCALE = 0.1
+# Queries at a time: their weights of all keys stay in the cache.
+_QUERIES = 128
 
 
 class MemoryAttention(nn.Module):
@@ -17,6 +21,13 @@ class MemoryAttention(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(MemoryAttentionLayer(config, dim) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
+        if config.residual:  # what is not learned yet disturbs little
+            nn.init.constant_(self.norm.weight, _RESIDUAL_SCALE)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights, which its input has to have."""
+        return self.norm.weight.dtype
 
     def forward(
         self,
@@ -29,7 +40,7 @@ class MemoryAttention(nn.Module):
         """Let features look at memory.
 
         Args:
-            features: (N, D, h, w) of the current frame, one entry per object.
+            features: (1 or N, D, h, w) of the current frame.
             memory: (N, M, d): memories on the same grid (each h * w tokens, one after the
                 other), then `pointer_tokens` tokens of object pointers.
             memory_positions: (N, M, d), spatial and temporal encoding of the memory.
@@ -72,6 +83,7 @@ class MemoryAttentionLayer(nn.Module):
         pointer_tokens: int,
         mask: Tensor | None = None,
     ) -> Tensor:
+        # Until something is remembered of them, all objects share one frame.
         y = self.norm1(x)
         x = x + self.dropout(self.self_attn(y, y, y, grid, 0))
         y = self.norm2(x)
@@ -102,19 +114,52 @@ class RotaryAttention(nn.Module):
         unplaced_keys: int,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """(B, h * w, C), (B, K, C'), (B, K, C') -> (B, h * w, C).
+        """(1 or B, h * w, C), (B, K, C'), (B, K, C') -> (B, h * w, C).
 
         The last `unplaced_keys` keys have no place on the grid and are not rotated. Where mask
         (B, 1, 1, K) is False nothing is attended to.
         """
-        q, k, v = (self._heads(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
-        angles = axial_rotary(q.shape[-1], *grid, theta=self.theta).to(q.device)
+        q, k = (self._heads(x) for x in (self.q_proj(q), self.k_proj(k)))
+        turns = axial_rotary(q.shape[-1], *grid, theta=self.theta, device=q.device)
         placed = k.shape[-2] - unplaced_keys
-        q = apply_rotary(q, angles)
-        k = torch.cat([apply_rotary(k[:, :, :placed], angles), k[:, :, placed:]], 2)
-        dropout = self.dropout if self.training else 0.0
-        x = F.scaled_dot_product_attention(q, k, v, mask, dropout)
+        q = apply_rotary(q, turns).expand(len(k), -1, -1, -1)
+        k = torch.cat([apply_rotary(k[:, :, :placed], turns), k[:, :, placed:]], 2)
+        if self.heads == 1 and v.shape[-1] < q.shape[-1] and _pays(q):
+            # The published order with fewer products: the weighted sum of projected values is the
+            # projection of the weighted sum.
+            x = self.v_proj(weighted_sums(q, k, v[:, None], mask))
+        else:
+            dropout = self.dropout if self.training else 0.0
+            values = self._heads(self.v_proj(v))
+            x = F.scaled_dot_product_attention(q, k, values, mask, dropout)
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, c)
+
+
+def weighted_sums(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention whose values are narrower than its keys.
+
+    Args:
+        q, k, v: (B, 1, L, c), (B, 1, K, c), (B, 1, K, d).
+        mask: (B, 1, 1, K), False where nothing is attended to.
+
+    Returns:
+        (B, 1, L, d).
+    """
+    scaled, keys = q * q.shape[-1] ** -0.5, k.transpose(-2, -1)
+    found = q.new_empty(*q.shape[:-1], v.shape[-1])
+    for i in range(len(q)):
+        for start in range(0, q.shape[2], _QUERIES):
+            rows = slice(start, start + _QUERIES)
+            scores = scaled[i, 0, rows] @ keys[i, 0]
+            if mask is not None:
+                scores.masked_fill_(~mask[i, 0], -torch.inf)
+            torch.mm(scores.softmax(-1), v[i, 0], out=found[i, 0, rows])
+    return found
+
+
+def _pays(q: Tensor) -> bool:
+    """Elsewhere torch's own attention in one kernel is faster, and it can be differentiated."""
+    return q.device.type == "cpu" and q.dtype == torch.float32 and not torch.is_grad_enabled()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -73,26 +74,32 @@ def temporal_sine(times: Tensor, dim: int, *, temperature: float = 10000.0) -> T
     return torch.cat([angles.sin(), angles.cos()], -1)
 
 
-def axial_rotary(dim: int, height: int, width: int, *, theta: float = 10000.0) -> Tensor:
-    """Angles of two-dimensional rotary positions (2403.13298) -> (height * width, dim / 2)."""
-    frequencies = theta ** -(torch.arange(0, dim, 4)[: dim // 4] / dim)
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.cat(
-        [
-            torch.outer(x.flatten().float(), frequencies),
-            torch.outer(y.flatten().float(), frequencies),
-        ],
-        -1,
-    )
+@lru_cache(maxsize=8)
+def axial_rotary(
+    dim: int, height: int, width: int, *, theta: float = 10000.0, device: torch.device
+) -> Tensor:
+    """Two-dimensional rotary positions (2403.13298): unit complex numbers (h * w, dim / 2).
+
+    Half of them turn with x, half with y.
+    """
+    with torch.inference_mode(False):  # kept from a prediction, it serves training too
+        frequencies = theta ** -(torch.arange(0, dim, 4)[: dim // 4] / dim)
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        angles = torch.cat(
+            [
+                torch.outer(x.flatten().float(), frequencies),
+                torch.outer(y.flatten().float(), frequencies),
+            ],
+            -1,
+        )
+        return torch.polar(torch.ones_like(angles), angles).to(device)
 
 
-def apply_rotary(x: Tensor, angles: Tensor) -> Tensor:
-    """Rotate channel pairs of x (B, heads, N, c) by angles (L, c / 2).
+def apply_rotary(x: Tensor, turns: Tensor) -> Tensor:
+    """Rotate channel pairs of x (B, heads, N, c) by unit complex numbers (L, c / 2).
 
     N may be a multiple of L: several memories lie on the same grid, one after the other.
     """
-    angles = angles.to(x.device).repeat(x.shape[-2] // angles.shape[0], 1)
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    cos, sin = angles.cos(), angles.sin()
-    rotated = torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
-    return rotated.flatten(-2).to(x.dtype)
+    pairs = x.float().unflatten(2, (-1, len(turns))).unflatten(-1, (-1, 2))
+    rotated = torch.view_as_complex(pairs.contiguous()) * turns
+    return torch.view_as_real(rotated).flatten(-2).flatten(2, 3).to(x.dtype)

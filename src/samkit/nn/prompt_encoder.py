@@ -9,7 +9,10 @@ from samkit.nn.config import PromptEncoderConfig
 from samkit.nn.layers import LayerNorm2d
 from samkit.nn.position_encoding import FourierPositions
 
-__all__ = ["PromptEmbedding", "PromptEncoder", "PromptTensors", "TokenLabel"]
+__all__ = ["PRIOR_LIMIT", "PromptEmbedding", "PromptEncoder", "PromptTensors", "TokenLabel"]
+
+PRIOR_LIMIT = 32.0
+"""Logits of an earlier mask are clamped to this when they are a prompt, as in the references."""
 
 # Radius of a drawn click, in cells of the stride-4 map.
 _CLICK_RADIUS = 2.0
@@ -70,10 +73,11 @@ class PromptEmbedding:
 
 
 class PromptEncoder(nn.Module):
-    """Turn prompts into tokens and a dense map."""
+    """Turn prompts into tokens and a dense map of one cell for `stride` x `stride` pixels."""
 
-    def __init__(self, config: PromptEncoderConfig, dim: int) -> None:
+    def __init__(self, config: PromptEncoderConfig, dim: int, *, stride: int = 16) -> None:
         super().__init__()
+        self.stride = stride
         self.draw_prompts = config.draw_prompts
         self.pe_layer = FourierPositions(dim)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
@@ -116,11 +120,12 @@ class PromptEncoder(nn.Module):
     def _embed_dense(self, prompts: PromptTensors, image_size: tuple[int, int]) -> Tensor:
         weight = self.no_mask_embed.weight
         no_mask = weight.view(1, -1, 1, 1)
+        rows, columns = (side // self.stride for side in image_size)
         masks, has_mask = prompts.masks, prompts.has_mask
         if masks is None and not self.draw_prompts:
-            return no_mask.expand(1, -1, image_size[0] // 16, image_size[1] // 16)
+            return no_mask.expand(1, -1, rows, columns)
         if masks is None:
-            masks = weight.new_zeros(len(prompts), 1, image_size[0] // 4, image_size[1] // 4)
+            masks = weight.new_zeros(len(prompts), 1, rows * 4, columns * 4)
             has_mask = torch.zeros(len(prompts), dtype=torch.bool, device=weight.device)
         masks = masks.to(weight.dtype)
         given = None if has_mask is None else has_mask.view(-1, 1, 1, 1)
@@ -129,21 +134,22 @@ class PromptEncoder(nn.Module):
             return maps if given is None else torch.where(given, maps, no_mask)
         if given is not None:
             masks = torch.where(given, masks, 0)
-        drawn = draw_prompts(prompts, (image_size[0] // 4, image_size[1] // 4))
+        drawn = draw_prompts(prompts, (rows * 4, columns * 4), cell=self.stride / 4)
         maps = self.mask_downscaling(torch.cat([masks, drawn.to(weight.dtype)], 1))
         return maps if given is None else maps + torch.where(given, 0, no_mask)
 
 
-def draw_prompts(prompts: PromptTensors, size: tuple[int, int]) -> Tensor:
+def draw_prompts(prompts: PromptTensors, size: tuple[int, int], *, cell: float = 4) -> Tensor:
     """Foreground clicks, background clicks and boxes as maps (N, 3, height, width) in 0..1.
 
-    Clicks are soft discs, boxes are filled rectangles with fractional edges.
+    Clicks are soft discs, boxes are filled rectangles with fractional edges. A cell of the maps is
+    `cell` pixels wide.
     """
     height, width = size
     device = prompts.points.device
     y = torch.arange(height, device=device)[None, None, :] + 0.5
     x = torch.arange(width, device=device)[None, None, :] + 0.5
-    points = (prompts.points + 0.5) / 4  # the maps have a quarter of the input's size
+    points = (prompts.points + 0.5) / cell
     row = torch.exp(-0.5 * ((y - points[..., 1:]) / _CLICK_RADIUS) ** 2)  # (N, T, height)
     column = torch.exp(-0.5 * ((x - points[..., :1]) / _CLICK_RADIUS) ** 2)
     maps = []

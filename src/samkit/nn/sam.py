@@ -23,15 +23,17 @@ class Sam(nn.Module):
             if isinstance(encoder, TinyViTConfig)
             else ViTImageEncoder(encoder, config.dim, config.image_size)
         )
-        self.prompt_encoder = PromptEncoder(config.prompt_encoder, config.dim)
+        self.prompt_encoder = PromptEncoder(config.prompt_encoder, config.dim, stride=config.stride)
         self.mask_decoder = MaskDecoder(config.mask_decoder, config.dim)
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         """Normalised pixels (B, C, H, W), H and W multiples of 32 -> features of B images.
 
-        Pixels are in the encoder's dtype, features in the mask decoder's, which may differ.
+        A ViT takes multiples of its patch size. Pixels are in the encoder's dtype, features in the
+        mask decoder's, which may differ.
         """
-        return ImageFeatures(embedding=self.image_encoder(pixels).to(self.mask_decoder.dtype))
+        embedding = self.image_encoder(pixels).to(self.mask_decoder.dtype)
+        return ImageFeatures(embedding=embedding, stride=self.config.stride)
 
     def decode_masks(self, features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
         """All masks of N prompts on one image, or on N images."""

@@ -12,11 +12,11 @@ from samkit.nn.fpn_neck import FpnNeck
 from samkit.nn.hiera import Hiera
 from samkit.nn.layers import MLP
 from samkit.nn.mask_decoder import Attended, ImageFeatures, MaskDecoder, MaskPrediction
-from samkit.nn.memory import Recollection, Tracked, joined_tokens
+from samkit.nn.memory import MemoryTokens, Recollection, Tracked, joined_tokens
 from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.memory_encoder import MemoryEncoder
 from samkit.nn.position_encoding import sine_positions, temporal_sine
-from samkit.nn.prompt_encoder import PromptEncoder, PromptTensors
+from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptEncoder, PromptTensors
 from samkit.nn.resnet import ResNet
 
 __all__ = ["Sam2"]
@@ -112,12 +112,40 @@ class Sam2(nn.Module):
             features: of one frame, shared by all objects.
             recollections: of each object; each has at least one memory.
         """
-        memory = joined_tokens([self._tokens(one) for one in recollections])
-        frame = features.embedding.expand(len(recollections), -1, -1, -1)
+        memory = self.memory_tokens(recollections)
+        dtype = self.memory_attention.dtype
         embedding = self.memory_attention(
-            frame, memory.tokens, memory.positions, memory.pointer_tokens, memory.attended
-        )
+            features.embedding.to(dtype),
+            memory.tokens.to(dtype),
+            memory.positions.to(dtype),
+            memory.pointer_tokens,
+            memory.attended,
+        ).to(features.embedding.dtype)
+        if self.config.memory.residual:
+            embedding = self.without_memory(features).embedding + embedding
         return replace(features, embedding=embedding)
+
+    def memory_tokens(self, recollections: Sequence[Recollection]) -> MemoryTokens:
+        """What N objects remember, as the memory attention takes it."""
+        return joined_tokens([self._tokens(one) for one in recollections])
+
+    def expect(self, previous: Sequence[Tensor | None]) -> PromptTensors:
+        """What is asked about N objects that are only followed.
+
+        Args:
+            previous: mask logits (h, w) of each in the frame before; None if it was not looked at.
+        """
+        prompts = PromptTensors.nothing(len(previous), self.no_mem_embed.device)
+        given = [logits is not None and bool((logits > 0).any()) for logits in previous]
+        if not self.config.memory.previous_mask or not any(given):
+            return prompts
+        known = next(logits for logits in previous if logits is not None)
+        masks = [torch.zeros_like(known) if logits is None else logits for logits in previous]
+        return replace(
+            prompts,
+            masks=torch.stack(masks)[:, None].clamp(-PRIOR_LIMIT, PRIOR_LIMIT),
+            has_mask=torch.tensor(given, device=known.device),
+        )
 
     def _tokens(self, one: Recollection) -> tuple[Tensor, Tensor, int]:
         """Tokens (M, d), their positions (M, d), and how many of them are of pointers."""
@@ -149,10 +177,13 @@ class Sam2(nn.Module):
 
         Args:
             features: of one frame, or of N.
-            prompts: N prompts; for objects that are only followed, `PromptTensors.nothing`.
+            prompts: N prompts; for objects that are only followed, what `expect` gives.
             ambiguous: take the best-scored of the three candidates instead of the single mask.
         """
-        prediction = self.decode(features, prompts)
+        return self.choose(self.decode(features, prompts), ambiguous=ambiguous)
+
+    def choose(self, prediction: MaskPrediction, *, ambiguous: bool) -> Tracked:
+        """Of each object one of its masks, which `segment` explains."""
         rows = torch.arange(len(prediction.iou), device=prediction.iou.device)
         if ambiguous:
             chosen = prediction.iou[:, 1:].argmax(1) + 1

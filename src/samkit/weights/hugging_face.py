@@ -71,7 +71,7 @@ def _sam(values: _Json) -> SamConfig:
     vision = values.get("vision_config") or {}
     prompts = values.get("prompt_encoder_config") or {}
     decoder = values.get("mask_decoder_config") or {}
-    _require(vision, use_abs_pos=True, use_rel_pos=True, hidden_act="gelu", layer_norm_eps=1e-6)
+    _require(vision, use_abs_pos=True, use_rel_pos=True)
     _require(prompts, num_point_embeddings=4, hidden_act="gelu", layer_norm_eps=1e-6)
     _require(decoder, hidden_act="relu", attention_downsample_rate=2, iou_head_depth=3)
     dim = vision.get("hidden_size", 768)
@@ -88,6 +88,8 @@ def _sam(values: _Json) -> SamConfig:
         global_blocks=tuple(vision.get("global_attn_indexes", (2, 5, 8, 11))),
         in_channels=vision.get("num_channels", 3),
         qkv_bias=vision.get("qkv_bias", True),
+        activation=vision.get("hidden_act", "gelu"),
+        norm_eps=vision.get("layer_norm_eps", 1e-6),
         attention_dropout=vision.get("attention_dropout", 0.0),
     )
     return SamConfig(
@@ -267,6 +269,8 @@ def _sam_json(config: SamConfig, dtype: str) -> dict[str, Any]:
             "global_attn_indexes": list(encoder.global_blocks),
             "num_pos_feats": config.dim // 2,
             "qkv_bias": encoder.qkv_bias,
+            "hidden_act": encoder.activation,
+            "layer_norm_eps": encoder.norm_eps,
             "attention_dropout": encoder.attention_dropout,
         },
         "prompt_encoder_config": {

@@ -1,0 +1,241 @@
+"""Masks of prompts on one image at a time."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from samkit.compat.tfimm.arrays import array_of, numbers
+from samkit.compat.tfimm.model import Prediction, SegmentAnythingModel
+from samkit.compat.tfimm.prompts import ObjectPrompts, read_prompts
+from samkit.compat.tfimm.resizer import ImageResizer
+from samkit.errors import ImageError, InputError, PromptError
+from samkit.nn import ImageFeatures
+from samkit.prompts import Prompt
+from samkit.transforms import ImageTransform
+
+__all__ = ["SAMPredictor"]
+
+Preprocessing = Callable[[NDArray[Any]], ArrayLike]
+
+# Prompts that are decoded at a time, which bounds the memory that many of them take.
+_AT_ONCE = 8
+# Resampling and colour conversion may leave 0..255 by this.
+_TOLERANCE = 1.0
+
+
+class SAMPredictor:
+    """Looks at an image once, then answers any number of prompts about it.
+
+    Images of any size are scaled into the model's `input_size` and padded.
+
+    Args:
+        model: what is asked.
+        preprocessing: from a scaled image (h, w, C), values as they were given, to a normalised one
+            of the same size; by default the model's mean and deviation. Padding comes after it.
+
+    Raises:
+        InputError: `model` is no SegmentAnythingModel.
+    """
+
+    def __init__(
+        self, model: SegmentAnythingModel, preprocessing: Preprocessing | None = None
+    ) -> None:
+        if not isinstance(model, SegmentAnythingModel):
+            raise InputError(
+                f"expected a SegmentAnythingModel, got {type(model).__name__}; from a network of "
+                "samkit: SegmentAnythingModel.from_network(network)"
+            )
+        self.model = model
+        self.preprocessing = preprocessing
+        self._features: ImageFeatures | None = None
+        self._transform: ImageTransform | None = None
+
+    def set_image(self, image: ArrayLike) -> None:
+        """Look at an image (H0, W0, C) with values 0..255; it replaces the one before.
+
+        Raises:
+            ImageError: another shape, or values that are no such numbers.
+        """
+        self.clear_image()
+        cfg = self.model.cfg
+        array = self._read(image)
+        resizer = ImageResizer((array.shape[0], array.shape[1]), cfg.input_size)
+        transform = replace(resizer.transform, stride=cfg.encoder_patch_size)
+        if self.preprocessing is None:
+            config = self.model.network.config
+            pixels = transform.pixels(array, config.mean, config.std)
+            normalised = pixels.permute(0, 2, 3, 1).numpy()
+        else:
+            normalised = resizer.pad_image(self._preprocess(resizer.scale_image(array)))[None]
+        self._features = self.model.encode(normalised)
+        self._transform = transform
+
+    def clear_image(self) -> None:
+        """Forget the image."""
+        self._features = self._transform = None
+
+    def __call__(
+        self,
+        points: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        boxes: ArrayLike | None = None,
+        masks: ArrayLike | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> Prediction:
+        """Masks of one object, or, with a leading axis N on all prompts, of N objects.
+
+        Args:
+            points: (M1, 2) xy in pixels of the image.
+            labels: (M1,) of 1 (foreground), 0 (background) or -1 (padding: its point is ignored);
+                without labels all points are foreground.
+            boxes: (M2, 4) xyxy in pixels of the image, all around the same object.
+            masks: (M3, H', W') logits, M3 0 or 1, as an earlier call or `preprocess_masks` gives
+                them.
+            multimask_output: several masks for each object instead of one.
+            return_logits: logits at the size of the image instead of masks.
+
+        Returns:
+            Masks (K, H0, W0), scores (K,) and logits (K, H', W'), or the same with a leading N.
+
+        Raises:
+            InputError: no image is set.
+            PromptError: a wrong shape or value, or an object without any prompt.
+        """
+        features, transform = self._image()
+        count = _batch_size(points, labels, boxes, masks)
+
+        def batched(value: ArrayLike | None) -> ArrayLike | None:
+            return value if value is None or count is not None else np.asarray(value)[None]
+
+        prompts = read_prompts(
+            batched(points),
+            batched(labels),
+            batched(boxes),
+            batched(masks),
+            count=1 if count is None else count,
+            mask_size=transform.mask_size,
+        )
+        nothing = [i for i in range(len(prompts)) if prompts.says_nothing(i)]
+        if nothing:
+            which = "" if count is None else f" for object {nothing[0]}"
+            raise PromptError(f"expected points, boxes or masks{which}, got none")
+        parts = list(self._predict(features, transform, prompts, multimask_output, return_logits))
+        if not parts:
+            return self._empty(transform, multimask_output, return_logits)
+        together = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return Prediction(*(array[0] if count is None else array for array in together))
+
+    def preprocess_masks(self, mask: ArrayLike) -> NDArray[np.float32]:
+        """Masks of the image as mask prompts: (M, H0, W0) -> (M, H', W'), also with leading N.
+
+        Args:
+            mask: float logits, positive inside. Bools, or integers that are 0 and one other value,
+                are taken as binary.
+
+        Raises:
+            InputError: no image is set.
+            PromptError: another shape, or values that are no numbers.
+        """
+        _, transform = self._image()
+        array = array_of(mask, "mask")
+        if array.ndim not in (3, 4) or array.shape[-2:] != transform.image_size:
+            height, width = transform.image_size
+            raise PromptError(
+                f"mask: expected shape (M, {height}, {width}) or (N, M, {height}, {width}), "
+                f"got {array.shape}"
+            )
+        if array.dtype.kind == "f":
+            array = numbers(array, "mask")
+        result = np.empty((*array.shape[:-2], *transform.mask_size), np.float32)
+        for index in np.ndindex(array.shape[:-2]):
+            one = array[index]
+            prompt = Prompt(mask_input=one) if one.dtype == np.float32 else Prompt.mask(one)
+            assert prompt.mask_input is not None
+            result[index] = transform.mask_to_input(prompt.mask_input).numpy()
+        return result
+
+    def _predict(
+        self,
+        features: ImageFeatures,
+        transform: ImageTransform,
+        prompts: ObjectPrompts,
+        multimask_output: bool,
+        return_logits: bool,
+    ) -> Iterator[Prediction]:
+        for start in range(0, len(prompts), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            tensors = prompts.tensors(part, transform, features.embedding.device)
+            prediction = self.model.decode(features, tensors, multimask_output)
+            yield self.model.output(prediction, transform, return_logits)
+
+    def _empty(
+        self, transform: ImageTransform, multimask_output: bool, return_logits: bool
+    ) -> Prediction:
+        """The prediction for no objects (N = 0)."""
+        K = self.model.cfg.nb_multimask_outputs if multimask_output else 1
+        kind = np.float32 if return_logits else np.bool_
+        return Prediction(
+            masks=np.zeros((0, K, *transform.image_size), kind),
+            scores=np.zeros((0, K), np.float32),
+            logits=np.zeros((0, K, *transform.mask_size), np.float32),
+        )
+
+    def _image(self) -> tuple[ImageFeatures, ImageTransform]:
+        if self._features is None or self._transform is None:
+            raise InputError("no image is set: call set_image(image) first")
+        return self._features, self._transform
+
+    def _read(self, image: ArrayLike) -> NDArray[Any]:
+        channels = self.model.cfg.in_channels
+        array = array_of(image, "image")
+        if array.ndim != 3 or array.shape[2] != channels or 0 in array.shape:
+            raise ImageError(f"image: expected shape (H0, W0, {channels}), got {array.shape}")
+        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            raise ImageError(f"image: expected finite numbers, got {array.dtype}")
+        low, high = float(array.min()), float(array.max())
+        if self.preprocessing is None and (low < -_TOLERANCE or high > 255 + _TOLERANCE):
+            raise ImageError(f"image: expected values 0..255, got {low:g}..{high:g}")
+        return array
+
+    def _preprocess(self, scaled: NDArray[Any]) -> NDArray[np.float32]:
+        assert self.preprocessing is not None
+        result = np.asarray(self.preprocessing(scaled), np.float32)
+        if result.shape != scaled.shape or not np.isfinite(result).all():
+            raise ImageError(
+                f"preprocessing: expected finite values of shape {scaled.shape}, "
+                f"got shape {result.shape}"
+            )
+        return result
+
+
+def _batch_size(
+    points: ArrayLike | None,
+    labels: ArrayLike | None,
+    boxes: ArrayLike | None,
+    masks: ArrayLike | None,
+) -> int | None:
+    """N where all prompts have a batch axis, None where none has."""
+    given = {
+        name: (array_of(value, name).shape, axes)
+        for name, value, axes in (
+            ("points", points, 2),
+            ("labels", labels, 1),
+            ("boxes", boxes, 2),
+            ("masks", masks, 3),
+        )
+        if value is not None
+    }
+    for name, (shape, axes) in given.items():
+        if len(shape) not in (axes, axes + 1):
+            raise PromptError(
+                f"{name}: expected {axes} axes, or {axes + 1} with a batch, got shape {shape}"
+            )
+    sizes = {shape[0] if len(shape) > axes else None for shape, axes in given.values()}
+    if len(sizes) > 1:
+        shapes = ", ".join(f"{name} {shape}" for name, (shape, _) in given.items())
+        raise PromptError(f"expected all prompts with the same batch axis or none, got {shapes}")
+    return sizes.pop() if sizes else None

@@ -1,0 +1,218 @@
+"""From an image to a network's input and back, as arrays."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from samkit.compat.tfimm.arrays import array_of, numbers
+from samkit.errors import ImageError, InputError, PromptError
+from samkit.transforms import ImageTransform, resize, resize_rgb
+
+__all__ = ["ImageResizer", "full_size"]
+
+
+class ImageResizer:
+    """Scales images, points, boxes and masks between an image and a network's input.
+
+    Images are (H, W, C) or (N, H, W, C), with ``channels_last=False`` (C, H, W) or (N, C, H, W).
+    They keep their type if that is uint8, and are float32 otherwise.
+
+    Args:
+        src_size: (H0, W0) of the image.
+        dst_size: (H, W) of the network's input.
+        pad_only: pad the image, but do not scale it; it has to fit into `dst_size`.
+
+    Attributes:
+        src_size, dst_size, pad_only: as given.
+        transform: the same in samkit's core.
+
+    Raises:
+        InputError: a size that is no two positive integers, or an image that does not fit.
+
+    >>> ImageResizer((480, 640), (1024, 1024)).rescaled_size
+    (768, 1024)
+    """
+
+    def __init__(
+        self, src_size: tuple[int, int], dst_size: tuple[int, int], pad_only: bool = False
+    ) -> None:
+        self.src_size, self.dst_size = _size(src_size, "src_size"), _size(dst_size, "dst_size")
+        self.pad_only = pad_only
+        if pad_only and any(a > b for a, b in zip(self.src_size, self.dst_size, strict=True)):
+            raise InputError(
+                f"pad_only: expected an image of at most {self.dst_size}, got {self.src_size}"
+            )
+        self.transform = ImageTransform(
+            image_size=self.src_size,
+            input_size=self.dst_size,
+            keep_aspect=True,
+            pad_only=pad_only,
+        )
+
+    @property
+    def rescaled_size(self) -> tuple[int, int]:
+        """(h, w) of the scaled image, before padding: the longest side fits, sides are rounded."""
+        return self.transform.content_size
+
+    def scale_image(self, image: ArrayLike, channels_last: bool = True) -> NDArray[Any]:
+        """An image of `src_size` -> of `rescaled_size`, aspect kept.
+
+        Raises:
+            ImageError: another size or shape, or values that are no numbers.
+        """
+        _expect_size(image, channels_last, self.src_size)
+        return self.scale_to_size(image, self.rescaled_size, channels_last)
+
+    def pad_image(self, image: ArrayLike, channels_last: bool = True) -> NDArray[Any]:
+        """An image of `rescaled_size` -> of `dst_size`: zeros at the bottom and the right.
+
+        Normalise before: zero is then the mean colour, with which the networks were trained.
+
+        Raises:
+            ImageError: another size or shape, or values that are no numbers.
+        """
+        height, width = _expect_size(image, channels_last, self.rescaled_size)
+        bottom, right = self.dst_size[0] - height, self.dst_size[1] - width
+
+        def pad(images: NDArray[Any]) -> NDArray[Any]:
+            return np.pad(images, ((0, 0), (0, bottom), (0, right), (0, 0)))
+
+        return _on_batch(pad, image, channels_last)
+
+    def unscale_image(self, image: ArrayLike, channels_last: bool = True) -> NDArray[Any]:
+        """An image of `rescaled_size`, or of `dst_size` with its padding -> of `src_size`.
+
+        Raises:
+            ImageError: another size or shape, or values that are no numbers.
+        """
+        _expect_size(image, channels_last, self.rescaled_size, self.dst_size)
+        h, w = self.rescaled_size
+
+        def unscale(images: NDArray[Any]) -> NDArray[Any]:
+            return _resize(images[:, :h, :w], self.src_size)
+
+        return _on_batch(unscale, image, channels_last)
+
+    def scale_points(self, points: ArrayLike) -> NDArray[np.float32]:
+        """xy (..., 2) in pixels of the image -> in pixels of the network's input.
+
+        Raises:
+            PromptError: another shape, or values that are no numbers.
+        """
+        array = numbers(points, "points")
+        if array.ndim < 1 or array.shape[-1] != 2:
+            raise PromptError(f"points: expected shape (..., 2), got {array.shape}")
+        return self.transform.points_to_input(array)
+
+    def scale_boxes(self, boxes: ArrayLike) -> NDArray[np.float32]:
+        """xyxy (..., 4) in pixels of the image -> in pixels of the network's input.
+
+        Raises:
+            PromptError: another shape, or values that are no numbers.
+        """
+        array = numbers(boxes, "boxes")
+        if array.ndim < 1 or array.shape[-1] != 4:
+            raise PromptError(f"boxes: expected shape (..., 4), got {array.shape}")
+        corners = self.transform.points_to_input(array.reshape(*array.shape[:-1], 2, 2))
+        return corners.reshape(array.shape)
+
+    def postprocess_mask(
+        self, mask: ArrayLike, threshold: float | None = None
+    ) -> NDArray[np.float32] | NDArray[np.bool_]:
+        """Logits of the network's input, at any resolution -> at `src_size`, without padding.
+
+        Args:
+            mask: (..., h, w), such as (M, H, W) or (M, H', W'). Scaling is bilinear.
+            threshold: None for logits; else True where logits are above it.
+
+        Raises:
+            InputError: another shape, or values that are no numbers.
+        """
+        array = numbers(mask, "mask")
+        if array.ndim < 2 or 0 in array.shape[-2:]:
+            raise InputError(f"mask: expected shape (..., h, w), got {array.shape}")
+        flat = torch.from_numpy(array.reshape(-1, *array.shape[-2:]))
+        masks = full_size(self.transform, flat, threshold)
+        return masks.reshape(*array.shape[:-2], *self.src_size)
+
+    @staticmethod
+    def scale_to_size(
+        image: ArrayLike, size: tuple[int, int], channels_last: bool = True
+    ) -> NDArray[Any]:
+        """An image -> of `size` (H, W), whatever its aspect; bilinear, smoothed when it shrinks.
+
+        8-bit colour pixels are scaled as SAM scales them, by Pillow.
+
+        Raises:
+            ImageError: no image, or values that are no numbers.
+            InputError: a size that is no two positive integers.
+        """
+        size = _size(size, "size")
+        return _on_batch(lambda images: _resize(images, size), image, channels_last)
+
+
+def full_size(
+    transform: ImageTransform, logits: Tensor, threshold: float | None
+) -> NDArray[np.float32] | NDArray[np.bool_]:
+    """Logits (N, h, w) of the network's input -> logits, or a mask, (N, H0, W0) of the image."""
+    size = (len(logits), *transform.image_size)
+    masks: NDArray[Any] = np.empty(size, np.float32 if threshold is None else np.bool_)
+    # One at a time: at the image's size, logits take far more memory than a mask.
+    for mask, low in zip(masks, logits, strict=True):
+        full = transform.masks_to_image(low[None])[0]
+        mask[...] = (full if threshold is None else full > threshold).cpu().numpy()
+    return masks
+
+
+def _on_batch(
+    function: Callable[[NDArray[Any]], NDArray[Any]], image: ArrayLike, channels_last: bool
+) -> NDArray[Any]:
+    """Apply a function of (N, H, W, C) to an image in any of the four layouts."""
+    array = _image(image)
+    batch = array if array.ndim == 4 else array[None]
+    batch = batch if channels_last else batch.transpose(0, 2, 3, 1)
+    result = function(batch)
+    result = result if channels_last else result.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(result if array.ndim == 4 else result[0])
+
+
+def _resize(images: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """(N, H, W, C) -> (N, *size, C), uint8 or float32."""
+    if images.dtype == np.uint8 and images.shape[3] == 3 and len(images):
+        return np.stack([resize_rgb(np.ascontiguousarray(image), size) for image in images])
+    x = torch.from_numpy(images.astype(np.float32)).permute(0, 3, 1, 2)
+    if x.shape[2:] != size:
+        x = resize(x, size)
+    resized = x.permute(0, 2, 3, 1).numpy()
+    return np.rint(resized).astype(np.uint8) if images.dtype == np.uint8 else resized
+
+
+def _image(image: ArrayLike) -> NDArray[Any]:
+    array = array_of(image, "image")
+    if array.ndim not in (3, 4) or 0 in array.shape[-3:]:
+        raise ImageError(f"image: expected 3 or 4 axes and pixels, got shape {array.shape}")
+    if array.dtype.kind not in "iuf":
+        raise ImageError(f"image: expected numbers, got {array.dtype}")
+    return array if array.dtype == np.uint8 else array.astype(np.float32, copy=False)
+
+
+def _expect_size(
+    image: ArrayLike, channels_last: bool, *expected: tuple[int, int]
+) -> tuple[int, int]:
+    shape = _image(image).shape
+    height, width = shape[-3:-1] if channels_last else shape[-2:]
+    if (height, width) not in expected:
+        sizes = " or ".join(str(size) for size in dict.fromkeys(expected))
+        raise ImageError(f"image: expected size {sizes}, got {(height, width)}")
+    return height, width
+
+
+def _size(value: tuple[int, int], name: str) -> tuple[int, int]:
+    array = array_of(value, name)
+    if array.shape != (2,) or array.dtype.kind not in "iu" or array.min() < 1:
+        raise InputError(f"{name}: expected (height, width) in pixels, got {value!r}")
+    return int(array[0]), int(array[1])
