@@ -125,6 +125,20 @@ def test_images_and_clips_in_one_run(clips, tmp_path):
     assert any("image_encoder" in name for name in changed)
 
 
+def test_a_memory_is_there_once_it_was_trained(clips, tmp_path):
+    start = make(tiny_pico())
+    start.has_memory = False  # as of a file that holds the image part alone
+    images = replace(clips, stages=(replace(STAGE, frames=1),), frozen=MEMORY_PARTS, steps=1)
+    *_, network = train(images, tmp_path / "images.pt", start=start)
+    assert not network.has_memory
+    *_, network = train(replace(clips, steps=1), tmp_path / "clips.pt", start=start)
+    assert network.has_memory
+    # What was never trained is not taken over.
+    assert (network.memory_attention.norm.weight - 0.1).abs().max() < 0.05
+    *_, again = train(images, tmp_path / "again.pt", start=network)
+    assert again.has_memory
+
+
 def test_networks_without_memory_cannot_learn_from_clips(clips, tmp_path):
     config = replace(clips, network=to_dict(tiny_sam()), frozen=())
     with pytest.raises(InputError, match="SAM 2"):

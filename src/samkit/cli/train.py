@@ -32,18 +32,33 @@ def train(
         Path, typer.Option("--output", "-o", metavar="FILE", help="Weights: a .safetensors file.")
     ],
     start: Annotated[
-        str, typer.Option("--from", metavar="MODEL", help="What to start from: a name or a file.")
-    ] = "pico",
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="What to start from: a name or a file.",
+            show_default="pico",
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="A recipe from scratch instead of --from. pico: the bundled model; --data is then "
-            "one folder with train/ and samples/ in it.",
+            help="How the bundled model was made; --data is then one folder with train/ and "
+            "samples/ in it. pico: from scratch; pico-memory: --from that, so that it can track.",
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length in optimiser steps.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Length in minutes.")] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="RATE",
+            help="At its highest.",
+            show_default="5e-4 for pico, 1e-4 for large networks",
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -104,10 +119,16 @@ def train(
     """
     if (steps is None) == (minutes is None):
         raise typer.BadParameter("expected one of them", param_hint="--steps or --minutes")
-    if preset not in (None, "pico"):
-        raise typer.BadParameter(f"expected pico, got {preset}", param_hint="--preset")
+    if preset not in (None, "pico", "pico-memory"):
+        raise typer.BadParameter(
+            f"expected pico or pico-memory, got {preset}", param_hint="--preset"
+        )
     if preset is not None and len(data) != 1:
         raise typer.BadParameter("with --preset: expected one folder", param_hint="--data")
+    if preset is not None and freeze:
+        raise typer.BadParameter("a preset says itself what learns", param_hint="--freeze")
+    if preset == "pico" and start is not None:
+        raise typer.BadParameter("--preset pico starts from scratch", param_hint="--from")
     if hold_out == 1:
         raise typer.BadParameter("expected 0 (none) or 2 and more", param_hint="--hold-out")
     checkpoint = checkpoint or output.with_suffix(".checkpoint")
@@ -125,21 +146,24 @@ def train(
     from samkit.image_predictor.placement import find_device
     from samkit.nn.config import to_dict
     from samkit.training import train as training
-    from samkit.training.config import fine_tuning, pico
+    from samkit.training.config import fine_tuning, pico, pico_memory
     from samkit.training.team import is_first
     from samkit.weights import load_network, save_network
 
-    network = None
+    network = None if preset == "pico" else load_network(start or "pico")
     if preset is not None:
-        config = replace(pico(data[0], minutes=minutes, steps=steps), seed=seed)
+        recipe = pico if preset == "pico" else pico_memory
+        config = replace(recipe(data[0], minutes=minutes, steps=steps), seed=seed)
     else:
-        network = load_network(start)
+        assert network is not None
         paths = tuple(str(path) for path in data)
         sizes = to_dict(network.config)
         config = fine_tuning(
             sizes, paths, frozen=tuple(freeze), minutes=minutes, steps=steps, seed=seed
         )
         _check_parts(freeze, network)
+    if learning_rate is not None:
+        config = replace(config, learning_rate=learning_rate)
     config = replace(
         config,
         accumulate=accumulate,

@@ -309,9 +309,12 @@ def pico_memory(
     return replace(
         images,
         stages=(
-            Stage(size=256, images=4, prompts=4, frames=6, until=0.6),
+            Stage(size=192, images=2, prompts=4, frames=5, until=0.3),
+            Stage(size=256, images=2, prompts=4, frames=6, until=0.75),
             Stage(size=320, images=2, prompts=4, frames=8),
         ),
+        learning_rate=1e-3,
+        warmup=100,
         loss=replace(images.loss, object_score=0.5),
         frozen=IMAGE_PARTS,
     )
@@ -335,12 +338,13 @@ def fine_tuning(
         minutes, steps: length of the run.
     """
     height, width = network["image_size"]
+    is_small = network["image_encoder"]["kind"] == "resnet"
     return TrainingConfig(
         network=network,
         sources=tuple(DataSource(path=path) for path in data),
         stages=(Stage(size=max(height, width), images=4, prompts=8),),
         scenes=SceneConfig(procedural_background=0.0, max_pastes=2, min_area=0.0003),
-        learning_rate=1e-4,
+        learning_rate=5e-4 if is_small else 1e-4,
         warmup=20 if steps is None else min(20, steps // 10),
         ema=0.99,
         frozen=(*MEMORY_PARTS, *frozen),

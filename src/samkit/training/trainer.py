@@ -25,7 +25,7 @@ from samkit.nn import (
     build,
 )
 from samkit.nn.config import from_dict
-from samkit.training.config import Stage, TrainingConfig
+from samkit.training.config import MEMORY_PARTS, Stage, TrainingConfig
 from samkit.training.losses import Outcome, prediction_loss
 from samkit.training.sampling import Batch, correction_clicks
 from samkit.training.team import Team
@@ -87,9 +87,10 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.network = build(from_dict(config.network))
         if start is not None:
-            self.network.load_state_dict(start.state_dict())
-            if isinstance(self.network, Sam2) and isinstance(start, Sam2):
-                self.network.has_memory = start.has_memory
+            _take(self.network, start)
+        if isinstance(self.network, Sam2):
+            had = isinstance(start, Sam2) and start.has_memory
+            self.network.has_memory = had or any(stage.frames > 1 for stage in config.stages)
         self.network.to(self.device).train()
         learning = {}
         for name, parameter in self.network.named_parameters():
@@ -342,6 +343,15 @@ class Trainer:
         self.step, self.seconds = state["step"], state["seconds"]
         self.measured = state["measured"]
         self.start_clock()
+
+
+def _take(network: Network, start: Network) -> None:
+    """Copy weights; a memory that was never trained stays as it is initialised."""
+    weights = start.state_dict()
+    if isinstance(start, Sam2) and not start.has_memory:
+        own = network.state_dict()
+        weights = {n: own[n] if n.startswith(MEMORY_PARTS) else t for n, t in weights.items()}
+    network.load_state_dict(weights)
 
 
 def _previous_masks(prediction: MaskPrediction, rng: np.random.Generator) -> Tensor:
