@@ -9,6 +9,7 @@ from samkit.cli.eval import evaluate
 from samkit.cli.everything import everything
 from samkit.cli.models import models
 from samkit.cli.predict import predict
+from samkit.cli.track import track
 from samkit.cli.train import train
 from samkit.errors import SamkitError
 
@@ -16,7 +17,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="samkit",
-    help="Promptable segmentation: click, box or scribble on an image and get masks.",
+    help="Promptable segmentation: click, box or scribble on an image or video and get masks.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(everything)
+app.command()(track)
 app.command()(models)
 app.command("eval")(evaluate)
 app.command()(train)

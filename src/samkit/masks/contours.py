@@ -40,6 +40,21 @@ def outer_contours(mask: npt.NDArray[np.bool_], epsilon: float = 0.0) -> list[Ri
     return [_simplified(ring.astype(np.float32) + offset, epsilon) for ring in rings]
 
 
+def joined(rings: list[Ring]) -> Ring:
+    """Several rings as one (K, 2), for formats that hold a single polygon for each object.
+
+    The first ring's start is joined to that of each other one by a line there and back, which
+    covers no area. No rings give (0, 2).
+    """
+    if len(rings) <= 1:
+        return rings[0] if rings else np.zeros((0, 2), np.float32)
+    start = rings[0][:1]
+    parts = [rings[0], start]
+    for ring in rings[1:]:
+        parts += [ring, ring[:1], start]
+    return np.concatenate(parts)
+
+
 def area(ring: npt.NDArray[np.generic]) -> float:
     """Area of a ring (K, 2) in square pixels, whichever way round it goes."""
     x, y = ring.astype(np.float64).T

@@ -16,7 +16,7 @@ from samkit.masks import drawing, rle
 from samkit.masks.convert import COCO_KEYS
 from samkit.masks.fields import OPTIONAL
 from samkit.masks.result import Masks
-from samkit.media import ImageSource, write_atomically
+from samkit.media import ImageSource, write_atomically, write_image
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -42,12 +42,7 @@ def save(
     """See `Masks.save`."""
     name = format_of(path, name, has_image=image is not None)
     if name == "overlay":
-        picture = Image.fromarray(masks.overlay(image))
-        with write_atomically(path) as temporary:
-            try:
-                picture.save(temporary)
-            except ValueError as error:  # such as more pixels than the format allows
-                raise InputError(f"cannot write {path}: {error}") from error
+        write_image(path, masks.overlay(image))
         return
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         if name == "png":

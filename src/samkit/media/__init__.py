@@ -1,7 +1,7 @@
 """Files to images, and files written whole or not at all."""
 
 from samkit.media.files import IMAGE_SUFFIXES, list_images, write_atomically
-from samkit.media.image import MAX_PIXELS, ImageSource, read_image
+from samkit.media.image import MAX_PIXELS, ImageSource, read_image, write_image
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -10,4 +10,5 @@ __all__ = [
     "list_images",
     "read_image",
     "write_atomically",
+    "write_image",
 ]

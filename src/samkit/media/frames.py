@@ -1,31 +1,65 @@
 """Frames of a video, from wherever they come, read when they are needed."""
 
 import os
+import re
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from samkit.errors import ImageError, InputError
-from samkit.media.files import IMAGE_SUFFIXES, list_images
+from samkit.media.files import IMAGE_SUFFIXES, as_path, list_images
 from samkit.media.image import read_image
 
-__all__ = ["Frames", "VideoSource", "open_frames"]
+__all__ = ["Frames", "VideoFormat", "VideoSource", "open_frames"]
 
-VideoSource: TypeAlias = str | os.PathLike[str] | int | npt.NDArray[Any] | Iterable[Any]
-"""A video file, folder or pattern of pictures, URL, camera number, array or iterable of frames."""
+# Formats of pictures that can be animations, and whether those can be decoded.
+_ANIMATIONS = {"GIF": True, "PNG": True, "WEBP": False}
 
 
+@dataclass(frozen=True, kw_only=True)
+class VideoFormat:
+    """How a video shows its frames, for one like it to be written.
+
+    Attributes:
+        rate: frames per second, on average.
+        unit: seconds; the times of all frames are multiples of it.
+        pixel_aspect: width of a pixel by its height.
+    """
+
+    rate: Fraction
+    unit: Fraction
+    pixel_aspect: Fraction = Fraction(1)
+
+
+@runtime_checkable
 class Frames(Protocol):
-    """Frames by number. `count` is None while it is not known."""
+    """Frames by number, from 0.
+
+    Attributes:
+        count: how many there are, or None while that is not known.
+        seekable: whether every frame can be had at any time; if not, each once, in order.
+        format: of a video; None of pictures, arrays and cameras.
+    """
 
     @property
     def count(self) -> int | None: ...
 
+    @property
+    def seekable(self) -> bool: ...
+
+    @property
+    def format(self) -> VideoFormat | None: ...
+
     def read(self, index: int) -> npt.NDArray[np.uint8]:
-        """Frame (H, W, 3) uint8 RGB.
+        """Frame (H, W, 3) uint8 RGB, not to be changed.
 
         Raises:
             IndexError: the video ends before it.
@@ -33,13 +67,32 @@ class Frames(Protocol):
         """
         ...
 
+    def time(self, index: int) -> Fraction | None:
+        """When a frame is shown, in seconds, as the file has it; None if that is not known.
+
+        Where frames can be had once, the time of the last one is known.
+        """
+        ...
+
+    def name(self, index: int) -> str | None:
+        """The name of the picture file that a frame is, without its folder; None of others."""
+        ...
+
     def close(self) -> None:
         """Let go of files and devices."""
         ...
 
 
+VideoSource: TypeAlias = str | os.PathLike[str] | int | npt.NDArray[Any] | Iterable[Any] | Frames
+"""A video file, folder or pattern of pictures, URL, camera number, array or iterable of frames, or
+frames that are open already."""
+
+
 def open_frames(source: VideoSource) -> Frames:
     """Frames of a source, recognised by its type and name.
+
+    Pictures of a folder or pattern come in natural order (frame_2 before frame_10). Of a single
+    GIF or PNG that is animated the frames are taken. `Frames` are given back as they are.
 
     Raises:
         InputError: it does not exist, or is nothing of the kind.
@@ -47,19 +100,7 @@ def open_frames(source: VideoSource) -> Frames:
     if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
         return CameraFrames(int(source))
     if isinstance(source, (str, os.PathLike)):
-        text = os.fspath(source)
-        path = Path(text)
-        if "://" in text:
-            return VideoFrames(text)
-        is_picture = path.suffix.lower() in IMAGE_SUFFIXES
-        if path.is_dir() or is_picture or any(sign in text for sign in "*?["):
-            try:
-                return PictureFrames(list_images([text]))
-            except ImageError as error:
-                raise InputError(str(error)) from error
-        if not path.is_file():
-            raise InputError(f"no such video: {text}")
-        return VideoFrames(text)
+        return _named(os.fspath(source))
     if isinstance(source, np.ndarray):
         if source.ndim < 3 or len(source) == 0:
             raise InputError(f"expected frames (T, H, W, 3), at least one, got {source.shape}")
@@ -68,6 +109,8 @@ def open_frames(source: VideoSource) -> Frames:
         if not source:
             raise InputError("expected at least one frame, got an empty list")
         return ListFrames(source)
+    if isinstance(source, Frames):
+        return source
     if isinstance(source, Iterable):
         return StreamFrames(iter(source))
     raise InputError(
@@ -76,8 +119,46 @@ def open_frames(source: VideoSource) -> Frames:
     )
 
 
+def _named(text: str) -> Frames:
+    from samkit.media.video_file import AddressFrames, VideoFrames
+
+    if "://" in text and not text.lower().startswith("file://"):
+        return AddressFrames(text)
+    try:
+        path = as_path(text)
+        is_file = path.is_file()
+        is_picture = path.suffix.lower() in IMAGE_SUFFIXES
+        if is_file and not (is_picture and not _is_animation(path)):
+            return VideoFrames(path)
+        if is_file or path.is_dir() or any(sign in text for sign in "*?["):
+            return PictureFrames(list_images([path]))
+    except ImageError as error:
+        raise InputError(str(error)) from error
+    except OSError as error:
+        raise InputError(f"cannot read {text}: {error.strerror or error}") from error
+    raise InputError(f"no such video: {text}")
+
+
+def _is_animation(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            kind, count = image.format, getattr(image, "n_frames", 1)
+    except Exception:  # damaged, or no picture: reading it will say so
+        return False
+    if kind not in _ANIMATIONS or count == 1:
+        return False
+    if not _ANIMATIONS[kind]:
+        raise InputError(
+            f"cannot read {path}: animated WebP is not supported; make a video or GIF of it"
+        )
+    return True
+
+
 class ListFrames:
     """Frames of an array (T, H, W, 3), or of a list of anything that `read_image` takes."""
+
+    seekable = True
+    format: VideoFormat | None = None
 
     def __init__(self, frames: npt.NDArray[Any] | list[Any] | tuple[Any, ...]) -> None:
         self._frames = frames
@@ -91,6 +172,12 @@ class ListFrames:
             raise IndexError(index)
         return read_image(self._frames[index])
 
+    def time(self, index: int) -> Fraction | None:
+        return None
+
+    def name(self, index: int) -> str | None:
+        return None
+
     def close(self) -> None:
         pass
 
@@ -99,11 +186,20 @@ class PictureFrames(ListFrames):
     """Picture files in natural order: frame_2 comes before frame_10."""
 
     def __init__(self, paths: list[Path]) -> None:
-        super().__init__(sorted(paths, key=lambda path: (path.parent, _natural(path.name))))
+        self._paths = sorted(paths, key=lambda path: (path.parent, _natural(path.name)))
+        super().__init__(self._paths)
+        # Files made of a.jpg and a.png, or of x/a.jpg and y/a.jpg, would have one name.
+        self._distinct = max(Counter(path.stem for path in paths).values()) == 1
+
+    def name(self, index: int) -> str | None:
+        return self._paths[index].name if self._distinct else None
 
 
 class StreamFrames:
     """Frames of an iterator, each of which can be had once, and the last one again."""
+
+    seekable = False
+    format: VideoFormat | None = None
 
     def __init__(self, frames: Iterator[Any]) -> None:
         self._frames = frames
@@ -116,7 +212,7 @@ class StreamFrames:
         return self._ended
 
     def read(self, index: int) -> npt.NDArray[np.uint8]:
-        if index < self._index:
+        if index < self._index or index < 0:
             raise InputError(
                 f"frame {index} has gone by: a stream is read once, and is at {self._index}"
             )
@@ -131,6 +227,12 @@ class StreamFrames:
         assert self._last is not None
         return self._last
 
+    def time(self, index: int) -> Fraction | None:
+        return None
+
+    def name(self, index: int) -> str | None:
+        return None
+
     def close(self) -> None:
         close = getattr(self._frames, "close", None)
         if close is not None:
@@ -138,7 +240,7 @@ class StreamFrames:
 
 
 class CameraFrames(StreamFrames):
-    """Frames of a camera, by its number."""
+    """Frames of a camera, by its number. Times are counted from its first frame."""
 
     def __init__(self, number: int) -> None:
         import cv2
@@ -146,6 +248,7 @@ class CameraFrames(StreamFrames):
         self._camera = cv2.VideoCapture(number)
         if not self._camera.isOpened():
             raise InputError(f"cannot open camera {number}")
+        self._taken: list[float] = []  # when the first frame was taken, and the last one
         super().__init__(self._shots())
 
     def _shots(self) -> Iterator[npt.NDArray[np.uint8]]:
@@ -153,106 +256,19 @@ class CameraFrames(StreamFrames):
             found, frame = self._camera.read()
             if not found:
                 return
+            self._taken = [*self._taken[:1], time.monotonic()]
             yield np.ascontiguousarray(frame[..., ::-1])
+
+    def time(self, index: int) -> Fraction | None:
+        if index != self._index or not self._taken:
+            return None
+        return Fraction(self._taken[-1] - self._taken[0]).limit_denominator(90_000)
 
     def close(self) -> None:
         self._camera.release()
 
 
-class VideoFrames:
-    """Frames of a video file or URL, decoded one after the other; seeks where that is needed.
-
-    Frames are numbered in the order in which they are shown, whatever their times are. Rotation
-    that the file asks for is applied.
-    """
-
-    def __init__(self, source: str) -> None:
-        import av
-
-        self._name = source
-        try:
-            self._container = av.open(source)
-            self._stream = self._container.streams.video[0]
-        except (OSError, ValueError, IndexError) as error:  # av's errors are OSErrors or these
-            raise InputError(f"cannot read {source} as a video: {error}") from error
-        self._stream.thread_type = "AUTO"
-        self._times: list[int] | None = None if "://" in source else self._all_times()
-        if self._times is not None and not self._times:
-            raise InputError(f"cannot read {source} as a video: it has no frames")
-        self._restart()
-
-    @property
-    def count(self) -> int | None:
-        return None if self._times is None else len(self._times)
-
-    def read(self, index: int) -> npt.NDArray[np.uint8]:
-        if index < 0 or (self._times is not None and index >= len(self._times)):
-            raise IndexError(index)
-        if self._last is not None and index == self._index:
-            return self._last
-        if index < self._index or (self._times is not None and index > self._index + 30):
-            self._seek(index)
-        while self._index < index:
-            self._advance(index)
-        assert self._last is not None
-        return self._last
-
-    def close(self) -> None:
-        self._container.close()
-
-    def _all_times(self) -> list[int]:
-        """When each frame is shown, in the stream's units; packets are not decoded for it."""
-        import av
-
-        times = []
-        try:
-            for packet in self._container.demux(self._stream):
-                if packet.pts is not None:
-                    times.append(packet.pts)
-        except av.FFmpegError:
-            pass  # a truncated file: what there is up to there
-        self._container.seek(0, stream=self._stream, any_frame=False)
-        return sorted(set(times))
-
-    def _restart(self) -> None:
-        self._decoder = self._container.decode(self._stream)
-        self._index = -1
-        self._last: npt.NDArray[np.uint8] | None = None
-
-    def _seek(self, index: int) -> None:
-        if self._times is None:
-            raise InputError(f"frame {index} of {self._name} has gone by: a stream is read once")
-        self._container.seek(self._times[index], stream=self._stream, backward=True)
-        self._restart()
-
-    def _advance(self, wanted: int) -> None:
-        import av
-
-        try:
-            frame = next(self._decoder)
-        except StopIteration:
-            if self._times is None:
-                raise IndexError(wanted) from None
-            raise InputError(
-                f"{self._name} ends at frame {self._index + 1} of {len(self._times)}: it is cut off"
-            ) from None
-        except av.FFmpegError as error:
-            raise InputError(
-                f"cannot decode frame {self._index + 1} of {self._name}: {error}"
-            ) from error
-        if self._times is None or frame.pts is None:
-            self._index += 1
-        else:
-            self._index = int(np.searchsorted(self._times, frame.pts))
-        if self._index >= wanted:
-            pixels = frame.to_ndarray(format="rgb24")
-            turns = round(getattr(frame, "rotation", 0) / 90) % 4
-            self._last = np.ascontiguousarray(np.rot90(pixels, turns))
-
-
 def _natural(name: str) -> list[tuple[int, int, str]]:
     """A key under which numbers in names count as numbers."""
-    import re
-
     parts = re.split(r"(\d+)", name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from samkit.errors import ImageError
-from samkit.media.files import as_path
+from samkit.errors import ImageError, InputError
+from samkit.media.files import as_path, write_atomically
 from samkit.media.pixels import is_tensor, rgb_from_array, rgb_from_tensor
 
 # A torch tensor is accepted too; it is not named, so that torch is not needed to read this.
@@ -87,6 +87,21 @@ def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
         "expected an image as a path, bytes, file object, PIL image, numpy array or torch tensor, "
         f"got {type(source).__name__}"
     )
+
+
+def write_image(path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8]) -> None:
+    """Write (H, W, 3) uint8 RGB to a picture file, whole or not at all; the suffix says the format.
+
+    Raises:
+        InputError: no format has this suffix or holds such a picture, or the place cannot be
+            written to.
+    """
+    picture = Image.fromarray(pixels)
+    with write_atomically(path) as temporary:
+        try:
+            picture.save(temporary)
+        except ValueError as error:  # such as more pixels than the format allows
+            raise InputError(f"cannot write {path}: {error}") from error
 
 
 def _rgb_from_path(path: Path) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,173 @@
+"""`samkit track`: objects through a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from samkit.cli.options import Device, Dtype, Model, note_default_model
+from samkit.cli.track_outputs import Outputs, check_outputs, default_output, names_file
+from samkit.cli.track_prompts import FramePrompt, read_prompts
+from samkit.cli.track_run import Direction, Plan, check_plan, run
+
+if TYPE_CHECKING:
+    from samkit.media.frames import Frames
+
+__all__ = ["track"]
+
+
+def track(
+    video: Annotated[
+        str,
+        typer.Argument(
+            metavar="VIDEO",
+            help="A video file, a folder or pattern of pictures, a URL, or a camera's number.",
+        ),
+    ],
+    point: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FRAME:ID:X,Y[,LABEL]",
+            help="A click on a frame (from 0) about an object; label 1 (default): on it, "
+            "0: not on it. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    box: Annotated[
+        list[str],
+        typer.Option(metavar="FRAME:ID:X0,Y0,X1,Y1", help="A box around an object. Repeatable."),
+    ] = [],  # noqa: B006
+    mask: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FRAME:ID:FILE",
+            help="The mask of an object: white on black, or its id in an indexed PNG. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='The same as JSON: [{"frame": 0, "object_id": 1, "points": [[x, y]], '
+            '"labels": [1], "box": [x0, y0, x1, y1], "mask": "file.png"}, ...].',
+        ),
+    ] = None,
+    output: Annotated[
+        list[Path],
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="An overlay video .mp4, COCO .json with run lengths, or a folder for indexed "
+            "PNGs. Repeatable.",
+            show_default="an .mp4 here, called after VIDEO",
+        ),
+    ] = [],  # noqa: B006
+    direction: Annotated[
+        str, typer.Option(metavar="WAY", help="forward, backward or both.")
+    ] = "forward",
+    start: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="FRAME",
+            help="Where to begin.",
+            show_default="the first frame with a prompt",
+        ),
+    ] = None,
+    stop: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="FRAME",
+            help="The frame before which to end (going backward: after which).",
+            show_default="the end of the video",
+        ),
+    ] = None,
+    non_overlapping: Annotated[
+        bool,
+        typer.Option("--non-overlapping", help="Each pixel belongs to one object at most."),
+    ] = False,
+    nearest_prompts: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Attend to so many prompted frames at once.",
+            show_default="all",
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="Frames per second of an .mp4 made of pictures.",
+            show_default="25",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also write into a folder that holds PNGs already.")
+    ] = False,
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Follow objects through a video, from prompts on any of its frames.
+
+    All that is said with one FRAME and ID is about that object on that frame. Coordinates are
+    pixels of the frame, x to the right, y down. Ctrl-C ends after the frame in work and keeps
+    what is done.
+
+    Example: samkit track cars.mp4 --box 0:1:5,5,90,80 --point 30:2:420,310 -o out.mp4 -o out.json
+    """
+    if direction not in ("forward", "backward", "both"):
+        raise typer.BadParameter(
+            f"expected forward, backward or both, got {direction}", param_hint="--direction"
+        )
+    if fps is not None and not 0 < fps <= 1000:
+        raise typer.BadParameter(f"expected a number up to 1000, got {fps}", param_hint="--fps")
+    said = read_prompts(point, box, mask, prompts)
+    targets = output or [default_output(video)]
+    files = [video, prompts, model, *(file for one in said for file in one.files)]
+    inputs = [Path(name) for name in files if name is not None]
+    check_outputs(targets, inputs, overwrite=overwrite)
+    _check_ids(said, targets)
+
+    frames = _open(video)
+    plan = Plan(prompts=tuple(said), direction=cast(Direction, direction), start=start, stop=stop)
+    check_plan(plan, frames)
+    if fps is not None and frames.format is not None:
+        raise typer.BadParameter("the video has times of its own", param_hint="--fps")
+
+    import samkit
+
+    predictor = samkit.load(note_default_model(model), device=device, dtype=dtype)
+    with samkit.VideoPredictor(
+        predictor, frames, nearest_prompts=nearest_prompts, non_overlapping=non_overlapping
+    ) as tracker:
+        name = Path(video).name or video
+        run(tracker, frames, plan, Outputs(targets, frames, name=name, rate=fps))
+
+
+def _check_ids(prompts: list[FramePrompt], targets: list[Path]) -> None:
+    """Indexed PNGs cannot hold every id."""
+    from samkit.errors import InputError
+    from samkit.masks.sequences import check_png_ids
+
+    if any(not names_file(target) for target in targets):
+        try:
+            check_png_ids([prompt.object_id for prompt in prompts])
+        except InputError as error:
+            raise typer.BadParameter(str(error), param_hint="-o") from None
+
+
+def _open(video: str) -> Frames:
+    from samkit.errors import InputError
+    from samkit.media.frames import open_frames
+
+    is_camera = video.isdecimal() and not Path(video).exists()
+    try:
+        return open_frames(int(video) if is_camera else video)
+    except InputError as error:
+        raise typer.BadParameter(str(error), param_hint="VIDEO") from None

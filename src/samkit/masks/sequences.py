@@ -1,0 +1,258 @@
+"""Masks of a video to files, frame by frame."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Collection
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from samkit.errors import InputError
+from samkit.masks import drawing
+from samkit.masks.result import Masks
+from samkit.media import write_atomically
+from samkit.media.frames import Frames
+from samkit.media.pending import PendingFile
+
+__all__ = [
+    "MOST_PNG_ID",
+    "CocoVideoWriter",
+    "IndexedPngWriter",
+    "OverlayVideoWriter",
+    "SequenceWriter",
+    "check_png_ids",
+]
+
+MOST_PNG_ID = 254
+"""Largest object id in an indexed PNG: 0 is the background, and 255 means void in DAVIS."""
+
+_SPOOL_BYTES = 2**20
+_DEFAULT_RATE = Fraction(25)
+
+
+class SequenceWriter(Protocol):
+    """Takes the masks of a video's frames, in the order of the frames."""
+
+    def write(self, frame: int, masks: Masks) -> None:
+        """Add a frame.
+
+        Args:
+            frame: its number, higher than those before.
+            masks: of all objects in it.
+
+        Raises:
+            InputError: the masks do not fit, or the place cannot be written.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish, and put in place what was written. Without any frame there is no file.
+
+        Raises:
+            InputError: the place cannot be written.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Throw away what is not in place yet."""
+        ...
+
+
+class OverlayVideoWriter:
+    """An .mp4 of the frames with the masks drawn on them, each object in a colour of its own.
+
+    It has the times and the pixel aspect of the source; see `VideoWriter` for the rest.
+
+    Args:
+        path: a file .mp4.
+        frames: of the video.
+        rate: frames per second, where the source has none of its own.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], frames: Frames, *, rate: float | Fraction | None = None
+    ) -> None:
+        from samkit.media.video_writer import VideoWriter
+
+        self._frames = frames
+        if frames.format is None:
+            self._video = VideoWriter(path, rate=_DEFAULT_RATE if rate is None else rate)
+        else:
+            self._video = VideoWriter(
+                path,
+                rate=frames.format.rate,
+                unit=frames.format.unit,
+                pixel_aspect=frames.format.pixel_aspect,
+            )
+        self._last: Fraction | None = None
+
+    def write(self, frame: int, masks: Masks) -> None:
+        picture = masks.overlay(self._frames.read(frame))
+        time = self._frames.time(frame)
+        if time is not None and self._last is not None and time <= self._last:
+            # Some files show two frames at one time; both are kept, one unit apart.
+            unit = Fraction(1, 90_000) if self._frames.format is None else self._frames.format.unit
+            time = self._last + unit
+        self._video.write(picture, time)
+        self._last = time
+
+    def close(self) -> None:
+        self._video.close()
+
+    def discard(self) -> None:
+        self._video.discard()
+
+
+class IndexedPngWriter:
+    """A folder of palette PNGs as in DAVIS: a pixel's value is the id of the object there.
+
+    0 is the background. Where objects overlap, the best-scored one is on top. The palette has the
+    colours of overlays. Files are called after the pictures of the video, or else by the number of
+    the frame: 00000.png. Each is in place as soon as it is written.
+
+    Args:
+        folder: created when missing.
+        frames: of the video.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], frames: Frames) -> None:
+        self._folder = Path(folder)
+        self._frames = frames
+        colours = [drawing.colour_of(i) for i in range(1, MOST_PNG_ID + 1)]
+        ends = [(0, 0, 0), *colours, (255, 255, 255)]
+        self._palette = [value for colour in ends for value in colour]
+
+    def write(self, frame: int, masks: Masks) -> None:
+        check_png_ids(masks.object_ids.tolist())
+        index = np.zeros(masks.image_size, np.uint8)
+        for i in drawing.painting_order(masks.scores):
+            index[masks[i].masks[0]] = masks.object_ids[i]
+        image = Image.fromarray(index)
+        image.putpalette(self._palette)
+        name = self._frames.name(frame)
+        stem = f"{frame:05d}" if name is None else Path(name).stem
+        with write_atomically(self._folder / f"{stem}.png") as temporary:
+            image.save(temporary)
+
+    def close(self) -> None:
+        pass
+
+    def discard(self) -> None:
+        pass
+
+
+def check_png_ids(object_ids: Collection[int]) -> None:
+    """Raise `InputError` for ids that an indexed PNG cannot hold."""
+    for object_id in object_ids:
+        if not 1 <= object_id <= MOST_PNG_ID:
+            raise InputError(
+                f"indexed PNGs hold object ids from 1 to {MOST_PNG_ID}, got {object_id}: give it "
+                "another id, or write .json"
+            )
+
+
+class CocoVideoWriter:
+    """A COCO data set (.json) of a video: one image for each frame, one annotation for each object.
+
+    - `videos`: one entry with the name, the size and, if known, the frame rate;
+    - `images`: `id` and `frame` are the frame's number; `time` in seconds, or null; `file_name` is
+      that of the picture, or 00000.jpg and so on;
+    - `annotations`: as `Masks.to_coco`: RLE, box, area, `object_id`, `score`, `presence`. An object
+      that is not there has an empty mask.
+
+    Annotations are written as they come, so that memory does not grow with the length.
+
+    Args:
+        path: a file .json.
+        frames: of the video.
+        name: of the video.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], frames: Frames, *, name: str = "") -> None:
+        self._path = Path(path)
+        self._frames = frames
+        self._name = name
+        self._file: PendingFile | None = None
+        self._text: IO[str] | None = None
+        self._images: IO[str] | None = None
+        self._annotations = 0
+        self._is_broken = False
+
+    def write(self, frame: int, masks: Masks) -> None:
+        height, width = masks.image_size
+        time = self._frames.time(frame)
+        image = {
+            "id": frame,
+            "video_id": 1,
+            "frame": frame,
+            "time": None if time is None else float(time),
+            "width": width,
+            "height": height,
+            "file_name": self._frames.name(frame) or f"{frame:05d}.jpg",
+        }
+        annotations = masks.to_coco(frame, first_id=self._annotations + 1)
+        is_first = self._text is None
+        try:
+            text, images = self._begin(height, width) if is_first else self._opened()
+            images.write(("" if is_first else ",\n") + json.dumps(image))
+            for annotation in annotations:
+                text.write((",\n" if self._annotations else "") + json.dumps(annotation))
+                self._annotations += 1
+        except OSError as error:
+            self._is_broken = True
+            raise self._cannot(error) from error
+
+    def close(self) -> None:
+        if self._file is None or self._is_broken:
+            self.discard()
+            return
+        text, images = self._opened()
+        try:
+            text.write('\n],\n"images": [\n')
+            images.seek(0)
+            for line in images:
+                text.write(line)
+            text.write("\n]}\n")
+            text.close()
+        except OSError as error:
+            self.discard()
+            raise self._cannot(error) from error
+        images.close()
+        file, self._file = self._file, None
+        file.keep()
+
+    def discard(self) -> None:
+        if self._file is None:
+            return
+        for opened in (self._text, self._images):
+            with contextlib.suppress(OSError):  # closing writes what is left, and may have no room
+                if opened is not None:
+                    opened.close()
+        file, self._file = self._file, None
+        file.discard()
+
+    def _begin(self, height: int, width: int) -> tuple[IO[str], IO[str]]:
+        self._file = PendingFile(self._path)
+        self._images = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+            _SPOOL_BYTES, "w+", encoding="utf-8"
+        )
+        self._text = self._file.temporary.open("w", encoding="utf-8")
+        video: dict[str, Any] = {"id": 1, "name": self._name, "width": width, "height": height}
+        if self._frames.format is not None:
+            video["frame_rate"] = float(self._frames.format.rate)
+        head = {"videos": [video], "categories": [{"id": 1, "name": "object"}]}
+        self._text.write(json.dumps(head)[:-1] + ',\n"annotations": [\n')
+        return self._text, self._images
+
+    def _opened(self) -> tuple[IO[str], IO[str]]:
+        assert self._text is not None
+        assert self._images is not None
+        return self._text, self._images
+
+    def _cannot(self, error: OSError) -> InputError:
+        return InputError(f"cannot write {self._path}: {error.strerror or error}")

@@ -1,0 +1,198 @@
+"""Frames to a video file, written as they come."""
+
+import contextlib
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import OutputContainer
+from av.video.reformatter import Colorspace
+from av.video.stream import VideoStream
+
+from samkit.errors import InputError
+from samkit.media.pending import PendingFile
+
+__all__ = ["VideoWriter"]
+
+# Quality (lower is better, 18 looks like the original) and effort of the encoder.
+_OPTIONS = {"crf": "18", "preset": "veryfast"}
+_UNIT = Fraction(1, 90_000)  # usual in video: most frame rates are whole numbers of it
+_BT709 = 1  # number of the colour space in H.264
+_LIMITED_RANGE = 1
+_ERRORS = (OSError, ValueError, av.FFmpegError)
+
+
+class VideoWriter:
+    """Write a video that plays everywhere: H.264 (yuv420p, BT.709) in an .mp4, without sound.
+
+        with VideoWriter("out.mp4", rate=25) as video:
+            for frame in frames: video.write(frame)
+
+    Memory does not grow with the length. H.264 has even sizes only: the last column or row of
+    frames of an odd size is repeated once, so that no pixel is lost. The first frame is shown at
+    once, whatever its time is. The file is put in place when it is closed, and holds what was
+    written up to then, also when the block ended with an error. Without a frame there is no file.
+
+    Args:
+        path: a file .mp4.
+        rate: frames per second, which says when frames are shown that come without a time.
+        unit: seconds; times are rounded to multiples of it.
+        pixel_aspect: width of a pixel by its height.
+
+    Raises:
+        InputError: another suffix, or a rate, unit or aspect that is not positive.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        rate: float | Fraction = 25,
+        unit: Fraction = _UNIT,
+        pixel_aspect: Fraction = Fraction(1),
+    ) -> None:
+        self._path = Path(path)
+        if self._path.suffix.lower() != ".mp4":
+            raise InputError(f"cannot write {path}: expected a file .mp4")
+        for name, value in (("rate", rate), ("unit", unit), ("pixel_aspect", pixel_aspect)):
+            if not 0 < value < float("inf"):
+                raise InputError(f"{name}: expected a number above 0, got {value}")
+        self._rate = Fraction(rate).limit_denominator(100_000)
+        self._unit, self._aspect = unit, pixel_aspect
+        self._file: PendingFile | None = None
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._size = (0, 0)
+        self._first = Fraction(0)  # time of the first frame
+        self._last = Fraction(0)  # time of the last one
+        self._ticks = -1  # the same from the first one on, in units
+        self._is_broken = False
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def write(self, frame: npt.NDArray[np.uint8], time: float | Fraction | None = None) -> None:
+        """Add a frame.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB, as large as those before.
+            time: when it is shown, in seconds; by default when the one before has been shown for
+                as long as `rate` says.
+
+        Raises:
+            InputError: another shape, type or size, a time that is not after the one before, or the
+                file cannot be written.
+        """
+        height, width = _size_of(frame)
+        if self._stream is None:
+            self._begin(height, width, time)
+        elif self._file is None:
+            raise InputError(f"{self._path} is closed")
+        if (height, width) != self._size:
+            raise InputError(
+                f"expected a frame of the size of those before {self._size} (height, width), "
+                f"got {(height, width)}"
+            )
+        self._advance(time)
+        frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        picture = picture.reformat(
+            format="yuv420p", src_colorspace=Colorspace.ITU601, dst_colorspace=Colorspace.ITU709
+        )  # of RGB there is one only, but older versions of PyAV ask for two that differ
+        picture.pts, picture.time_base = self._ticks, self._unit
+        try:
+            self._encode(picture)
+        except _ERRORS as error:
+            self._is_broken = True
+            raise self._cannot(error) from error
+
+    def close(self) -> None:
+        """Finish the file and put it in place. If a frame could not be written, it is removed.
+
+        Raises:
+            InputError: it cannot be finished.
+        """
+        if self._file is None or self._is_broken:
+            self.discard()
+            return
+        assert self._container is not None
+        try:
+            self._encode(None)
+            self._container.close()
+        except _ERRORS as error:
+            self.discard()
+            raise self._cannot(error) from error
+        file, self._file = self._file, None
+        file.keep()
+
+    def discard(self) -> None:
+        """Throw away what was written. What was at its place before stays."""
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        assert self._container is not None
+        with contextlib.suppress(*_ERRORS):
+            self._container.close()
+        file.discard()
+
+    def _begin(self, height: int, width: int, time: float | Fraction | None) -> None:
+        file = PendingFile(self._path)
+        try:
+            container = av.open(str(file.temporary), "w", options={"movflags": "faststart"})
+            stream = container.add_stream("libx264", rate=self._rate, options=_OPTIONS)
+        except _ERRORS as error:
+            file.discard()
+            raise self._cannot(error) from error
+        context: Any = stream.codec_context
+        context.width, context.height = width + width % 2, height + height % 2
+        context.pix_fmt = "yuv420p"
+        stream.time_base = context.time_base = self._unit
+        context.sample_aspect_ratio = self._aspect
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED_RANGE
+        self._file, self._container, self._stream = file, container, stream
+        self._size = (height, width)
+        self._first = Fraction(0) if time is None else Fraction(time)
+        self._last = self._first - 1 / self._rate
+
+    def _advance(self, time: float | Fraction | None) -> None:
+        """Work out when the next frame is shown."""
+        shown = self._last + 1 / self._rate if time is None else Fraction(time)
+        ticks = round((shown - self._first) / self._unit)
+        if ticks <= self._ticks:
+            raise InputError(
+                f"time: expected one after that of the frame before, {float(self._last):g} s, "
+                f"got {float(shown):g} s"
+            )
+        self._last, self._ticks = shown, ticks
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        assert self._stream is not None
+        assert self._container is not None
+        for packet in self._stream.encode(picture):
+            self._container.mux(packet)
+
+    def _cannot(self, error: Exception) -> InputError:
+        return InputError(f"cannot write {self._path}: {getattr(error, 'strerror', None) or error}")
+
+
+def _size_of(frame: object) -> tuple[int, int]:
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8:
+        kind = frame.dtype if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise InputError(f"expected a frame (H, W, 3) of uint8, got {kind}")
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
+        raise InputError(f"expected a frame (H, W, 3) of uint8, got the shape {frame.shape}")
+    return frame.shape[0], frame.shape[1]

@@ -1,0 +1,86 @@
+"""Videos of known pixels, made with PyAV."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def picture(i: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
+    """Frame i of a clip, (H, W, 3) uint8: coloured blocks, and i as a row of white and black."""
+    width, height = size
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 3), np.uint8)
+    rows, columns = np.arange(height) * 3 // height, np.arange(width) * 4 // width
+    frame = np.roll(pixels[rows][:, columns], i, axis=1)
+    for bit in range(8):  # its number can be read off
+        frame[height // 2 :, bit * width // 8 : (bit + 1) * width // 8] = 255 * (i >> bit & 1)
+    return np.ascontiguousarray(frame)
+
+
+def number_of(frame: np.ndarray) -> int:
+    """The number of a frame of `picture`, also after compression."""
+    height, width = frame.shape[:2]
+    row = frame[height * 3 // 4].mean(1)
+    return sum(int(row[(2 * bit + 1) * width // 16] > 127) << bit for bit in range(8))
+
+
+def make_video(
+    path: Path,
+    count: int = 12,
+    *,
+    size: tuple[int, int] = (64, 48),
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    times: Sequence[int] | None = None,
+    unit: Fraction = Fraction(1, 25),
+    gop: int = 5,
+    b_frames: int = 0,
+    matrix: tuple[int, int, int, int] | None = None,
+    options: dict[str, str] | None = None,
+    pixel_aspect: Fraction | None = None,
+    audio: bool = False,
+) -> Path:
+    """Write frames 0, 1, ... of `picture` at `times` (in units; by default one after the other).
+
+    With a `matrix`, players show what is stored at (x, y) at (a x + c y, b x + d y).
+    """
+    muxer = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=muxer) as container:
+        sound = container.add_stream("aac", rate=44100) if audio else None
+        fixed = {"sc_threshold": "0"} if codec == "libx264" else {}  # no keyframes of its own
+        stream = container.add_stream(codec, rate=25, options={**fixed, **(options or {})})
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
+        stream.codec_context.time_base = unit
+        stream.codec_context.gop_size = gop
+        if codec == "libx264":
+            stream.codec_context.max_b_frames = b_frames
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
+        if sound is not None:
+            silence = av.AudioFrame.from_ndarray(
+                np.zeros((1, 44100), np.float32), format="fltp", layout="mono"
+            )
+            silence.rate, silence.pts = 44100, 0
+            container.mux(sound.encode(silence))
+        for i in range(count):
+            frame = av.VideoFrame.from_ndarray(picture(i, size), "rgb24").reformat(format=pixels)
+            frame.pts, frame.time_base = i if times is None else times[i], unit
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if sound is not None:
+            container.mux(sound.encode(None))
+    if matrix is not None:
+        turn(path, matrix)
+    return path
+
+
+def turn(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """Set the display matrix (a, b, c, d) in the track header of an .mp4 (ISO 14496-12, 8.3.2)."""
+    data = bytearray(path.read_bytes())
+    at = data.find(b"tkhd") + 44
+    assert data[at : at + 4] == (65536).to_bytes(4, "big")
+    a, b, c, d = ((x * 65536).to_bytes(4, "big", signed=True) for x in matrix)
+    data[at : at + 20] = a + b + bytes(4) + c + d
+    path.write_bytes(data)
