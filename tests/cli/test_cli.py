@@ -136,7 +136,7 @@ def test_a_bad_image_does_not_stop_the_others(run, photos, model, tmp_path) -> N
         ([], "point at something"),
         (["--point", "1"], "expected numbers x,y"),
         (["--point", "a,b"], "expected numbers x,y"),
-        (["--point", "1,2,5"], "the label is 1"),
+        (["--point", "1,2,5"], "label 1 or 0"),
         (["--point", "nan,2"], "finite"),
         (["--box", "1,2,3"], "expected numbers x0,y0,x1,y1"),
         (["--box", "9,9,3,3"], "box"),

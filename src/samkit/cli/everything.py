@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from samkit.cli.jobs import Job, is_file, plan_jobs, run_jobs
+from samkit.cli.jobs import Job, plan_jobs, run_jobs
 from samkit.cli.options import Device, Dtype, Model, note_default_model
+from samkit.cli.parsing import names_file
 
 __all__ = ["everything"]
 
@@ -100,9 +101,9 @@ def everything(
 
     Example: samkit everything photos/ -o masks/ --format coco --format overlay
     """
-    kinds = format or (["coco"] if output is not None and not is_file(output) else [])
+    kinds = format or (["coco"] if output is not None and not names_file(output) else [])
     jobs = plan_jobs(images, output, kinds)
-    single = output is not None and is_file(output)
+    single = output is not None and names_file(output)
     waiting = jobs if overwrite or single or output is None else [j for j in jobs if not j.is_done]
     if len(waiting) < len(jobs):
         done = len(jobs) - len(waiting)

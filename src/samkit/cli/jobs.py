@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from samkit.cli.parsing import names_file
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -77,7 +79,7 @@ def plan_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
         raise typer.BadParameter(str(error), param_hint="IMAGE") from None
 
     jobs: list[Job] = []
-    if output is not None and is_file(output):
+    if output is not None and names_file(output):
         if len(sources) > 1 or len(formats) > 1:
             many = f"{len(sources)} images" if len(sources) > 1 else f"{len(formats)} formats"
             raise typer.BadParameter(
@@ -118,11 +120,6 @@ def plan_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
                 )
             taken[place] = job.source
     return jobs
-
-
-def is_file(output: Path) -> bool:
-    """Whether an output names a file: mask.png and mistypings of it do, results_v1.5 does not."""
-    return output.is_file() or (output.suffix[1:].isalpha() and not output.is_dir())
 
 
 def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str]) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from samkit.cli.jobs import Job, plan_jobs, run_jobs
 from samkit.cli.options import Device, Dtype, Model, note_default_model
+from samkit.cli.parsing import NotAsExpected, box_of, mask_of, point_of
 
 if TYPE_CHECKING:
     from samkit import Masks, Prompt
@@ -97,7 +98,6 @@ def _prompts(
     points: list[str], boxes: list[str], mask: Path | None, separate: bool
 ) -> list[Prompt]:
     """The objects that the options describe."""
-    from samkit import Prompt
     from samkit.errors import ImageError, PromptError
 
     if not points and not boxes and mask is None:
@@ -105,9 +105,9 @@ def _prompts(
             "point at something: --point x,y or --box x0,y0,x1,y1 or --mask FILE"
         )
     try:
-        clicks = [Prompt.point(*_point(text)) for text in points]
-        areas = [Prompt.box(*_numbers(text, 4, "--box", "x0,y0,x1,y1")) for text in boxes]
-        rough = [] if mask is None else [_rough_mask(mask)]
+        clicks = [_parsed(text, "--point", "x,y or x,y,label with label 1 or 0") for text in points]
+        areas = [_parsed(text, "--box", "x0,y0,x1,y1") for text in boxes]
+        rough = [] if mask is None else [mask_of(mask)]
         if separate:
             if rough or areas:
                 raise typer.BadParameter("it goes with points only", param_hint="--separate")
@@ -128,35 +128,10 @@ def _prompts(
         raise typer.BadParameter(str(error)) from None
 
 
-def _point(text: str) -> tuple[float, float, int]:
-    x, y, *label = _numbers(text, (2, 3), "--point", "x,y or x,y,label")
-    if label and label[0] not in (0, 1):
-        raise typer.BadParameter(
-            f"the label is 1 (object) or 0 (not the object), got {text}", param_hint="--point"
-        )
-    return x, y, int(label[0]) if label else 1
-
-
-def _numbers(text: str, count: int | tuple[int, ...], option: str, form: str) -> list[float]:
-    counts = (count,) if isinstance(count, int) else count
+def _parsed(text: str, option: str, form: str) -> Prompt:
     try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in counts:
-        raise typer.BadParameter(f"expected numbers {form}, got {text!r}", param_hint=option)
-    return numbers
-
-
-def _rough_mask(path: Path) -> Prompt:
-    import numpy as np
-    from PIL import Image
-
-    from samkit import Prompt
-    from samkit.media import read_image
-
-    image = read_image(path)  # a clear error if it is none
-    with Image.open(path) as file:
-        if file.mode == "P":  # a palette picture holds labels: only one object is meant
-            return Prompt.mask(np.asarray(file))
-    return Prompt.mask(image.max(2) > 127)
+        return point_of(text) if option == "--point" else box_of(text)
+    except NotAsExpected:
+        raise typer.BadParameter(
+            f"expected numbers {form}, got {text!r}", param_hint=option
+        ) from None

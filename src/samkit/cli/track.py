@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from samkit.cli.options import Device, Dtype, Model, note_default_model
-from samkit.cli.track_outputs import Outputs, check_outputs, default_output, names_file
+from samkit.cli.parsing import names_file
+from samkit.cli.track_outputs import Outputs, check_outputs, default_output
 from samkit.cli.track_prompts import FramePrompt, read_prompts
 from samkit.cli.track_run import Direction, Plan, check_plan, run
 

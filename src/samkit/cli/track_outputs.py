@@ -10,24 +10,20 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from samkit.cli.parsing import names_file
+
 if TYPE_CHECKING:
     from samkit import Masks
     from samkit.masks.sequences import SequenceWriter
     from samkit.media.frames import Frames
 
-__all__ = ["Outputs", "check_outputs", "default_output", "names_file"]
+__all__ = ["Outputs", "check_outputs", "default_output"]
 
 
 def default_output(video: str) -> Path:
     """An overlay in this folder, called after the video."""
     name = Path(re.split(r"[?#]", video)[0] if "://" in video else video).resolve().stem
     return Path(re.sub(r"[^\w.-]+", "_", name).strip("_") + "_overlay.mp4")
-
-
-def names_file(output: Path) -> bool:
-    """Whether an output names a file: out.mp4 and mistypings of it do, results_v1.5 does not."""
-    has_letter = any(letter.isalpha() for letter in output.suffix)
-    return output.is_file() or (has_letter and not output.is_dir())
 
 
 def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: bool) -> None:

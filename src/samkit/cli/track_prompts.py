@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from samkit.cli.parsing import NotAsExpected, box_of, mask_of, point_of
+
 if TYPE_CHECKING:
     from samkit import Prompt
 
@@ -74,11 +76,15 @@ def _parts(
     if file is not None:
         yield from _from_file(file)
     for text in points:
-        yield _from_option(text, "--point", "X,Y[,LABEL] with LABEL 1 or 0", _point)
+        yield _from_option(
+            text, "--point", "X,Y[,LABEL] with LABEL 1 or 0", lambda rest, _: point_of(rest)
+        )
     for text in boxes:
-        yield _from_option(text, "--box", "X0,Y0,X1,Y1", _box)
+        yield _from_option(text, "--box", "X0,Y0,X1,Y1", lambda rest, _: box_of(rest))
     for text in masks:
-        part = _from_option(text, "--mask", "FILE", _mask)
+        part = _from_option(
+            text, "--mask", "FILE", lambda rest, number: mask_of(Path(rest), number)
+        )
         yield replace(part, files=(Path(text.split(":", 2)[2]),))
 
 
@@ -100,71 +106,15 @@ def _from_option(
         prompt = prompt_of(rest, int(object_id))
     except (PromptError, ImageError) as error:
         raise typer.BadParameter(f"{text}: {error}", param_hint=option) from None
-    except _NotAsExpected:
+    except NotAsExpected:
         raise typer.BadParameter(expected, param_hint=option) from None
     return FramePrompt(
         frame=int(frame), object_id=int(object_id), prompt=prompt, origin=f"{option} {text}"
     )
 
 
-class _NotAsExpected(Exception):
-    """The last part of an option has another form."""
-
-
 def _is_whole(text: str) -> bool:
     return text.removeprefix("-").isdecimal()
-
-
-def _point(text: str, object_id: int) -> Prompt:
-    from samkit import Prompt
-
-    x, y, *label = _numbers(text, (2, 3))
-    if label and label[0] not in (0, 1):
-        raise _NotAsExpected
-    return Prompt.point(x, y, int(label[0]) if label else 1)
-
-
-def _box(text: str, object_id: int) -> Prompt:
-    from samkit import Prompt
-
-    return Prompt.box(*_numbers(text, (4,)))
-
-
-def _numbers(text: str, counts: tuple[int, ...]) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise _NotAsExpected from None
-    if len(numbers) not in counts:
-        raise _NotAsExpected
-    return numbers
-
-
-def _mask(text: str, object_id: int) -> Prompt:
-    return _mask_of_file(Path(text), object_id)
-
-
-def _mask_of_file(path: Path, object_id: int) -> Prompt:
-    """White on black, or in an indexed picture of several objects the one with this id."""
-    import numpy as np
-    from PIL import Image
-
-    from samkit import Prompt
-    from samkit.errors import PromptError
-    from samkit.media import read_image
-
-    image = read_image(path)  # a clear error if it is none
-    with Image.open(path) as file:
-        labels = np.asarray(file) if file.mode == "P" else None
-    if labels is None:
-        return Prompt.mask(image.max(2) > 127)
-    values = np.unique(labels[labels > 0]).tolist()
-    if len(values) <= 1:
-        return Prompt.mask(labels > 0)
-    if object_id not in values:
-        shown = ", ".join(map(str, values))
-        raise PromptError(f"{path} holds the objects {shown}, and none with the id {object_id}")
-    return Prompt.mask(labels == object_id)
 
 
 # File
@@ -233,7 +183,7 @@ def _prompt_of_entry(entry: dict[str, Any], object_id: int, folder: Path) -> Pro
     if mask is not None:
         if not isinstance(mask, str):
             raise PromptError(f"mask: expected the name of a file, got {mask!r:.80}")
-        parts.append(_mask_of_file(folder / mask, object_id))
+        parts.append(mask_of(folder / mask, object_id))
     if not parts:
         raise PromptError("expected points, a box or a mask")
     prompt = parts[0]
