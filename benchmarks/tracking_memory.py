@@ -70,7 +70,7 @@ def main() -> None:
             tracker.remove(frame - 14)
         if frame == EARLY:
             early = resident()
-            print(f"{early / 2**20:7.0f} MB after {frame} frames")
+            print(f"{early / 2**20:7.0f} MB after {frame} frames", flush=True)
     late, seconds = resident(), time.perf_counter() - began
     print(
         f"{late / 2**20:7.0f} MB after {options.frames} frames, {100 * (late / early - 1):+.1f} %"

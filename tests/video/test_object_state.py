@@ -50,6 +50,17 @@ def test_an_answer_comes_before_what_was_tracked():
     assert state.in_frame(4) is None
 
 
+def test_a_correction_is_also_what_tracking_saw():
+    """What follows goes by it, also where the answer itself is not kept."""
+    state, correction = an_object(), an_answer(corrects=True)
+    state.answer(0, an_answer())
+    state.see(Sight(frame=3, found=found(), backward=True))
+    state.answer(3, correction)
+    state.keep(4, backward=False, anchors=(), one_way=True)
+    assert state.in_frame(3) is correction.found
+    assert state.sight.backward
+
+
 def test_corrections_are_remembered_where_they_were_made():
     state, correction = an_object(), an_answer(corrects=True)
     state.answer(0, an_answer())

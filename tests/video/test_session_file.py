@@ -32,7 +32,7 @@ def begun(predictor, video, **options):
 
 def meddle(tracker, frame):
     """What a user does while tracking goes on."""
-    if frame in (10, 14):
+    if frame in (10, 14, 20):
         tracker.prompt(frame, 1, NOT_HERE)
     if frame in (17, 27):
         tracker.remove(-8 if -8 in tracker.object_ids else 3)
@@ -120,7 +120,7 @@ def test_options_and_what_can_be_undone_come_back(predictor, video, tmp_path):
     tracker.save(path)
     again = VideoPredictor.load(path, predictor, video)
     assert again._session.nearest_prompts == 3
-    assert again._session.non_overlapping is True
+    assert again.non_overlapping is True
     for _ in range(4):
         mine, theirs = again.undo(), tracker.undo()
         assert mine.object_ids.tolist() == theirs.object_ids.tolist()

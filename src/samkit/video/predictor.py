@@ -105,6 +105,11 @@ class VideoPredictor:
         """Ids of the objects, in the order in which they were first prompted."""
         return tuple(self._session.objects)
 
+    @property
+    def non_overlapping(self) -> bool:
+        """Whether each pixel belongs to at most one object."""
+        return self._session.non_overlapping
+
     # Prompts
 
     def prompt(self, frame: int, object_id: int, prompt: Prompt) -> Masks:
