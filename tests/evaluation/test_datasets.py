@@ -141,14 +141,17 @@ def test_a_mask_belongs_to_the_image_of_its_name(tmp_path):
     assert [path.stem for path in open_dataset(tmp_path).image_paths()] == ["frame_1"]
 
 
-def test_in_sixteen_bits_255_is_a_label(tmp_path):
+def test_when_255_is_a_label(tmp_path):
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     Image.new("RGB", (4, 3)).save(tmp_path / "images" / "a.png")
-    labels = np.full((3, 4), 255)
-    for dtype, objects in ((np.uint8, 0), (np.uint16, 1)):
+    two = np.array([[0, 1, 1, 255]] * 3)
+    one = np.array([[0, 0, 255, 255]] * 3)  # black and white, as samkit and others write one mask
+    cases = ((two, np.uint8, 1, 3), (two, np.uint16, 2, 0), (one, np.uint8, 1, 0))
+    for labels, dtype, objects, ignored in cases:
         Image.fromarray(labels.astype(dtype)).save(tmp_path / "masks" / "a.png")
-        assert len(open_dataset(tmp_path)[0].masks) == objects
+        item = open_dataset(tmp_path)[0]
+        assert (len(item.masks), item.ignore.sum()) == (objects, ignored)
 
 
 def test_an_image_without_objects(coco):

@@ -142,9 +142,10 @@ def test_png_of_others(tmp_path: Path) -> None:
 
 
 def test_a_mask_a_line(some: Masks, tmp_path: Path) -> None:
-    some.save(tmp_path / "a.jsonl")
-    lines = (tmp_path / "a.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == some.to_coco()
+    some.save(tmp_path / "a.jsonl", image="photos/dog.jpg")
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [line.pop("file_name") for line in lines] == ["dog.jpg"] * len(some)
+    assert lines == some.to_coco()
 
 
 def test_polygons(some: Masks, tmp_path: Path) -> None:

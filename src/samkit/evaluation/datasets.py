@@ -127,7 +127,8 @@ class CocoDataset:
 class MaskFolderDataset:
     """`images/NAME.*` and `masks/NAME.png`, whose values are instance ids.
 
-    0 is background; in 8-bit masks 255 is void (ignored). An image that several people have
+    0 is background; in 8-bit masks 255 is void (ignored), unless the mask is black and white: then
+    white is the only object. An image that several people have
     annotated, as in BSDS, has `masks/NAME_0.png`, `NAME_1.png`, ...: it comes once for each.
     """
 
@@ -262,8 +263,9 @@ def _void(labels: npt.NDArray[np.int32], path: Path) -> npt.NDArray[np.bool_]:
     if labels.max(initial=0) != VOID_LABEL:
         return np.zeros(labels.shape, bool)
     with Image.open(path) as image:
-        wide = image.mode.startswith("I")
-    return np.asarray((labels == VOID_LABEL) & (not wide))
+        # 16 bits, or black and white: one mask as `Masks.save` writes it.
+        is_label = image.mode.startswith("I") or not (set(np.unique(labels)) - {0, VOID_LABEL})
+    return np.asarray((labels == VOID_LABEL) & (not is_label))
 
 
 def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> npt.NDArray[np.bool_]:

@@ -50,7 +50,7 @@ def save(
         elif name == "coco":
             _write_coco(masks, file, image)
         elif name == "jsonl":
-            _write_jsonl(masks, file)
+            _write_jsonl(masks, file, image)
         elif name == "npz":
             _write_npz(masks, file)
         else:
@@ -158,18 +158,22 @@ def _read_png(file: IO[bytes]) -> Masks:
 
 def _write_coco(masks: Masks, file: IO[bytes], image: ImageSource | None) -> None:
     height, width = masks.image_size
-    file_name = Path(image).name if isinstance(image, (str, os.PathLike)) else ""
     data = {
-        "images": [{"id": 1, "width": width, "height": height, "file_name": file_name}],
+        "images": [{"id": 1, "width": width, "height": height, "file_name": _name_of(image)}],
         "categories": [{"id": 1, "name": "object"}],
         "annotations": masks.to_coco(),
     }
     file.write(json.dumps(data).encode())
 
 
-def _write_jsonl(masks: Masks, file: IO[bytes]) -> None:
+def _write_jsonl(masks: Masks, file: IO[bytes], image: ImageSource | None) -> None:
     for annotation in masks.to_coco():
-        file.write(json.dumps(annotation).encode() + b"\n")
+        line = {"file_name": _name_of(image), **annotation}
+        file.write(json.dumps(line).encode() + b"\n")
+
+
+def _name_of(image: ImageSource | None) -> str:
+    return Path(image).name if isinstance(image, (str, os.PathLike)) else ""
 
 
 def _read_coco(file: IO[bytes]) -> Masks:

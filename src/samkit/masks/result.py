@@ -331,7 +331,8 @@ class Masks:
         - ``overlay`` (.png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff): the picture of `overlay`.
         - ``coco`` (.json): a COCO data set of one image with RLE annotations. Where ``image`` is a
           path its name becomes the file name. Logits are lost.
-        - ``jsonl`` (.jsonl): the annotations of ``coco``, one a line. Cannot be loaded.
+        - ``jsonl`` (.jsonl): the annotations of ``coco``, one a line with the file name. Cannot be
+          loaded.
         - ``npz`` (.npz): everything, exactly.
         - ``polygons`` (.json): the exact rings of `polygons`, ids and scores. Cannot be loaded.
 
