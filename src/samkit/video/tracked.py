@@ -54,7 +54,7 @@ def network_with_memory(predictor: object, use: str) -> Sam2:
     network = predictor.network
     if not isinstance(network, Sam2) or not network.has_memory:
         raise InputError(
-            f"{use} needs a SAM 2 network with its memory; load sam2.1-tiny, -small, "
+            f"{use} needs a SAM 2 network with its memory; load pico or sam2.1-tiny, -small, "
             "-base-plus or -large"
         )
     return network

@@ -4,7 +4,7 @@ import copy
 from dataclasses import replace
 
 from samkit.errors import InputError
-from samkit.nn import Sam, Sam2, SamConfig, build
+from samkit.nn import Sam, Sam2, SamConfig
 from samkit.nn.config import ViTConfig, validate
 from samkit.weights.adapting import adapt_sam
 
@@ -37,5 +37,5 @@ def with_input_size(network: Sam | Sam2, size: tuple[int, int]) -> Sam | Sam2:
         assert isinstance(config, SamConfig)
         return adapt_sam(network, config, first_conv="image_encoder.patch_embed.proj")
     resized = copy.copy(network)
-    resized.config = config  # type: ignore[assignment]  # of the same family
+    resized.config = config
     return resized

@@ -1,0 +1,23 @@
+"""The Segment Anything interface of ultralytics, over samkit's core.
+
+Change the import, keep the code; docs/coming-from-ultralytics.md has what differs, and what the
+core offers instead. Written from the documented behaviour alone.
+"""
+
+from samkit.compat.ultralytics.dynamic import SAM2DynamicInteractivePredictor
+from samkit.compat.ultralytics.predictor import Predictor, SAM2Predictor
+from samkit.compat.ultralytics.results import ResultBoxes, ResultMasks, Results
+from samkit.compat.ultralytics.settings import DEFAULT_CFG, Settings
+from samkit.compat.ultralytics.video import SAM2VideoPredictor
+
+__all__ = [
+    "DEFAULT_CFG",
+    "Predictor",
+    "ResultBoxes",
+    "ResultMasks",
+    "Results",
+    "SAM2DynamicInteractivePredictor",
+    "SAM2Predictor",
+    "SAM2VideoPredictor",
+    "Settings",
+]

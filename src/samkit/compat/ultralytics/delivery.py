@@ -1,0 +1,84 @@
+"""What happens to each result before the caller has it: callbacks, pictures and a line of text."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from samkit.compat.ultralytics.results import Results
+from samkit.compat.ultralytics.settings import Settings
+from samkit.errors import InputError
+
+__all__ = ["Callbacks", "Delivery"]
+
+Callbacks = Mapping[str, list[Callable[[Any], None]]]
+"""Event -> functions that are called with the predictor. Events are ``on_predict_start`` and
+``on_predict_end``, and for each image, whose results are then in ``predictor.results``,
+``on_predict_postprocess_end`` (before a picture is saved) and ``on_predict_batch_end``."""
+
+_RUNS = Path("runs/segment")
+
+
+class Delivery:
+    """Hands on results as they are made.
+
+    Args:
+        settings: of them save, project, name and verbose count.
+        callbacks: functions to call.
+
+    Attributes:
+        results: of the last image, as a list of one; callbacks may change it.
+        folder: where pictures are saved, None before the first one.
+    """
+
+    def __init__(self, settings: Settings, callbacks: Callbacks | None) -> None:
+        self.settings = settings
+        self.callbacks: Callbacks = {} if callbacks is None else callbacks
+        self.results: list[Results] = []
+        self.folder: Path | None = None
+
+    def __call__(self, results: Iterator[Results], predictor: object) -> Iterator[Results]:
+        """The same results, each once all is done with it."""
+        self._call("on_predict_start", predictor)
+        while True:
+            start = perf_counter()
+            result = next(results, None)
+            if result is None:
+                break
+            result.speed["inference"] = (perf_counter() - start) * 1000 - sum(result.speed.values())
+            self.results = [result]
+            self._call("on_predict_postprocess_end", predictor)
+            for one in self.results:
+                self._save_and_print(one)
+            self._call("on_predict_batch_end", predictor)
+            yield from self.results
+        self._call("on_predict_end", predictor)
+
+    def _call(self, event: str, predictor: object) -> None:
+        for function in self.callbacks.get(event, []):
+            function(predictor)
+
+    def _save_and_print(self, result: Results) -> None:
+        if self.settings.save:
+            if self.folder is None:
+                settings = self.settings
+                project = _RUNS if settings.project is None else Path(settings.project)
+                self.folder = _new_folder(project / (settings.name or "predict"))
+            result.save(self.folder / result.picture_name())
+        if self.settings.verbose:
+            print(f"{result!r}, {result.speed['inference']:.0f} ms", file=sys.stderr)
+
+
+def _new_folder(path: Path) -> Path:
+    """Make a folder of this name, or of the first one with a number behind it."""
+    number, folder = 1, path
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = path.with_name(f"{path.name}{number}")
+        except OSError as error:
+            raise InputError(f"cannot create {folder}: {error.strerror}") from error

@@ -1,0 +1,100 @@
+"""Everything mode under the original's names, and the removal of specks."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samkit.errors import InputError
+from samkit.geometry import mask_boxes
+from samkit.image_predictor import ImagePredictor
+from samkit.mask_generator import AutomaticMaskGenerator
+from samkit.mask_generator.selection import non_maximum_suppression, without_small_regions
+
+__all__ = ["GenerateOptions", "without_small_masks"]
+
+_CORE_NAMES = {
+    "crop_downscale_factor": "crop_n_points_downscale_factor",
+    "points_stride": "points_per_side",
+    "points_batch_size": "points_per_batch",
+    "conf_thres": "pred_iou_thresh",
+}
+"""Options that samkit's generator calls otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GenerateOptions:
+    """Options of `Predictor.generate`.
+
+    Attributes:
+        crop_n_layers: layer n has 4^n crops of the image; 0: none.
+        crop_overlap_ratio: overlap of the crops, as a fraction of the image's shorter side.
+        crop_downscale_factor: each layer has so many times fewer points per side.
+        point_grids: own points, one array (P, 2) from 0 to 1 of the crop for each layer.
+        points_stride: points along each side of the grid.
+        points_batch_size: points that are decoded at a time.
+        conf_thres: masks predicted to be no better than this are left out.
+        stability_score_thresh: masks less stable than this are left out.
+        stability_score_offset: how far off the threshold stability looks.
+        crop_nms_thresh: of masks of several crops whose boxes overlap more than this, one is kept.
+    """
+
+    crop_n_layers: int = 0
+    crop_overlap_ratio: float = 512 / 1500
+    crop_downscale_factor: int = 1
+    point_grids: Any = None
+    points_stride: int = 32
+    points_batch_size: int = 64
+    conf_thres: float = 0.88
+    stability_score_thresh: float = 0.95
+    stability_score_offset: float = 0.95
+    crop_nms_thresh: float = 0.7
+
+    @classmethod
+    def read(cls, options: dict[str, Any]) -> "GenerateOptions":
+        """Options that a caller names.
+
+        Raises:
+            InputError: there is no such option.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise InputError(f"expected options of generate ({', '.join(known)}), got {unknown[0]}")
+        return cls(**options)
+
+    def generator(self, predictor: ImagePredictor, iou: float) -> AutomaticMaskGenerator:
+        """What finds the masks; `iou` is the overlap within one crop.
+
+        Raises:
+            InputError: a value is out of range.
+        """
+        options = {
+            _CORE_NAMES.get(field.name, field.name): getattr(self, field.name)
+            for field in fields(self)
+        }
+        if self.point_grids is not None:
+            options["points_per_side"] = None
+        try:
+            return AutomaticMaskGenerator(predictor, box_nms_thresh=iou, **options)
+        except InputError as error:
+            text = str(error)
+            for own, core in _CORE_NAMES.items():
+                text = text.replace(core, own)
+            raise InputError(text) from error
+
+
+def without_small_masks(masks: Any, area: int, overlap: float) -> tuple[Tensor, Tensor]:
+    """See `Predictor.remove_small_regions`."""
+    given = torch.as_tensor(masks)
+    if given.ndim != 3:
+        raise InputError(f"masks: expected shape (N, H, W), got {tuple(given.shape)}")
+    if not len(given):
+        return given.clone(), torch.zeros(0, dtype=torch.int64)
+    cleaned = [without_small_regions(one, area) for one in (given > 0).cpu().numpy()]
+    unchanged = np.array([float(not changed) for _, changed in cleaned])
+    new = np.stack([one for one, _ in cleaned])
+    keep = np.sort(non_maximum_suppression(mask_boxes(new), unchanged, overlap))
+    return torch.from_numpy(new[keep]).to(given), torch.from_numpy(keep)

@@ -1,0 +1,267 @@
+"""What every predictor returns."""
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from samkit.masks import Masks, contours, drawing
+from samkit.media import write_atomically, write_image
+
+__all__ = ["ResultBoxes", "ResultMasks", "Results"]
+
+
+class ResultMasks:
+    """The masks of a result.
+
+    Args:
+        core: the masks.
+    """
+
+    def __init__(self, core: Masks) -> None:
+        self._core = core
+        self.orig_shape = core.image_size
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __getitem__(self, index: Any) -> "ResultMasks":
+        return ResultMasks(self._core[_index(index)])
+
+    @cached_property
+    def data(self) -> Tensor:
+        """(N, H, W) bool."""
+        return torch.from_numpy(np.array(self._core.masks))
+
+    @cached_property
+    def xy(self) -> list[NDArray[np.float32]]:
+        """The outline (K, 2) of each mask in pixels; (0, 2) of an empty one.
+
+        Parts are joined by lines there and back. Holes are lost.
+        """
+        return [contours.joined(rings) for rings in self._core.polygons()]
+
+    @property
+    def xyn(self) -> list[NDArray[np.float32]]:
+        """As `xy`, from 0 to 1 of the image."""
+        height, width = self.orig_shape
+        size = np.array([width, height], np.float32)
+        return [np.divide(ring, size, dtype=np.float32) for ring in self.xy]
+
+
+class ResultBoxes:
+    """The tight boxes of a result's masks, zeros for an empty mask.
+
+    Attributes:
+        data: (N, 6) float32 (float64 for classes beyond its reach): xyxy in pixels, score, class.
+        id: (N,) int64 object ids in video and with memory, else None.
+    """
+
+    def __init__(self, data: Tensor, orig_shape: tuple[int, int], ids: Tensor | None) -> None:
+        self.data, self.orig_shape, self.id = data, orig_shape, ids
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: Any) -> "ResultBoxes":
+        at = torch.arange(len(self))[_index(index)].reshape(-1)
+        ids = None if self.id is None else self.id[at]
+        return ResultBoxes(self.data[at], self.orig_shape, ids)
+
+    @property
+    def xyxy(self) -> Tensor:
+        """(N, 4) in pixels, far edges exclusive."""
+        return self.data[:, :4]
+
+    @property
+    def xywh(self) -> Tensor:
+        """(N, 4): centre, width and height in pixels."""
+        low, high = self.data[:, :2], self.data[:, 2:4]
+        return torch.cat([(low + high) / 2, high - low], 1)
+
+    @property
+    def xyxyn(self) -> Tensor:
+        """As `xyxy`, from 0 to 1 of the image."""
+        height, width = self.orig_shape
+        return self.xyxy / torch.tensor([width, height, width, height])
+
+    @property
+    def xywhn(self) -> Tensor:
+        """As `xywh`, from 0 to 1 of the image."""
+        height, width = self.orig_shape
+        return self.xywh / torch.tensor([width, height, width, height])
+
+    @property
+    def conf(self) -> Tensor:
+        """(N,) scores."""
+        return self.data[:, 4]
+
+    @property
+    def cls(self) -> Tensor:
+        """(N,) classes."""
+        return self.data[:, 5]
+
+
+class Results:
+    """The masks of one image, in the order of the prompts.
+
+    Nothing is left out: an empty mask, and one with a low score, is there at its own place.
+
+    Attributes:
+        orig_img: (H, W, 3) uint8 BGR.
+        orig_shape: (H, W).
+        path: of the image's file.
+        frame: number of the frame in a video, else None.
+        names: class -> name.
+        core: the same as `samkit.Masks`, with predicted IoU as `scores`, and `presence`.
+        confident: (N,) bool, whether a score is at least the predictor's `conf`.
+        speed: milliseconds for "preprocess", "inference" and "postprocess".
+    """
+
+    def __init__(
+        self,
+        orig_img: NDArray[np.uint8],
+        path: str,
+        core: Masks,
+        scores: NDArray[np.float32],
+        *,
+        conf: float = 0.0,
+        has_ids: bool = False,
+        frame: int | None = None,
+        speed: dict[str, float] | None = None,
+    ) -> None:
+        """Args: `scores` (N,) are shown as `boxes.conf`; `has_ids`: classes are object ids."""
+        self.orig_img, self.path, self.core, self.frame = orig_img, path, core, frame
+        self.orig_shape = core.image_size
+        self.speed = {} if speed is None else speed
+        self._scores, self._conf, self._has_ids = scores, conf, has_ids
+        self.names = {int(i): str(i) for i in core.object_ids}
+        self.confident = torch.from_numpy(scores >= conf)
+
+    def __len__(self) -> int:
+        return len(self.core)
+
+    def __getitem__(self, index: Any) -> "Results":
+        at = np.atleast_1d(np.arange(len(self))[_index(index)])
+        some = Results(
+            self.orig_img,
+            self.path,
+            self.core[at],
+            self._scores[at],
+            conf=self._conf,
+            has_ids=self._has_ids,
+            frame=self.frame,
+            speed=self.speed,
+        )
+        some.names = self.names
+        return some
+
+    def __repr__(self) -> str:
+        height, width = self.orig_shape
+        noun = "mask" if len(self) == 1 else "masks"
+        return f"<Results: {len(self)} {noun} in {self.path}, {height} x {width}>"
+
+    @cached_property
+    def masks(self) -> ResultMasks:
+        """The masks."""
+        return ResultMasks(self.core)
+
+    @cached_property
+    def boxes(self) -> ResultBoxes:
+        """Their boxes, scores and classes."""
+        ids = torch.from_numpy(np.array(self.core.object_ids))
+        columns = [np.array(self.core.boxes), self._scores[:, None], ids.numpy()[:, None]]
+        # Classes are ids of up to 64 bits, of which float32 holds 24.
+        wide = bool((ids.abs() > 2**24).any())
+        data = torch.from_numpy(np.concatenate(columns, 1)).to(
+            torch.float64 if wide else torch.float32
+        )
+        return ResultBoxes(data, self.orig_shape, ids if self._has_ids else None)
+
+    def plot(self, *, boxes: bool = True, labels: bool = True) -> NDArray[np.uint8]:
+        """The image with its masks, boxes, and names with scores: (H, W, 3) uint8 BGR, new."""
+        picture = self.core.overlay(self.orig_img[..., ::-1], boxes=boxes)
+        for box, score, number in zip(
+            self.core.boxes, self._scores, self.core.object_ids.tolist(), strict=True
+        ):
+            if labels and (box[2:] > box[:2]).all():
+                text = f"{self.names[number]} {score:.2f}"
+                drawing.draw_label(picture, box, text, drawing.colour_of(number))
+        return np.ascontiguousarray(picture[..., ::-1])
+
+    def save(self, filename: str | os.PathLike[str] | None = None) -> str:
+        """Write the picture of `plot`, and return its path.
+
+        By default it is called ``results_<name>``, in the current folder.
+        """
+        path = self.picture_name("results_") if filename is None else os.fspath(filename)
+        write_image(path, np.ascontiguousarray(self.plot()[..., ::-1]))
+        return path
+
+    def picture_name(self, prefix: str = "") -> str:
+        """A name for a picture of this result: that of its file, and the frame of a video."""
+        file = Path(self.path)
+        if self.frame is None:
+            return f"{prefix}{file.name}"
+        return f"{prefix}{file.stem}_{self.frame:06d}.jpg"
+
+    def show(self) -> None:
+        """Open the picture of `plot` in the system's viewer."""
+        Image.fromarray(np.ascontiguousarray(self.plot()[..., ::-1])).show()
+
+    def save_txt(self, txt_file: str | os.PathLike[str], save_conf: bool = False) -> str:
+        """Write a label file in YOLO's segmentation format, and return its path.
+
+        A line is ``class x y x y ...`` of a mask, from 0 to 1 of the image, and, with `save_conf`,
+        the score. Empty masks, which this format has no line for, are left out. What was in
+        the file before is replaced.
+        """
+        lines = []
+        for ring, number, score in zip(
+            self.masks.xyn, self.core.object_ids.tolist(), self._scores.tolist(), strict=True
+        ):
+            if len(ring):
+                values = [f"{value:.6f}" for value in ring.ravel()]
+                lines.append(" ".join([str(number), *values, *([f"{score:.6f}"] * save_conf)]))
+        with write_atomically(txt_file) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines))
+        return os.fspath(txt_file)
+
+    def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
+        """One dict for each mask: name, class, confidence, box and segments.
+
+        Args:
+            normalize: coordinates from 0 to 1 of the image instead of pixels.
+            decimals: to which numbers are rounded.
+        """
+        boxes = self.boxes.xyxyn if normalize else self.boxes.xyxy
+        rings = self.masks.xyn if normalize else self.masks.xy
+        found = []
+        for i, number in enumerate(self.core.object_ids.tolist()):
+            corners = [round(value, decimals) for value in boxes[i].tolist()]
+            xs, ys = ([round(value, decimals) for value in axis] for axis in rings[i].T.tolist())
+            one = {
+                "name": self.names[number],
+                "class": number,
+                "confidence": round(float(self._scores[i]), decimals),
+                "box": dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True)),
+                "segments": {"x": xs, "y": ys},
+            }
+            found.append({**one, "track_id": number} if self._has_ids else one)
+        return found
+
+    def to_json(self, normalize: bool = False, decimals: int = 5) -> str:
+        """`summary` as JSON."""
+        return json.dumps(self.summary(normalize, decimals), indent=2)
+
+
+def _index(index: Any) -> Any:
+    """Tensors as arrays; anything else as it is."""
+    return index.numpy() if isinstance(index, Tensor) else index

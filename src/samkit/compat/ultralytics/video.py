@@ -1,0 +1,271 @@
+"""Prompts on the first frame of a video, or on others, to masks in all of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samkit.compat.ultralytics.base import BasePredictor
+from samkit.compat.ultralytics.delivery import Callbacks
+from samkit.compat.ultralytics.features import Features
+from samkit.compat.ultralytics.prompts import ObjectPrompts
+from samkit.compat.ultralytics.results import Results
+from samkit.compat.ultralytics.settings import DEFAULT_CFG
+from samkit.compat.ultralytics.sources import VideoShots, open_video
+from samkit.errors import InputError, PromptError
+from samkit.image_predictor import ImagePredictor
+from samkit.masks import Masks
+from samkit.prompts import Prompt
+from samkit.video import VideoPredictor
+from samkit.video.forgetting import forget_around
+from samkit.video.tracked import network_with_memory, whole_number
+
+__all__ = ["SAM2VideoPredictor", "VideoState"]
+
+
+@dataclass(kw_only=True, eq=False)
+class VideoState:
+    """A video that is being worked on.
+
+    Attributes:
+        shots: its frames.
+        tracker: samkit's own, which follows the objects.
+        corrected: (object, frame) of prompts since tracking went on.
+    """
+
+    shots: VideoShots
+    tracker: VideoPredictor
+    corrected: list[tuple[int, int]] = field(default_factory=list)
+
+
+class SAM2VideoPredictor(BasePredictor):
+    """SAM 2 (2408.00714) on videos, in constant memory.
+
+        predictor = SAM2VideoPredictor(overrides={"model": "sam2.1_t.pt"})
+        for result in predictor("cars.mp4", points=[[920, 470], [909, 138]], stream=True): ...
+
+    Coordinates are pixels of the frames, arrays of frames BGR. The class of a result, and its
+    `boxes.id`, is the object's id; its score is the predicted IoU times the probability that the
+    object is there, which are also in `core.scores` and `core.presence`.
+
+    Attributes:
+        inference_state: the `VideoState`, {} before the first video. Set it to {} to end one.
+        non_overlap_masks: give each pixel to the object that is surest of it. Read when a video is
+            begun.
+        clear_non_cond_mem_around_input: after a correction, forget what tracking saw of the object
+            in the frames around it.
+        clear_non_cond_mem_for_multi_obj: do so also where there are several objects.
+    """
+
+    default_model = "sam2.1_b.pt"
+
+    def __init__(
+        self,
+        cfg: Any = DEFAULT_CFG,
+        overrides: Mapping[str, Any] | None = None,
+        _callbacks: Callbacks | None = None,
+    ) -> None:
+        super().__init__(cfg, overrides, _callbacks)
+        self.inference_state: VideoState | dict[str, Any] = {}
+        self.non_overlap_masks = True
+        self.clear_non_cond_mem_around_input = False
+        self.clear_non_cond_mem_for_multi_obj = False
+
+    def _take(self, core: ImagePredictor) -> None:
+        network_with_memory(core, "tracking")
+        if isinstance(self.inference_state, VideoState):  # it knows what another model saw
+            self._close()
+
+    def setup_source(self, source: Any) -> None:
+        """Open a video; the one before is closed, and its objects are forgotten.
+
+        Args:
+            source: a video file, folder or pattern of pictures, URL, camera number, array
+                (T, H, W, 3) BGR, tensor (T, 3, H, W) RGB, or a list or iterator of images; None to
+                close the one before.
+
+        Raises:
+            InputError: it is missing, or nothing of the kind.
+        """
+        shots = None if source is None else open_video(source)
+        self._close()
+        self._source = shots
+
+    @staticmethod
+    def init_state(predictor: "SAM2VideoPredictor") -> None:
+        """Begin with the video of `setup_source`, unless that was done.
+
+        Raises:
+            InputError: there is no video, or the model cannot track.
+        """
+        if isinstance(predictor.inference_state, VideoState):
+            return
+        shots = predictor._source
+        if not isinstance(shots, VideoShots):
+            raise InputError("source: expected a video, got None; call setup_source first")
+        tracker = VideoPredictor(
+            predictor.core, shots.frames, non_overlapping=predictor.non_overlap_masks
+        )
+        predictor.inference_state = VideoState(shots=shots, tracker=tracker)
+
+    def __call__(
+        self,
+        source: Any = None,
+        bboxes: Any = None,
+        points: Any = None,
+        labels: Any = None,
+        masks: Any = None,
+        stream: bool = False,
+    ) -> list[Results] | Iterator[Results]:
+        """Follow objects through a video.
+
+        Prompts are about the first frame; their objects get the ids 0, 1, 2, ... While results
+        are streamed, and afterwards, `add_new_prompts` adds objects and corrects masks. A call
+        without a source follows all of them again, from the first frame with a prompt.
+
+        Args:
+            source: as for `setup_source`; None for the video at hand.
+            bboxes, points, labels, masks: as for `Predictor`.
+            stream: give results one by one instead of a list, which holds all frames.
+
+        Returns:
+            Results for each frame, a list or a generator.
+
+        Raises:
+            PromptError, InputError: the message says what was expected.
+        """
+        said = ObjectPrompts.read(bboxes, points, labels, masks)
+        if source is not None:
+            said = said.over(self._stored)
+            if self._core is None:  # one that does not fit is known before the video is opened
+                self.setup_model()
+            self.setup_source(source)
+        self.init_state(self)
+        state = self._state()
+        if said:
+            transform = self.core.transform(_size(state, 0))
+            for number, prompt in enumerate(said.prompts(transform)):
+                self._prompt(number, prompt, 0)
+        self.propagate_in_video_preflight()
+        results = self._deliver(self._followed(state), self)
+        return results if stream else list(results)
+
+    def add_new_prompts(
+        self,
+        obj_id: int,
+        points: Any = None,
+        labels: Any = None,
+        masks: Any = None,
+        frame_idx: int = 0,
+        *,
+        bboxes: Any = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Say what one object is in a frame, or, where it was tracked, correct what was found.
+
+        Args:
+            obj_id: any integer of 64 bits, known or new.
+            points: (2,), (P, 2) or (1, P, 2), all about this object.
+            labels: of the points.
+            masks: (H, W) or (1, H, W); not with points.
+            frame_idx: number of the frame. Of a stream, the last one that was read.
+            bboxes: (4,) or (1, 4).
+
+        Returns:
+            Masks (N, H, W) bool and scores (N,) of all objects that are known in this frame, in the
+            order in which they were first prompted.
+
+        Raises:
+            PromptError: points and masks, neither, or several objects.
+            InputError: there is no such frame, or no video.
+        """
+        if points is not None and masks is not None:
+            raise PromptError("expected either points or masks, got both")
+        said = ObjectPrompts.read(bboxes, points, labels, masks).about_one()
+        number = whole_number("frame_idx", frame_idx)
+        self.init_state(self)
+        (prompt,) = said.prompts(self.core.transform(_size(self._state(), number)))
+        found = self._prompt(obj_id, prompt, number)
+        return torch.from_numpy(np.array(found.masks)), torch.from_numpy(_scores(found))
+
+    def propagate_in_video_preflight(self) -> None:
+        """Make ready for tracking. `clear_non_cond_mem_around_input` has its effect here.
+
+        Raises:
+            InputError: no object was prompted.
+        """
+        state = self._state()
+        ids = state.tracker.object_ids
+        if not ids:
+            raise InputError("nothing to track: expected bboxes, points or masks of an object")
+        alone = len(ids) == 1 or self.clear_non_cond_mem_for_multi_obj
+        if self.clear_non_cond_mem_around_input and alone:
+            for number, frame in state.corrected:
+                forget_around(state.tracker, number, frame)
+        state.corrected.clear()
+
+    def get_im_features(self, im: Tensor, batch: int = 1) -> Features:
+        """Features of a preprocessed frame, for `batch` objects: a dict as of `SAM2Predictor`."""
+        count = whole_number("batch", batch)
+        if count < 1 or (count > 1 and len(im) != 1):
+            raise InputError(f"batch: expected 1 and more, of one frame, got {batch}")
+        features = super().get_im_features(im)
+        assert isinstance(features, dict)
+        return {
+            "image_embed": _repeated(features["image_embed"], count),
+            "high_res_feats": [_repeated(level, count) for level in features["high_res_feats"]],
+        }
+
+    def _state(self) -> VideoState:
+        if not isinstance(self.inference_state, VideoState):
+            raise InputError("no video: call init_state, or the predictor with a source, first")
+        return self.inference_state
+
+    def _prompt(self, obj_id: int, prompt: Prompt, frame: int) -> Masks:
+        state = self._state()
+        masks = state.tracker.prompt(frame, obj_id, prompt)
+        state.corrected.append((int(obj_id), frame))
+        return masks
+
+    def _followed(self, state: VideoState) -> Iterator[Results]:
+        for number, masks in state.tracker.track():
+            shot = state.shots.shot(number)
+            yield self._result(shot, masks, _scores(masks), has_ids=True)
+            # What was corrected meanwhile counts from the next frame on.
+            if state is self.inference_state and state.corrected:
+                self.propagate_in_video_preflight()
+
+    def _close(self) -> None:
+        if isinstance(self.inference_state, VideoState):
+            self.inference_state.tracker.close()
+        elif isinstance(self._source, VideoShots):
+            self._source.frames.close()
+        self.inference_state, self._source = {}, None
+
+
+def _scores(masks: Masks) -> Any:
+    """Predicted IoU (N,), as far as the objects are there."""
+    assert masks.presence is not None
+    return masks.scores * masks.presence
+
+
+def _size(state: VideoState, frame: int) -> tuple[int, int]:
+    """(H, W) of a frame.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    try:
+        pixels = state.shots.frames.read(frame)
+    except IndexError:
+        count = state.shots.frames.count
+        raise InputError(
+            f"frame_idx: expected a number from 0 to below {count}, got {frame}"
+        ) from None
+    return pixels.shape[0], pixels.shape[1]
+
+
+def _repeated(maps: Tensor, count: int) -> Tensor:
+    return maps.expand(count, -1, -1, -1)

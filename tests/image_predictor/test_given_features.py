@@ -1,0 +1,69 @@
+"""Embeddings of features that were computed elsewhere."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import CONFIGS, make
+
+from samkit import ImagePredictor, Prompt
+from samkit.errors import InputError
+
+
+@pytest.fixture(params=CONFIGS)
+def predictor(request):
+    return ImagePredictor(make(CONFIGS[request.param]), device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 255, (50, 83, 3), np.uint8)
+
+
+def test_the_same_as_by_embedding(predictor, image):
+    embedding = predictor.embed(image)
+    given = predictor.embedding(embedding.features, (50, 83))
+    assert given.transform == embedding.transform
+    for prompt in (Prompt.point(20, 20), Prompt.mask(np.eye(5))):
+        expected, found = predictor.predict(embedding, prompt), predictor.predict(given, prompt)
+        assert np.array_equal(found.logits, expected.logits)
+
+
+def test_a_copy_of_another_size(predictor, image):
+    features = predictor.embed(image).features
+    small = predictor.predict(predictor.embedding(features, (50, 83)), Prompt.point(20, 20))
+    large = predictor.predict(predictor.embedding(features, (100, 166)), Prompt.point(40, 40))
+    assert large.image_size == (100, 166)
+    assert np.allclose(large.logits, small.logits, atol=1e-2)
+
+
+def test_another_precision(predictor, image):
+    features = predictor.embed(image).features
+    half = replace(
+        features,
+        embedding=features.embedding.half(),
+        high_resolution=tuple(level.half() for level in features.high_resolution),
+    )
+    assert predictor.embedding(half, (50, 83)).features.embedding.dtype == torch.float32
+
+
+def test_how_an_image_lies_in_the_input(predictor):
+    own = predictor.transform((50, 83))
+    assert own.input_size == predictor.network.config.image_size
+    assert predictor.transform((50, 83), (64, 96)) == replace(own, input_size=(64, 96))
+
+
+def test_other_features(predictor, image):
+    features = predictor.embed(image).features
+    twice = replace(
+        features,
+        embedding=features.embedding.repeat(2, 1, 1, 1),
+        high_resolution=tuple(level.repeat(2, 1, 1, 1) for level in features.high_resolution),
+    )
+    narrow = replace(features, embedding=features.embedding[:, :4])
+    levels = features.high_resolution
+    other = replace(features, high_resolution=levels[:1] if levels else (features.embedding,))
+    for wrong in (twice, narrow, other):
+        with pytest.raises(InputError, match="one image of this network"):
+            predictor.embedding(wrong, (50, 83))
