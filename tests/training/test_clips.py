@@ -58,8 +58,19 @@ def test_things_move_smoothly(library):
     assert np.mean(far) > 100
 
 
+def test_in_calm_clips_less_changes(library):
+    def change(calm):
+        moved = []
+        for seed in range(20):
+            masks = clip_of(library, seed, motion=ClipConfig(calm=calm)).masks
+            moved.append(np.abs(masks[-1] - masks[0]).sum((1, 2)).mean())
+        return np.mean(moved)
+
+    assert change(1.0) < 0.6 * change(0.0)
+
+
 def test_objects_enter_and_leave(library):
-    motion = replace(STILL, entry=1.0)
+    motion = replace(STILL, entry=1.0, calm=0)
     scenes = SceneConfig(procedural_background=1, shape=1, max_pastes=1, paste_side=(0.2, 0.3))
     entered = left = 0
     for seed in range(20):

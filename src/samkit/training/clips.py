@@ -5,7 +5,7 @@ bend, cover each other, cast shadows, and enter and leave the picture. Like a sc
 function of a random generator and the library of images.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from samkit.training.scenes import crop_box, draw_photograph, visible_enough
 __all__ = ["Clip", "make_clip"]
 
 _ATTEMPTS = 1000
+_MOVEMENTS = ("speed", "wander", "turn", "zoom", "bend", "camera")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +57,20 @@ def make_clip(
         InputError: the options and data leave no object large enough.
     """
     for _ in range(_ATTEMPTS):
-        clip = _compose(library, scenes, motion, size, frames, rng)
+        pace = 0.1 ** rng.random() if rng.random() < motion.calm else 1.0
+        clip = _compose(library, scenes, _slowed(motion, pace), size, frames, rng)
         if clip.masks.shape[1]:
             return clip
     raise InputError(
         "no clip shows an object: expected annotated objects that cover at least "
         f"{scenes.min_area:.2%} of a picture"
     )
+
+
+def _slowed(motion: ClipConfig, pace: float) -> ClipConfig:
+    """The same with movements that are `pace` times as large; only at full pace things enter."""
+    sizes = {name: getattr(motion, name) * pace for name in _MOVEMENTS}
+    return replace(motion, entry=motion.entry if pace == 1 else 0.0, **sizes)
 
 
 def _compose(

@@ -106,6 +106,8 @@ class ClipConfig:
         entry: chance that it enters or leaves the picture.
         camera: how much of the way to another random part of the photograph the camera goes.
         flicker: largest change of brightness.
+        calm: share of clips in which all moves less, by up to ten times, and nothing enters or
+            leaves.
         max_objects: objects of the photograph itself.
     """
 
@@ -117,6 +119,7 @@ class ClipConfig:
     entry: float = 0.25
     camera: float = 0.4
     flicker: float = 0.08
+    calm: float = 0.6
     max_objects: int = 5
 
 
