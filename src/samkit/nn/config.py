@@ -305,7 +305,7 @@ def pico() -> Sam2Config:
         ),
         dim=128,
         fpn_top_down_levels=(0, 1, 2, 3),
-        image_size=(320, 320),
+        image_size=(320, 416),  # most photographs and nearly all videos are wide
     )
 
 

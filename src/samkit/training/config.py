@@ -1,6 +1,7 @@
 """Everything that decides a training run, as one value that is stored with the weights."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -345,7 +346,7 @@ def fine_tuning(
     return TrainingConfig(
         network=network,
         sources=tuple(DataSource(path=path) for path in data),
-        stages=(Stage(size=max(height, width), images=4, prompts=8),),
+        stages=(Stage(size=32 * round(math.sqrt(height * width) / 32), images=4, prompts=8),),
         scenes=SceneConfig(procedural_background=0.0, max_pastes=2, min_area=0.0003),
         learning_rate=5e-4 if is_small else 1e-4,
         warmup=20 if steps is None else min(20, steps // 10),
