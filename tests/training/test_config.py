@@ -4,8 +4,11 @@ from pathlib import Path
 import pytest
 
 from samkit.nn import config as networks
-from samkit.training import Stage, pico
+from samkit.training import Stage
+from samkit.training.config import pico, pico_memory, pico_refinement
 from samkit.training.data import training_files
+
+RECIPES = (pico, pico_refinement, pico_memory)
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -24,16 +27,18 @@ def test_metadata_names_no_folders_of_the_machine(config):
     assert str(Path(config.sources[0].path).parent) not in text
 
 
-def test_the_recipe_of_pico_fits_the_network():
-    recipe = pico("data", minutes=1)
+@pytest.mark.parametrize("run", RECIPES)
+def test_the_recipe_of_pico_fits_the_network(run):
+    recipe = run("data", minutes=1)
     assert networks.from_dict(recipe.network) == networks.pico()
     assert recipe.stages[-1] == Stage(**{**vars(recipe.stages[-1]), "until": 1.0})
     assert recipe.stages[-1].size == min(networks.pico().image_size)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
-def test_pico_never_sees_an_evaluation_file():
-    files = [path.resolve() for path in training_files(pico(DATA, minutes=1))]
+@pytest.mark.parametrize("run", RECIPES)
+def test_pico_never_sees_an_evaluation_file(run):
+    files = [path.resolve() for path in training_files(run(DATA, minutes=1))]
     assert len(files) > 1000
     allowed = (DATA / "train", DATA / "samples")
     for path in files:

@@ -44,8 +44,9 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="How the bundled model was made; --data is then one folder with train/ and "
-            "samples/ in it. pico: from scratch; pico-memory: --from that, so that it can track.",
+            help="A run of those that made the bundled model; --data is then one folder with "
+            "train/ and samples/ in it. pico: from scratch; pico-refinement: --from that; "
+            "pico-memory: --from that, so that it can track.",
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length in optimiser steps.")] = None,
@@ -119,9 +120,9 @@ def train(
     """
     if (steps is None) == (minutes is None):
         raise typer.BadParameter("expected one of them", param_hint="--steps or --minutes")
-    if preset not in (None, "pico", "pico-memory"):
+    if preset not in (None, "pico", "pico-refinement", "pico-memory"):
         raise typer.BadParameter(
-            f"expected pico or pico-memory, got {preset}", param_hint="--preset"
+            f"expected pico, pico-refinement or pico-memory, got {preset}", param_hint="--preset"
         )
     if preset is not None and len(data) != 1:
         raise typer.BadParameter("with --preset: expected one folder", param_hint="--data")
@@ -146,13 +147,14 @@ def train(
     from samkit.image_predictor.placement import find_device
     from samkit.nn.config import to_dict
     from samkit.training import train as training
-    from samkit.training.config import fine_tuning, pico, pico_memory
+    from samkit.training.config import fine_tuning, pico, pico_memory, pico_refinement
     from samkit.training.team import is_first
     from samkit.weights import load_network, save_network
 
     network = None if preset == "pico" else load_network(start or "pico")
     if preset is not None:
-        recipe = pico if preset == "pico" else pico_memory
+        recipes = {"pico": pico, "pico-refinement": pico_refinement, "pico-memory": pico_memory}
+        recipe = recipes[preset]
         config = replace(recipe(data[0], minutes=minutes, steps=steps), seed=seed)
     else:
         assert network is not None

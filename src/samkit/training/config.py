@@ -19,6 +19,7 @@ __all__ = [
     "fine_tuning",
     "pico",
     "pico_memory",
+    "pico_refinement",
 ]
 
 
@@ -267,7 +268,7 @@ IMAGE_PARTS = (
 def pico(
     data: str | Path, *, minutes: float | None = None, steps: int | None = None
 ) -> TrainingConfig:
-    """The recipe of the bundled model.
+    """The first run of the bundled model, from random weights.
 
     Args:
         data: folder with `train` (coco128, ccp, fruits, nuclei) and `samples` in it.
@@ -297,6 +298,30 @@ def pico(
         frozen=MEMORY_PARTS,
         minutes=minutes,
         steps=steps,
+    )
+
+
+def pico_refinement(
+    data: str | Path, *, minutes: float | None = None, steps: int | None = None
+) -> TrainingConfig:
+    """The second run of the bundled model: larger pictures and more varied scenes.
+
+    Args:
+        data: as of `pico`.
+        minutes, steps: length of the run.
+    """
+    first = pico(data, minutes=minutes, steps=steps)
+    return replace(
+        first,
+        stages=(
+            Stage(size=256, images=6, prompts=10, until=0.35),
+            Stage(size=320, images=4, prompts=10),
+        ),
+        scenes=replace(
+            first.scenes, crop_area=(0.12, 1.0), crop_aspect=1.8, grey=0.1, hue=35.0, max_pastes=5
+        ),
+        learning_rate=1e-3,
+        warmup=100,
     )
 
 

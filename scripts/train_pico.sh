@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The bundled model from random weights: scripts/train_pico.sh DATA OUTPUT.safetensors
+# DATA is a folder with train/{coco128,ccp,fruits,nuclei} and samples/ in it. Takes four hours on
+# two cores. An interrupted run goes on where it stopped, with the same command.
+set -euo pipefail
+data=$1 output=$2
+parts=${output%.safetensors}
+
+run() {  # run NAME OPTIONS...: one run, unless it was finished
+    local name=$parts.$1
+    shift
+    [[ -f $name.safetensors ]] && return
+    local resume=()
+    [[ -f $name.checkpoint ]] && resume=(--resume)
+    samkit train --data "$data" -o "$name.safetensors" --processes 2 "$@" "${resume[@]}"
+}
+
+run images --preset pico --minutes 95
+run refined --preset pico-refinement --from "$parts.images.safetensors" --minutes 97
+run memory --preset pico-memory --from "$parts.refined.safetensors" --minutes 38 --half
+mv "$parts.memory.safetensors" "$output"
