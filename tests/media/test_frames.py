@@ -18,7 +18,7 @@ from samkit.media import frames as frames_module
 from samkit.media import video_file
 from samkit.media.frames import Frames, open_frames
 
-SAMPLES = Path("/work/shared/data/samples")
+SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "data" / "samples"
 
 
 def close_to(frame: np.ndarray, expected: np.ndarray) -> bool:
@@ -502,3 +502,11 @@ def test_a_camera_has_times(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(IndexError):
         frames.read(3)
     frames.close()
+
+
+def test_closed_frames_say_so():
+    frames = open_frames(Path(__file__).parents[2] / "examples" / "coffee.mp4")
+    frames.read(0)
+    frames.close()
+    with pytest.raises(InputError, match="closed"):
+        frames.read(3)

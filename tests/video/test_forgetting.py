@@ -3,7 +3,7 @@
 import pytest
 
 from samkit import Prompt, VideoPredictor
-from samkit.video.forgetting import forget_around
+from samkit.errors import InputError
 
 
 @pytest.fixture
@@ -23,20 +23,19 @@ def followed(tracker, number):
 def test_seven_frames_on_both_sides(tracker):
     before = followed(tracker, 1)
     assert {12, 13, 14, 15, 16, 17, 18, 19} <= before
-    forget_around(tracker, 1, 14)
+    tracker.forget_around(1, 14)
     assert followed(tracker, 1) == {t for t in before if t == 14 or abs(t - 14) > 7}
     assert followed(tracker, 2) == before
 
 
 def test_what_was_said_stays(tracker):
     tracker.prompt(15, 1, Prompt.point(20, 20))  # a correction, remembered among the followed
-    forget_around(tracker, 1, 17)
+    tracker.forget_around(1, 17)
     assert 15 in followed(tracker, 1)
     assert 16 not in followed(tracker, 1)
     assert 0 in tracker._session.objects[1].bank.prompted
 
 
 def test_an_unknown_object(tracker):
-    before = followed(tracker, 1)
-    forget_around(tracker, 3, 17)
-    assert followed(tracker, 1) == before
+    with pytest.raises(InputError, match="known object"):
+        tracker.forget_around(3, 17)

@@ -13,6 +13,7 @@ from tiny import make, tiny_pico
 from video.same import assert_same, assert_same_trackers
 
 from samkit import ImagePredictor, Prompt, VideoPredictor
+from samkit.cli.track_prompts import read_prompts
 from samkit.errors import InputError
 from samkit.masks import rle
 
@@ -146,31 +147,27 @@ def test_prompts_for_people(predictor, video, tmp_path):
         meddle(tracker, frame)
     tracker.save(path)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
-        "cars.v1.prompts.json",
         "cars.v1.safetensors",
+        "cars.v1.safetensors.prompts.json",
     ]
-    text = (tmp_path / "cars.v1.prompts.json").read_text(encoding="utf-8")
-    log = json.loads(text)
-    assert (log["frame_count"], log["image_size"]) == (40, [48, 64])
-    first, correction, second, third = log["prompts"]
-    assert first == {"object": 1, "frame": 12, "kind": "prompt", "box": [5, 10, 20, 30]}
-    assert correction == {
-        "object": 1,
-        "frame": 14,
-        "kind": "correction",
-        "points": [[50, 40]],
-        "labels": [0],
-    }
-    assert (second["object"], second["points"]) == (-8, [[40, 20]])
+    text = (tmp_path / "cars.v1.safetensors.prompts.json").read_text(encoding="utf-8")
+    first, correction, second, third = json.loads(text)
+    assert first == {"frame": 12, "object_id": 1, "box": [5, 10, 20, 30]}
+    assert correction == {"frame": 14, "object_id": 1, "points": [[50, 40]], "labels": [0]}
+    assert (second["object_id"], second["points"]) == (-8, [[40, 20]])
     counts = rle.checked_counts(third["mask"], (20, 30), "mask")
     assert np.array_equal(rle.decode_one(counts, (20, 30)), np.tri(20, 30, dtype=bool))
-    assert len([line for line in text.splitlines() if '"object"' in line]) == 4
+    assert len([line for line in text.splitlines() if "object_id" in line]) == 4
+    # `samkit track` takes it as it is.
+    again = read_prompts([], [], [], tmp_path / "cars.v1.safetensors.prompts.json")
+    assert [(one.frame, one.object_id) for one in again][:2] == [(12, 1), (14, 1)]
+    assert np.array_equal(again[3].prompt.mask_input, np.tri(20, 30, dtype=bool))
 
 
 def test_the_file_of_prompts_is_not_needed(predictor, video, tmp_path):
     path = tmp_path / "session.safetensors"
     begun(predictor, video).save(path)
-    (tmp_path / "session.prompts.json").unlink()
+    (tmp_path / "session.safetensors.prompts.json").unlink()
     assert VideoPredictor.load(path, predictor, video).object_ids == (1, -8, 3)
 
 

@@ -1,6 +1,7 @@
 """Tracking with tiny random networks: ids, order, memory, corrections, bad input."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tiny import make, tiny_sam
 import samkit
 from samkit import ImagePredictor, Prompt, VideoPredictor
 from samkit.errors import InputError, PromptError
+from samkit.media.frames import open_frames
 from samkit.video import MemoryBank
 
 BOX, CLICK = Prompt.box(5, 10, 20, 30), Prompt.point(40, 20)
@@ -397,3 +399,18 @@ def test_a_stream_cannot_go_back(predictor, video):
 
 def test_the_public_name():
     assert samkit.VideoPredictor is VideoPredictor
+
+
+def test_frames_that_were_open_stay_open(predictor):
+    frames = open_frames(Path(__file__).parents[2] / "examples" / "coffee.mp4")
+    with VideoPredictor(predictor, frames) as tracker:
+        tracker.prompt(0, 1, Prompt.point(50, 50))
+    assert frames.read(3).shape == (240, 360, 3)
+    frames.close()
+
+
+def test_a_tracker_describes_itself(predictor, video):
+    tracker = VideoPredictor(predictor, video)
+    tracker.prompt(0, 1, Prompt.point(20, 20))
+    assert repr(tracker) == f"<VideoPredictor: 1 objects, {len(video)} frames>"
+    assert "live" in repr(VideoPredictor(predictor))

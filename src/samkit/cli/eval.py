@@ -148,7 +148,7 @@ def _table(
 
     if isinstance(report, VideoReport):
         table = _tracking(report)
-        table.title = f"{what}: {len(report.sequences)} sequences"
+        table.title = f"{what}, sequences: {len(report.sequences)}"
         return table
     count = report.objects if isinstance(report, ProposalReport) else len(report.objects)
     if not count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -50,8 +51,8 @@ def track(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help='The same as JSON: [{"frame": 0, "object_id": 1, "points": [[x, y]], '
-            '"labels": [1], "box": [x0, y0, x1, y1], "mask": "file.png"}, ...].',
+            help='The same as JSON: \\[{"frame": 0, "object_id": 1, "points": [\\[x, y]], '
+            '"labels": \\[1], "box": \\[x0, y0, x1, y1], "mask": "file.png"}, ...].',
         ),
     ] = None,
     output: Annotated[
@@ -135,6 +136,7 @@ def track(
     check_outputs(targets, inputs, overwrite=overwrite)
     _check_ids(said, targets)
 
+    _check_model(model)
     frames = _open(video)
     plan = Plan(prompts=tuple(said), direction=cast(Direction, direction), start=start, stop=stop)
     check_plan(plan, frames)
@@ -144,11 +146,25 @@ def track(
     import samkit
 
     predictor = samkit.load(note_default_model(model), device=device, dtype=dtype)
-    with samkit.VideoPredictor(
-        predictor, frames, nearest_prompts=nearest_prompts, non_overlapping=non_overlapping
-    ) as tracker:
+    with (
+        closing(frames),
+        samkit.VideoPredictor(
+            predictor, frames, nearest_prompts=nearest_prompts, non_overlapping=non_overlapping
+        ) as tracker,
+    ):
         name = Path(video).name or video
         run(tracker, frames, plan, Outputs(targets, frames, name=name, rate=fps))
+
+
+def _check_model(model: str | None) -> None:
+    """A name alone may tell that a model cannot track, before it is downloaded."""
+    from samkit.nn.config import SamConfig
+    from samkit.weights import MODELS
+
+    if model in MODELS and isinstance(MODELS[model].config, SamConfig):
+        raise typer.BadParameter(
+            f"{model} has no memory and cannot track; take pico or sam2.1-tiny", param_hint="-m"
+        )
 
 
 def _check_ids(prompts: list[FramePrompt], targets: list[Path]) -> None:

@@ -140,7 +140,8 @@ def _from_file(path: Path) -> Iterator[FramePrompt]:
             prompt = _prompt_of_entry(entry, object_id, path.parent)
         except (PromptError, ImageError) as error:
             raise _bad(f"{origin}: {error}") from None
-        files = () if entry.get("mask") is None else (path.parent / entry["mask"],)
+        mask = entry.get("mask")
+        files = (path.parent / mask,) if isinstance(mask, str) else ()
         yield FramePrompt(
             frame=frame, object_id=object_id, prompt=prompt, origin=origin, files=files
         )
@@ -181,15 +182,29 @@ def _prompt_of_entry(entry: dict[str, Any], object_id: int, folder: Path) -> Pro
             raise PromptError(f"box: expected [x0, y0, x1, y1], got {box!r:.80}")
         parts.append(Prompt.box(*box))
     if mask is not None:
-        if not isinstance(mask, str):
-            raise PromptError(f"mask: expected the name of a file, got {mask!r:.80}")
-        parts.append(mask_of(folder / mask, object_id))
+        parts.append(_mask_of_entry(mask, object_id, folder))
     if not parts:
         raise PromptError("expected points, a box or a mask")
     prompt = parts[0]
     for part in parts[1:]:
         prompt = prompt + part
     return prompt
+
+
+def _mask_of_entry(mask: Any, object_id: int, folder: Path) -> Prompt:
+    """The name of a file, or COCO run lengths, as in the log of a saved session."""
+    from samkit import Masks, Prompt
+    from samkit.errors import InputError, PromptError
+
+    if isinstance(mask, str):
+        return mask_of(folder / mask, object_id)
+    try:
+        height, width = mask["size"]
+        return Prompt.mask(Masks.from_rle([mask], (height, width), [1.0]).masks[0])
+    except (TypeError, KeyError, ValueError, InputError) as error:
+        raise PromptError(
+            f"mask: expected the name of a file, or size and counts of run lengths: {error}"
+        ) from None
 
 
 def _bad(message: str) -> typer.BadParameter:

@@ -84,8 +84,12 @@ class VideoReport:
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
         return {
-            "sequences": _rows([*self.sequences, self.mean()]),
-            "first mask repeated": _rows([*self.still, self.still_mean()]),
+            "mean": _row(self.mean()),
+            "sequences": [_row(score) for score in self.sequences],
+            "first_mask_repeated": {
+                "mean": _row(self.still_mean()),
+                "sequences": [_row(score) for score in self.still],
+            },
         }
 
 
@@ -202,5 +206,5 @@ def _mean(scores: Sequence[VideoScore]) -> VideoScore:
     )
 
 
-def _rows(scores: Sequence[VideoScore]) -> list[dict[str, Any]]:
-    return [{**asdict(score), "j_and_f": score.j_and_f} for score in scores]
+def _row(score: VideoScore) -> dict[str, Any]:
+    return {**asdict(score), "j_and_f": score.j_and_f}

@@ -49,6 +49,7 @@ class VideoFrames:
         self._path = fspath(path)
         self._index = scan_video(self._path)
         self._container, self._stream = open_video(self._path)
+        self._is_closed = False
         self._kept: dict[int, av.VideoFrame] = {}
         self._shown: tuple[int, npt.NDArray[np.uint8]] | None = None
         self._at = -1  # the frame that was decoded last
@@ -69,6 +70,8 @@ class VideoFrames:
         return len(self._index.times)
 
     def read(self, index: int) -> npt.NDArray[np.uint8]:
+        if self._is_closed:  # the decoder would crash
+            raise InputError(f"the frames of {self._path} are closed; open them again")
         if not 0 <= index < self.count:
             if self._index.is_cut and index >= self.count:
                 raise InputError(
@@ -87,6 +90,7 @@ class VideoFrames:
         return None
 
     def close(self) -> None:
+        self._is_closed = True
         self._container.close()
         self._kept.clear()
 

@@ -29,9 +29,9 @@ class EmbeddedFrames:
         """How many there are, if that is known."""
         return None if self.frames is None else self.frames.count
 
-    def close(self) -> None:
-        """Let go of the video."""
-        if self.frames is not None:
+    def close(self, *, also_video: bool) -> None:
+        """Let go of the last frame, and of the video too if that was opened for this."""
+        if self.frames is not None and also_video:
             self.frames.close()
         self._last = None
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from samkit.errors import InputError, SamkitError
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
-from samkit.media.frames import VideoSource, open_frames
+from samkit.media.frames import Frames, VideoSource, open_frames
 from samkit.prompts import Prompt
 from samkit.video.embedded_frames import EmbeddedFrames
 from samkit.video.session import Session
@@ -68,6 +68,7 @@ class VideoPredictor:
                     f"nearest_prompts: expected None or 1 and more, got {nearest_prompts}"
                 )
         self.predictor = predictor
+        self._owns_frames = not isinstance(video, Frames)
         frames = None if video is None else open_frames(video)
         self._frames = EmbeddedFrames(predictor, frames)
         self._session = Session(
@@ -93,10 +94,13 @@ class VideoPredictor:
         self.close()
 
     def close(self) -> None:
-        """Let go of the video and of all that is remembered. Nothing can be asked afterwards."""
+        """Let go of the video and of all that is remembered. Nothing can be asked afterwards.
+
+        Frames that were opened by the caller stay open.
+        """
         if not self._is_closed:
             self._is_closed = True
-            self._frames.close()
+            self._frames.close(also_video=self._owns_frames)
             self._session.objects.clear()
             self._session.history.clear()
 
@@ -210,9 +214,13 @@ class VideoPredictor:
             raise InputError("nothing to track: prompt an object first")
         first = self._session.first_prompt if start is None else whole_number("start", start)
         count = self._session.frame_count
-        if first < 0 or (count is not None and first > count):
-            raise InputError(f"start: expected a frame from 0 on and of the video, got {start}")
+        if first < 0 or (count is not None and first >= count):
+            last = "" if count is None else f" to {count - 1}"
+            raise InputError(f"start: expected a frame from 0 on{last}, got {first}")
         end = None if stop is None else whole_number("stop", stop)
+        if end is not None and (end >= first if direction == "backward" else end <= first):
+            side = "before" if direction == "backward" else "after"
+            raise InputError(f"stop: expected a frame {side} {first}, got {end}")
         return self._track(direction, first, end)
 
     def step(self, frame: Any, prompts: Mapping[int, Prompt] | None = None) -> Masks:
@@ -245,13 +253,31 @@ class VideoPredictor:
         self._session.follow(number, embedding, backward=False)
         return self._session.masks(number)
 
+    def __repr__(self) -> str:
+        count = self._session.frame_count
+        video = "live" if self._session.is_live else f"{count or 'unknown'} frames"
+        return f"<VideoPredictor: {len(self._session.objects)} objects, {video}>"
+
+    def forget_around(self, object_id: int, frame: int) -> None:
+        """Forget what tracking saw of an object in the frames around one, on both sides.
+
+        What was said of it stays, on that frame and others. For corrections of an object that was
+        lost: memories of the wrong thing would pull tracking back.
+
+        Raises:
+            InputError: there is no such object, or the tracker is closed.
+        """
+        self._check_open()
+        self._session.forget_around(checked_id(object_id), whole_number("frame", frame))
+
     # Sessions as files
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the session to a safetensors file, and its prompts to a JSON file beside it.
 
-        The safetensors file is complete in itself. The other one (`cars.prompts.json` beside
-        `cars.safetensors`) is for people, and is never read. Each is written whole or not at all.
+        The safetensors file is complete in itself. The other one (beside `cars.safetensors` it is
+        called `cars.safetensors.prompts.json`) is for people, and for `samkit track --prompts`.
+        Each is written whole or not at all.
 
         Raises:
             InputError: the place cannot be written to, or the tracker is closed.
@@ -286,10 +312,11 @@ class VideoPredictor:
         try:
             session = read_session(path, network, predictor.device, frames)
         except SamkitError:
-            if frames is not None:
+            if frames is not None and frames is not video:
                 frames.close()
             raise
         tracker = cls(predictor, frames)
+        tracker._owns_frames = frames is not video
         tracker._session = session
         tracker._frames.size = session.image_size
         return tracker

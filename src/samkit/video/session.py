@@ -112,10 +112,23 @@ class Session:
             InputError: there is no such object.
         """
         if self.objects.pop(object_id, None) is None:
-            known = ", ".join(map(str, self.objects)) or "none"
-            raise InputError(f"object_id: expected a known object ({known}), got {object_id}")
+            raise self._unknown(object_id)
         others = [step for step in self.history if step.object_id != object_id]
         self.history = deque(others, maxlen=UNDO_STEPS)
+
+    def forget_around(self, object_id: int, frame: int) -> None:
+        """Forget what tracking saw of an object in the frames around one, but prompted ones.
+
+        Raises:
+            InputError: there is no such object.
+        """
+        state = self.objects.get(object_id)
+        if state is None:
+            raise self._unknown(object_id)
+        near = [t for t in state.bank.followed if 0 < abs(t - frame) <= state.bank.slots]
+        for other in near:
+            if other not in state.answers:
+                del state.bank.followed[other]
 
     def follow(self, frame: int, embedding: ImageEmbedding, *, backward: bool) -> None:
         """Find all objects in a frame, and forget what is out of reach from there on."""
@@ -146,6 +159,10 @@ class Session:
             keep_aspect=False,
         )
         return masks_of(found, transform, non_overlapping=self.non_overlapping)
+
+    def _unknown(self, object_id: int) -> InputError:
+        known = ", ".join(map(str, self.objects)) or "none"
+        return InputError(f"object_id: expected a known object ({known}), got {object_id}")
 
     def _new_object(self) -> ObjectState:
         memory = self.network.config.memory

@@ -18,9 +18,9 @@ header has, under `samkit.session`, a JSON text that says what they are:
     prompt                   {points: [[x, y], ...], labels, box, mask}
     found, memory            fields of `Tracked` and `Memory`; a number stands for the tensor
 
-Beside it lies `<name>.prompts.json`, with the prompts alone, a line for each, for people to read;
-masks are COCO run lengths in it. It is never read. Reading runs no code, and believes nothing
-unchecked.
+Beside it lies `<name>.safetensors.prompts.json` with the prompts alone, a line for each, in the
+form that `samkit track --prompts` takes; it is never read here. Reading runs no code, and believes
+nothing unchecked.
 """
 
 import hashlib
@@ -64,10 +64,10 @@ def write_session(session: Session, path: str | os.PathLike[str]) -> None:
         "network": fingerprint(session.network),
         **writer.session(session),
     }
-    beside = ".prompts.json"
+    path = Path(path)
     with (
         write_atomically(path) as temporary,
-        write_atomically(Path(path).with_suffix(beside)) as temporary_log,
+        write_atomically(path.with_name(path.name + ".prompts.json")) as temporary_log,
     ):
         save_file(writer.tensors, temporary, metadata={_KEY: json.dumps(about)})
         temporary_log.write_text(_prompt_log(session), encoding="utf-8")
@@ -148,23 +148,15 @@ def fingerprint(network: Sam2) -> str:
 
 
 def _prompt_log(session: Session) -> str:
-    """The prompts as JSON, a line for each."""
-    head = {
-        "what": "prompts of a samkit video session",
-        "frame_count": session.frame_count,
-        "image_size": session.image_size,
-    }
-    lines = [f'  "{name}": {json.dumps(value)},' for name, value in head.items()]
-    prompts = [f"    {json.dumps(line)}" for line in _log_lines(session)]
-    return "\n".join(["{", *lines, '  "prompts": [', ",\n".join(prompts), "  ]", "}", ""])
+    """The prompts as a JSON list, a line for each."""
+    return "[" + ",".join(f"\n  {json.dumps(line)}" for line in _log_lines(session)) + "\n]\n"
 
 
 def _log_lines(session: Session) -> Iterator[dict[str, Any]]:
     for object_id, state in session.objects.items():
         for frame, answer in state.answers.items():
             prompt = answer.prompt
-            line: dict[str, Any] = {"object": object_id, "frame": frame}
-            line["kind"] = "correction" if answer.corrects else "prompt"
+            line: dict[str, Any] = {"frame": frame, "object_id": object_id}
             if len(prompt.point_coords):
                 line["points"] = prompt.point_coords.tolist()
                 line["labels"] = prompt.point_labels.tolist()

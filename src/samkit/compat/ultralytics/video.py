@@ -20,7 +20,6 @@ from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.prompts import Prompt
 from samkit.video import VideoPredictor
-from samkit.video.forgetting import forget_around
 from samkit.video.tracked import network_with_memory, whole_number
 
 __all__ = ["SAM2VideoPredictor", "VideoState"]
@@ -203,7 +202,7 @@ class SAM2VideoPredictor(BasePredictor):
         alone = len(ids) == 1 or self.clear_non_cond_mem_for_multi_obj
         if self.clear_non_cond_mem_around_input and alone:
             for number, frame in state.corrected:
-                forget_around(state.tracker, number, frame)
+                state.tracker.forget_around(number, frame)
         state.corrected.clear()
 
     def get_im_features(self, im: Tensor, batch: int = 1) -> Features:
