@@ -361,6 +361,11 @@ def test_wrong_calls(predictor, video):
         with pytest.raises(InputError, match="expected a whole number"):
             tracker.track(**options)
     assert list(tracker.track(start=40)) == []  # the end was reached before
+    for options in ({"start": 20, "stop": 15}, {"stop": -5}):
+        with pytest.raises(InputError, match="stop: expected a frame after"):
+            tracker.track(**options)
+    with pytest.raises(InputError, match="stop: expected a frame before 20, got 30"):
+        tracker.track("backward", start=20, stop=30)
     live = VideoPredictor(predictor)
     with pytest.raises(InputError, match="mapping of object ids to Prompts, got list"):
         live.step(video[0], [BOX])

@@ -13,8 +13,12 @@ GUIDE = (ROOT / "docs" / "coming-from-ultralytics.md").read_text()
 def test_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-    exec(compile(block, "coming-from-ultralytics.md", "exec"), {})
+    image, video = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    exec(compile(image, "coming-from-ultralytics.md", "exec"), {})
+    names: dict[str, object] = {}
+    exec(compile(video, "coming-from-ultralytics.md", "exec"), names)
+    (result,) = names["results"]  # type: ignore[misc]
+    assert result.boxes.cls.tolist() == [1]
     assert {path.name for path in Path("outputs").iterdir()} == {"cup.jpg", "cup.txt"}
 
 
