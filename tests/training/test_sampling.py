@@ -6,7 +6,7 @@ import pytest
 from samkit.nn import TokenLabel
 from samkit.training import PromptConfig, Stage
 from samkit.training.data import load_library
-from samkit.training.sampling import _prompt, correction_clicks, make_batch
+from samkit.training.sampling import correction_clicks, make_batch, simulated_prompt
 
 
 @pytest.fixture
@@ -18,14 +18,14 @@ def mask():
 
 def test_an_exact_box(mask):
     exact = PromptConfig(box=1, jitter_box=0)
-    xy, labels = _prompt(mask, exact, np.random.default_rng(0))
+    xy, labels = simulated_prompt(mask, exact, np.random.default_rng(0))
     assert xy.tolist() == [[30, 10], [50, 20]]
     assert labels == (TokenLabel.BOX_TOP_LEFT, TokenLabel.BOX_BOTTOM_RIGHT)
 
 
 def test_a_jittered_box_is_near(mask):
     rng = np.random.default_rng(0)
-    boxes = [_prompt(mask, PromptConfig(box=1, jitter_box=1), rng)[0] for _ in range(50)]
+    boxes = [simulated_prompt(mask, PromptConfig(box=1, jitter_box=1), rng)[0] for _ in range(50)]
     errors = np.abs(np.array(boxes) - [[30, 10], [50, 20]])
     assert errors[..., 0].max() <= 2
     assert errors[..., 1].max() <= 1
@@ -35,7 +35,9 @@ def test_a_jittered_box_is_near(mask):
 @pytest.mark.parametrize("centre", [0.0, 1.0])
 def test_a_click_is_inside(mask, centre):
     rng = np.random.default_rng(0)
-    clicks = [_prompt(mask, PromptConfig(box=0, centre_click=centre), rng) for _ in range(30)]
+    clicks = [
+        simulated_prompt(mask, PromptConfig(box=0, centre_click=centre), rng) for _ in range(30)
+    ]
     for xy, labels in clicks:
         x, y = xy[0].astype(int)
         assert mask[y, x]
@@ -45,7 +47,7 @@ def test_a_click_is_inside(mask, centre):
 
 
 def test_an_object_too_thin_for_its_size_still_gets_a_prompt():
-    xy, _ = _prompt(np.zeros((8, 8), bool), PromptConfig(box=0), np.random.default_rng(0))
+    xy, _ = simulated_prompt(np.zeros((8, 8), bool), PromptConfig(box=0), np.random.default_rng(0))
     assert np.isfinite(xy).all()
 
 

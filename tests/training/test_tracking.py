@@ -98,12 +98,12 @@ def test_the_parts_are_all_there():
 
 
 def test_tracking_learns_a_small_world(clips, tmp_path):
-    clips = replace(clips, steps=30, learning_rate=3e-3, warmup=3, frozen=())
+    clips = replace(clips, steps=50, learning_rate=1e-2, warmup=3, frozen=())
     *reports, _ = train(clips, tmp_path / "run.pt")
     assert all(isinstance(report, Report) for report in reports)
     assert reports[-1].loss < 0.8 * reports[0].loss
     assert reports[-1].box_iou == 0
-    assert reports[-1].track_iou > 0
+    assert reports[-1].track_iou > 0.1
 
 
 @pytest.mark.parametrize("processes", [0, 2])
