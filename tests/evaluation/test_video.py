@@ -58,7 +58,14 @@ def test_trackers_get_frames_and_a_prompt(kind):
         assert len(frames) == 5
         return truth
 
-    report = evaluate_video(track, {"square": as_dataset(truth)}, prompt=kind)
+    progress = []
+    report = evaluate_video(
+        track,
+        {"square": as_dataset(truth)},
+        prompt=kind,
+        on_frame=lambda done, count: progress.append((done, count)),
+    )
+    assert progress == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
     assert report.mean().j_and_f == 1
     values = report.to_dict()
     assert [row["name"] for row in values["sequences"]] == ["square"]

@@ -66,7 +66,7 @@ def test_a_copy_goes_its_own_way():
     bank = bank_of(prompted=[0], followed=[1, 2], nearest=4)
     copy = bank.copy()
     bank.add(3, memory(3), prompted=True)
-    bank.keep(30)
+    bank.prune(30)
     assert reached(copy.recollect(3)) == ([(0, 0), (1, 2), (2, 1)], [(1, 2), (2, 1), (3, 0)])
     assert copy.nearest == 4
 
@@ -90,7 +90,7 @@ def test_forgetting_changes_nothing_that_can_be_reached(prompted, length, backwa
     small = bank_of(prompted, nearest=nearest)
     frames = range(60, 60 - length, -1) if backward else range(length)
     for frame in frames:
-        small.keep(frame, backward=backward)
+        small.prune(frame, backward=backward)
         options = {"backward": backward, "frames": 61}
         assert reached(whole.recollect(frame, **options)) == reached(
             small.recollect(frame, **options)
@@ -108,7 +108,7 @@ def test_prompts_of_long_ago_are_forgotten_where_no_frame_comes_again(prompted, 
     """Each prompt comes with its frame; what is reached is what an unbounded bank reaches."""
     whole, small = bank_of(nearest=nearest), bank_of(nearest=nearest)
     for frame in range(min(prompted), 80):
-        small.keep(frame, one_way=True)
+        small.prune(frame, one_way=True)
         assert reached(whole.recollect(frame)) == reached(small.recollect(frame))
         for bank in (whole, small):
             bank.add(frame, memory(frame), prompted=frame in prompted)
@@ -120,11 +120,11 @@ def test_prompts_of_long_ago_are_forgotten_where_no_frame_comes_again(prompted, 
 def test_a_way_back_from_the_start_is_kept():
     whole, small = bank_of([20]), bank_of([20])
     for frame in range(21, 60):
-        small.keep(frame, anchors=[20])
+        small.prune(frame, anchors=[20])
         for bank in (whole, small):
             bank.add(frame, memory(frame), prompted=False)
     for frame in range(19, 0, -1):
-        small.keep(frame, backward=True)
+        small.prune(frame, backward=True)
         options = {"backward": True, "frames": 60}
         assert reached(whole.recollect(frame, **options)) == reached(
             small.recollect(frame, **options)

@@ -56,7 +56,7 @@ def test_a_correction_is_also_what_tracking_saw():
     state.answer(0, an_answer())
     state.see(Sight(frame=3, found=found(), backward=True))
     state.answer(3, correction)
-    state.keep(4, backward=False, anchors=(), one_way=True)
+    state.prune(4, backward=False, anchors=(), one_way=True)
     assert state.in_frame(3) is correction.found
     assert state.sight.backward
 
@@ -66,7 +66,7 @@ def test_corrections_are_remembered_where_they_were_made():
     state.answer(0, an_answer())
     state.answer(3, correction)
     assert (list(state.bank.prompted), list(state.bank.followed)) == ([0], [3])
-    state.keep(40, backward=False, anchors=(), one_way=False)
+    state.prune(40, backward=False, anchors=(), one_way=False)
     assert not state.bank.followed
     state.see(Sight(frame=3, found=correction.found, backward=False))
     assert state.bank.followed[3] is correction.memory
@@ -76,7 +76,7 @@ def test_of_a_stream_only_reachable_prompts_are_kept():
     state = ObjectState(bank=MemoryBank(slots=7, pointers=16, nearest=1))
     for frame, corrects in ((0, False), (5, True), (30, False), (31, True)):
         state.answer(frame, an_answer(corrects=corrects))
-    state.keep(31, backward=False, anchors=(), one_way=True)
+    state.prune(31, backward=False, anchors=(), one_way=True)
     assert list(state.answers) == [30, 31]
     assert list(state.bank.prompted) == [30]
 

@@ -60,7 +60,7 @@ def test_forgetting_changes_no_bit(predictor, video, monkeypatch, direction):
 
     tracker, bounded = run()
     assert all(len(thing.bank.followed) <= 31 for thing in tracker._session.objects.values())
-    monkeypatch.setattr(MemoryBank, "keep", lambda *args, **options: None)
+    monkeypatch.setattr(MemoryBank, "prune", lambda *args, **options: None)
     _, unbounded = run()
     first, last = (20, 39) if direction == "forward" else (0, 20 if direction == "backward" else 39)
     assert sorted(bounded) == sorted(unbounded) == list(range(first, last + 1))

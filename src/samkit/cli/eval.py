@@ -114,14 +114,14 @@ def evaluate(
     predictor = samkit.load(model, device=device, dtype=dtype)
     report: ProposalReport | InteractiveReport | VideoReport
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("images" if sequences is None else "sequences", total=None)
+        task = progress.add_task("images" if sequences is None else "frames", total=None)
 
         def on_item(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
         if sequences is not None:
             track = tracking_by(predictor)
-            report = evaluate_video(track, sequences, prompt=first, on_sequence=on_item)
+            report = evaluate_video(track, sequences, prompt=first, on_frame=on_item)
         elif everything:
             generator = samkit.AutomaticMaskGenerator(
                 predictor, preset=preset, points_per_side=points_per_side

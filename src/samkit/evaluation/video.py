@@ -160,7 +160,7 @@ def evaluate_video(
     sequences: dict[str, Dataset],
     *,
     prompt: FirstPrompt = "mask",
-    on_sequence: Callable[[int, int], None] | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
 ) -> VideoReport:
     """Track the first object of each sequence from its first frame on.
 
@@ -169,12 +169,13 @@ def evaluate_video(
         sequences: name -> frames with their masks; every frame's first mask is the object.
         prompt: what is given on the first frame: its mask, the box around it, or one click at the
             point farthest from its boundary.
-        on_sequence: called after each sequence with the number done and of all.
+        on_frame: called after each frame with the number done and of all.
 
     Raises:
         InputError: the first frame of a sequence has no object.
     """
     scores, still = [], []
+    done, count = 0, sum(len(dataset) for dataset in sequences.values())
     for name, dataset in sequences.items():
         items = [dataset[i] for i in range(len(dataset))]
         empty = np.zeros(items[0].image.shape[:2], np.bool_)
@@ -188,11 +189,14 @@ def evaluate_video(
         else:
             x, y = farthest_point(target[0])
             first = Prompt.point(x + 0.5, y + 0.5)
-        masks = track([item.image for item in items], first)
+        masks = []
+        for mask in track([item.image for item in items], first):
+            masks.append(mask)
+            done += 1
+            if on_frame is not None:
+                on_frame(done, count)
         scores.append(score_sequence(masks, target, name=name))
         still.append(score_sequence([target[0]] * len(target), target, name=name))
-        if on_sequence is not None:
-            on_sequence(len(scores), len(sequences))
     return VideoReport(sequences=tuple(scores), still=tuple(still))
 
 

@@ -15,9 +15,9 @@ from samkit.memory_predictor.entries import Entry, Sighting
 from samkit.nn import Sam2
 from samkit.nn.memory import Tracked
 from samkit.prompts import Prompt
+from samkit.video.arguments import checked_id, whole_number
 from samkit.video.memory_bank import Memory
 from samkit.video.session_file import fingerprint
-from samkit.video.tracked import checked_id, whole_number
 
 __all__ = ["load", "save"]
 

@@ -14,17 +14,8 @@ from samkit.memory_predictor.entries import Entry, Sighting, image_signature, re
 from samkit.nn import ImageFeatures, PromptTensors
 from samkit.nn.memory import Recollection, Tracked
 from samkit.prompts import Prompt
-from samkit.video.tracked import (
-    answer,
-    checked_id,
-    checked_prompt,
-    masks_of,
-    memories_of,
-    network_with_memory,
-    part,
-    starts_anew,
-    whole_number,
-)
+from samkit.video.arguments import checked_id, checked_prompt, network_with_memory, whole_number
+from samkit.video.tracked import answer, masks_of, memories_of, part, starts_anew
 
 __all__ = ["MemoryPredictor"]
 

@@ -28,7 +28,7 @@ class MemoryBank:
 
     Attention reaches the maps of all prompted frames (or of the nearest few) and of the
     `slots - 1` frames before, and the pointers of prompted frames and of the `pointers - 1` frames
-    before; "before" is after when going backward. `keep` forgets the rest.
+    before; "before" is after when going backward. `prune` forgets the rest.
 
     Args:
         slots: memories in reach, the prompted frame counted once (`MemoryConfig.slots`).
@@ -88,7 +88,7 @@ class MemoryBank:
                 pointers.append((ago, memory.pointer))
         return Recollection(memories=tuple(memories), pointers=tuple(pointers), span=span)
 
-    def keep(
+    def prune(
         self,
         frame: int,
         *,

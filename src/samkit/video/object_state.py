@@ -95,9 +95,9 @@ class ObjectState:
             self.bank.add(sight.frame, answer.memory, prompted=False)
         self.tracked = _joined(self.tracked, sight.frame)
 
-    def keep(self, frame: int, *, backward: bool, anchors: tuple[int, ...], one_way: bool) -> None:
-        """Forget what is of no use from a frame on; arguments as for `MemoryBank.keep`."""
-        self.bank.keep(frame, backward=backward, anchors=anchors, one_way=one_way)
+    def prune(self, frame: int, *, backward: bool, anchors: tuple[int, ...], one_way: bool) -> None:
+        """Forget what is of no use from a frame on; arguments as for `MemoryBank.prune`."""
+        self.bank.prune(frame, backward=backward, anchors=anchors, one_way=one_way)
         if one_way:  # a frame that has gone by is never shown nor corrected again
             for gone in [t for t in self.answers if t < frame and t not in self.bank.prompted]:
                 del self.answers[gone]

@@ -11,15 +11,10 @@ from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.media.frames import Frames, VideoSource, open_frames
 from samkit.prompts import Prompt
+from samkit.video.arguments import checked_id, checked_prompt, network_with_memory, whole_number
 from samkit.video.embedded_frames import EmbeddedFrames
 from samkit.video.session import Session
 from samkit.video.session_file import read_session, write_session
-from samkit.video.tracked import (
-    checked_id,
-    checked_prompt,
-    network_with_memory,
-    whole_number,
-)
 
 __all__ = ["VideoPredictor"]
 

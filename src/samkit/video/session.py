@@ -135,7 +135,7 @@ class Session:
         self.image_size = embedding.image_size
         anchors = () if self.one_way else self._anchors()
         for state in self.objects.values():
-            state.keep(frame, backward=backward, anchors=anchors, one_way=self.one_way)
+            state.prune(frame, backward=backward, anchors=anchors, one_way=self.one_way)
         follow(
             self.network,
             embedding.features,

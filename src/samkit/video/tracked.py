@@ -1,7 +1,6 @@
 """What tracking and memory across images share: from prompts to objects, memories and masks."""
 
 from collections.abc import Callable, Mapping
-from operator import index as as_index
 
 import numpy as np
 import torch
@@ -9,8 +8,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samkit.errors import InputError, PromptError, SamkitError
-from samkit.image_predictor import ImageEmbedding, ImagePredictor
+from samkit.errors import SamkitError
+from samkit.image_predictor import ImageEmbedding
 from samkit.image_predictor.prompting import prompt_tensors
 from samkit.masks import Masks, rle
 from samkit.nn import PRIOR_LIMIT, ImageFeatures, Sam2
@@ -21,81 +20,15 @@ from samkit.video.memory_bank import Memory
 
 __all__ = [
     "answer",
-    "checked_id",
-    "checked_prompt",
     "mask_input",
     "masks_of",
     "memories_of",
-    "network_with_memory",
     "part",
     "starts_anew",
-    "whole_number",
 ]
 
 # Beyond this many bytes masks are held as RLE.
 _DENSE_BYTES = 2**28
-_INT64 = np.iinfo(np.int64)
-
-
-def network_with_memory(predictor: object, use: str) -> Sam2:
-    """The network of a predictor, if it can remember.
-
-    Args:
-        predictor: what a caller gave as one.
-        use: what memory is needed for, as the error says it.
-
-    Raises:
-        InputError: no ImagePredictor, or one whose network has no memory.
-    """
-    if not isinstance(predictor, ImagePredictor):
-        raise InputError(
-            f"expected an ImagePredictor (samkit.load gives one), got {type(predictor).__name__}"
-        )
-    network = predictor.network
-    if not isinstance(network, Sam2) or not network.has_memory:
-        raise InputError(
-            f"{use} needs a SAM 2 network with its memory; load pico or sam2.1-tiny, -small, "
-            "-base-plus or -large"
-        )
-    return network
-
-
-def whole_number(name: str, value: object) -> int:
-    """An integer of any kind, also numpy's, but no bool.
-
-    Raises:
-        InputError: anything else.
-    """
-    try:
-        number = as_index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
-        raise InputError(f"{name}: expected a whole number, got {value!r}")
-    return number
-
-
-def checked_id(value: object) -> int:
-    """The id of an object: an integer of 64 bits, which is what `Masks` can hold.
-
-    Raises:
-        InputError: anything else.
-    """
-    number = whole_number("object_id", value)
-    if not _INT64.min <= number <= _INT64.max:
-        raise InputError(f"object_id: expected a number of 64 bits, got {number}")
-    return number
-
-
-def checked_prompt(value: object) -> Prompt:
-    """A prompt.
-
-    Raises:
-        PromptError: anything else.
-    """
-    if not isinstance(value, Prompt):
-        raise PromptError(f"expected a Prompt, got {type(value).__name__}")
-    return value
 
 
 def starts_anew(prompt: Prompt) -> bool:

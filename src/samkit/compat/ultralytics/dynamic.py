@@ -20,7 +20,7 @@ from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.memory_predictor import MemoryPredictor
 from samkit.memory_predictor.entries import Entry
-from samkit.video.tracked import network_with_memory
+from samkit.video.arguments import network_with_memory
 
 __all__ = ["SAM2DynamicInteractivePredictor"]
 

@@ -14,7 +14,7 @@ from samkit.errors import InputError
 from samkit.masks import Masks
 from samkit.nn.memory import Tracked
 from samkit.prompts import Prompt
-from samkit.video.tracked import checked_id
+from samkit.video.arguments import checked_id
 
 __all__ = ["as_dict", "ids_of", "presence", "together"]
 

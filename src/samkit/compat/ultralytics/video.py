@@ -20,7 +20,7 @@ from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.prompts import Prompt
 from samkit.video import VideoPredictor
-from samkit.video.tracked import network_with_memory, whole_number
+from samkit.video.arguments import network_with_memory, whole_number
 
 __all__ = ["SAM2VideoPredictor", "VideoState"]
 

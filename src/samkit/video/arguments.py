@@ -1,0 +1,75 @@
+"""Checks of what callers give: networks that remember, ids, frame numbers, prompts."""
+
+from operator import index as as_index
+
+import numpy as np
+
+from samkit.errors import InputError, PromptError
+from samkit.image_predictor import ImagePredictor
+from samkit.nn import Sam2
+from samkit.prompts import Prompt
+
+__all__ = ["checked_id", "checked_prompt", "network_with_memory", "whole_number"]
+
+_INT64 = np.iinfo(np.int64)
+
+
+def network_with_memory(predictor: object, use: str) -> Sam2:
+    """The network of a predictor, if it can remember.
+
+    Args:
+        predictor: what a caller gave as one.
+        use: what memory is needed for, as the error says it.
+
+    Raises:
+        InputError: no ImagePredictor, or one whose network has no memory.
+    """
+    if not isinstance(predictor, ImagePredictor):
+        raise InputError(
+            f"expected an ImagePredictor (samkit.load gives one), got {type(predictor).__name__}"
+        )
+    network = predictor.network
+    if not isinstance(network, Sam2) or not network.has_memory:
+        raise InputError(
+            f"{use} needs a SAM 2 network with its memory; load pico or sam2.1-tiny, -small, "
+            "-base-plus or -large"
+        )
+    return network
+
+
+def whole_number(name: str, value: object) -> int:
+    """An integer of any kind, also numpy's, but no bool.
+
+    Raises:
+        InputError: anything else.
+    """
+    try:
+        number = as_index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise InputError(f"{name}: expected a whole number, got {value!r}")
+    return number
+
+
+def checked_id(value: object) -> int:
+    """The id of an object: an integer of 64 bits, which is what `Masks` can hold.
+
+    Raises:
+        InputError: anything else.
+    """
+    number = whole_number("object_id", value)
+    if not _INT64.min <= number <= _INT64.max:
+        raise InputError(f"object_id: expected a number of 64 bits, got {number}")
+    return number
+
+
+def checked_prompt(value: object) -> Prompt:
+    """A prompt.
+
+    Raises:
+        PromptError: anything else.
+    """
+    if not isinstance(value, Prompt):
+        raise PromptError(f"expected a Prompt, got {type(value).__name__}")
+    return value
