@@ -142,8 +142,8 @@ def test_rotary_repeats_over_memories() -> None:
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_narrow_values_are_summed_before_they_are_projected(masked: bool) -> None:
-    q, k, v = torch.randn(2, 1, 300, 16), torch.randn(2, 1, 50, 16), torch.randn(2, 1, 50, 4)
-    mask = torch.rand(2, 1, 1, 50) < 0.6 if masked else None
+    q, k, v = torch.randn(2, 1, 600, 16), torch.randn(2, 1, 1500, 16), torch.randn(2, 1, 1500, 4)
+    mask = torch.rand(2, 1, 1, 1500) < 0.6 if masked else None
     plain = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask)
     torch.testing.assert_close(weighted_sums(q, k, v, mask), plain)
 

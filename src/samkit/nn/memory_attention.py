@@ -10,8 +10,8 @@ from samkit.nn.position_encoding import apply_rotary, axial_rotary, sine_positio
 __all__ = ["MemoryAttention", "weighted_sums"]
 
 _RESIDUAL_SCALE = 0.1
-# Queries at a time: their weights of all keys stay in the cache.
-_QUERIES = 128
+# Queries and keys at a time: their scores stay in the cache.
+_QUERIES, _KEYS = 512, 1024
 
 
 class MemoryAttention(nn.Module):
@@ -148,16 +148,30 @@ def weighted_sums(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tenso
     Returns:
         (B, 1, L, d).
     """
-    scaled, keys = q * q.shape[-1] ** -0.5, k.transpose(-2, -1)
+    scaled = q[:, 0] * q.shape[-1] ** -0.5
     found = q.new_empty(*q.shape[:-1], v.shape[-1])
-    for i in range(len(q)):
-        for start in range(0, q.shape[2], _QUERIES):
-            rows = slice(start, start + _QUERIES)
-            scores = scaled[i, 0, rows] @ keys[i, 0]
-            if mask is not None:
-                scores.masked_fill_(~mask[i, 0], -torch.inf)
-            torch.mm(scores.softmax(-1), v[i, 0], out=found[i, 0, rows])
+    for i, (keys, values) in enumerate(zip(k[:, 0], v[:, 0], strict=True)):
+        if mask is not None:
+            keys, values = keys[mask[i, 0, 0]], values[mask[i, 0, 0]]
+        for into, rows in zip(found[i, 0].split(_QUERIES), scaled[i].split(_QUERIES), strict=True):
+            into.copy_(_weighted_sum(rows, keys, values))
     return found
+
+
+def _weighted_sum(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention (L, c), (K, c), (K, d) -> (L, d), a tile of keys after the other.
+
+    Each tile has its own softmax; how much of the whole it holds is the softmax over the tiles'
+    sums of exponentials, as in FlashAttention (2205.14135, section 3.1).
+    """
+    sums, weights = [], []
+    for keys, values in zip(k.split(_KEYS), v.split(_KEYS), strict=True):
+        scores = q @ keys.t()
+        shares = scores.softmax(-1)
+        sums.append(shares @ values)
+        # The largest share is exp(largest score) / sum of exponentials.
+        weights.append(scores.amax(-1) - shares.amax(-1).log())
+    return torch.einsum("tld,tl->ld", torch.stack(sums), torch.stack(weights).softmax(0))
 
 
 def _pays(q: Tensor) -> bool:
