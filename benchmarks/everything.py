@@ -1,7 +1,7 @@
 """Everything mode: seconds beside the published algorithm done plainly, and memory.
 
     python benchmarks/everything.py                    # SAM ViT-B, 32 x 32 points, 1200 x 1800
-    python benchmarks/everything.py --peer             # and transformers' pipeline (minutes)
+    python benchmarks/everything.py --peer             # and transformers' pipeline (minutes, torchvision)
     python benchmarks/everything.py --image 4000 6000 --points 64 --plain 0
 
 Networks have random weights, so nothing is downloaded. With them no mask is predicted to be good,
@@ -85,7 +85,9 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--plain", type=int, default=2, help="batches of the plain way")
     parser.add_argument("--keep-all", action="store_true", help="all thresholds 0")
-    parser.add_argument("--peer", action="store_true", help="transformers' pipeline too")
+    parser.add_argument(
+        "--peer", action="store_true", help="transformers' pipeline too; needs torchvision"
+    )
     options = parser.parse_args()
 
     torch.manual_seed(0)
