@@ -1,7 +1,7 @@
 """Everything mode: seconds beside the published algorithm done plainly, and memory.
 
     python benchmarks/everything.py                    # SAM ViT-B, 32 x 32 points, 1200 x 1800
-    python benchmarks/everything.py --peer             # and transformers' pipeline (minutes, torchvision)
+    python benchmarks/everything.py --peer             # and transformers' pipeline (minutes)
     python benchmarks/everything.py --image 4000 6000 --points 64 --plain 0
 
 Networks have random weights, so nothing is downloaded. With them no mask is predicted to be good,
@@ -9,6 +9,7 @@ which is the common case taken to its end; --keep-all sets all thresholds to 0, 
 image encoder is not counted. The plain way decodes, scales up every mask to the image and filters
 then, in batches of 64 points, as Meta's generator does; --plain N times N batches of it and counts
 up. Memory is the highest resident size above that with the model and image in memory.
+The pipeline of transformers needs torchvision.
 """
 
 import argparse
@@ -85,9 +86,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--plain", type=int, default=2, help="batches of the plain way")
     parser.add_argument("--keep-all", action="store_true", help="all thresholds 0")
-    parser.add_argument(
-        "--peer", action="store_true", help="transformers' pipeline too; needs torchvision"
-    )
+    parser.add_argument("--peer", action="store_true", help="transformers' pipeline too")
     options = parser.parse_args()
 
     torch.manual_seed(0)
