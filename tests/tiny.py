@@ -74,7 +74,13 @@ def tiny_pico(**encoder: object) -> Sam2Config:
         image_encoder=ResNetConfig(**sizes),
         prompt_encoder=replace(config.prompt_encoder, mask_channels=8),
         mask_decoder=replace(config.mask_decoder, dynamic_multimask=False, fusion_blocks=1),
-        memory=replace(config.memory, dropout=0.0, residual=True, previous_mask=True),
+        memory=replace(
+            config.memory,
+            dropout=0.0,
+            residual=True,
+            previous_mask=True,
+            residual_with_mask=0.25,
+        ),
         fpn_top_down_levels=(0, 1, 2, 3),
     )
 

@@ -8,6 +8,7 @@ from tiny import CONFIGS, make, tiny_mobile_sam, tiny_pico, tiny_sam, tiny_sam2
 
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam, Sam2, build
 from samkit.nn import config as nn_config
+from samkit.nn.memory import Recollection
 
 CLICK = ([[20.0, 30.0], [0.0, 0.0]], [1, -1])
 BOX = ([[10.0, 12.0], [90.0, 70.0], [0.0, 0.0]], [2, 3, -1])
@@ -219,3 +220,16 @@ def test_features_can_be_selected() -> None:
     assert features.select(slice(1, 2)).embedding.flatten().tolist() == [2, 3]
     chosen = features.select(torch.tensor([2, 0]))
     assert chosen.embedding[:, 0].flatten().tolist() == [4, 0]
+
+
+def test_memory_counts_less_beside_a_mask_prompt() -> None:
+    network = make(tiny_pico())
+    memory = network.config.memory
+    features = network.encode_image(torch.randn(1, 3, 64, 64))
+    one = Recollection(memories=((0, torch.randn(memory.dim, 4, 4)),), pointers=(), span=1)
+    plain = network.without_memory(features).embedding
+    with_mask = torch.tensor([False, True])
+    added = network.condition(features, [one, one], with_mask).embedding - plain
+    torch.testing.assert_close(added[1], added[0] * 0.25)
+    alone = network.condition(features, [one]).embedding - plain
+    torch.testing.assert_close(added[:1], alone)

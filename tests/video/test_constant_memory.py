@@ -42,7 +42,7 @@ def predictor():
 
     network.encode_image = encode_image
     network.without_memory = lambda features: features
-    network.condition = lambda features, recollections: features
+    network.condition = lambda features, recollections, has_mask: features
     network.segment = segment
     network.remember = lambda features, found, *, prompted: torch.rand(
         len(found.iou), memory_dim, 2, 2

@@ -172,6 +172,8 @@ class MemoryConfig:
             images as before, whatever the memory learns).
         previous_mask: the mask in one frame is a mask prompt in the next (an addition of samkit's
             own, used by `pico`: so little training does not teach attention to find a place).
+        residual_with_mask: `residual` is scaled by this for objects that have a mask prompt: what
+            that says of their place is surer than a memory that has learned little.
     """
 
     dim: int = 64
@@ -189,6 +191,7 @@ class MemoryConfig:
     pointer_time: bool = True
     residual: bool = False
     previous_mask: bool = False
+    residual_with_mask: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +305,7 @@ def pico() -> Sam2Config:
             fuser_layers=1,
             residual=True,
             previous_mask=True,
+            residual_with_mask=0.25,
         ),
         dim=128,
         fpn_top_down_levels=(0, 1, 2, 3),

@@ -104,13 +104,17 @@ class Sam2(nn.Module):
         return self.mask_decoder.masks(self._attend(features, prompts))
 
     def condition(
-        self, features: ImageFeatures, recollections: Sequence[Recollection]
+        self,
+        features: ImageFeatures,
+        recollections: Sequence[Recollection],
+        has_mask: Tensor | None = None,
     ) -> ImageFeatures:
         """Features of a frame as N objects see it that remember something, for `decode`.
 
         Args:
             features: of one frame, shared by all objects.
             recollections: of each object; each has at least one memory.
+            has_mask: (N,) bool, objects that `decode` is given a mask prompt of; None for none.
         """
         memory = self.memory_tokens(recollections)
         dtype = self.memory_attention.dtype
@@ -122,6 +126,9 @@ class Sam2(nn.Module):
             memory.attended,
         ).to(features.embedding.dtype)
         if self.config.memory.residual:
+            if has_mask is not None:
+                scale = self.config.memory.residual_with_mask
+                embedding = embedding * torch.where(has_mask, scale, 1.0).view(-1, 1, 1, 1)
             embedding = self.without_memory(features).embedding + embedding
         return replace(features, embedding=embedding)
 

@@ -59,6 +59,6 @@ def look_for(
     ]
     before = [state.in_frame(frame + 1 if backward else frame - 1) for state in states]
     with torch.inference_mode():
-        conditioned = network.condition(features, recollections)
         prompts = network.expect([None if one is None else one.logits[0] for one in before])
+        conditioned = network.condition(features, recollections, prompts.has_mask)
         return network.segment(conditioned, prompts, ambiguous=True)

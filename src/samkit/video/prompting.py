@@ -41,16 +41,18 @@ def answer_prompt(
     features, recalled = embedding.features, None
     earlier = None if starts_anew else state.in_frame(frame)
     with torch.inference_mode():
-        if corrects:
-            backward = _is_backward(state, frame)
-            if earlier is None and not starts_anew:
-                earlier = look_for(
-                    network, features, [state], frame, backward=backward, frames=frames
-                )
-            recollection = state.bank.recollect(frame, backward=backward, frames=frames)
-            recalled = network.condition(features, [recollection])
+        backward = corrects and _is_backward(state, frame)
+        if corrects and earlier is None and not starts_anew:
+            earlier = look_for(network, features, [state], frame, backward=backward, frames=frames)
         if whole.mask_input is not None:  # the mask stands for what it looked like
             earlier = None
+        if corrects:
+            has_mask = earlier is not None or whole.mask_input is not None
+            recalled = network.condition(
+                features,
+                [state.bank.recollect(frame, backward=backward, frames=frames)],
+                torch.tensor([has_mask], device=features.embedding.device),
+            )
         found = tracked.answer(network, embedding, whole, earlier=earlier, recalled=recalled)
         (memory,) = tracked.memories_of(network, features, found, prompted=True)
     return Answer(prompt=whole, found=found, memory=memory, corrects=corrects)
