@@ -203,8 +203,11 @@ def test_pictures(track, tmp_path) -> None:
     code, _, err = track(folder, *point, "-o", "frames")
     assert code == 2
     assert "frames is read from" in err
-    code, _, err = track("frames/*.png", *point, "-o", "frames", "--overwrite")
-    assert code == 2
+    Path("links").mkdir()
+    Path("links/img.png").symlink_to(folder / "img_9.png")
+    for source in ("frames/*.png", "fr*/*.png", "**/img_9.png", "links"):
+        code, _, err = track(source, *point, "-o", "frames", "--overwrite")
+        assert (code, "is read from" in err) == (2, True), source
 
 
 def test_colours_stay_with_their_objects(track, clip) -> None:
@@ -262,9 +265,27 @@ def test_masks_of_an_indexed_picture(track, tracked, clip) -> None:
         masks_of(Path("m.json")),
         tracked([(0, 3, Prompt.mask(labels == 3)), (0, 5, Prompt.mask(labels == 5))]),
     )
+    Image.fromarray(labels).save("first.png")  # grey, with the same small numbers
+    assert track(clip, "--mask", "0:5:first.png", "-o", "m.json")[0] == 0
+    check_same(masks_of(Path("m.json")), tracked([(0, 5, Prompt.mask(labels == 5))]))
     code, _, err = track(clip, "--mask", "0:4:first.png", "-o", "m.json")
     assert code == 2
     assert "holds the objects 3, 5, and none with the id 4" in err
+
+
+@pytest.mark.parametrize("white", [1, 127, 200, 255, 2000, 65535])
+def test_masks_are_white_on_black_however_white_is_written(track, clip, tracked, white) -> None:
+    mask = np.zeros((37, 51), np.uint8 if white < 256 else np.uint16)
+    mask[5:20, 8:30] = white
+    Image.fromarray(mask).save("mask.png")
+    assert track(clip, "--mask", "0:9:mask.png", "-o", "m.json")[0] == 0
+    check_same(masks_of(Path("m.json")), tracked([(0, 9, Prompt.mask(mask > 0))]))
+
+
+def test_a_file_of_prompts_with_a_byte_order_mark(track, clip) -> None:
+    text = '[{"frame": 0, "object_id": 1, "box": [1, 2, 30, 30]}]'
+    Path("p.json").write_text(text, encoding="utf-8-sig")
+    assert track(clip, "--prompts", "p.json", "-o", "m.json")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -337,7 +358,11 @@ def test_bad_files_of_prompts(track, clip, content, message) -> None:
         (["--point", "0:300:1,2", "-o", "pngs"], "ids from 1 to 254, got 300"),
         (["--point", "0:0:1,2", "-o", "pngs"], "ids from 1 to 254, got 0"),
         (["--point", "0:1:1,2", "--fps", "10"], "the video has times of its own"),
-        (["--point", "0:1:1,2", "--fps", "0"], "expected a number up to 1000"),
+        (["--point", "0:1:1,2", "--fps", "0"], "expected a number from 0.001 to 1000"),
+        (["--point", "0:1:1,2", "--fps", "1e-9"], "expected a number from 0.001 to 1000"),
+        (["--point", f"0:{2**63}:1,2", "-o", "m.json"], "expected an id of 64 bits"),
+        (["--point", "0:1:1,2", "-o", ""], "expected the name of a file or folder"),
+        (["--point", "0:1:1,2", "-o", "-"], "expected the name of a file or folder"),
         (["--point", "0:1:1,2", "--nearest-prompts", "0"], "--nearest-prompts"),
     ],
 )
@@ -402,24 +427,25 @@ def check_saved(frames: list[int]) -> None:
     assert sorted(os.listdir("pngs")) == [f"{i:05d}.png" for i in frames]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
     ("direction", "saved"), [("forward", [1, 2, 3]), ("backward", [3, 4, 5]), ("both", [1, 2, 3])]
 )
-def test_ctrl_c_keeps_what_is_done(track, clip, monkeypatch, direction, saved) -> None:
+def test_ctrl_c_keeps_what_is_done(track, clip, monkeypatch, direction, saved, number) -> None:
     plain = VideoPredictor.track
 
     def interrupted(self, *arguments, **options):
         for i, result in enumerate(plain(self, *arguments, **options)):
             if i == 2:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
             yield result
 
     monkeypatch.setattr(VideoPredictor, "track", interrupted)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     start = ["--start", 5] if direction == "backward" else []
     code, out, err = track(clip, *OPTIONS, *OUTPUTS, "--direction", direction, *start)
     assert code == 130
-    assert signal.getsignal(signal.SIGINT) == before
+    assert signal.getsignal(number) == before
     check_saved(saved)
     assert f"stopped: frames {saved[0]} to {saved[-1]} were tracked and are saved" in err
     assert "m.json: 3 frames, 2 objects" in out
@@ -439,6 +465,19 @@ def test_a_second_ctrl_c_leaves_nothing_half(track, clip, monkeypatch) -> None:
     before = sorted(os.listdir())
     assert track(clip, *OPTIONS, "-o", "o.mp4", "-o", "m.json")[0] == 130
     assert sorted(os.listdir()) == before
+
+
+def test_a_signal_elsewhere_ends_like_ctrl_c(track, clip, monkeypatch) -> None:
+    """Also before tracking begins."""
+
+    def interrupted(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(samkit, "load", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    assert track(clip, *OPTIONS, "-o", "m.json")[0] == 130
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not Path("m.json").exists()
 
 
 def test_a_file_that_is_cut_off(track, tmp_path) -> None:

@@ -374,6 +374,9 @@ def test_what_is_no_video(tmp_path: Path) -> None:
 def test_no_such_camera() -> None:
     with pytest.raises(InputError, match="cannot open camera 97"):
         open_frames(97)
+    for number in (-1, 2**31, 10**20):
+        with pytest.raises(InputError, match=f"expected a number from 0 on, got {number}"):
+            open_frames(number)
 
 
 # Pictures
@@ -441,6 +444,16 @@ def test_a_stream_goes_by() -> None:
         frames.read(4)
     assert frames.count == 4
     frames.close()
+
+
+def test_a_bad_frame_in_a_stream_is_never_the_one_before() -> None:
+    frames = open_frames(iter([picture(0), "missing.jpg", picture(2)]))
+    assert number_of(frames.read(0)) == 0
+    with pytest.raises(ImageError, match=r"missing\.jpg"):
+        frames.read(1)
+    with pytest.raises(InputError, match="frame 1 has gone by and could not be read"):
+        frames.read(1)
+    assert number_of(frames.read(2)) == 2
 
 
 def test_arrays_and_frames_that_are_open() -> None:

@@ -361,6 +361,8 @@ def test_wrong_calls(predictor, video):
         with pytest.raises(InputError, match="expected a whole number"):
             tracker.track(**options)
     assert list(tracker.track(start=40)) == []  # the end was reached before
+    with pytest.raises(InputError, match="start: expected a frame from 0 to 39, got 40"):
+        tracker.track("backward", start=40)
     for options in ({"start": 20, "stop": 15}, {"stop": -5}):
         with pytest.raises(InputError, match="stop: expected a frame after"):
             tracker.track(**options)

@@ -9,6 +9,7 @@ from samkit.cli.eval import evaluate
 from samkit.cli.everything import everything
 from samkit.cli.models import models
 from samkit.cli.predict import predict
+from samkit.cli.signals import ENDING, handled, interrupt
 from samkit.cli.track import track
 from samkit.cli.train import train
 from samkit.errors import SamkitError
@@ -44,7 +45,8 @@ def _samkit(version: bool = typer.Option(False, "--version", help="Print the ver
 def main() -> None:
     """Run the command line. Exits with 2 for wrong usage and with 1 for a failure."""
     try:
-        app()
+        with handled(ENDING, interrupt):
+            app()
     except SamkitError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 __all__ = ["NotAsExpected", "box_of", "mask_of", "names_file", "point_of"]
 
 
+# Grey pictures with larger values are white on black, others hold 0 and ids.
+_LARGEST_ID = 127
+
+
 class NotAsExpected(Exception):
     """A text has another form."""
 
@@ -33,7 +37,7 @@ def box_of(text: str) -> Prompt:
 
 
 def mask_of(path: Path, object_id: int | None = None) -> Prompt:
-    """White on black, or an indexed picture, of several objects the one with this id.
+    """White on black, or a picture of small numbers, of several objects the one with this id.
 
     Raises:
         ImageError: no picture; PromptError: the object is not in it.
@@ -47,9 +51,12 @@ def mask_of(path: Path, object_id: int | None = None) -> Prompt:
 
     image = read_image(path)  # a clear error if it is none
     with Image.open(path) as file:
-        labels = np.asarray(file) if file.mode == "P" else None
+        labels = np.asarray(file) if file.mode in ("P", "L", "I;16", "I") else None
+        indexed = file.mode == "P"
     if labels is None:
         return Prompt.mask(image.max(2) > 127)
+    if not indexed and labels.max() > _LARGEST_ID:
+        return Prompt.mask(labels > labels.max() / 2)
     if object_id is None:
         return Prompt.mask(labels)  # only one object can be meant
     values = np.unique(labels[labels > 0]).tolist()

@@ -56,7 +56,7 @@ def track(
         ),
     ] = None,
     output: Annotated[
-        list[Path],
+        list[str],
         typer.Option(
             "--output",
             "-o",
@@ -127,10 +127,14 @@ def track(
         raise typer.BadParameter(
             f"expected forward, backward or both, got {direction}", param_hint="--direction"
         )
-    if fps is not None and not 0 < fps <= 1000:
-        raise typer.BadParameter(f"expected a number up to 1000, got {fps}", param_hint="--fps")
+    if fps is not None and not 0.001 <= fps <= 1000:
+        raise typer.BadParameter(
+            f"expected a number from 0.001 to 1000, got {fps}", param_hint="--fps"
+        )
     said = read_prompts(point, box, mask, prompts)
-    targets = output or [default_output(video)]
+    if any(name in ("", "-") for name in output):
+        raise typer.BadParameter("expected the name of a file or folder", param_hint="-o")
+    targets = [Path(name) for name in output] or [default_output(video)]
     files = [video, prompts, model, *(file for one in said for file in one.files)]
     inputs = [Path(name) for name in files if name is not None]
     check_outputs(targets, inputs, overwrite=overwrite)

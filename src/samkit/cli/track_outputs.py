@@ -39,10 +39,9 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
     """
     from samkit.media import IMAGE_SUFFIXES
 
-    read = {path.resolve() for path in inputs}
-    # Folders of pictures, also of those that a pattern names; not those of videos and prompts.
+    read = {one.resolve() for path in inputs for one in (path, *_pictures(path))}
+    # Folders of pictures; not those of videos and prompts.
     folders = {path.parent for path in read if path.suffix.lower() in IMAGE_SUFFIXES}
-    folders |= {path.parent for path in read if any(sign in path.name for sign in "*?[")}
     taken: set[Path] = set()
     for output in outputs:
         place = output.resolve()
@@ -59,6 +58,17 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
         if place in taken:
             raise _bad(f"{output} is named twice")
         taken.add(place)
+
+
+def _pictures(path: Path) -> list[Path]:
+    """What a folder or a pattern of pictures names."""
+    from samkit.errors import ImageError
+    from samkit.media import list_images
+
+    try:
+        return [] if path.is_file() else list_images([path])
+    except (ImageError, OSError):  # none: whoever reads it will say so
+        return []
 
 
 class Outputs:

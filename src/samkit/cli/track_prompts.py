@@ -52,6 +52,8 @@ def read_prompts(
 
     found: dict[tuple[int, int], FramePrompt] = {}
     for part in _parts(points, boxes, masks, file):
+        if not -(2**63) <= part.object_id < 2**63:
+            raise typer.BadParameter(f"{part.origin}: expected an id of 64 bits")
         key = (part.frame, part.object_id)
         before = found.get(key)
         if before is None:
@@ -149,7 +151,7 @@ def _from_file(path: Path) -> Iterator[FramePrompt]:
 
 def _entries(path: Path) -> list[Any]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise _bad(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

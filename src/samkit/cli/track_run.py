@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
+
+from samkit.cli.signals import ENDING, handled
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -205,7 +206,10 @@ def _report(
 
 @contextmanager
 def _until_interrupted() -> Iterator[Callable[[], bool]]:
-    """Make Ctrl-C a question that is asked after each frame; the second one interrupts."""
+    """Make Ctrl-C, and what else ends a program, a question that is asked after each frame.
+
+    The second one interrupts.
+    """
     asked: list[int] = []
 
     def ask(number: int, frame: Any) -> None:
@@ -213,14 +217,8 @@ def _until_interrupted() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.append(number)
 
-    if threading.current_thread() is not threading.main_thread():  # no signals elsewhere
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGINT, ask)
-    try:
+    with handled((signal.SIGINT, *ENDING), ask):
         yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

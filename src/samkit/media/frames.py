@@ -222,9 +222,10 @@ class StreamFrames:
             except StopIteration:
                 self._ended = self._index + 1
                 raise IndexError(index) from None
-            self._index += 1
+            self._index, self._last = self._index + 1, None
             self._last = read_image(frame)
-        assert self._last is not None
+        if self._last is None:
+            raise InputError(f"frame {index} has gone by and could not be read")
         return self._last
 
     def time(self, index: int) -> Fraction | None:
@@ -245,6 +246,8 @@ class CameraFrames(StreamFrames):
     def __init__(self, number: int) -> None:
         import cv2
 
+        if not 0 <= number < 2**31:
+            raise InputError(f"camera: expected a number from 0 on, got {number}")
         self._camera = cv2.VideoCapture(number)
         if not self._camera.isOpened():
             raise InputError(f"cannot open camera {number}")

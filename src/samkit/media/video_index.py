@@ -68,7 +68,7 @@ def open_video(source: str, timeout: float | None = None) -> tuple[InputContaine
     """
     try:
         container = av.open(source, timeout=timeout)
-    except (OSError, ValueError) as error:  # av's errors are one of these
+    except (OSError, ValueError, av.FFmpegError) as error:
         raise InputError(f"cannot read {source} as a video: {reason_of(error)}") from error
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams:
@@ -158,4 +158,6 @@ def average_rate(stream: VideoStream) -> Fraction:
 
 def reason_of(error: Exception) -> str:
     """What FFmpeg says, without numbers and names of its functions."""
+    if isinstance(error, av.error.ExitError):  # how it ends when its time is over
+        return "nothing came for a long time"
     return getattr(error, "strerror", None) or str(error)

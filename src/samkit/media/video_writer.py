@@ -63,6 +63,8 @@ class VideoWriter:
             if not 0 < value < float("inf"):
                 raise InputError(f"{name}: expected a number above 0, got {value}")
         self._rate = Fraction(rate).limit_denominator(100_000)
+        if not self._rate:
+            raise InputError(f"rate: expected at least 0.00001 frames per second, got {rate}")
         self._unit, self._aspect = unit, pixel_aspect
         self._file: PendingFile | None = None
         self._container: OutputContainer | None = None

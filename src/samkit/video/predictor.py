@@ -209,9 +209,11 @@ class VideoPredictor:
             raise InputError("nothing to track: prompt an object first")
         first = self._session.first_prompt if start is None else whole_number("start", start)
         count = self._session.frame_count
-        if first < 0 or (count is not None and first > count):  # at the end nothing is left to do
-            last = "" if count is None else f" to {count - 1}"
-            raise InputError(f"start: expected a frame from 0 on{last}, got {first}")
+        # Beyond the last frame nothing is left to do on the way forward.
+        beyond = count is not None and first > count - (direction == "backward")
+        if first < 0 or beyond:
+            frames = "a frame from 0 on" if count is None else f"a frame from 0 to {count - 1}"
+            raise InputError(f"start: expected {frames}, got {first}")
         end = None if stop is None else whole_number("stop", stop)
         if end is not None and (end > first if direction == "backward" else end < first):
             side = "before" if direction == "backward" else "after"
