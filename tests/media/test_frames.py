@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import socket
 from fractions import Fraction
 from pathlib import Path
 
@@ -481,6 +482,14 @@ def test_an_address_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         frames.read(6)
     assert frames.count == 6
     frames.close()
+
+
+def test_an_address_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("samkit.media.video_file._PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(InputError, match="as a video: nothing came for a long time"):
+            open_frames(f"http://127.0.0.1:{port}/a.mp4")
 
 
 def test_a_file_address_is_a_file(tmp_path: Path) -> None:
