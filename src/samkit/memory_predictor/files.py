@@ -1,6 +1,5 @@
 """Memory as a safetensors file: tensors named entry.object.field, the rest in the header."""
 
-import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,13 +16,11 @@ from samkit.nn.memory import Tracked
 from samkit.prompts import Prompt
 from samkit.video.arguments import checked_id, whole_number
 from samkit.video.memory_bank import Memory
-from samkit.video.session_file import fingerprint
+from samkit.video.state_file import DAMAGE, read_state, write_state
 
 __all__ = ["load", "save"]
 
-_KEY, _VERSION = "samkit.memory", 1
-# What damaged or made-up contents raise where they are put together.
-_DAMAGE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
+_VERSION = 1
 
 
 def save(
@@ -34,17 +31,13 @@ def save(
     Raises:
         InputError: the place cannot be written to.
     """
-    from safetensors.torch import save_file
-
     tensors = {
-        f"{entry.number}.{object_id}.{name}": tensor.cpu().contiguous()
+        f"{entry.number}.{object_id}.{name}": tensor
         for entry in entries
         for object_id, sighting in entry.sightings.items()
         for name, tensor in _tensors(sighting).items()
     }
     about = {
-        "version": _VERSION,
-        "network": fingerprint(network),
         "object_ids": list(object_ids),
         "entries": [
             {
@@ -57,7 +50,7 @@ def save(
         ],
     }
     with write_atomically(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(about)})
+        write_state(temporary, tensors, about, "memory", _VERSION, network)
 
 
 def load(
@@ -68,28 +61,12 @@ def load(
     Raises:
         InputError: the file is missing, damaged, holds something else, or is of another network.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            about = json.loads((file.metadata() or {})[_KEY])
-        version, made_by = about["version"], about["network"]
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read a memory from {path}: {error}") from error
-    except (*_DAMAGE, RecursionError) as error:
-        raise InputError(f"cannot read a memory from {path}: it holds none") from error
-    if version != _VERSION:
-        raise InputError(
-            f"cannot read the memory in {path}: expected version {_VERSION}, got {version!r}"
-        )
-    if made_by != fingerprint(network):
-        raise InputError(f"the memory in {path} was made by another network")
+    tensors, about = read_state(path, "memory", _VERSION, network)
     try:
         entries = [_entry(one, tensors, network, device) for one in about["entries"]]
         object_ids = tuple(checked_id(value) for value in about["object_ids"])
         _check(entries, object_ids)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(f"cannot read a memory from {path}: it is damaged ({error})") from error
     return entries, object_ids
 

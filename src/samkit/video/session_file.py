@@ -23,7 +23,6 @@ form that `samkit track --prompts` takes; it is never read here. Reading runs no
 nothing unchecked.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -37,17 +36,13 @@ from samkit.masks import rle
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
 from samkit.nn import Sam2
-from samkit.nn.config import to_dict
 from samkit.video.session import Session
 from samkit.video.session_codec import SessionReader, SessionWriter
+from samkit.video.state_file import DAMAGE, read_state, write_state
 
-__all__ = ["fingerprint", "read_session", "write_session"]
+__all__ = ["read_session", "write_session"]
 
-_KEY, _VERSION = "samkit.session", 1
-# What damaged or made-up contents raise where they are put together.
-_DAMAGE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
-# So many values of each weight tell networks apart.
-_SAMPLE = 64
+_VERSION = 1
 
 
 def write_session(session: Session, path: str | os.PathLike[str]) -> None:
@@ -56,20 +51,14 @@ def write_session(session: Session, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: the place cannot be written to.
     """
-    from safetensors.torch import save_file
-
     writer = SessionWriter()
-    about = {
-        "version": _VERSION,
-        "network": fingerprint(session.network),
-        **writer.session(session),
-    }
+    about = writer.session(session)
     path = Path(path)
     with (
         write_atomically(path) as temporary,
         write_atomically(path.with_name(path.name + ".prompts.json")) as temporary_log,
     ):
-        save_file(writer.tensors, temporary, metadata={_KEY: json.dumps(about)})
+        write_state(temporary, writer.tensors, about, "session", _VERSION, session.network)
         temporary_log.write_text(_prompt_log(session), encoding="utf-8")
 
 
@@ -88,28 +77,10 @@ def read_session(
         InputError: the file is missing, damaged, of a newer samkit or holds something else, or
             network or video are not those of the session.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            about = json.loads((file.metadata() or {})[_KEY])
-        version, made_by = about["version"], about["network"]
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read a session from {path}: {error}") from error
-    except (*_DAMAGE, RecursionError) as error:
-        raise InputError(f"cannot read a session from {path}: it holds none") from error
-    if version != _VERSION:
-        raise InputError(
-            f"cannot read the session in {path}: expected version {_VERSION}, got {version!r}"
-        )
-    if made_by != fingerprint(network):
-        raise InputError(
-            f"the session in {path} was made by another network; load it with the one that made it"
-        )
+    tensors, about = read_state(path, "session", _VERSION, network)
     try:
         session = SessionReader(tensors, network, device, frames).session(about)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(f"cannot read a session from {path}: it is damaged ({error})") from error
     _check_video(frames, session)
     return session
@@ -133,18 +104,6 @@ def _check_video(frames: Frames | None, session: Session) -> None:
             f"video: expected that of the session, with frames of size {session.image_size} "
             f"(height, width), got {(height, width)}"
         )
-
-
-def fingerprint(network: Sam2) -> str:
-    """Names a network: its sizes, and a sample of each weight.
-
-    Weights count in bfloat16, in which parts of a network may run.
-    """
-    digest = hashlib.sha256(json.dumps(to_dict(network.config), sort_keys=True).encode())
-    for tensor in network.state_dict().values():
-        sample = tensor.detach().flatten()[:_SAMPLE].to(torch.bfloat16)
-        digest.update(sample.float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:32]
 
 
 def _prompt_log(session: Session) -> str:
