@@ -1,12 +1,14 @@
 import json
 
 import numpy as np
+import pytest
 import typer
 from PIL import Image
 from tiny import make, tiny_sam2
 from typer.testing import CliRunner
 
 from samkit.cli.eval import evaluate
+from samkit.errors import InputError
 from samkit.weights import save_network
 
 app = typer.Typer()
@@ -57,6 +59,47 @@ def test_evaluate_everything(tmp_path):
     arguments += ["--worst", str(tmp_path / "x.png")]
     result = CliRunner().invoke(app, [str(value) for value in arguments])
     assert result.exit_code == 2
+
+
+def test_evaluate_tracking(tmp_path):
+    """Two objects in unpadded frames, one without a mask."""
+    for name in ("images", "masks"):
+        (tmp_path / "set/cars" / name).mkdir(parents=True)
+    labels = np.zeros((30, 40), np.uint8)
+    labels[5:20, 8:20] = 1
+    labels[5:20, 25:38] = 3
+    for i in range(8, 12):
+        Image.fromarray(labels * 60).convert("RGB").save(tmp_path / f"set/cars/images/{i}.png")
+        if i != 10:
+            Image.fromarray(labels).save(tmp_path / f"set/cars/masks/{i}.png")
+    model, out = tmp_path / "tiny.safetensors", tmp_path / "report.json"
+    save_network(make(tiny_sam2()), model)
+    arguments = [model, "--data", tmp_path / "set", "--video", "box", "-o", out]
+    result = CliRunner().invoke(app, [*map(str, arguments), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(out.read_text())
+    assert [row["name"] for row in report["objects"]] == ["cars/1", "cars/3"]
+    assert report["first_mask_repeated"]["mean"]["j"] == 1
+    for row in (*report["objects"], report["mean"]):
+        assert f"{row['j_and_f']:.3f}" in result.output
+
+
+def test_what_cannot_end_well_does_not_begin(tmp_path):
+    """There is no data and no such model, which would be found out only when work begins."""
+    (tmp_path / "file").write_text("x")
+    start = ["nothing", "--data", str(tmp_path / "none")]
+    for option in ("-o", "--worst"):
+        result = CliRunner().invoke(app, [*start, option, str(tmp_path / "file" / "x.png")])
+        assert isinstance(result.exception, InputError)
+        with pytest.raises(InputError, match="cannot write"):
+            raise result.exception
+    start += ["--worst", str(tmp_path / "x.png"), "--clicks", "2"]
+    result = CliRunner().invoke(app, [*start, "--worst-of", "1 click"])
+    assert result.exit_code == 2
+    assert "--worst-of" in result.output
+    result = CliRunner().invoke(app, [*start, "--worst-of", "2 clicks, best of 3"])
+    with pytest.raises(InputError, match="no such file"):
+        raise result.exception
 
 
 def test_wrong_usage(tmp_path):

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from samkit.errors import InputError
-from samkit.evaluation import AnnotatedImage, contact_sheet, evaluate_interactive
+from samkit.evaluation import (
+    AnnotatedImage,
+    contact_sheet,
+    evaluate_interactive,
+    protocol_names,
+)
 from samkit.masks import Masks
 
 
@@ -81,6 +86,13 @@ def test_measures(discs):
     assert means["8 clicks"].boundary_f == 1
     # Each click after the first is given the mask before it.
     assert oracle.priors == [None, None, *[None, *[2] * 7] * 2]
+
+
+@pytest.mark.parametrize("clicks", [(), (1,), (5, 2, 2)])
+def test_the_names_of_protocols_are_known_before(discs, clicks):
+    report = evaluate_interactive(Oracle(discs.masks), [discs], clicks=clicks)
+    assert protocol_names(clicks) == list(report.means())
+    assert len(protocol_names(clicks)) == 2 + 3 * len(set(clicks))
 
 
 def test_reports_are_json_and_have_worst_cases(discs):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from samkit.errors import InputError
-from samkit.evaluation import AnnotatedImage, evaluate_video, score_sequence
+from samkit.evaluation import AnnotatedFrame, evaluate_video, score_sequence
 
 
 def moving_square(frames, step=2):
@@ -12,13 +12,9 @@ def moving_square(frames, step=2):
     return masks
 
 
-def as_dataset(masks):
-    blank = np.zeros(masks.shape[1:], bool)
+def as_video(masks):
     image = np.zeros((*masks.shape[1:], 3), np.uint8)
-    return [
-        AnnotatedImage(name=str(t), image=image, masks=mask[None], ignore=blank)
-        for t, mask in enumerate(masks)
-    ]
+    return [AnnotatedFrame(image=image, labels=mask.astype(np.int32)) for mask in masks]
 
 
 def test_scores_of_a_sequence():
@@ -61,14 +57,14 @@ def test_trackers_get_frames_and_a_prompt(kind):
     progress = []
     report = evaluate_video(
         track,
-        {"square": as_dataset(truth)},
+        {"square": as_video(truth)},
         prompt=kind,
         on_frame=lambda done, count: progress.append((done, count)),
     )
     assert progress == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
     assert report.mean().j_and_f == 1
     values = report.to_dict()
-    assert [row["name"] for row in values["sequences"]] == ["square"]
+    assert [row["name"] for row in values["objects"]] == ["square"]
     assert values["mean"]["j_and_f"] == 1
     assert values["first_mask_repeated"]["mean"]["j_and_f"] < 1
     prompt = seen[0]
@@ -84,4 +80,66 @@ def test_an_empty_first_frame():
     truth = moving_square(3)
     truth[0] = False
     with pytest.raises(InputError, match="first frame"):
-        evaluate_video(lambda frames, prompt: truth, {"x": as_dataset(truth)})
+        evaluate_video(lambda frames, prompt: truth, {"x": as_video(truth)})
+
+
+def test_every_object_of_the_first_frame_is_followed():
+    """The first leaves; the second is there throughout; a third comes later and is not followed."""
+    truth = np.zeros((6, 30, 40), np.int32)
+    truth[:2, 2:12, 2:12] = 1
+    truth[:, 15:25, 20:30] = 4
+    truth[3:, 2:12, 30:38] = 7
+    image = np.zeros((30, 40, 3), np.uint8)
+    video = [AnnotatedFrame(image=image, labels=labels) for labels in truth]
+
+    def perfect(frames, prompt):
+        object_id = truth[0][prompt.mask_input > 0].max()
+        return truth == object_id
+
+    progress = []
+    report = evaluate_video(
+        perfect, {"two": video}, on_frame=lambda done, count: progress.append((done, count))
+    )
+    assert [(score.name, score.j, score.f) for score in report.objects] == [
+        ("two/1", 1, 1),
+        ("two/4", 1, 1),
+    ]
+    # Repeated, the first one's mask is right in one of the frames 1 to 4.
+    assert [score.j for score in report.still] == [0.25, 1]
+    assert (progress[0], progress[-1]) == ((1, 12), (12, 12))
+
+
+def test_frames_without_a_mask_are_tracked_and_not_scored():
+    truth = moving_square(7)
+    video = as_video(truth)
+    for t in (1, 3, 6):
+        video[t] = AnnotatedFrame(image=video[t].image)
+    wrong = truth.copy()
+    wrong[[1, 3, 6]] = False
+    assert evaluate_video(lambda frames, prompt: wrong, {"x": video}).mean().j == 1
+    wrong[4] = False  # of the frames 0, 2, 4 and 5 the inner ones count
+    assert evaluate_video(lambda frames, prompt: wrong, {"x": video}).mean().j == 0.5
+    annotated = truth[[0, 2, 4, 5]]
+    with pytest.raises(InputError, match="expected 7 masks, got 4"):
+        evaluate_video(lambda frames, prompt: annotated, {"x": video})
+
+
+def test_void_does_not_count():
+    truth = moving_square(5)
+    void = np.zeros(truth.shape[1:], bool)
+    void[:, 45:] = True
+    video = [
+        AnnotatedFrame(image=frame.image, labels=frame.labels, ignore=void)
+        for frame in as_video(truth)
+    ]
+    report = evaluate_video(lambda frames, prompt: truth | void, {"x": video})
+    assert report.mean().j_and_f == 1
+    assert score_sequence(truth | void, truth).j < 1
+    with pytest.raises(InputError, match="ignore: expected one for each of 5 frames, got 1"):
+        score_sequence(truth, truth, ignore=[void])
+
+
+@pytest.mark.parametrize("video", [[], [AnnotatedFrame(image=np.zeros((4, 5, 3), np.uint8))]])
+def test_nothing_to_follow(video):
+    with pytest.raises(InputError, match="x: expected an object on the first frame"):
+        evaluate_video(lambda frames, prompt: [], {"x": video})

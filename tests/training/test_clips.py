@@ -106,3 +106,9 @@ def test_one_frame_and_no_object(library):
     assert clip_of(library, frames=1).frames.shape == (1, 64, 64, 3)
     with pytest.raises(InputError, match="no clip shows an object"):
         clip_of(library, scenes=SceneConfig(min_area=0.99, max_pastes=0), size=32, frames=1)
+
+
+@pytest.mark.parametrize(("size", "frames"), [(0, 2), (-4, 2), (64, 0), (64, -1)])
+def test_a_clip_without_pixels_or_frames_is_an_error(library, size, frames):
+    with pytest.raises(InputError, match=f"at least one frame .* got {frames} of {size}"):
+        clip_of(library, size=size, frames=frames)

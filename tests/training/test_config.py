@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from samkit.nn import config as networks
-from samkit.training import Stage
+from samkit.training import Stage, fine_tuning
 from samkit.training.config import pico, pico_memory, pico_refinement
 from samkit.training.data import training_files
 
@@ -25,6 +25,12 @@ def test_metadata_names_no_folders_of_the_machine(config):
     text = config.metadata()["samkit.training"]
     assert json.loads(text)["sources"][0]["path"] == "coco"
     assert str(Path(config.sources[0].path).parent) not in text
+
+
+@pytest.mark.parametrize("data", ["cells", Path("cells"), ("cells",), [Path("cells")]])
+def test_one_place_of_data_needs_no_list(data):
+    network = networks.to_dict(networks.pico())
+    assert [source.path for source in fine_tuning(network, data, steps=1).sources] == ["cells"]
 
 
 @pytest.mark.parametrize("run", RECIPES)

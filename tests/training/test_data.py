@@ -66,3 +66,19 @@ def test_sources_that_cannot_be_used(config, photos, tmp_path):
     classes = DataSource(path=str(photos / "coco"), kind="classes")
     with pytest.raises(InputError, match="classes are read from"):
         load_library(replace(config, sources=(classes,)))
+
+
+def test_objects_that_are_all_too_small(config, tmp_path):
+    """They are there, and it is said why they do not count: of 10 x 8 pixels 5 x 4 are left."""
+    from PIL import Image
+
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB" if folder == "images" else "L", (200, 90)).save(tmp_path / folder / "0.png")
+    labels = np.zeros((90, 200), np.uint8)
+    labels[10:18, 20:30] = 1
+    labels[50:58, 20:30] = 2
+    Image.fromarray(labels).save(tmp_path / "masks" / "0.png")
+    config = replace(config, sources=(DataSource(path=str(tmp_path)),))
+    with pytest.raises(InputError, match=r"2 that are too small: .* 30 pixels .* to 100 pixels"):
+        load_library(config)

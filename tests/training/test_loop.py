@@ -16,6 +16,7 @@ from samkit.evaluation.datasets import Subset
 from samkit.image_predictor import ImagePredictor
 from samkit.nn.config import to_dict
 from samkit.training import DataSource, Report, Stage, Validation, fine_tuning, train
+from samkit.training import log as log_module
 from samkit.training import loop as loop_module
 from samkit.training.config import MEMORY_PARTS
 from samkit.training.data import held_out, training_files
@@ -255,6 +256,10 @@ def test_a_run_in_minutes_ends(config, tmp_path):
         ({"validate_every": 0}, 0, "validate_every: expected 1"),
         ({"stages": ()}, 0, "stages: expected 1"),
         ({"stages": (Stage(size=64, images=0),)}, 0, "images: expected 1"),
+        ({"steps": 3}, -1, "processes: expected 0 and more, got -1"),
+        ({"learning_rate": float("inf")}, 0, "learning_rate: expected a number above 0, got inf"),
+        ({"learning_rate": float("nan")}, 0, "learning_rate: expected a number above 0, got nan"),
+        ({"learning_rate": 0.0}, 0, "learning_rate: expected a number above 0"),
         ({"seed": -1}, 0, "seed: expected a number"),
         ({"validation": ("nowhere",)}, 0, "no such file or folder: nowhere"),
     ],
@@ -274,3 +279,63 @@ def test_resuming_what_is_not_there_or_not_the_same(config, tmp_path):
     path.write_bytes(b"broken")
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         list(train(config, path, processes=1, resume=True))
+    save_network(make(tiny_sam2()), path)
+    with pytest.raises(
+        CheckpointError, match=r"not a checkpoint of a run: expected the whole file"
+    ):
+        list(train(config, path, processes=1, resume=True))
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_a_run_that_diverges_stops_and_keeps_no_state(config, tmp_path, capfd, processes):
+    config = replace(config, learning_rate=1e9, warmup=0)
+    path = tmp_path / "a.pt"
+    with pytest.raises(InputError, match=r"diverged: at step \d .*lower learning rate than 1e\+09"):
+        list(train(config, path, processes=processes))
+    assert not path.exists()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_checkpoint_before_a_run_diverges_is_kept(config, tmp_path, monkeypatch, value):
+    """A gradient that is no number, of a loss that is one, is not learned either."""
+    path = tmp_path / "a.pt"
+    final(train(config, path, processes=1, stop_after=2))
+    before = path.read_bytes()
+    agree = Trainer._agree
+
+    def overflows(self, loss):
+        agree(self, loss)
+        if self.step == 3:
+            next(iter(self.learning.values())).grad.view(-1)[0] = value
+
+    monkeypatch.setattr(Trainer, "_agree", overflows)
+    with pytest.raises(InputError, match="diverged: at step 4"):
+        list(train(config, path, processes=1, resume=True))
+    assert path.read_bytes() == before
+
+
+def test_a_start_of_other_sizes(config, tmp_path):
+    """Another family, other widths, and parts that are missing."""
+    for other in (make(tiny_sam()), make(tiny_sam2())):
+        with pytest.raises(InputError, match=r"start: expected a network of the sizes .* such as"):
+            list(train(config, tmp_path / "a.pt", start=other))
+
+
+def test_places_that_cannot_be_written(config, tmp_path, monkeypatch):
+    """All are found before the first step."""
+    monkeypatch.setattr(Trainer, "learn", lambda *arguments: pytest.fail("it learns"))
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "b.validation.csv").mkdir()
+    for name, board in (("file/a.pt", None), ("b.pt", None), ("c.pt", tmp_path / "file")):
+        with pytest.raises(InputError, match="cannot write"):
+            list(train(config, tmp_path / name, tensorboard=board))
+
+
+def test_a_log_that_can_no_longer_be_written(config, tmp_path, often, monkeypatch):
+    def full(path, values):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(log_module, "_append", full)
+    with pytest.raises(InputError, match=r"cannot write .*a\.training\.csv: No space left"):
+        list(train(config, tmp_path / "a.pt"))

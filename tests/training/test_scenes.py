@@ -78,6 +78,12 @@ def test_no_object_large_enough_is_an_error(library):
         make_scene(library, impossible, 32, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_scene_without_pixels_is_an_error(library, size):
+    with pytest.raises(InputError, match=f"at least one pixel a side, got {size}"):
+        make_scene(library, SceneConfig(), size, np.random.default_rng(0))
+
+
 def test_a_batch_is_named_by_seed_step_and_part(library, config):
     stage = Stage(size=64, images=2, prompts=5)
     batch = make_batch(library, config, stage, 3)

@@ -1,4 +1,6 @@
 import json
+import shutil
+import warnings
 
 import pytest
 import typer
@@ -7,6 +9,8 @@ from tiny import make, tiny_pico
 from typer.testing import CliRunner
 
 from samkit.cli.train import train
+from samkit.errors import InputError
+from samkit.training.trainer import Trainer
 from samkit.weights import load_network, save_network
 
 app = typer.Typer()
@@ -84,6 +88,7 @@ def test_parts_that_cannot_be_frozen(photos, model, tmp_path, part):
         (["--steps", "1", "--preset", "pico", "--from", "pico"], "from scratch"),
         (["--steps", "1", "--preset", "pico-memory", "--freeze", "mask_decoder"], "--freeze"),
         (["--steps", "0"], "greater"),
+        *((["--steps", "1", "--learning-rate", r], "above 0") for r in ("inf", "nan", "0", "-1")),
     ],
 )
 def test_wrong_usage(extra, message, tmp_path):
@@ -96,3 +101,75 @@ def test_an_output_of_another_kind(tmp_path):
     result = CliRunner().invoke(app, ["--data", "x", "--steps", "1", "-o", str(tmp_path / "o.pt")])
     assert result.exit_code == 2
     assert ".safetensors" in result.output
+
+
+def invoke(photos, model, out, *extra):
+    arguments = ["--data", photos / "coco", "--from", model, "--steps", "2", "-o", out, *extra]
+    return CliRunner().invoke(app, [*map(str, arguments), "--device", "cpu"])
+
+
+def test_places_that_cannot_be_written(photos, tmp_path):
+    """Found out even before the model is loaded, of which there is none."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder.safetensors").mkdir()
+    for out in (tmp_path / "folder.safetensors", tmp_path / "file" / "x.safetensors"):
+        result = invoke(photos, "nothing", out)
+        with pytest.raises(InputError, match="cannot write"):
+            raise result.exception
+
+
+def test_a_run_that_diverges_writes_nothing(photos, model, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    result = invoke(photos, model, out, "--learning-rate", "1e9")
+    with pytest.raises(InputError, match="diverged"):
+        raise result.exception
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_an_interruption_is_answered_with_what_can_be_done(
+    photos, model, tmp_path, monkeypatch, steps
+):
+    learn = Trainer.learn
+
+    def stops(self, *arguments):
+        if self.step == steps:
+            raise KeyboardInterrupt
+        learn(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "learn", stops)
+    out = tmp_path / "mine.safetensors"
+    result = invoke(photos, model, out)
+    assert result.exit_code == 130
+    assert not out.exists()
+    assert (tmp_path / "mine.checkpoint").exists() == bool(steps)
+    assert ("--resume" in result.output) == bool(steps)
+    assert ("nothing is written" in result.output) != bool(steps)
+
+
+def test_an_interruption_between_steps_keeps_them_too(photos, model, tmp_path, monkeypatch):
+    """It comes while the progress is shown, outside of the loop that learns."""
+    from rich.progress import Progress
+
+    def stops(self, *arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "update", stops)
+    result = invoke(photos, model, tmp_path / "mine.safetensors")
+    assert result.exit_code == 130
+    assert "--resume goes on from" in result.output
+    assert (tmp_path / "mine.checkpoint").is_file()
+
+
+def test_an_image_that_is_left_out_is_a_line(photos, model, tmp_path):
+    shutil.copytree(photos / "coco", tmp_path / "coco")
+    for i in range(3):
+        (tmp_path / "coco" / "images" / f"{i}.png").write_bytes(b"no picture")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        result = invoke(tmp_path, model, tmp_path / "mine.safetensors")
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stderr.splitlines() if "left out" in line]
+    assert len(lines) == 3
+    assert all(line.startswith("warning: left out: cannot read ") for line in lines)
+    assert "UserWarning" not in result.stderr

@@ -74,8 +74,9 @@ def evaluate(
     With --everything: how many of the annotated masks are among those found without prompts, at an
     IoU of 0.5, 0.75 and 0.9, and COCO's average recall of the best 100 and 1000.
 
-    With --video: how well an object is followed through each sequence, as DAVIS measures it: J is
-    the mean IoU, F the agreement of outlines; beside it what the first true mask scores unchanged.
+    With --video: how well each object of a sequence's first annotated frame is followed, as DAVIS
+    measures it: J is the mean IoU, F the agreement of outlines; beside it what the first true mask
+    scores unchanged. All frames from there on are tracked, those that have a mask are scored.
 
     Example: samkit eval pico --data voc/ -o voc.json --worst worst.png
     """
@@ -105,10 +106,19 @@ def evaluate(
         evaluate_video,
         open_dataset,
         open_sequences,
+        protocol_names,
         tracking_by,
     )
     from samkit.media import write_atomically
+    from samkit.media.writing import check_writable
 
+    if worst is not None and worst_of not in (names := protocol_names(counts)):
+        raise typer.BadParameter(
+            f"expected one of: {'; '.join(names)}; got {worst_of}", param_hint="--worst-of"
+        )
+    for file in (output, worst):
+        if file is not None:
+            check_writable(file)
     sequences = None if video is None else open_sequences(data)
     dataset = open_dataset(data, every=every)
     predictor = samkit.load(model, device=device, dtype=dtype)
@@ -148,7 +158,7 @@ def _table(
 
     if isinstance(report, VideoReport):
         table = _tracking(report)
-        table.title = f"{what}, sequences: {len(report.sequences)}"
+        table.title = f"{what}, objects: {len(report.objects)}"
         return table
     count = report.objects if isinstance(report, ProposalReport) else len(report.objects)
     if not count:
@@ -164,9 +174,7 @@ def _tracking(report: VideoReport) -> Table:
     table = Table("sequence")
     for heading in ("J&F", "J", "F", "J&F of the first mask repeated"):
         table.add_column(heading, justify="right")
-    rows = zip(
-        [*report.sequences, report.mean()], [*report.still, report.still_mean()], strict=True
-    )
+    rows = zip([*report.objects, report.mean()], [*report.still, report.still_mean()], strict=True)
     for score, still in rows:
         values = (score.j_and_f, score.j, score.f, still.j_and_f)
         table.add_row(score.name, *(f"{value:.3f}" for value in values))

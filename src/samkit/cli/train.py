@@ -54,7 +54,6 @@ def train(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            min=0,
             metavar="RATE",
             help="At its highest.",
             show_default="5e-4 for pico, 1e-4 for large networks",
@@ -130,6 +129,10 @@ def train(
         raise typer.BadParameter("a preset says itself what learns", param_hint="--freeze")
     if preset == "pico" and start is not None:
         raise typer.BadParameter("--preset pico starts from scratch", param_hint="--from")
+    if learning_rate is not None and not 0 < learning_rate < float("inf"):
+        raise typer.BadParameter(
+            f"expected a number above 0, got {learning_rate}", param_hint="--learning-rate"
+        )
     if hold_out == 1:
         raise typer.BadParameter("expected 0 (none) or 2 and more", param_hint="--hold-out")
     checkpoint = checkpoint or output.with_suffix(".checkpoint")
@@ -140,17 +143,21 @@ def train(
     if output.suffix != ".safetensors":
         raise typer.BadParameter("expected a name that ends in .safetensors", param_hint="--output")
 
+    from contextlib import closing
     from dataclasses import replace
 
     import torch
 
     from samkit.image_predictor.placement import find_device
+    from samkit.media.writing import check_writable
     from samkit.nn.config import to_dict
     from samkit.training import train as training
     from samkit.training.config import fine_tuning, pico, pico_memory, pico_refinement
     from samkit.training.team import is_first
     from samkit.weights import load_network, save_network
 
+    if is_first():
+        check_writable(output)
     network = None if preset == "pico" else load_network(start or "pico")
     if preset is not None:
         recipes = {"pico": pico, "pico-refinement": pico_refinement, "pico-memory": pico_memory}
@@ -185,9 +192,14 @@ def train(
         tensorboard=tensorboard,
     )
     try:
-        trained = _shown(events)
+        with closing(events):  # which writes the checkpoint, wherever the interruption came
+            trained = _shown(events)
     except KeyboardInterrupt:
-        typer.echo(f"stopped; the same command with --resume goes on from {checkpoint}", err=True)
+        if checkpoint.is_file():
+            end = f"the same command with --resume goes on from {checkpoint}"
+        else:
+            end = "no step was done, and nothing is written"
+        typer.echo(f"stopped; {end}", err=True)
         raise typer.Exit(130) from None
     if not is_first():
         return
@@ -207,7 +219,9 @@ def _check_parts(parts: list[str], network: Sam | Sam2) -> None:
 
 
 def _shown(events: Iterator[Report | Validation | Network]) -> Network:
-    """Show how a run goes, up to its network."""
+    """Show how a run goes, up to its network. A warning, such as of a bad image, is a line."""
+    import warnings
+
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -219,7 +233,12 @@ def _shown(events: Iterator[Report | Validation | Network]) -> Network:
         TimeElapsedColumn(),
         TextColumn("{task.fields[now]}"),
     )
-    with Progress(*columns, console=Console(stderr=True, soft_wrap=True)) as progress:
+    console = Console(stderr=True, soft_wrap=True)
+    with warnings.catch_warnings(), Progress(*columns, console=console) as progress:
+        # Beside a progress bar, lines have to go through it.
+        warnings.showwarning = lambda message, *place, **where: console.print(
+            f"warning: {message}", markup=False, highlight=False
+        )
         task = progress.add_task("", total=1.0, now="reading the data")
         for event in events:
             if isinstance(event, Report):
@@ -231,7 +250,7 @@ def _shown(events: Iterator[Report | Validation | Network]) -> Network:
             elif isinstance(event, Validation):
                 shown = {n: i for n, i in event.iou().items() if "," not in n and "jit" not in n}
                 ious = ", ".join(f"by {name} {iou:.3f}" for name, iou in shown.items())
-                progress.console.print(
+                console.print(
                     f"step {event.step}, IoU of {event.objects} objects not learned from: {ious}"
                 )
             else:

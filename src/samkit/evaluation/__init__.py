@@ -10,20 +10,23 @@ from samkit.evaluation.interactive import (
     ObjectResult,
     ProtocolMeans,
     evaluate_interactive,
+    protocol_names,
 )
 from samkit.evaluation.metrics import bounding_box, mask_iou
 from samkit.evaluation.proposals import ProposalReport, evaluate_proposals
+from samkit.evaluation.sequences import AnnotatedFrame, AnnotatedVideo, open_sequences
 from samkit.evaluation.video import (
     VideoReport,
     VideoScore,
     evaluate_video,
-    open_sequences,
     score_sequence,
     tracking_by,
 )
 
 __all__ = [
+    "AnnotatedFrame",
     "AnnotatedImage",
+    "AnnotatedVideo",
     "Dataset",
     "InteractiveReport",
     "Measurement",
@@ -43,6 +46,7 @@ __all__ = [
     "next_click",
     "open_dataset",
     "open_sequences",
+    "protocol_names",
     "score_sequence",
     "tracking_by",
 ]

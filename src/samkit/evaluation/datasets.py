@@ -23,8 +23,10 @@ __all__ = [
     "MaskFolderDataset",
     "SequenceDataset",
     "Subset",
+    "is_black_and_white",
     "open_dataset",
     "read_label_map",
+    "void_pixels",
 ]
 
 VOID_LABEL = 255
@@ -167,7 +169,9 @@ class MaskFolderDataset:
             raise InputError(
                 f"{mask_path}: expected the image's size {image.shape[:2]}, got {labels.shape}"
             )
-        ignore = _void(labels, mask_path)
+        ignore = void_pixels(labels, mask_path)
+        if ignore.any() and is_black_and_white(labels):
+            ignore = np.zeros_like(ignore)
         ids = np.unique(labels[~ignore])
         masks = [labels == i for i in ids[ids > 0]]
         return AnnotatedImage(
@@ -256,16 +260,23 @@ def read_label_map(path: str | Path) -> npt.NDArray[np.int32]:
     return labels.astype(np.int32)
 
 
-def _void(labels: npt.NDArray[np.int32], path: Path) -> npt.NDArray[np.bool_]:
-    """Pixels of an 8-bit mask that count neither way; in 16 bits 255 is a label like any other."""
+def void_pixels(labels: npt.NDArray[np.int32], path: str | Path) -> npt.NDArray[np.bool_]:
+    """Where (H, W) the 8-bit mask file `path` holds 255; in 16 bits that is an id like any other.
+
+    A mask that `is_black_and_white` may mean an object by it.
+    """
     from PIL import Image
 
-    if labels.max(initial=0) != VOID_LABEL:
-        return np.zeros(labels.shape, bool)
-    with Image.open(path) as image:
-        # 16 bits, or black and white: one mask as `Masks.save` writes it.
-        is_label = image.mode.startswith("I") or not (set(np.unique(labels)) - {0, VOID_LABEL})
-    return np.asarray((labels == VOID_LABEL) & (not is_label))
+    void = np.asarray(labels == VOID_LABEL)
+    if void.any():
+        with Image.open(path) as image:
+            void &= not image.mode.startswith("I")
+    return void
+
+
+def is_black_and_white(labels: npt.NDArray[np.int32]) -> bool:
+    """Whether a label map has no values but 0 and 255: one mask as `Masks.save` writes it."""
+    return set(np.unique(labels).tolist()) <= {0, VOID_LABEL}
 
 
 def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> npt.NDArray[np.bool_]:

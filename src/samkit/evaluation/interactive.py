@@ -27,6 +27,7 @@ __all__ = [
     "ObjectResult",
     "ProtocolMeans",
     "evaluate_interactive",
+    "protocol_names",
 ]
 
 # A jittered box has each side moved by up to this part of the box's width or height.
@@ -138,6 +139,22 @@ class InteractiveReport:
         }
 
 
+def protocol_names(clicks: Sequence[int]) -> list[str]:
+    """The protocols that `evaluate_interactive` measures with these numbers of clicks, in order."""
+    counts = sorted(set(clicks))
+    single = [_after(count) for count in counts]
+    return [BOX, JITTERED, *single, *(name for count in counts for name in _of_three(count))]
+
+
+def _after(count: int) -> str:
+    return "1 click" if count == 1 else f"{count} clicks"
+
+
+def _of_three(count: int) -> tuple[str, str]:
+    """What is measured of three candidates: the best-scored one, and the best by the truth."""
+    return f"{_after(count)}, best-scored of 3", f"{_after(count)}, best of 3"
+
+
 def evaluate_interactive(
     predictor: ImagePredictor,
     dataset: Dataset,
@@ -242,13 +259,12 @@ def _click(
         proposals = predictor.predict(embedding, prompts, candidates=candidates, prior=masks)
         masks = proposals.best()
         if count in counts:
-            clicks = "1 click" if count == 1 else f"{count} clicks"
             if candidates == 1:
-                columns.append(_measure(clicks, masks, targets, ignore))
+                columns.append(_measure(_after(count), masks, targets, ignore))
             else:
-                columns.append(_measure(f"{clicks}, best-scored of 3", masks, targets, ignore))
                 best = proposals[_best_by_truth(proposals, targets, ignore)]
-                columns.append(_measure(f"{clicks}, best of 3", best, targets, ignore))
+                for name, found in zip(_of_three(count), (masks, best), strict=True):
+                    columns.append(_measure(name, found, targets, ignore))
         for i, target in enumerate(targets):
             correction = next_click(masks[i].masks[0], target, ignore)
             if correction is not None:

@@ -1,8 +1,10 @@
-"""Video object segmentation: J, F and J&F as DAVIS defines them (Perazzi et al., CVPR 2016)."""
+"""Video object segmentation: J, F and J&F as DAVIS defines them.
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+Perazzi et al., CVPR 2016; for several objects Pont-Tuset et al., 1704.00675.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -11,8 +13,8 @@ import numpy.typing as npt
 from samkit.errors import InputError
 from samkit.evaluation.boundary import boundary_f
 from samkit.evaluation.clicks import farthest_point
-from samkit.evaluation.datasets import Dataset, MaskFolderDataset
 from samkit.evaluation.metrics import bounding_box, mask_iou
+from samkit.evaluation.sequences import AnnotatedFrame, AnnotatedVideo
 from samkit.image_predictor import ImagePredictor
 from samkit.prompts import Prompt
 from samkit.video import VideoPredictor
@@ -23,7 +25,6 @@ __all__ = [
     "VideoReport",
     "VideoScore",
     "evaluate_video",
-    "open_sequences",
     "score_sequence",
     "tracking_by",
 ]
@@ -39,10 +40,10 @@ Tracker: TypeAlias = Callable[
 
 @dataclass(frozen=True, kw_only=True)
 class VideoScore:
-    """Scores of one sequence.
+    """Scores of one object through a sequence.
 
     Attributes:
-        name: of the sequence.
+        name: of the sequence; of one with several objects, with the object's id, as in `dogs/2`.
         j: region similarity, the mean IoU over frames.
         f: boundary accuracy, the mean boundary F over frames.
     """
@@ -59,23 +60,23 @@ class VideoScore:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoReport:
-    """Scores of all sequences, with their mean.
+    """Scores of all objects of all sequences, with their mean.
 
     Attributes:
-        sequences: what was measured.
-        still: what the first true mask scores where it is repeated unchanged.
+        objects: what was measured.
+        still: what the first true mask of each scores where it is repeated unchanged.
     """
 
-    sequences: tuple[VideoScore, ...]
+    objects: tuple[VideoScore, ...]
     still: tuple[VideoScore, ...]
 
     def mean(self) -> VideoScore:
-        """Each sequence counts alike, however long it is.
+        """Each object counts alike, however long its sequence is.
 
         Raises:
-            InputError: there are no sequences.
+            InputError: there are no objects.
         """
-        return _mean(self.sequences)
+        return _mean(self.objects)
 
     def still_mean(self) -> VideoScore:
         """The mean of `still`."""
@@ -85,31 +86,12 @@ class VideoReport:
         """Everything as plain JSON values."""
         return {
             "mean": _row(self.mean()),
-            "sequences": [_row(score) for score in self.sequences],
+            "objects": [_row(score) for score in self.objects],
             "first_mask_repeated": {
                 "mean": _row(self.still_mean()),
-                "sequences": [_row(score) for score in self.still],
+                "objects": [_row(score) for score in self.still],
             },
         }
-
-
-def open_sequences(path: str | Path) -> dict[str, Dataset]:
-    """Sequences in DAVIS's manner: a folder with one folder of `images/` and `masks/` for each.
-
-    A folder that has `images/` and `masks/` itself is one sequence.
-
-    Raises:
-        InputError: there is none.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        raise InputError(f"no such folder: {path}")
-    if (path / "masks").is_dir():
-        return {path.resolve().name: MaskFolderDataset(path)}
-    folders = sorted(folder for folder in path.iterdir() if (folder / "masks").is_dir())
-    if not folders:
-        raise InputError(f"{path}: expected folders with images/ and masks/ in them")
-    return {folder.name: MaskFolderDataset(folder) for folder in folders}
 
 
 def tracking_by(predictor: ImagePredictor) -> Tracker:
@@ -130,6 +112,7 @@ def score_sequence(
     predicted: Iterable[npt.NDArray[np.bool_]],
     target: Sequence[npt.NDArray[np.bool_]],
     *,
+    ignore: Sequence[npt.NDArray[np.bool_] | None] | None = None,
     name: str = "",
 ) -> VideoScore:
     """Compare the masks of one object through a sequence.
@@ -138,6 +121,7 @@ def score_sequence(
 
     Args:
         predicted, target: T masks (H, W) bool each.
+        ignore: for each frame the pixels (H, W) bool that do not count, or None.
         name: of the sequence.
 
     Raises:
@@ -146,58 +130,101 @@ def score_sequence(
     predicted = list(predicted)
     if len(predicted) != len(target) or len(target) == 0:
         raise InputError(f"expected {len(target)} masks (at least 1), got {len(predicted)}")
+    void = [None] * len(target) if ignore is None else ignore
+    if len(void) != len(target):
+        raise InputError(f"ignore: expected one for each of {len(target)} frames, got {len(void)}")
     inner = slice(1, -1) if len(target) > 2 else slice(None)
-    pairs = list(zip(predicted[inner], target[inner], strict=True))
+    frames = list(zip(predicted[inner], target[inner], void[inner], strict=True))
     return VideoScore(
         name=name,
-        j=float(np.mean([mask_iou(a, b) for a, b in pairs])),
-        f=float(np.mean([boundary_f(a, b) for a, b in pairs])),
+        j=float(np.mean([mask_iou(*frame) for frame in frames])),
+        f=float(np.mean([boundary_f(*frame) for frame in frames])),
     )
 
 
 def evaluate_video(
     track: Tracker,
-    sequences: dict[str, Dataset],
+    sequences: Mapping[str, AnnotatedVideo],
     *,
     prompt: FirstPrompt = "mask",
     on_frame: Callable[[int, int], None] | None = None,
 ) -> VideoReport:
-    """Track the first object of each sequence from its first frame on.
+    """Track every object of each sequence's first frame, one at a time.
+
+    The tracker gets all frames; those that are annotated are scored. Objects that are not on the
+    first frame are not followed.
 
     Args:
         track: what is measured.
-        sequences: name -> frames with their masks; every frame's first mask is the object.
-        prompt: what is given on the first frame: its mask, the box around it, or one click at the
-            point farthest from its boundary.
-        on_frame: called after each frame with the number done and of all.
+        sequences: name -> annotated frames, such as `open_sequences` gives.
+        prompt: what is given on the first frame: the object's mask, the box around it, or one
+            click at the point farthest from its boundary.
+        on_frame: called after each frame with the number done and of all, once for each object.
 
     Raises:
-        InputError: the first frame of a sequence has no object.
+        InputError: a sequence has no frames, or no object on its first frame.
     """
     scores, still = [], []
-    done, count = 0, sum(len(dataset) for dataset in sequences.values())
-    for name, dataset in sequences.items():
-        items = [dataset[i] for i in range(len(dataset))]
-        empty = np.zeros(items[0].image.shape[:2], np.bool_)
-        target = [item.masks[0] if len(item.masks) else empty for item in items]
-        if not target[0].any():
-            raise InputError(f"{name}: expected an object on the first frame, got none")
-        if prompt == "mask":
-            first = Prompt.mask(target[0])
-        elif prompt == "box":
-            first = Prompt.box(*bounding_box(target[0]))
-        else:
-            x, y = farthest_point(target[0])
-            first = Prompt.point(x + 0.5, y + 0.5)
-        masks = []
-        for mask in track([item.image for item in items], first):
-            masks.append(mask)
-            done += 1
-            if on_frame is not None:
-                on_frame(done, count)
-        scores.append(score_sequence(masks, target, name=name))
-        still.append(score_sequence([target[0]] * len(target), target, name=name))
-    return VideoReport(sequences=tuple(scores), still=tuple(still))
+    # Also finds what cannot be measured before anything is.
+    ids = {name: _first_objects(name, video) for name, video in sequences.items()}
+    done, count = 0, sum(len(video) * len(ids[name]) for name, video in sequences.items())
+    for name, video in sequences.items():
+        frames = [video[i] for i in range(len(video))]
+        images = [frame.image for frame in frames]
+        for object_id in ids[name]:
+            truth = _Truth.of(frames, object_id)
+            masks = []
+            for mask in track(images, _first_prompt(prompt, truth.masks[0])):
+                masks.append(mask)
+                done += 1
+                if on_frame is not None:
+                    on_frame(done, count)
+            if len(masks) != len(frames):
+                raise InputError(f"{name}: expected {len(frames)} masks, got {len(masks)}")
+            row = name if len(ids[name]) == 1 else f"{name}/{object_id}"
+            scores.append(truth.score([masks[i] for i in truth.numbers], row))
+            still.append(truth.score([truth.masks[0]] * len(truth.masks), row))
+    return VideoReport(objects=tuple(scores), still=tuple(still))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Truth:
+    """One object in the annotated frames: their numbers, its masks, and what does not count."""
+
+    numbers: list[int]
+    masks: list[npt.NDArray[np.bool_]]
+    ignore: list[npt.NDArray[np.bool_] | None]
+
+    @classmethod
+    def of(cls, frames: Sequence[AnnotatedFrame], object_id: int) -> "_Truth":
+        truth = cls(numbers=[], masks=[], ignore=[])
+        for number, frame in enumerate(frames):
+            if frame.labels is not None:
+                truth.numbers.append(number)
+                truth.masks.append(frame.labels == object_id)
+                truth.ignore.append(frame.ignore)
+        return truth
+
+    def score(self, masks: Sequence[npt.NDArray[np.bool_]], name: str) -> VideoScore:
+        return score_sequence(masks, self.masks, ignore=self.ignore, name=name)
+
+
+def _first_objects(name: str, video: AnnotatedVideo) -> list[int]:
+    """Ids of the objects on the first frame."""
+    labels = video[0].labels if len(video) else None
+    ids = [] if labels is None else [i for i in np.unique(labels).tolist() if i > 0]
+    if not ids:
+        raise InputError(f"{name}: expected an object on the first frame, got none")
+    return ids
+
+
+def _first_prompt(kind: FirstPrompt, mask: npt.NDArray[np.bool_]) -> Prompt:
+    if kind == "mask":
+        return Prompt.mask(mask)
+    if kind == "box":
+        return Prompt.box(*bounding_box(mask))
+    x, y = farthest_point(mask)
+    return Prompt.point(x + 0.5, y + 0.5)
 
 
 def _mean(scores: Sequence[VideoScore]) -> VideoScore:

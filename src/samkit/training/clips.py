@@ -54,8 +54,13 @@ def make_clip(
     """A clip of `frames` frames of `size` pixels a side; in one of them at least one object shows.
 
     Raises:
-        InputError: the options and data leave no object large enough.
+        InputError: there are no frames or pixels, or the options and data leave no object large
+            enough.
     """
+    if size < 1 or frames < 1:
+        raise InputError(
+            f"expected at least one frame of one pixel a side, got {frames} of {size} pixels"
+        )
     for _ in range(_ATTEMPTS):
         pace = 0.1 ** rng.random() if rng.random() < motion.calm else 1.0
         clip = _compose(library, scenes, _slowed(motion, pace), size, frames, rng)

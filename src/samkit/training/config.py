@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -351,7 +352,7 @@ def pico_memory(
 
 def fine_tuning(
     network: dict[str, Any],
-    data: tuple[str, ...],
+    data: str | Path | Sequence[str | Path],
     *,
     frozen: tuple[str, ...] = (),
     minutes: float | None = None,
@@ -362,15 +363,16 @@ def fine_tuning(
 
     Args:
         network: its sizes, as `samkit.nn.config.to_dict` gives them.
-        data: what `samkit.evaluation.datasets.open_dataset` accepts, weighted alike.
+        data: what `open_dataset` of `samkit.evaluation` accepts, once or several, weighted alike.
         frozen: names of network parts that do not learn, besides the memory of SAM 2.
         minutes, steps: length of the run.
     """
+    paths = [data] if isinstance(data, (str, Path)) else data
     height, width = network["image_size"]
     is_small = network["image_encoder"]["kind"] == "resnet"
     return TrainingConfig(
         network=network,
-        sources=tuple(DataSource(path=path) for path in data),
+        sources=tuple(DataSource(path=str(path)) for path in paths),
         stages=(Stage(size=32 * round(math.sqrt(height * width) / 32), images=4, prompts=8),),
         scenes=SceneConfig(procedural_background=0.0, max_pastes=2, min_area=0.0003),
         learning_rate=5e-4 if is_small else 1e-4,

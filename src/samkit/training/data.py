@@ -59,10 +59,11 @@ class CachedObject:
 
 @dataclass(frozen=True, kw_only=True)
 class CachedImage:
-    """An image (H, W, 3) uint8 RGB and its objects."""
+    """An image (H, W, 3) uint8 RGB, its objects, and how many were too small to be any."""
 
     image: npt.NDArray[np.uint8]
     objects: tuple[CachedObject, ...] = ()
+    too_small: int = 0
 
 
 class CachedSource(Sequence[CachedImage]):
@@ -155,8 +156,14 @@ def load_library(config: TrainingConfig) -> Library:
         cached = _open_source(source, config, room)
         with warnings.catch_warnings(record=True) as left_out:
             found = any(c.objects for c in cached)
+            too_small = 0 if found else sum(c.too_small for c in cached)
         if not found:
             why = f" ({left_out[0].message})" if left_out else ""
+            if too_small:
+                why = (
+                    f" but {too_small} that are too small: they cover less than {_MIN_PIXELS} "
+                    f"pixels of their image, shrunk to {side} pixels where it is larger{why}"
+                )
             raise InputError(
                 f"{source.path}: expected at least one annotated object, got none{why}"
             )
@@ -208,7 +215,10 @@ def _open_source(source: DataSource, config: TrainingConfig, room: float) -> Cac
         except SamkitError as error:  # one bad file among many must not end a long run
             warnings.warn(f"left out: {error}", stacklevel=2)
             return CachedImage(image=np.zeros((16, 16, 3), np.uint8))
-        return CachedImage(image=_resized(image, side), objects=_objects(objects, side))
+        kept = _objects(objects, side)
+        return CachedImage(
+            image=_resized(image, side), objects=kept, too_small=len(objects) - len(kept)
+        )
 
     return CachedSource(read, len(numbers), room)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from samkit.errors import InputError
 from samkit.media import write_atomically
+from samkit.media.writing import check_writable
 from samkit.training.trainer import Report
 from samkit.training.validation import Validation
 
@@ -26,25 +27,35 @@ class Log:
         step: from which a run goes on; rows after it are dropped.
 
     Raises:
-        InputError: TensorBoard is asked for but not installed.
+        InputError: TensorBoard is asked for but not installed, or a file cannot be written.
     """
 
     def __init__(self, checkpoint: Path, *, tensorboard: Path | None = None, step: int = 0) -> None:
         self.reports = checkpoint.with_suffix(".training.csv")
         self.validations = checkpoint.with_suffix(".validation.csv")
+        files = (self.reports, self.validations)
+        for file in files:
+            check_writable(file)
         self._writer = _writer(tensorboard, step) if tensorboard is not None else None
-        for file in (self.reports, self.validations):
+        for file in files:
             _drop_after(file, step)
 
     def write(self, event: Report | Validation) -> None:
-        """A row of a CSV, and the scalars `train/...` or `validation/...`."""
+        """A row of a CSV, and the scalars `train/...` or `validation/...`.
+
+        Raises:
+            InputError: the CSV cannot be written any more, as on a full disk.
+        """
         if isinstance(event, Report):
             values = {name: getattr(event, name) for name in Report.__dataclass_fields__}
             path, group = self.reports, "train"
         else:
             values = {"step": event.step, "objects": event.objects, **event.iou()}
             path, group = self.validations, "validation"
-        _append(path, values)
+        try:
+            _append(path, values)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror or error}") from error
         if self._writer is None:
             return
         for name, value in values.items():
@@ -65,7 +76,12 @@ def _writer(folder: Path, step: int) -> "SummaryWriter":
         raise InputError(
             "TensorBoard is not installed: pip install 'samkit[tensorboard]'"
         ) from error
-    return SummaryWriter(str(folder), purge_step=step + 1)
+    try:
+        return SummaryWriter(str(folder), purge_step=step + 1)
+    except OSError as error:
+        raise InputError(
+            f"cannot write TensorBoard's files into {folder}: {error.strerror or error}"
+        ) from error
 
 
 def _drop_after(path: Path, step: int) -> None:

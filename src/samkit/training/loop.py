@@ -3,7 +3,7 @@
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from samkit.errors import InputError
+from samkit.errors import InputError, SamkitError
 from samkit.evaluation.datasets import Dataset, open_dataset
+from samkit.media.writing import check_writable
 from samkit.training.config import TrainingConfig
 from samkit.training.data import held_out
 from samkit.training.feed import Feed, inline_batches, prepared_batches
 from samkit.training.log import Log
-from samkit.training.team import Team, joined, torchrun_size, torchrun_team, under_torchrun
+from samkit.training.team import (
+    Team,
+    is_first,
+    joined,
+    torchrun_size,
+    torchrun_team,
+    under_torchrun,
+)
 from samkit.training.trainer import Network, Report, Trainer
 from samkit.training.validation import Validation, validate
 
@@ -37,7 +45,7 @@ def train(
     checkpoint_every: float = 120.0,
     stop_after: int | None = None,
     tensorboard: str | Path | None = None,
-) -> Iterator[Report | Validation | Network]:
+) -> Generator[Report | Validation | Network, None, None]:
     """Train; yield how it goes now and then and at last the network with averaged weights.
 
     If the configuration has something to validate on, the averaged weights are measured on it
@@ -61,13 +69,16 @@ def train(
         tensorboard: folder to log into for TensorBoard as well.
 
     Raises:
-        InputError: the configuration or data cannot be used.
+        InputError: the configuration or data cannot be used, nothing can be written beside the
+            checkpoint, or the run diverges, which leaves the last checkpoint as it is.
         CheckpointError: `resume` without a checkpoint of this configuration.
     """
     _check(config, processes)
     if processes > 1 and (under_torchrun() or (device is not None and device.type != "cpu")):
         raise InputError("processes: of no use under torchrun or on a GPU, where torchrun shares")
     checkpoint = Path(checkpoint)
+    if is_first():
+        check_writable(checkpoint)
     arguments = (config, checkpoint, start, resume, stop_after)
     with _members(processes, arguments, device or torch.device("cpu")) as (team, place):
         trainer = _prepared(config, checkpoint, start, resume, team, place)
@@ -214,14 +225,22 @@ def _member(
     resume: bool,
     stop_after: int | None,
 ) -> None:
-    with joined(meeting, rank=rank, size=size) as team:
-        _follow(_prepared(config, checkpoint, start, resume, team, torch.device("cpu")), stop_after)
+    try:
+        with joined(meeting, rank=rank, size=size) as team:
+            trainer = _prepared(config, checkpoint, start, resume, team, torch.device("cpu"))
+            _follow(trainer, stop_after)
+    except SamkitError as error:  # in a line; mostly the first process meets the same
+        raise SystemExit(f"process {rank}: {error}") from None
 
 
 def _check(config: TrainingConfig, processes: int) -> None:
     length = config.minutes if config.steps is None else config.steps
     if length is not None and not 0 < length < float("inf"):
         raise InputError(f"expected a run of more than 0 steps or minutes, got {length}")
+    if not 0 < config.learning_rate < float("inf"):
+        raise InputError(f"learning_rate: expected a number above 0, got {config.learning_rate}")
+    if processes < 0:
+        raise InputError(f"processes: expected 0 and more, got {processes}")
     positive = {
         "accumulate": config.accumulate,
         "validate_every": config.validate_every,

@@ -44,8 +44,10 @@ def make_scene(library: Library, config: SceneConfig, size: int, rng: np.random.
     """A scene of `size` pixels a side with at least one object.
 
     Raises:
-        InputError: the options and data leave no object large enough.
+        InputError: the size is below 1, or the options and data leave no object large enough.
     """
+    if size < 1:
+        raise InputError(f"size: expected at least one pixel a side, got {size}")
     for _ in range(_ATTEMPTS):
         scene = _compose(library, config, size, rng)
         if len(scene.masks):

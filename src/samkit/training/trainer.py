@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samkit.errors import CheckpointError
+from samkit.errors import CheckpointError, InputError
 from samkit.media import write_atomically
 from samkit.nn import (
     PRIOR_LIMIT,
@@ -113,7 +113,8 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.measured = -1  # the last step after which the run was validated
-        self.is_whole = True  # False while the weights are being changed
+        # False while the weights are being changed, and after the run has diverged.
+        self.is_whole = True
         self._began = time.monotonic()
         self._mean = torch.tensor(self.network.config.mean).view(1, 3, 1, 1).to(self.device)
         self._std = torch.tensor(self.network.config.std).view(1, 3, 1, 1).to(self.device)
@@ -141,7 +142,11 @@ class Trainer:
         return rate * min(1.0, (self.step + 1) / max(1, config.warmup))
 
     def learn(self, batch: AnyBatch, stage: Stage) -> None:
-        """One step of the optimiser."""
+        """One step of the optimiser.
+
+        Raises:
+            InputError: the run has diverged: the loss or its gradient is no longer a number.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         # Seeded by the step, so that a resumed run drops out the same as an uninterrupted one.
@@ -149,6 +154,7 @@ class Trainer:
         rounds = self._rounds()
         rng = self._generator(2, self.team.rank)
         self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros(1, device=self.device)
         for part in batch.split(self.config.accumulate):
             half = self.config.precision == "bfloat16"
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
@@ -157,9 +163,16 @@ class Trainer:
                 else:
                     losses = self._losses(part, rounds, rng)
             torch.autograd.backward([loss / self.config.accumulate for loss in losses])
-        self._agree()
+            total += torch.stack(losses).detach().sum() / self.config.accumulate
+        self._agree(total)
+        norm = torch.nn.utils.clip_grad_norm_(self.learning.values(), self.config.clip_gradient)
         self.is_whole = False
-        torch.nn.utils.clip_grad_norm_(self.learning.values(), self.config.clip_gradient)
+        if not bool((total + norm).isfinite()):
+            raise InputError(
+                f"training has diverged: at step {self.step + 1} the loss is {float(total):.3g}, "
+                f"its gradient {float(norm):.3g}; try a lower learning rate than "
+                f"{self.config.learning_rate:g}. Files that were written before stay as they are"
+            )
         self.optimizer.step()
         self.step += 1
         decay = min(self.config.ema, (1 + self.step) / (_EMA_RAMP + self.step))
@@ -177,15 +190,15 @@ class Trainer:
     def _generator(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, self.step, *purpose])
 
-    def _agree(self) -> None:
-        """Make gradients, and the time by which the run is planned, the same in all processes."""
+    def _agree(self, loss: Tensor) -> None:
+        """Make gradients, loss, and the time by which the run is planned the same everywhere."""
         clock = torch.tensor([time.monotonic() - self._began], device=self.device)
         gradients = []
         for parameter in self.learning.values():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             gradients.append(parameter.grad)
-        self.team.average([*gradients, clock])
+        self.team.average([*gradients, loss, clock])
         self.seconds = float(clock)
 
     def _clip_losses(self, batch: ClipBatch, rng: np.random.Generator) -> list[Tensor]:
@@ -328,9 +341,13 @@ class Trainer:
             raise CheckpointError(f"cannot resume: there is no checkpoint {path}")
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-            theirs = json.loads(state["config"])
-        except Exception as error:  # a damaged file raises nearly anything
-            raise CheckpointError(f"{path} is not a checkpoint of a run: {error}") from error
+            theirs = dict(json.loads(state["config"]))
+        except Exception as error:  # another or damaged file raises nearly anything
+            why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+            raise CheckpointError(
+                f"{path} is not a checkpoint of a run{why}: expected the whole file that training "
+                "has written to go on from"
+            ) from error
         ours = json.loads(json.dumps(self.config.to_dict()))
         # What is measured, and what is kept in memory, changes no weight.
         free = ("validation", "validate_every", "validation_images", "cache_megabytes")
@@ -346,10 +363,21 @@ class Trainer:
 
 
 def _take(network: Network, start: Network) -> None:
-    """Copy weights; a memory that was never trained stays as it is initialised."""
-    weights = start.state_dict()
+    """Copy weights; a memory that was never trained stays as it is initialised.
+
+    Raises:
+        InputError: the networks have different tensors.
+    """
+    weights, own = start.state_dict(), network.state_dict()
+    shapes, expected = ({n: tuple(t.shape) for n, t in w.items()} for w in (weights, own))
+    if shapes != expected:
+        wrong = sorted(n for n in {**shapes, **expected} if shapes.get(n) != expected.get(n))
+        raise InputError(
+            "start: expected a network of the sizes that the configuration says, got one of "
+            f"which {len(wrong)} tensors differ, such as {wrong[0]}: expected "
+            f"{expected.get(wrong[0], 'none')}, got {shapes.get(wrong[0], 'none')}"
+        )
     if isinstance(start, Sam2) and not start.has_memory:
-        own = network.state_dict()
         weights = {n: own[n] if n.startswith(MEMORY_PARTS) else t for n, t in weights.items()}
     network.load_state_dict(weights)
 

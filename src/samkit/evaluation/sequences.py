@@ -1,0 +1,113 @@
+"""Annotated sequences of frames, in DAVIS's layout."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from samkit.errors import InputError
+from samkit.evaluation.datasets import is_black_and_white, read_label_map, void_pixels
+from samkit.media import list_images
+from samkit.media.frames import open_frames
+
+__all__ = ["AnnotatedFrame", "AnnotatedVideo", "FrameFolder", "open_sequences"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatedFrame:
+    """A frame and, if it is annotated, the objects in it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        labels: (H, W) int32, the id of the object at each pixel, 0 for none; None where the frame
+            is not annotated.
+        ignore: (H, W) bool, pixels about which the annotation says nothing, or None.
+    """
+
+    image: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int32] | None = None
+    ignore: npt.NDArray[np.bool_] | None = None
+
+
+class AnnotatedVideo(Protocol):
+    """Frames in order, read when asked for; the first one is annotated."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> AnnotatedFrame: ...
+
+
+class FrameFolder:
+    """`images/NAME.*` in natural order (f2 before f10), some with a `masks/NAME.png`.
+
+    It begins with the first frame that has a mask. Values are ids of objects, the same in all
+    frames, and 0 is background. In 8-bit masks 255 is void (ignored), unless no mask of the
+    sequence holds anything else: then white is the only object.
+
+    Raises:
+        InputError: there are no such folders, or no frame has a mask.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        images, masks = self.root / "images", self.root / "masks"
+        if not images.is_dir() or not masks.is_dir():
+            raise InputError(f"{self.root}: expected the folders images/ and masks/ in it")
+        self._frames = open_frames(images)
+        self._masks = {path.stem: path for path in list_images(masks)}
+        count = self._frames.count or 0
+        names = [Path(self._frames.name(i) or "").stem for i in range(count)]
+        if not all(names):
+            raise InputError(f"{images}: expected frames with different names, got one name twice")
+        annotated = [i for i, name in enumerate(names) if name in self._masks]
+        if not annotated:
+            raise InputError(f"{self.root}: no image in images/ has a mask of the same name")
+        self._first = annotated[0]
+        self._names = names[self._first :]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> AnnotatedFrame:
+        name = self._names[index]
+        image = self._frames.read(self._first + index)
+        if name not in self._masks:
+            return AnnotatedFrame(image=image)
+        path = self._masks[name]
+        labels = read_label_map(path)
+        if labels.shape != image.shape[:2]:
+            raise InputError(
+                f"{path}: expected the image's size {image.shape[:2]}, got {labels.shape}"
+            )
+        void = void_pixels(labels, path)
+        if void.any() and self._is_black_and_white:
+            void = np.zeros_like(void)
+        return AnnotatedFrame(image=image, labels=np.where(void, 0, labels), ignore=void)
+
+    @cached_property
+    def _is_black_and_white(self) -> bool:
+        """Whether 255 is the only object. One frame alone, whose objects have left, misleads."""
+        paths = (self._masks[name] for name in self._names if name in self._masks)
+        return all(is_black_and_white(read_label_map(path)) for path in paths)
+
+
+def open_sequences(path: str | Path) -> dict[str, AnnotatedVideo]:
+    """Sequences in DAVIS's manner: a folder with one folder of `images/` and `masks/` for each.
+
+    A folder that has `images/` and `masks/` itself is one sequence.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"no such folder: {path}")
+    if (path / "masks").is_dir():
+        return {path.resolve().name: FrameFolder(path)}
+    folders = sorted(folder for folder in path.iterdir() if (folder / "masks").is_dir())
+    if not folders:
+        raise InputError(f"{path}: expected folders with images/ and masks/ in them")
+    return {folder.name: FrameFolder(folder) for folder in folders}
