@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from samkit.transforms import ImageTransform
+from samkit.transforms import ImageTransform, resize
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 sizes = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
@@ -151,3 +151,15 @@ def test_padded_only() -> None:
     assert not x[0, :, :, 50:].any()
     logits = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(t.masks_to_image(logits), logits[:, :40, :50])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("before", "after"), [(4, 5), (9, 3), (5, 5)])
+def test_columns_are_resized_like_rows(
+    layout: torch.memory_format, before: int, after: int
+) -> None:
+    """torch's own result is wrong where it is one pixel wide."""
+    column = torch.arange(2.0 * 3 * before).view(2, 3, before, 1)
+    wide = resize(column.expand(-1, -1, -1, 8).contiguous(), (after, 8))
+    found = resize(column.contiguous(memory_format=layout), (after, 1))
+    torch.testing.assert_close(found, wide[..., :1])

@@ -101,6 +101,9 @@ class ImageTransform:
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """(N, C, H, W) -> (N, C, *size), bilinear, smoothed when it shrinks."""
+    if size[1] == 1:  # which torch 2.13 gets wrong; a height of 1 it gets right
+        lying = F.interpolate(x.mT.contiguous(), size[::-1], mode="bilinear", antialias=True)
+        return lying.mT
     return F.interpolate(x, size, mode="bilinear", antialias=True)
 
 

@@ -181,11 +181,14 @@ WRONG = [
     ({"in_channels": 0}, "channels"),
     ({"in_channels": 4, "mean": (0.1, 0.2)}, "as many means"),
     ({"std": (0.1, 0.0, 0.1)}, "not 0"),
-    ({"mean": "abc"}, "mean: expected numbers, got 'abc'"),
+    ({"mean": "abc"}, "mean: expected finite numbers, got 'abc'"),
     ({"encoder_embed_dim": "wide"}, "encoder_embed_dim: expected an integer, got 'wide'"),
     ({"encoder_nb_blocks": 2.5}, "encoder_nb_blocks: expected an integer, got 2.5"),
     ({"encoder_global_attn_indices": [1.5]}, "encoder_global_attn_indices"),
-    ({"mask_threshold": None}, "mask_threshold: expected a number, got None"),
+    ({"mask_threshold": None}, "mask_threshold: expected a finite number, got None"),
+    ({"mask_threshold": float("nan")}, "mask_threshold: expected a finite number, got nan"),
+    ({"mean": (0.5, float("inf"), 0.5)}, "mean: expected finite numbers"),
+    ({"encoder_global_attn_indices": (-1,)}, "global_blocks"),
 ]
 
 
@@ -195,6 +198,12 @@ def test_impossible_values(
 ) -> None:
     with pytest.raises(InputError, match=message):
         replace(config, **change)
+
+
+def test_global_blocks_beyond_the_last_are_ignored(make: Make) -> None:
+    """As before, so that fewer blocks do not need other indices than the default's."""
+    few = make(encoder_nb_blocks=2, encoder_global_attn_indices=(1, 2, 5, 8, 11))
+    assert shape(few, "image_encoder.blocks.1.attn.rel_pos_h") == (7, 12)
 
 
 def test_unknown_field() -> None:

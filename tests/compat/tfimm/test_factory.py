@@ -156,6 +156,20 @@ def test_a_checkpoint_of_another_family(tmp_path: Path) -> None:
             SegmentAnythingModel.from_pretrained(tmp_path / "mobile.safetensors", cfg)
 
 
+@pytest.mark.parametrize(
+    ("name", "got"), [("mobile-sam", "TinyViT"), ("sam2.1-tiny", "SAM 2"), ("pico", "SAM 2")]
+)
+def test_a_name_of_another_family_is_not_downloaded(
+    name: str, got: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(model_module, "load_network", loaded.append)
+    for source in filter(None, (name, MODELS[name].url)):
+        with pytest.raises(InputError, match=f"expected SAM with a ViT, got .*{got}"):
+            SegmentAnythingModel.from_pretrained(source)
+    assert loaded == []
+
+
 def test_sizes_that_do_not_fit(checkpoint: Path, config: SegmentAnythingModelConfig) -> None:
     with pytest.raises(CheckpointKeysError, match="wrongly shaped"):
         SegmentAnythingModel.from_pretrained(checkpoint, replace(config, embed_dim=32))

@@ -216,7 +216,7 @@ def test_mask_threshold(make: Make, photo: np.ndarray) -> None:
 
 
 BAD_IMAGES: list[tuple[Any, str]] = [
-    (np.zeros((20, 30), np.uint8), r"\(H0, W0, 3\), got \(20, 30\)"),
+    (np.zeros((20, 30), np.uint8), r"\(H0, W0, 3\), none of it 0, got \(20, 30\)"),
     (np.zeros((20, 30, 4), np.uint8), r"got \(20, 30, 4\)"),
     (np.zeros((3, 20, 30), np.uint8), r"got \(3, 20, 30\)"),
     (np.zeros((0, 30, 3), np.uint8), r"got \(0, 30, 3\)"),
@@ -231,6 +231,12 @@ BAD_IMAGES: list[tuple[Any, str]] = [
 def test_bad_images(model: SegmentAnythingModel, image: Any, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         SAMPredictor(model).set_image(image)
+
+
+@pytest.mark.parametrize("preprocessing", [5, "sam_vit_b", (0.5, 0.5)])
+def test_preprocessing_that_is_no_function(model: SegmentAnythingModel, preprocessing: Any) -> None:
+    with pytest.raises(InputError, match="preprocessing: expected a function or None, got"):
+        SAMPredictor(model, preprocessing=preprocessing)
 
 
 @pytest.mark.parametrize("result", [np.zeros((5, 5, 3)), np.full((39, 64, 3), np.inf)])

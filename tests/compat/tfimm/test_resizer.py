@@ -98,6 +98,18 @@ def test_the_longest_side_fits(src: tuple[int, int], dst: tuple[int, int]) -> No
     assert abs(w - max(1, src[1] * scale)) <= 0.5 + 1e-6
 
 
+@pytest.mark.parametrize("src", [(5, 1), (1, 5), (40, 3), (3, 40)])
+def test_thin_images(src: tuple[int, int]) -> None:
+    image = np.full((*src, 2), (10.0, 200.0), np.float32)
+    scaled = ImageResizer(src, (4, 4)).scale_image(image)
+    assert 1 in scaled.shape[:2]
+    np.testing.assert_allclose(scaled, np.full_like(scaled, (10.0, 200.0)), rtol=1e-5)
+    down = np.arange(max(scaled.shape[:2]), dtype=np.float32).reshape(*scaled.shape[:2], 1)
+    back = ImageResizer(src, (4, 4)).unscale_image(down)
+    assert back.min() == 0
+    assert back.max() == down.max()
+
+
 @settings(max_examples=30, deadline=None)
 @given(resizers(), st.integers(1, 4), st.sampled_from([np.uint8, np.float32]))
 def test_layouts_agree(resizer: ImageResizer, channels: int, dtype: type) -> None:

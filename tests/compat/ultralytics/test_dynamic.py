@@ -207,6 +207,11 @@ def test_track_step(shown: SAM2DynamicInteractivePredictor, frames: np.ndarray) 
         shown.track_step(2)
     with pytest.raises(InputError, match="obj_idx"):
         shown.track_step(point=[1, 2])
+    for labels_alone in ({"label": [1]}, {"label": [1], "mask": np.eye(48, 64, dtype=bool)}):
+        with pytest.raises(PromptError, match="labels: expected points"):
+            shown.track_step(0, **labels_alone)
+    with pytest.raises(PromptError, match="labels: expected points"):
+        shown(frames[9], labels=[1])
 
 
 def test_memory_as_attention_gets_it(

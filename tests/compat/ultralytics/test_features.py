@@ -65,6 +65,7 @@ def test_bad_features(predictor: Predictor, photo: np.ndarray) -> None:
     if sam2:
         bad += [
             {"image_embed": good["image_embed"]},
+            {**good, "high_res_feats": None},
             {**good, "high_res_feats": good["high_res_feats"][:1]},
             {**good, "high_res_feats": good["high_res_feats"][::-1]},
             {**good, "image_embed": torch.zeros(1, 5, 8, 8)},
@@ -110,5 +111,21 @@ def test_small_regions() -> None:
     assert (len(none), len(kept)) == (0, 0)
     floats, _ = Predictor.remove_small_regions(given.float(), 5)
     assert floats.dtype == torch.float32
-    with pytest.raises(ValueError, match=r"\(N, H, W\)"):
-        Predictor.remove_small_regions(given[0], 5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"masks": np.zeros((30, 30), bool)}, r"masks: expected shape \(N, H, W\), got \(30, 30\)"),
+        ({"masks": None}, "masks: expected a tensor"),
+        ({"masks": "masks"}, "masks: expected a tensor"),
+        ({"min_area": -3}, "min_area: expected pixels, 0 or more, got -3"),
+        ({"min_area": 2.5}, "min_area: expected a whole number, got 2.5"),
+        ({"nms_thresh": 2.0}, "nms_thresh: expected a number from 0 to 1, got 2.0"),
+        ({"nms_thresh": float("nan")}, "nms_thresh"),
+        ({"nms_thresh": None}, "nms_thresh"),
+    ],
+)
+def test_bad_arguments_of_small_regions(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Predictor.remove_small_regions(**{"masks": np.zeros((0, 30, 30), bool), **given})

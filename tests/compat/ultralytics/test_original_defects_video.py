@@ -122,9 +122,9 @@ def test_5_memory_is_what_attention_can_reach(
     reached: list[Recollection] = []
     condition = network.condition
 
-    def noting(features: Any, recollections: Any) -> Any:
+    def noting(features: Any, recollections: Any, has_mask: Any) -> Any:
         reached.extend(recollections)
-        return condition(features, recollections)
+        return condition(features, recollections, has_mask)
 
     monkeypatch.setattr(network, "condition", noting)
     for result in tracker(iter(frames), bboxes=BOX, stream=True):  # read in one direction

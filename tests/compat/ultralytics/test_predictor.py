@@ -1,5 +1,6 @@
 """Calls on images with tiny random networks."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,125 @@ def test_a_tensor_of_other_origin_is_its_own_image(predictor: Predictor) -> None
         predictor.inference(im.repeat(2, 1, 1, 1), points=[9, 9])
     with pytest.raises(ImageError, match=r"\(N, 3, H, W\)"):
         predictor.get_im_features(im[0])
+
+
+def test_a_tensor_keeps_its_image(predictor: Predictor, photo: np.ndarray) -> None:
+    """Coordinates of a preprocessed image stay its own, whatever was looked at since."""
+    box, other = [3, 4, 50, 40], photo[:30, :70]
+    im = predictor.preprocess([photo])
+    expected, _ = predictor.inference(im, bboxes=box)
+    predictor.preprocess([other])
+    assert torch.equal(predictor.inference(im, bboxes=box)[0], expected)
+    predictor(other, bboxes=box)
+    assert torch.equal(predictor.inference(im, bboxes=box)[0], expected)
+    assert torch.equal(predictor.inference(predictor.preprocess(im), bboxes=box)[0], expected)
+    assert predictor.generate(im, **LOOSE)[0].shape[1:] == photo.shape[:2]
+    settings = {"model": predictor.model, "device": "cpu", "verbose": False}
+    again = Predictor(overrides=settings)
+    assert torch.equal(again.inference(im, bboxes=box)[0], expected)
+    half = Predictor(overrides={**settings, "half": True})
+    assert half.generate(half.preprocess(im), **LOOSE)[0].shape[1:] == photo.shape[:2]
+
+
+def test_one_of_several_preprocessed_images(predictor: Predictor, photo: np.ndarray) -> None:
+    box, other = [3, 4, 50, 40], photo[:30, :70]
+    expected = [
+        predictor.inference(predictor.preprocess([one]), bboxes=box)[0] for one in (photo, other)
+    ]
+    batch = predictor.preprocess([photo, other])
+    for one in (batch[:1], batch[0][None], next(iter(batch))[None]):
+        assert torch.equal(predictor.inference(one, bboxes=box)[0], expected[0])
+    last = batch[1:]
+    del batch
+    predictor.preprocess([photo])
+    assert torch.equal(predictor.inference(last, bboxes=box)[0], expected[1])
+
+
+def test_a_copy_is_not_taken_for_another_image(predictor: Predictor, photo: np.ndarray) -> None:
+    im = predictor.preprocess([photo])
+    for copy in (im.clone(), im.flip(3), im.transpose(2, 3), im[..., :64], torch.randn(im.shape)):
+        with pytest.raises(InputError, match="expected a tensor of preprocess itself"):
+            predictor.inference(copy, bboxes=[3, 4, 50, 40])
+        with pytest.raises(InputError, match="expected a tensor of preprocess itself"):
+            predictor.generate(copy, **LOOSE)
+
+
+def test_images_are_forgotten_with_their_tensors(sam: Predictor, photo: np.ndarray) -> None:
+    from samkit.compat.ultralytics.origins import _IMAGES
+
+    gc.collect()
+    before = len(_IMAGES)
+    for _ in range(5):
+        sam.preprocess([photo])
+    gc.collect()
+    assert len(_IMAGES) == before + 1  # of sam.im
+    sam.reset_image()
+    gc.collect()
+    assert len(_IMAGES) == before
+
+
+def test_labels_without_points(
+    sam: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = "labels: expected points for them, got none"
+    sam.set_image(photo)
+    assert sam.im is not None
+    monkeypatch.setattr(Predictor, "_everything", lambda *_: pytest.fail("everything mode"))
+    for call in (
+        lambda: sam(labels=[1]),
+        lambda: sam(labels=[1], stream=True),
+        lambda: sam.inference(sam.im, labels=[1]),
+        lambda: sam(bboxes=[3, 4, 50, 40], labels=[0]),
+        lambda: sam.set_prompts({"labels": [1]}),
+    ):
+        with pytest.raises(PromptError, match=message):
+            call()
+    sam.set_prompts({"points": [9, 9]})
+    stored = sam(labels=[0])[0]  # type: ignore[index]
+    said = sam(points=[9, 9], labels=[0])[0]  # type: ignore[index]
+    assert np.array_equal(stored.core.logits, said.core.logits)
+
+
+@pytest.mark.parametrize(
+    ("preds", "message"),
+    [
+        (None, "preds: expected masks, scores and perhaps boxes, got NoneType"),
+        ((torch.zeros(1, 32, 32),), "preds: expected .*, got tuple of 1"),
+        (torch.zeros(2, 32, 32), "preds: .*got Tensor"),
+        ((None, [1.0]), "masks: expected a tensor"),
+        (
+            (torch.zeros(32, 32), [1.0]),
+            r"masks: .*\(N, H, W\), got torch.float32 of shape \(32, 32\)",
+        ),
+        ((torch.zeros(1, 32, 32, dtype=torch.int64), [1.0]), "masks: .*got torch.int64"),
+        ((torch.full((1, 32, 32), torch.nan), [1.0]), "masks: expected finite"),
+        ((torch.zeros(1, 32, 32), None), r"scores: .*shape \(1,\).*got object"),
+        ((torch.zeros(1, 32, 32), [1.0, 2.0]), r"scores: .*shape \(1,\).*of shape \(2,\)"),
+        ((torch.zeros(1, 32, 32), ["a"]), "scores"),
+        ((torch.zeros(1, 32, 32), [float("nan")]), "scores"),
+    ],
+)
+def test_postprocess_of_something_else(
+    sam: Predictor, photo: np.ndarray, preds: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        sam.postprocess(preds, sam.preprocess([photo]), [photo])
+
+
+def test_postprocess_of_arrays_and_without_images(sam: Predictor, photo: np.ndarray) -> None:
+    im = sam.preprocess([photo])
+    masks, scores = sam.inference(im, points=[9, 9])
+    (expected,) = sam.postprocess((masks, scores), im, [photo])
+    (result,) = sam.postprocess((masks.numpy(), scores.numpy()), im, [photo])
+    assert torch.equal(result.masks.data, expected.masks.data)
+    assert torch.equal(result.boxes.data, expected.boxes.data)
+    bools = expected.masks.data.numpy()
+    (result,) = sam.postprocess([bools, scores], im, [photo])
+    assert torch.equal(result.masks.data, expected.masks.data)
+    with pytest.raises(ImageError, match="im: expected a tensor"):
+        sam.postprocess((masks, scores), None, [photo])  # type: ignore[arg-type]
+    with pytest.raises(InputError):
+        sam.postprocess((masks, scores), im, None)
 
 
 def test_masks_refine(predictor: Predictor, photo: np.ndarray) -> None:

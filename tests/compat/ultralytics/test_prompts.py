@@ -104,15 +104,21 @@ def test_bad_prompts(given: dict[str, object], message: str) -> None:
 
 def test_what_is_said_counts_over_what_was_stored() -> None:
     stored = ObjectPrompts.of_dict({"bboxes": [1, 2, 3, 4], "points": [5, 6], "labels": 0})
-    nothing = ObjectPrompts.read()
-    assert not nothing
-    assert nothing.over(stored).prompts(SAM2) == [
+    assert not ObjectPrompts.read()
+    assert ObjectPrompts.read(stored=stored).prompts(SAM2) == [
         Prompt.box(1, 2, 3, 4) + Prompt.point(5, 6, label=0)
     ]
-    other = ObjectPrompts.read(points=[7, 8]).over(stored)
+    other = ObjectPrompts.read(points=[7, 8], stored=stored)
     assert other.prompts(SAM2) == [Prompt.box(1, 2, 3, 4) + Prompt.point(7, 8)]
-    relabelled = ObjectPrompts.read(labels=1).over(stored)
+    relabelled = ObjectPrompts.read(labels=1, stored=stored)
     assert relabelled.prompts(SAM2) == [Prompt.box(1, 2, 3, 4) + Prompt.point(5, 6)]
+    without = ObjectPrompts.of_dict({"bboxes": [1, 2, 3, 4]})
+    for read in (
+        lambda: ObjectPrompts.read(labels=1, stored=without),
+        lambda: ObjectPrompts.of_dict({"labels": 1}),
+    ):
+        with pytest.raises(PromptError, match="labels: expected points for them, got none"):
+            read()
 
 
 def test_one_object() -> None:

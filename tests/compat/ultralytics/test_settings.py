@@ -9,7 +9,13 @@ import pytest
 import torch
 
 import samkit
-from samkit.compat.ultralytics import DEFAULT_CFG, Predictor, SAM2Predictor, SAM2VideoPredictor
+from samkit.compat.ultralytics import (
+    DEFAULT_CFG,
+    Predictor,
+    SAM2DynamicInteractivePredictor,
+    SAM2Predictor,
+    SAM2VideoPredictor,
+)
 from samkit.compat.ultralytics.loading import load_core
 from samkit.compat.ultralytics.settings import device_name, model_source, read_settings
 from samkit.errors import InputError, UnknownModelError
@@ -94,15 +100,28 @@ def test_what_a_model_can_be(models: dict[str, Path], overrides: Any, photo: np.
 
 
 def test_a_model_that_does_not_fit(models: dict[str, Path], overrides: Any) -> None:
-    with pytest.raises(InputError, match="expected SAM 2, got Sam"):
-        SAM2Predictor(overrides=overrides("sam")).setup_model()
-    with pytest.raises(InputError, match="SAM 2 network with its memory"):
-        SAM2VideoPredictor(overrides=overrides("sam")).setup_model()
+    for kind in (SAM2Predictor, SAM2VideoPredictor, SAM2DynamicInteractivePredictor):
+        with pytest.raises(InputError, match="expected SAM 2, got SAM"):
+            kind(overrides=overrides("sam")).setup_model()
     with pytest.raises(UnknownModelError):
         Predictor(overrides=overrides("nothing-like-it")).setup_model()
     with pytest.raises(InputError, match="a name or a network, got int"):
         Predictor().setup_model(3)
     assert isinstance(Predictor(overrides=overrides("sam2")).core.network, Sam2)
+
+
+@pytest.mark.parametrize("name", ["sam_b.pt", "mobile_sam.pt", "sam-vit-h"])
+@pytest.mark.parametrize(
+    "make", [SAM2Predictor, SAM2VideoPredictor, SAM2DynamicInteractivePredictor]
+)
+def test_a_name_that_does_not_fit_is_not_downloaded(
+    make: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Any] = []
+    monkeypatch.setattr("samkit.compat.ultralytics.loading.load_network", loaded.append)
+    with pytest.raises(InputError, match="expected SAM 2, got SAM"):
+        make(overrides={"model": name, "verbose": False}).setup_model()
+    assert loaded == []
 
 
 @pytest.mark.parametrize("model", ["sam", "mobile-sam", "sam2"])

@@ -115,6 +115,12 @@ def test_without_video_or_prompts(tracker: SAM2VideoPredictor, clip: Path) -> No
         tracker.propagate_in_video_preflight()
     with pytest.raises(InputError, match="nothing to track"):
         tracker(clip)
+    with pytest.raises(PromptError, match="labels: expected points"):
+        tracker(labels=[1])
+    with pytest.raises(InputError, match="expected a SAM2VideoPredictor, got NoneType"):
+        SAM2VideoPredictor.init_state(None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="camera: expected a number from 0"):
+        tracker.setup_source(-1)
     with pytest.raises(InputError, match=r"missing\.mp4"):
         tracker("missing.mp4", bboxes=BOX)
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from math import isfinite
 from operator import index
 from typing import Any, cast, get_args
 
 from samkit.errors import InputError
-from samkit.nn import SamConfig
+from samkit.nn import Sam2Config, SamConfig
 from samkit.nn.config import (
     Activation,
     MaskDecoderConfig,
@@ -22,13 +23,20 @@ def _integers(value: Any) -> tuple[int, ...]:
     return tuple(index(item) for item in value)
 
 
+def _number(value: Any) -> float:
+    number = float(value)
+    if not isfinite(number):
+        raise ValueError("NaN or infinity")
+    return number
+
+
 # What is expected of a value and how it is read, by the type of its field.
 _READERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     int: ("an integer", index),
-    float: ("a number", float),
+    float: ("a finite number", _number),
     tuple[int, int]: ("two integers", _integers),
     tuple[int, ...]: ("integers", _integers),
-    tuple[float, ...]: ("numbers", lambda value: tuple(float(item) for item in value)),
+    tuple[float, ...]: ("finite numbers", lambda value: tuple(_number(item) for item in value)),
 }
 
 _LAYER_NORM = "layer_norm"
@@ -159,18 +167,16 @@ def core_config(cfg: SegmentAnythingModelConfig) -> SamConfig:
     )
 
 
-def described_by(config: SamConfig) -> SegmentAnythingModelConfig:
+def described_by(config: SamConfig | Sam2Config) -> SegmentAnythingModelConfig:
     """The inverse of `core_config`.
 
     Raises:
         InputError: tfimm's names cannot say what this network is.
     """
     encoder, decoder = config.image_encoder, config.mask_decoder
-    if not isinstance(encoder, ViTConfig):
-        raise InputError(
-            "expected SAM with a ViT, got one with a TinyViT (MobileSAM); "
-            "samkit.ImagePredictor runs it"
-        )
+    if not isinstance(config, SamConfig) or not isinstance(encoder, ViTConfig):
+        got = "one with a TinyViT (MobileSAM)" if isinstance(config, SamConfig) else "SAM 2"
+        raise InputError(f"expected SAM with a ViT, got {got}; samkit.ImagePredictor runs it")
     cfg = SegmentAnythingModelConfig(
         in_channels=encoder.in_channels,
         input_size=config.image_size,

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from samkit.compat.tfimm.arrays import array_of
+from samkit.compat.tfimm.arrays import array_of, image_size
 from samkit.compat.tfimm.config import (
     SegmentAnythingModelConfig,
     core_config,
@@ -99,7 +99,10 @@ class SegmentAnythingModel:
             InputError: not SAM with a ViT, or `cfg.first_conv` names no convolution.
         """
         names = {model.url: name for name, model in MODELS.items() if model.url}
-        network = load_network(names.get(str(source), source))
+        source = names.get(str(source), source)
+        if isinstance(source, str) and source in MODELS:
+            described_by(MODELS[source].config)  # refused before it is downloaded
+        network = load_network(source)
         if not isinstance(network, Sam):
             raise InputError(f"{source}: expected weights of SAM, got {type(network).__name__}")
         if cfg is None:
@@ -137,9 +140,9 @@ class SegmentAnythingModel:
         Raises:
             InputError, ImageError, PromptError: the message says what was expected.
         """
-        unknown = set(inputs) - set(_KEYS)
-        if unknown:
-            raise InputError(f"inputs: expected {', '.join(_KEYS)}, got {sorted(unknown)}")
+        if not isinstance(inputs, Mapping) or not set(inputs) <= set(_KEYS):
+            got = list(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
+            raise InputError(f"inputs: expected a dict with some of {', '.join(_KEYS)}, got {got}")
         images = self._images(inputs.get("images"))
         size = (images.shape[1], images.shape[2])
         prompts = read_prompts(
@@ -182,8 +185,13 @@ class SegmentAnythingModel:
         }
 
     def grid_size(self, input_size: tuple[int, int] | None = None) -> tuple[int, int]:
-        """(H'', W'') of the image embedding for images of `input_size`, by default the config's."""
-        height, width = self.cfg.input_size if input_size is None else input_size
+        """(H'', W'') of the image embedding for images of `input_size`, by default the config's.
+
+        Raises:
+            InputError: a size that is no two positive integers.
+        """
+        size = self.cfg.input_size if input_size is None else input_size
+        height, width = image_size(size, "input_size")
         patch = self.cfg.encoder_patch_size
         return -(-height // patch), -(-width // patch)
 
@@ -230,7 +238,9 @@ class SegmentAnythingModel:
         array: NDArray[Any] = np.zeros(0) if images is None else array_of(images, "images")
         if array.ndim != 4 or array.shape[3] != channels or 0 in array.shape:
             got = "none" if images is None else f"shape {array.shape}"
-            raise ImageError(f"images: expected shape (N, H, W, {channels}), got {got}")
+            raise ImageError(
+                f"images: expected shape (N, H, W, {channels}), none of it 0, got {got}"
+            )
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise ImageError(
                 "images: expected normalised images as finite floats "

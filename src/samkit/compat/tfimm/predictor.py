@@ -37,7 +37,7 @@ class SAMPredictor:
             of the same size; by default the model's mean and deviation. Padding comes after it.
 
     Raises:
-        InputError: `model` is no SegmentAnythingModel.
+        InputError: `model` is no SegmentAnythingModel, or `preprocessing` no function.
     """
 
     def __init__(
@@ -48,6 +48,9 @@ class SAMPredictor:
                 f"expected a SegmentAnythingModel, got {type(model).__name__}; from a network of "
                 "samkit: SegmentAnythingModel.from_network(network)"
             )
+        if preprocessing is not None and not callable(preprocessing):
+            kind = type(preprocessing).__name__
+            raise InputError(f"preprocessing: expected a function or None, got {kind}")
         self.model = model
         self.preprocessing = preprocessing
         self._features: ImageFeatures | None = None
@@ -193,7 +196,9 @@ class SAMPredictor:
         channels = self.model.cfg.in_channels
         array = array_of(image, "image")
         if array.ndim != 3 or array.shape[2] != channels or 0 in array.shape:
-            raise ImageError(f"image: expected shape (H0, W0, {channels}), got {array.shape}")
+            raise ImageError(
+                f"image: expected shape (H0, W0, {channels}), none of it 0, got {array.shape}"
+            )
         if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
             raise ImageError(f"image: expected finite numbers, got {array.dtype}")
         low, high = float(array.min()), float(array.max())

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from samkit.compat.tfimm.arrays import array_of, numbers
+from samkit.compat.tfimm.arrays import array_of, image_size, numbers
 from samkit.errors import ImageError, InputError, PromptError
 from samkit.transforms import ImageTransform, resize, resize_rgb
 
@@ -40,7 +40,8 @@ class ImageResizer:
     def __init__(
         self, src_size: tuple[int, int], dst_size: tuple[int, int], pad_only: bool = False
     ) -> None:
-        self.src_size, self.dst_size = _size(src_size, "src_size"), _size(dst_size, "dst_size")
+        self.src_size = image_size(src_size, "src_size")
+        self.dst_size = image_size(dst_size, "dst_size")
         self.pad_only = pad_only
         if pad_only and any(a > b for a, b in zip(self.src_size, self.dst_size, strict=True)):
             raise InputError(
@@ -151,7 +152,7 @@ class ImageResizer:
             ImageError: no image, or values that are no numbers.
             InputError: a size that is no two positive integers.
         """
-        size = _size(size, "size")
+        size = image_size(size, "size")
         return _on_batch(lambda images: _resize(images, size), image, channels_last)
 
 
@@ -209,10 +210,3 @@ def _expect_size(
         sizes = " or ".join(str(size) for size in dict.fromkeys(expected))
         raise ImageError(f"image: expected size {sizes}, got {(height, width)}")
     return height, width
-
-
-def _size(value: tuple[int, int], name: str) -> tuple[int, int]:
-    array = array_of(value, name)
-    if array.shape != (2,) or array.dtype.kind not in "iu" or array.min() < 1:
-        raise InputError(f"{name}: expected (height, width) in pixels, got {value!r}")
-    return int(array[0]), int(array[1])

@@ -15,6 +15,7 @@ __all__ = [
     "image_list",
     "image_size",
     "rgb_of_bgr",
+    "tensor_of",
 ]
 
 _HINTS = {
@@ -37,6 +38,18 @@ def array_of(value: Any, name: str) -> NDArray[Any]:
         return np.array(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise PromptError(f"{name}: expected an array of numbers ({error})") from error
+
+
+def tensor_of(value: Any, name: str) -> torch.Tensor:
+    """A tensor of the values of an array, tensor or nested lists, not copied where that can be.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name}: expected a tensor ({error})") from error
 
 
 def coordinates(value: Any, name: str) -> NDArray[np.float32]:

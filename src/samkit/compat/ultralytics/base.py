@@ -17,6 +17,7 @@ from samkit.compat.ultralytics.arrays import check_preprocessed, image_list, rgb
 from samkit.compat.ultralytics.delivery import Callbacks, Delivery
 from samkit.compat.ultralytics.features import Features, features_of
 from samkit.compat.ultralytics.loading import load_core
+from samkit.compat.ultralytics.origins import images_of, note_images
 from samkit.compat.ultralytics.prompts import ObjectPrompts
 from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import Settings, read_settings
@@ -66,6 +67,7 @@ class BasePredictor:
     """
 
     default_model = "sam_b.pt"
+    needs_sam2 = False
 
     def __init__(
         self, cfg: Any, overrides: Mapping[str, Any] | None, _callbacks: Callbacks | None
@@ -84,7 +86,7 @@ class BasePredictor:
         self._stored = ObjectPrompts()
         self._source: Any = None
         self._image: Look | None = None
-        self._pixels: list[NDArray[np.uint8]] = []  # what self.im was made of
+        self._has_looked = False  # at any image, ever
 
     @property
     def results(self) -> list[Results]:
@@ -113,7 +115,8 @@ class BasePredictor:
             InputError: it is not of the kind that this predictor needs.
         """
         chosen = [model, model_path, self.args.model, self.default_model]
-        core = load_core(next(one for one in chosen if one is not None), self.args)
+        source = next(one for one in chosen if one is not None)
+        core = load_core(source, self.args, needs_sam2=self.needs_sam2)
         self._take(core)
         self.reset_image()
         self._core, self.model, self.device = core, core.network, core.device
@@ -164,7 +167,7 @@ class BasePredictor:
         self.prompts = copy.deepcopy(dict(prompts))
 
     def _said(self, bboxes: Any, points: Any, labels: Any, masks: Any) -> ObjectPrompts:
-        return ObjectPrompts.read(bboxes, points, labels, masks).over(self._stored)
+        return ObjectPrompts.read(bboxes, points, labels, masks, stored=self._stored)
 
     def set_image(self, image: Any) -> None:
         """Look at one image, for all following calls that name no source.
@@ -184,7 +187,6 @@ class BasePredictor:
     def reset_image(self) -> None:
         """Forget the image."""
         self.im = self.features = self._image = None
-        self._pixels = []
 
     # Images as the network takes them
 
@@ -205,10 +207,12 @@ class BasePredictor:
         """
         if isinstance(im, Tensor):
             check_preprocessed(im)
-            return im.to(self.core.device, self.core.dtype)
-        pixels = [rgb_of_bgr(one) for one in image_list(im)]
-        self.im, self._pixels = self._normalised(pixels), pixels
-        return self.im
+            moved = im.to(self.core.device, self.core.dtype)
+            images = images_of(im)
+            if moved is not im and images is not None:
+                note_images(moved, images)
+            return moved
+        return self._preprocessed([rgb_of_bgr(one) for one in image_list(im)])
 
     def get_im_features(self, im: Tensor) -> Features:
         """Features of preprocessed images (N, 3, H, W).
@@ -217,6 +221,12 @@ class BasePredictor:
             SAM: (N, C, h, w). SAM 2: a dict of image_embed (N, C, h, w) and high_res_feats, a list.
         """
         return features_of(self.core.network, self._encode(im))
+
+    def _preprocessed(self, pixels: list[NDArray[np.uint8]]) -> Tensor:
+        self.im = self._normalised(pixels)
+        self._has_looked = True
+        note_images(self.im, pixels)
+        return self.im
 
     def _normalised(self, pixels: list[NDArray[np.uint8]]) -> Tensor:
         core, config = self.core, self.core.network.config
@@ -238,9 +248,8 @@ class BasePredictor:
 
     def _look(self, shot: Shot) -> Look:
         start = perf_counter()
-        self._pixels = [shot.pixels]
-        self.im = self._normalised(self._pixels)
-        return self._look_at(self.im, shot, (perf_counter() - start) * 1000)
+        im = self._preprocessed([shot.pixels])
+        return self._look_at(im, shot, (perf_counter() - start) * 1000)
 
     def _look_at(self, im: Tensor, shot: Shot, speed: float = 0.0) -> Look:
         height, width = shot.pixels.shape[:2]
@@ -248,16 +257,27 @@ class BasePredictor:
         return Look(im=im, shot=shot, embedding=embedding, speed=speed)
 
     def _look_of(self, im: Any) -> Look:
-        """The image that was preprocessed to `im`; a tensor of other origin is its own image."""
+        """The image that was preprocessed to `im`.
+
+        A tensor of other origin is its own image, as long as no image was looked at of which it
+        might be a copy.
+        """
         if self._image is not None and im is self._image.im:
             return self._image
         if not isinstance(im, Tensor):
             return self._look(Shot(pixels=rgb_of_bgr(im), path="image0.jpg"))
         check_preprocessed(im)
-        pixels = self._pixels if im is self.im else self._pictures(im.to(self.core.device))
-        if len(pixels) != 1:
-            raise InputError(f"im: expected one image at a time, got {len(pixels)}")
-        return self._look_at(im, Shot(pixels=pixels[0], path="image0.jpg"))
+        if len(im) != 1:
+            raise InputError(f"im: expected one image at a time, got {len(im)}")
+        images = images_of(im)
+        if images is None and self._has_looked:
+            raise InputError(
+                "im: expected a tensor of preprocess itself, a slice of it such as im[:1], or an "
+                "image (H, W, 3) BGR, got a copy or a tensor of other origin: what size its image "
+                "has is not known"
+            )
+        (pixels,) = images or self._pictures(im.to(self.core.device))
+        return self._look_at(im, Shot(pixels=pixels, path="image0.jpg"))
 
     def _looks(self, source: Any) -> Iterator[Look]:
         """The images of a source; without one the image that was set, or those that were."""

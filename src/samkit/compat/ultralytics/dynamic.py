@@ -42,6 +42,7 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
     """
 
     default_model = "sam2.1_b.pt"
+    needs_sam2 = True
 
     def __init__(
         self,
@@ -134,8 +135,8 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
             InputError: no object is known, or `obj_ids` and prompts do not belong together.
             PromptError, ImageError: the message says what was expected.
         """
-        said = ObjectPrompts.read(bboxes, points, labels, masks)
-        said = said if obj_ids is None else said.over(self._stored)
+        stored = None if obj_ids is None else self._stored
+        said = ObjectPrompts.read(bboxes, points, labels, masks, stored=stored)
         ids = ids_of(obj_ids, said, update_memory)
         if source is not None:
             check_source(source)
@@ -171,8 +172,8 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
             Masks (C, h, w), logits at low resolution, and scores (C,), in the order of
             `obj_idx_set`.
         """
-        said = ObjectPrompts.read(bboxes, points, labels, masks)
-        said = said if obj_ids is None else said.over(self._stored)
+        stored = None if obj_ids is None else self._stored
+        said = ObjectPrompts.read(bboxes, points, labels, masks, stored=stored)
         ids = ids_of(obj_ids, said, update_memory)
         if not ids and not self.memory.object_ids:
             raise InputError("no object is remembered: update_memory first")
@@ -227,9 +228,9 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         if obj_idx is not None and obj_idx not in known:
             raise InputError(f"obj_idx: expected one of {sorted(known)}, got {obj_idx!r}")
         prompt = None
-        if point is not None or mask is not None:
-            said = ObjectPrompts.read(None, point, label, mask).about_one()
-            (prompt,) = said.prompts(look.embedding.transform)
+        said = ObjectPrompts.read(None, point, label, mask)
+        if said:
+            (prompt,) = said.about_one().prompts(look.embedding.transform)
         if not known or (prompt is not None and obj_idx is None):
             raise InputError(f"obj_idx: expected one of {sorted(known)} for a prompt, got None")
         ids = list(known.values()) if obj_idx is None else [known[obj_idx]]

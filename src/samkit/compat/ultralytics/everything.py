@@ -1,17 +1,20 @@
 """Everything mode under the original's names, and the removal of specks."""
 
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from samkit.compat.ultralytics.arrays import tensor_of
 from samkit.errors import InputError
 from samkit.geometry import mask_boxes
 from samkit.image_predictor import ImagePredictor
 from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.mask_generator.selection import non_maximum_suppression, without_small_regions
+from samkit.video.arguments import whole_number
 
 __all__ = ["GenerateOptions", "without_small_masks"]
 
@@ -88,9 +91,13 @@ class GenerateOptions:
 
 def without_small_masks(masks: Any, area: int, overlap: float) -> tuple[Tensor, Tensor]:
     """See `Predictor.remove_small_regions`."""
-    given = torch.as_tensor(masks)
+    given = tensor_of(masks, "masks")
     if given.ndim != 3:
         raise InputError(f"masks: expected shape (N, H, W), got {tuple(given.shape)}")
+    if whole_number("min_area", area) < 0:
+        raise InputError(f"min_area: expected pixels, 0 or more, got {area}")
+    if not isinstance(overlap, Real) or not 0 <= overlap <= 1:
+        raise InputError(f"nms_thresh: expected a number from 0 to 1, got {overlap!r}")
     if not len(given):
         return given.clone(), torch.zeros(0, dtype=torch.int64)
     cleaned = [without_small_regions(one, area) for one in (given > 0).cpu().numpy()]

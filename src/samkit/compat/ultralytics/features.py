@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from samkit.compat.ultralytics.arrays import tensor_of
 from samkit.errors import InputError
 from samkit.nn import ImageFeatures, Sam, Sam2
 
@@ -49,15 +50,20 @@ def image_features(network: Sam | Sam2, features: Any) -> ImageFeatures:
         raise InputError(
             f"image_embed: expected {empty.shape[1]} channels, got shape {tuple(embed.shape)}"
         )
-    levels = tuple(_maps(level, "high_res_feats") for level in features["high_res_feats"])
-    return ImageFeatures(embedding=embed - empty, high_resolution=levels)
+    levels = features["high_res_feats"]
+    if not isinstance(levels, (list, tuple)):
+        kind = type(levels).__name__
+        raise InputError(
+            f"high_res_feats: expected a list of the maps of stride 4 and 8, got {kind}"
+        )
+    return ImageFeatures(
+        embedding=embed - empty,
+        high_resolution=tuple(_maps(level, "high_res_feats") for level in levels),
+    )
 
 
 def _maps(value: Any, name: str) -> Tensor:
-    try:
-        maps = torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name}: expected a tensor ({error})") from error
+    maps = tensor_of(value, name)
     if maps.ndim != 4 or not maps.is_floating_point():
         raise InputError(
             f"{name}: expected floats (B, C, H, W), got {maps.dtype} of shape {tuple(maps.shape)}"

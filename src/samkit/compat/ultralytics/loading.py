@@ -6,19 +6,20 @@ from typing import Any
 from samkit.compat.ultralytics.settings import Settings, device_name, input_size, model_source
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
-from samkit.nn import Sam, Sam2
-from samkit.weights import load_network
+from samkit.nn import Sam, Sam2, Sam2Config, SamConfig
+from samkit.weights import MODELS, load_network
 from samkit.weights.input_size import input_step, with_input_size
 
 __all__ = ["load_core"]
 
 
-def load_core(model: Any, settings: Settings) -> ImagePredictor:
+def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> ImagePredictor:
     """A predictor of samkit on the device, and for the input size, that the settings name.
 
     Args:
         model: a network of samkit, an `ImagePredictor`, or a name or checkpoint.
         settings: of them device, half and imgsz count.
+        needs_sam2: refuse SAM; of a name that is known, before it is downloaded.
 
     Raises:
         UnknownModelError, CheckpointError, DownloadError: as of `samkit.load`.
@@ -27,9 +28,14 @@ def load_core(model: Any, settings: Settings) -> ImagePredictor:
     if isinstance(model, ImagePredictor):
         model = model.network
     if isinstance(model, (str, Path)):
-        model = load_network(model_source(model))
+        source = model_source(model)
+        if needs_sam2 and source in MODELS:
+            _check_sam2(MODELS[str(source)].config)
+        model = load_network(source)
     if not isinstance(model, (Sam, Sam2)):
         raise InputError(f"model: expected a name or a network, got {type(model).__name__}")
+    if needs_sam2:
+        _check_sam2(model.config)
     if len(model.config.mean) != 3:
         raise InputError(f"model: expected one for colour images, got {len(model.config.mean)}")
     size = input_size(settings.imgsz)
@@ -42,3 +48,8 @@ def load_core(model: Any, settings: Settings) -> ImagePredictor:
         device=device_name(settings.device),
         dtype="float16" if settings.half else "float32",
     )
+
+
+def _check_sam2(config: SamConfig | Sam2Config) -> None:
+    if not isinstance(config, Sam2Config):
+        raise InputError("model: expected SAM 2, got SAM; Predictor runs it, on images")

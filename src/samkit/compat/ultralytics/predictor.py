@@ -5,9 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from samkit.compat.ultralytics.arrays import array_of, image_size
+from samkit.compat.ultralytics.arrays import (
+    array_of,
+    check_preprocessed,
+    image_size,
+    tensor_of,
+)
 from samkit.compat.ultralytics.base import BasePredictor, Look
 from samkit.compat.ultralytics.delivery import Callbacks
 from samkit.compat.ultralytics.everything import GenerateOptions, without_small_masks
@@ -17,9 +23,8 @@ from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import DEFAULT_CFG
 from samkit.compat.ultralytics.sources import Shot, check_source, shots_of
 from samkit.errors import InputError
-from samkit.image_predictor import ImageEmbedding, ImagePredictor
+from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
-from samkit.nn import Sam2
 
 __all__ = ["Predictor", "SAM2Predictor"]
 
@@ -105,8 +110,10 @@ class Predictor(BasePredictor):
         """Masks of prompts on a preprocessed image; without any prompt, of everything.
 
         Args:
-            im: (1, 3, H, W) of `preprocess`, and prompts in pixels of the image it was made of. A
-                tensor of other origin counts as the image itself.
+            im: (1, 3, H, W) of `preprocess`, or a slice such as ``im[2:3]`` of (N, 3, H, W), and
+                prompts in pixels of the image it was made of. On a predictor that has not looked at
+                any image, a tensor of other origin counts as the image itself; later it is an
+                error, as is a copy. `inference_features` takes the image's size for them.
             bboxes, points, labels, masks, multimask_output, generate_options: as in a call.
 
         Returns:
@@ -132,6 +139,7 @@ class Predictor(BasePredictor):
 
         Raises:
             PromptError: there are none.
+            InputError: several images, or a tensor whose image is not known.
         """
         said = self._said(bboxes, points, labels, masks)
         found = self._masks(self._look_of(im).embedding, said, multimask_output)
@@ -227,12 +235,13 @@ class Predictor(BasePredictor):
             orig_imgs: a list of the image (H, W, 3) BGR, or a tensor (1, 3, H, W) RGB.
 
         Raises:
-            InputError: several images, or masks of another size.
+            InputError: several images, or masks and scores of other shapes or types.
         """
         (shot,) = _one_image(orig_imgs)
-        found, scores = preds[0], array_of(preds[1], "scores").astype(np.float32)
+        found, scores = _masks_and_scores(preds)
         height, width = shot.pixels.shape[:2]
         if found.dtype != torch.bool:
+            check_preprocessed(img)
             input_size = (int(img.shape[2]), int(img.shape[3]))
             transform = self.core.transform((height, width), input_size)
             found = transform.masks_to_image(found) > 0
@@ -284,12 +293,30 @@ class SAM2Predictor(Predictor):
     """
 
     default_model = "sam2.1_b.pt"
+    needs_sam2 = True
 
-    def _take(self, core: ImagePredictor) -> None:
-        if not isinstance(core.network, Sam2):
-            raise InputError(
-                f"model: expected SAM 2, got {type(core.network).__name__}; use Predictor for it"
-            )
+
+def _masks_and_scores(preds: Any) -> tuple[Tensor, NDArray[np.float32]]:
+    """(N, H, W) bool or logits, and (N,)."""
+    if not isinstance(preds, (list, tuple)) or len(preds) < 2:
+        count = f" of {len(preds)}" if isinstance(preds, (list, tuple)) else ""
+        raise InputError(
+            f"preds: expected masks, scores and perhaps boxes, got {type(preds).__name__}{count}"
+        )
+    masks, scores = tensor_of(preds[0], "masks"), array_of(preds[1], "scores")
+    if masks.ndim != 3 or not (masks.dtype == torch.bool or masks.is_floating_point()):
+        raise InputError(
+            "masks: expected bools or float logits (N, H, W), "
+            f"got {masks.dtype} of shape {tuple(masks.shape)}"
+        )
+    if not bool(masks.isfinite().all()):
+        raise InputError("masks: expected finite logits, got NaN or infinity")
+    if scores.shape != masks.shape[:1] or scores.dtype.kind not in "iuf":
+        raise InputError(
+            f"scores: expected numbers of shape ({len(masks)},), one for each mask, "
+            f"got {scores.dtype} of shape {scores.shape}"
+        )
+    return masks, scores.astype(np.float32)
 
 
 def _one_image(images: Any) -> list[Shot]:

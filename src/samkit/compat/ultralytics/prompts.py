@@ -32,9 +32,19 @@ class ObjectPrompts:
     labels: NDArray[Any] | None = None
     masks: tuple[NDArray[Any], ...] | None = None
 
+    def __post_init__(self) -> None:
+        if self.labels is not None and self.points is None:
+            raise PromptError("labels: expected points for them, got none")
+
     @classmethod
     def read(
-        cls, bboxes: Any = None, points: Any = None, labels: Any = None, masks: Any = None
+        cls,
+        bboxes: Any = None,
+        points: Any = None,
+        labels: Any = None,
+        masks: Any = None,
+        *,
+        stored: "ObjectPrompts | None" = None,
     ) -> "ObjectPrompts":
         """Prompts as a caller gives them.
 
@@ -43,16 +53,21 @@ class ObjectPrompts:
             points: (2,), (N, 2) for N objects with one point each, or (N, P, 2).
             labels: as the points without their last axis; also (N, 1) or, of one point, a number.
             masks: (h, w), (N, h, w) or N of them of any sizes.
+            stored: what counts where nothing is given. Its labels go with its points.
 
         Raises:
-            PromptError: another shape, or values that are no finite numbers.
+            PromptError: another shape, values that are no finite numbers, or labels without points.
         """
-        return cls(
-            bboxes=None if bboxes is None else _bboxes(bboxes),
-            points=None if points is None else _points(points),
-            labels=None if labels is None else array_of(labels, "labels"),
-            masks=None if masks is None else _masks(masks),
-        )
+        given: dict[str, Any] = {}
+        if bboxes is not None:
+            given["bboxes"] = _bboxes(bboxes)
+        if points is not None:
+            given |= {"points": _points(points), "labels": None}
+        if labels is not None:
+            given["labels"] = array_of(labels, "labels")
+        if masks is not None:
+            given["masks"] = _masks(masks)
+        return replace(cls() if stored is None else stored, **given)
 
     @classmethod
     def of_dict(cls, prompts: Mapping[str, Any]) -> "ObjectPrompts":
@@ -70,17 +85,6 @@ class ObjectPrompts:
     def __bool__(self) -> bool:
         """Whether anything is said."""
         return not (self.bboxes is None and self.points is None and self.masks is None)
-
-    def over(self, stored: "ObjectPrompts") -> "ObjectPrompts":
-        """These, and of what they do not say what was stored. Labels go with their points."""
-        given = {
-            field.name: value
-            for field in fields(self)
-            if (value := getattr(self, field.name)) is not None
-        }
-        if "points" in given:
-            given.setdefault("labels", None)
-        return replace(stored, **given)
 
     def about_one(self) -> "ObjectPrompts":
         """The same, all about one object: points (P, 1, 2) become (1, P, 2).
@@ -112,8 +116,6 @@ class ObjectPrompts:
             for name in ("bboxes", "points", "masks")
             if (value := getattr(self, name)) is not None
         }
-        if self.labels is not None and self.points is None:
-            raise PromptError("labels: expected points for them, got none")
         if len(set(counts.values())) != 1:
             got = ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
             raise PromptError(

@@ -60,6 +60,7 @@ class SAM2VideoPredictor(BasePredictor):
     """
 
     default_model = "sam2.1_b.pt"
+    needs_sam2 = True
 
     def __init__(
         self,
@@ -100,6 +101,9 @@ class SAM2VideoPredictor(BasePredictor):
         Raises:
             InputError: there is no video, or the model cannot track.
         """
+        if not isinstance(predictor, SAM2VideoPredictor):
+            kind = type(predictor).__name__
+            raise InputError(f"predictor: expected a SAM2VideoPredictor, got {kind}")
         if isinstance(predictor.inference_state, VideoState):
             return
         shots = predictor._source
@@ -136,9 +140,9 @@ class SAM2VideoPredictor(BasePredictor):
         Raises:
             PromptError, InputError: the message says what was expected.
         """
-        said = ObjectPrompts.read(bboxes, points, labels, masks)
+        stored = None if source is None else self._stored
+        said = ObjectPrompts.read(bboxes, points, labels, masks, stored=stored)
         if source is not None:
-            said = said.over(self._stored)
             if self._core is None:  # one that does not fit is known before the video is opened
                 self.setup_model()
             self.setup_source(source)
