@@ -26,7 +26,7 @@ _GIVEN = 0.5
 _FAR, _FARTHEST = 0.4, 120
 # The mask before is this often withheld, or moved by up to so much of the frame, so that the
 # network learns what an object looks like and not only where it was.
-_WITHHELD, _MOVED, _FARTHEST_MOVE = 0.3, 0.1, 0.05
+_WITHHELD, _MOVED, _FARTHEST_MOVE = 0.15, 0.25, 0.08
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +137,9 @@ def follow(
     losses, ious = [], []
     for t in range(1, len(frames)):
         number = t + episode.gap
+        # At full strength, whatever `residual_with_mask` says: a weaker memory learned to do less.
+        conditioned = network.condition(frames[t], [bank.recollect(number) for bank in banks])
         expected = network.expect(_disturbed(found.logits, rng))
-        recollections = [bank.recollect(number) for bank in banks]
-        conditioned = network.condition(frames[t], recollections, expected.has_mask)
         prediction = network.decode(conditioned, expected)
         outcome = prediction_loss(prediction, targets[t], config)
         losses.append(outcome.loss)
