@@ -614,7 +614,7 @@ def test_the_documented_examples(run, model, tmp_path, monkeypatch) -> None:
         assert code == 0, err
     assert sorted(os.listdir("masks")) == [f"{i:05d}.png" for i in range(42)]
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     names: dict[str, object] = {}
     with warnings.catch_warnings():  # pycocotools with numpy 2
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -40,6 +40,17 @@ def test_tracked_frames_are_kept_as_runs(frames):
     assert all(gap > 1 for gap in gaps)  # as few runs as can be
 
 
+def test_the_last_frames_are_at_hand():
+    state = an_object()
+    for frame in (*range(30), 20):
+        state.see(Sight(frame=frame, found=found(), backward=False))
+    assert [t for t in range(40) if state.in_frame(t)] == list(range(14, 30))
+    assert state.sights[-1].frame == 20
+    state.answer(0, an_answer())
+    state.prune(21, backward=False, anchors=(), one_way=True)  # they never come again
+    assert [sight.frame for sight in state.sights] == [20]
+
+
 def test_an_answer_comes_before_what_was_tracked():
     state, answer = an_object(), an_answer()
     sight = Sight(frame=3, found=found(), backward=False)
@@ -58,7 +69,7 @@ def test_a_correction_is_also_what_tracking_saw():
     state.answer(3, correction)
     state.prune(4, backward=False, anchors=(), one_way=True)
     assert state.in_frame(3) is correction.found
-    assert state.sight.backward
+    assert state.sights[-1].backward
 
 
 def test_corrections_are_remembered_where_they_were_made():
@@ -88,4 +99,4 @@ def test_a_copy_goes_its_own_way():
     state.answer(5, an_answer())
     state.see(Sight(frame=6, found=found(), backward=False))
     assert list(copy.answers) == list(copy.bank.prompted) == [0]
-    assert (copy.sight, copy.tracked) == (None, ())
+    assert (copy.sights, copy.tracked) == ((), ())

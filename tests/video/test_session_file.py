@@ -286,7 +286,7 @@ def put(place, name, value):
         lambda about, _: put(about["objects"][0], "id", "1"),
         lambda about, _: put(about["objects"][0]["state"], "answers", []),
         lambda about, _: put(about["objects"][0]["state"], "tracked", [[1]]),
-        lambda about, _: put(about["objects"][0]["state"]["sight"], "backward", 1),
+        lambda about, _: put(about["objects"][0]["state"]["sights"][-1], "backward", 1),
         lambda about, _: put(about["objects"][0]["state"]["followed"][0], "frame", 12),
         lambda about, _: put(about["video"], "image_size", None),
         lambda about, _: put(about["video"], "image_size", [10**9, 10**9]),

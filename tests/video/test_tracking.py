@@ -301,6 +301,19 @@ def test_a_network_like_pico(pico_predictor, video):
         np.testing.assert_allclose(results[frame][1], masks.logits[0], rtol=1e-3, atol=1e-3)
 
 
+def test_going_back_finds_the_same(pico_predictor, video):
+    """The mask before is at hand also where tracking is not at its front."""
+    tracker = VideoPredictor(pico_predictor, video)
+    tracker.prompt(0, 1, BOX)
+    tracker.prompt(2, 2, CLICK)
+    first = logits_of(tracker.track(start=0, stop=12))
+    again = logits_of(tracker.track(start=11, stop=12))
+    assert np.array_equal(again[11], first[11])
+    known = tracker.prompt(7, 1, Prompt.point(9, 9, label=0))
+    assert known.object_ids.tolist() == [1, 2]
+    assert np.array_equal(known.logits[1], first[7][1])
+
+
 def test_nothing_can_be_asked_after_closing(predictor, video, tmp_path):
     with VideoPredictor(predictor, video) as tracker:
         tracker.prompt(0, 1, BOX)

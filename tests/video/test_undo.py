@@ -89,7 +89,7 @@ def test_what_was_tracked_with_a_wrong_prompt_is_forgotten(predictor, video):
             before = snapshot(tracker)
             tracker.prompt(6, 1, NOT_HERE)
     other = copy.deepcopy(tracker._session.objects[2])
-    assert tracker.undo().object_ids.tolist() == [1]
+    assert tracker.undo().object_ids.tolist() == [1, 2]
     assert_same(tracker._session.objects[1], before.objects[1])
     assert_same(tracker._session.objects[2], other)
     untouched = VideoPredictor(predictor, video)

@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sight:
-    """Where tracking looked last.
+    """A frame in which tracking looked.
 
     Attributes:
         frame: its number.
@@ -49,13 +49,14 @@ class ObjectState:
     Attributes:
         bank: what is remembered of it.
         answers: frame -> what was said and found there; the frame that was prompted last is last.
-        sight: where tracking looked last, or None.
+        sights: the frames in which tracking looked last, as many as there are pointers in reach;
+            the newest is last.
         tracked: (first, last) of each run of frames in which it was looked for, in order.
     """
 
     bank: MemoryBank
     answers: dict[int, Answer] = field(default_factory=dict)
-    sight: Sight | None = None
+    sights: tuple[Sight, ...] = ()
     tracked: tuple[tuple[int, int], ...] = ()
 
     def copy(self) -> "ObjectState":
@@ -63,7 +64,7 @@ class ObjectState:
         return ObjectState(
             bank=self.bank.copy(),
             answers=dict(self.answers),
-            sight=self.sight,
+            sights=self.sights,
             tracked=self.tracked,
         )
 
@@ -71,9 +72,12 @@ class ObjectState:
         """What it looks like in a frame, if that is at hand."""
         if frame in self.answers:
             return self.answers[frame].found
-        if self.sight is not None and self.sight.frame == frame:
-            return self.sight.found
-        return None
+        sight = self.sight_of(frame)
+        return None if sight is None else sight.found
+
+    def sight_of(self, frame: int) -> Sight | None:
+        """What tracking saw in a frame, if that is at hand."""
+        return next((sight for sight in self.sights if sight.frame == frame), None)
 
     def was_tracked(self, frame: int) -> bool:
         """Whether it was looked for in a frame."""
@@ -84,12 +88,15 @@ class ObjectState:
         self.answers.pop(frame, None)
         self.answers[frame] = answer
         self.bank.add(frame, answer.memory, prompted=not answer.corrects)
-        if self.sight is not None and self.sight.frame == frame:
-            self.sight = replace(self.sight, found=answer.found)
+        self.sights = tuple(
+            replace(sight, found=answer.found) if sight.frame == frame else sight
+            for sight in self.sights
+        )
 
     def see(self, sight: Sight) -> None:
         """Note where tracking is, and remember again what a user corrected there."""
-        self.sight = sight
+        others = [other for other in self.sights if other.frame != sight.frame]
+        self.sights = (*others, sight)[-self.bank.pointers :]
         answer = self.answers.get(sight.frame)
         if answer is not None and answer.corrects:
             self.bank.add(sight.frame, answer.memory, prompted=False)
@@ -99,6 +106,7 @@ class ObjectState:
         """Forget what is of no use from a frame on; arguments as for `MemoryBank.prune`."""
         self.bank.prune(frame, backward=backward, anchors=anchors, one_way=one_way)
         if one_way:  # a frame that has gone by is never shown nor corrected again
+            self.sights = self.sights[-1:]
             for gone in [t for t in self.answers if t < frame and t not in self.bank.prompted]:
                 del self.answers[gone]
 

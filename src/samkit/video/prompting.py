@@ -60,6 +60,7 @@ def answer_prompt(
 
 def _is_backward(state: ObjectState, frame: int) -> bool:
     """From which side an object that was tracked came to a frame."""
-    if state.sight is not None and state.sight.frame == frame:
-        return state.sight.backward
+    sight = state.sight_of(frame)
+    if sight is not None:
+        return sight.backward
     return frame < min(state.bank.prompted)

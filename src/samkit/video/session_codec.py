@@ -70,13 +70,14 @@ class SessionWriter:
                 {"frame": frame, "memory": self._memory(memory)}
                 for frame, memory in state.bank.followed.items()
             ],
-            "sight": None
-            if state.sight is None
-            else {
-                "frame": state.sight.frame,
-                "found": self._found(state.sight.found),
-                "backward": state.sight.backward,
-            },
+            "sights": [
+                {
+                    "frame": sight.frame,
+                    "found": self._found(sight.found),
+                    "backward": sight.backward,
+                }
+                for sight in state.sights
+            ],
             "tracked": state.tracked,
         }
 
@@ -185,7 +186,7 @@ class SessionReader:
         memory = self._config.memory
         state = ObjectState(
             bank=MemoryBank(slots=memory.slots, pointers=memory.pointers, nearest=self._nearest),
-            sight=_optional(value["sight"], self._sight),
+            sights=tuple(self._sight(one) for one in value["sights"]),
             tracked=tuple((_whole(0)(first), _whole(0)(last)) for first, last in value["tracked"]),
         )
         for frame, number in value["answers"]:

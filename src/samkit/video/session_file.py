@@ -12,7 +12,7 @@ header has, under `samkit.session`, a JSON text that says what they are:
 
     answers                  [{corrects, prompt, found, memory}] of prompted frames
 
-    state                    {answers, followed, sight, tracked}, as in `ObjectState`
+    state                    {answers, followed, sights, tracked}, as in `ObjectState`
     its answers              [[frame, which of the answers]] in the order of the prompts
     followed                 [{frame, memory}]
     prompt                   {points: [[x, y], ...], labels, box, mask}

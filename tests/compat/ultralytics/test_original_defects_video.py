@@ -105,7 +105,7 @@ def test_5_absent_objects_are_remembered_as_absent(
     features = tracker.core.embed(frames[1, ..., ::-1].copy()).features
     here = {}
     for score in (-5.0, 5.0):
-        found = tracker.inference_state.tracker._session.objects[0].sight.found  # type: ignore
+        found = tracker.inference_state.tracker._session.objects[0].sights[-1].found  # type: ignore
         with torch.no_grad():
             scored = replace(found, object_score=torch.tensor([[score]]))
             here[score] = network.remember(features, scored, prompted=False)[0].bfloat16()
