@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 
 
@@ -51,6 +52,16 @@ def test_images_that_differ_in_suffix_only(run, photos, model, tmp_path) -> None
     assert run("predict", photos, "--point", "9,9", "-o", target, "-m", model)[0] == 0
     names = sorted(path.name for path in target.iterdir())
     assert names == ["a_jpg.png", "a_png.png", "b.png", "c.png"]
+
+
+def test_an_empty_mask_is_mentioned(run, photos, monkeypatch, model, tmp_path) -> None:
+    """As of a click far outside; a mask file shows nothing then."""
+    nothing = Masks(np.zeros((2, 30, 50), bool), [0.5, 0.4])
+    monkeypatch.setattr(ImagePredictor, "predict", lambda *a, **k: nothing)
+    target = tmp_path / "a.json"
+    code, out, _ = run("predict", photos / "a.png", "--point", "9,9", "-o", target, "-m", model)
+    assert code == 0
+    assert "2 masks (2 empty), predicted IoU 0.50, 0.40" in out
 
 
 def test_coco_files_name_their_image(run, photos, model, tmp_path) -> None:

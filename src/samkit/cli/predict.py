@@ -91,7 +91,10 @@ def predict(
 def _describe(masks: Masks) -> str:
     scores = ", ".join(f"{score:.2f}" for score in masks.scores[:5])
     more = ", ..." if len(masks) > 5 else ""
-    return f"{len(masks)} {'mask' if len(masks) == 1 else 'masks'}, predicted IoU {scores}{more}"
+    empty = int((masks.areas == 0).sum())
+    note = f" ({empty} empty)" if empty else ""
+    kind = "mask" if len(masks) == 1 else "masks"
+    return f"{len(masks)} {kind}{note}, predicted IoU {scores}{more}"
 
 
 def _prompts(

@@ -244,7 +244,7 @@ def _shown(events: Iterator[Report | Validation | Network]) -> Network:
             if isinstance(event, Report):
                 now = (
                     f"step {event.step}  loss {event.loss:.2f}  IoU by box {event.box_iou:.2f}, "
-                    f"by click {event.click_iou:.2f}  {event.images_per_second:.0f} images/s"
+                    f"by click {event.click_iou:.2f}  {event.images_per_second:.3g} images/s"
                 )
                 progress.update(task, completed=event.progress, now=now)
             elif isinstance(event, Validation):

@@ -353,7 +353,10 @@ class Trainer:
         free = ("validation", "validate_every", "validation_images", "cache_megabytes")
         changed = sorted(n for n in ours if n not in free and ours[n] != theirs.get(n))
         if changed:
-            raise CheckpointError(f"{path} belongs to a run with other {', '.join(changed)}")
+            raise CheckpointError(
+                f"{path} belongs to a run with other {', '.join(changed)}, and only the same run "
+                "is resumed; begin a new one from the weights of that one instead"
+            )
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
