@@ -1,6 +1,7 @@
 """From an image to a network's input and back: pixels, coordinates and masks."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["ImageTransform", "resize", "resize_rgb"]
+from samkit.errors import InputError
+
+__all__ = ["ImageTransform", "checked_size", "resize", "resize_rgb"]
 
 # A binary mask becomes logits of this size, as in SAM 2 (sigmoid(10) = 0.99995).
 BINARY_LOGIT = 10.0
@@ -97,6 +100,23 @@ class ImageTransform:
     def _pad(self, x: Tensor, value: float) -> Tensor:
         (H, W), (h, w) = self.input_size, x.shape[-2:]
         return F.pad(x, (0, W - w, 0, H - h), value=value) if (h, w) != (H, W) else x
+
+
+def checked_size(value: Any, name: str) -> tuple[int, int]:
+    """(height, width) in pixels, as a caller gave them.
+
+    Raises:
+        InputError: no two whole numbers from 1 on.
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):  # such as nested lists of different lengths
+        array = np.array(None)
+    if array.shape != (2,) or array.dtype.kind not in "iu" or array.min() < 1:
+        raise InputError(
+            f"{name}: expected (height, width) in pixels, both at least 1, got {value!r}"
+        )
+    return int(array[0]), int(array[1])
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:

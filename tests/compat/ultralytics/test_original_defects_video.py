@@ -101,11 +101,11 @@ def test_5_absent_objects_are_remembered_as_absent(
     absent = next(results)
     assert not absent.masks.data.any()
     assert absent.boxes.conf[0] < 0.25
-    bank = tracker.inference_state.tracker._session.objects[0].bank  # type: ignore[union-attr]
+    state = tracker.inference_state.tracker._session.objects[0]  # type: ignore[union-attr]
+    bank, found = state.bank, state.sights[-1].found
     features = tracker.core.embed(frames[1, ..., ::-1].copy()).features
     here = {}
     for score in (-5.0, 5.0):
-        found = tracker.inference_state.tracker._session.objects[0].sights[-1].found  # type: ignore
         with torch.no_grad():
             scored = replace(found, object_score=torch.tensor([[score]]))
             here[score] = network.remember(features, scored, prompted=False)[0].bfloat16()

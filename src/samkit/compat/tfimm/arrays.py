@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from samkit.errors import InputError, PromptError
 
-__all__ = ["array_of", "image_size", "numbers"]
+__all__ = ["array_of", "numbers"]
 
 
 def array_of(value: ArrayLike, name: str) -> NDArray[Any]:
@@ -35,15 +35,3 @@ def numbers(value: ArrayLike, name: str) -> NDArray[np.float32]:
     if not np.isfinite(array).all():
         raise PromptError(f"{name}: expected finite numbers, got NaN or infinity")
     return array
-
-
-def image_size(value: ArrayLike, name: str) -> tuple[int, int]:
-    """As (height, width).
-
-    Raises:
-        InputError: no two positive integers.
-    """
-    array = array_of(value, name)
-    if array.shape != (2,) or array.dtype.kind not in "iu" or array.min() < 1:
-        raise InputError(f"{name}: expected (height, width) in pixels, got {value!r}")
-    return int(array[0]), int(array[1])

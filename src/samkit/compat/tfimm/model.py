@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from samkit.compat.tfimm.arrays import array_of, image_size
+from samkit.compat.tfimm.arrays import array_of
 from samkit.compat.tfimm.config import (
     SegmentAnythingModelConfig,
     core_config,
@@ -19,7 +19,7 @@ from samkit.compat.tfimm.prompts import read_prompts
 from samkit.compat.tfimm.resizer import full_size
 from samkit.errors import ImageError, InputError
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam
-from samkit.transforms import ImageTransform
+from samkit.transforms import ImageTransform, checked_size
 from samkit.weights import MODELS, load_network
 from samkit.weights.adapting import adapt_sam
 
@@ -191,7 +191,7 @@ class SegmentAnythingModel:
             InputError: a size that is no two positive integers.
         """
         size = self.cfg.input_size if input_size is None else input_size
-        height, width = image_size(size, "input_size")
+        height, width = checked_size(size, "input_size")
         patch = self.cfg.encoder_patch_size
         return -(-height // patch), -(-width // patch)
 

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from samkit.compat.tfimm.arrays import array_of, image_size, numbers
+from samkit.compat.tfimm.arrays import array_of, numbers
 from samkit.errors import ImageError, InputError, PromptError
-from samkit.transforms import ImageTransform, resize, resize_rgb
+from samkit.transforms import ImageTransform, checked_size, resize, resize_rgb
 
 __all__ = ["ImageResizer", "full_size"]
 
@@ -40,8 +40,8 @@ class ImageResizer:
     def __init__(
         self, src_size: tuple[int, int], dst_size: tuple[int, int], pad_only: bool = False
     ) -> None:
-        self.src_size = image_size(src_size, "src_size")
-        self.dst_size = image_size(dst_size, "dst_size")
+        self.src_size = checked_size(src_size, "src_size")
+        self.dst_size = checked_size(dst_size, "dst_size")
         self.pad_only = pad_only
         if pad_only and any(a > b for a, b in zip(self.src_size, self.dst_size, strict=True)):
             raise InputError(
@@ -152,7 +152,7 @@ class ImageResizer:
             ImageError: no image, or values that are no numbers.
             InputError: a size that is no two positive integers.
         """
-        size = image_size(size, "size")
+        size = checked_size(size, "size")
         return _on_batch(lambda images: _resize(images, size), image, channels_last)
 
 

@@ -13,7 +13,6 @@ __all__ = [
     "check_preprocessed",
     "coordinates",
     "image_list",
-    "image_size",
     "rgb_of_bgr",
     "tensor_of",
 ]
@@ -106,15 +105,3 @@ def check_preprocessed(im: Any) -> None:
     if not isinstance(im, torch.Tensor) or im.ndim != 4 or im.shape[1] != 3:
         got = tuple(im.shape) if hasattr(im, "shape") else type(im).__name__
         raise ImageError(f"im: expected a tensor (N, 3, H, W) of preprocess, got {got}")
-
-
-def image_size(value: Any, name: str) -> tuple[int, int]:
-    """A size (height, width) in pixels, each at least 1.
-
-    Raises:
-        InputError: it is something else.
-    """
-    array = array_of(value, name)
-    if array.shape != (2,) or array.dtype.kind not in "iu" or array.min() < 1:
-        raise InputError(f"{name}: expected (height, width), both at least 1, got {value!r}")
-    return int(array[0]), int(array[1])

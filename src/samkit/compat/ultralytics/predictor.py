@@ -11,7 +11,6 @@ from torch import Tensor
 from samkit.compat.ultralytics.arrays import (
     array_of,
     check_preprocessed,
-    image_size,
     tensor_of,
 )
 from samkit.compat.ultralytics.base import BasePredictor, Look
@@ -25,6 +24,7 @@ from samkit.compat.ultralytics.sources import Shot, check_source, shots_of
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
+from samkit.transforms import checked_size
 
 __all__ = ["Predictor", "SAM2Predictor"]
 
@@ -175,8 +175,8 @@ class Predictor(BasePredictor):
         """
         said = self._said(bboxes, points, labels, masks)
         known = image_features(self.core.network, features)
-        height, width = image_size(src_shape, "src_shape")
-        if dst_shape is not None and image_size(dst_shape, "dst_shape") != known.input_size:
+        height, width = checked_size(src_shape, "src_shape")
+        if dst_shape is not None and checked_size(dst_shape, "dst_shape") != known.input_size:
             raise InputError(
                 f"dst_shape: expected the input size of the features {known.input_size}, "
                 f"got {dst_shape}"
