@@ -12,6 +12,7 @@ import samkit
 from samkit import AutomaticMaskGenerator, ImagePredictor, Masks
 from samkit.errors import ImageError, InputError, SamkitError
 from samkit.nn import MaskPrediction
+from samkit.nn.image_views import DenseViews
 from samkit.nn.mask_decoder import Attended
 
 HALF = {"pred_iou_thresh": 0.6, "stability_score_thresh": 0.6}
@@ -27,19 +28,24 @@ def predictor_of(name):
     network = make(CONFIGS[name])
 
     def attend(features, prompts):
-        count, (height, width) = len(prompts.points), features.embedding.shape[-2:]
-        image = torch.zeros(count, 16, height, width)
-        image[:, :2] = prompts.points[:, 0, :, None, None]
-        image[:, 2] = float(prompts.masks is not None)
-        tokens = torch.zeros(count, 4, 16)
+        tokens = torch.zeros(len(prompts.points), 4, 16)
+        tokens[:, 0, :2] = prompts.points[:, 0]
+        tokens[:, 0, 2] = float(prompts.masks is not None)
         iou = 0.3 + 0.7 * _shuffled(prompts.points[:, :1, 0], prompts.points[:, :1, 1], 1.0)
         if prompts.masks is not None:
             iou = 0.9 * iou + 0.1 * (prompts.masks > 0).float().mean((2, 3))
-        return Attended(tokens=tokens, iou=iou, object_score=None, image=image, high_resolution=())
+        return Attended(
+            tokens=tokens,
+            iou=iou,
+            object_score=None,
+            views=DenseViews(features.embedding.expand(len(tokens), -1, -1, -1), torch.empty(0)),
+            grid=tuple(features.embedding.shape[-2:]),
+            high_resolution=(),
+        )
 
     def masks(attended):
-        height, width = (4 * side for side in attended.image.shape[-2:])
-        x, y, again = attended.image[:, :3, 0, 0].unbind(1)
+        height, width = (4 * side for side in attended.grid)
+        x, y, again = attended.tokens[:, 0, :3].unbind(1)
         row = torch.arange(height)[:, None] + 0.5
         column = torch.arange(width)[None] + 0.5
         distance = torch.hypot(

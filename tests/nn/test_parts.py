@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from tiny import randomise
 from torch import nn
 
 from samkit.nn import PromptTensors, image_encoder
@@ -21,7 +20,6 @@ from samkit.nn.position_encoding import (
     temporal_sine,
 )
 from samkit.nn.prompt_encoder import draw_prompts
-from samkit.nn.two_way_transformer import Attention
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 5), (3, 8), (1, 1)])
@@ -237,24 +235,3 @@ def test_drawn_prompts() -> None:
     box = maps[1, 2]
     assert box[2:8, 4:16].min() > 0.75
     assert box.sum().item() == pytest.approx(12 * 6, abs=1e-3)
-
-
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("masked", [True, False])
-def test_attention_of_few_tokens_is_plain_attention(shared: bool, masked: bool) -> None:
-    torch.manual_seed(0)
-    layer = Attention(24, 3, internal_dim=12)
-    randomise(layer)
-    tokens = torch.randn(4, 5, 24)
-    image = torch.randn(1 if shared else 4, 40, 24)
-    values = torch.randn_like(image)
-    attended = torch.rand(4, 5) > 0.4
-    attended[:, 0] = True
-    mask = attended[:, None, None, :] if masked else None
-    many = image.expand(4, -1, -1)
-
-    plain = layer(tokens, many, values.expand(4, -1, -1))
-    torch.testing.assert_close(layer.few_queries(tokens, image, values), plain)
-
-    plain = values + layer(many, tokens, tokens * 2, mask)
-    torch.testing.assert_close(layer.few_keys(values, image, tokens, tokens * 2, mask), plain)

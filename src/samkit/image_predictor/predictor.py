@@ -29,8 +29,10 @@ __all__ = ["ImagePredictor", "load", "prompts_at_once"]
 
 # Working memory of one decoder call; longer lists of prompts are decoded in several calls.
 _DECODER_BYTES = 2**29
-# On a CPU a call is faster while the image tokens of its prompts fit the cache.
+# On a CPU a call is faster while the image tokens of its prompts fit the cache, unless all prompts
+# share them; then each adds about twice as much as long as it has few points.
 _CACHE_BYTES = 2**24
+_FEW_POINTS = 8
 # Beyond this many bytes masks are held as RLE, and low-resolution logits are not kept.
 _DENSE_BYTES = 2**28
 _LOGITS_BYTES = 2**28
@@ -305,7 +307,11 @@ class ImagePredictor:
         """Predictions for prompts in order, a bounded number at a time, with their start."""
         decoder = self.network.mask_decoder
         features = embedding.to(self.device).features
-        step = prompts_at_once(features, self)
+        shared = priors is None and all(
+            prompt.mask_input is None and len(prompt.point_labels) <= _FEW_POINTS
+            for prompt in prompts
+        )
+        step = prompts_at_once(features, self, shared=shared)
         pad_boxes = self.network.config.prompt_encoder.pad_boxes
         for start in range(0, len(prompts), step):
             part = prompts[start : start + step]
@@ -394,13 +400,21 @@ def load(
     return ImagePredictor(weights.load_network(model), device=device, dtype=dtype)
 
 
-def prompts_at_once(features: ImageFeatures, predictor: ImagePredictor) -> int:
-    """How many prompts a predictor decodes in one call."""
+def prompts_at_once(features: ImageFeatures, predictor: ImagePredictor, *, shared: bool) -> int:
+    """How many prompts a predictor decodes in one call.
+
+    Args:
+        features: of the image.
+        predictor: that decodes.
+        shared: the prompts are a few points or a box each, so the image is the same for all.
+    """
     tokens = features.embedding.numel() // features.embedding.shape[0] * 4  # bytes in float32
-    if predictor.device.type == "cpu":
-        return max(1, _CACHE_BYTES // tokens)
-    # One prompt needs some 16 copies of the image's tokens.
-    return max(1, _DECODER_BYTES // (tokens * 16))
+    if predictor.device.type != "cpu":
+        # One prompt needs some 16 copies of the image's tokens.
+        return max(1, _DECODER_BYTES // (tokens * 16))
+    if shared and not predictor.network.prompt_encoder.draw_prompts:
+        return max(1, _DECODER_BYTES // (tokens * 2))
+    return max(1, _CACHE_BYTES // tokens)
 
 
 def _masks(

@@ -158,7 +158,8 @@ class AutomaticMaskGenerator:
         )
         points = (grid * [x1 - x0, y1 - y0]).astype(np.float32)
         found = []
-        step = min(config.points_per_batch, prompts_at_once(embedding.features, self.predictor))
+        step = prompts_at_once(embedding.features, self.predictor, shared=not config.use_m2m)
+        step = min(step, config.points_per_batch)
         for start in range(0, len(points), step):
             logits, scores, owners = self._candidates(embedding, points[start : start + step])
             for low, score, owner in zip(

@@ -31,6 +31,10 @@ class LayerNorm2d(nn.Module):
         x = centred * torch.rsqrt(centred.square().mean(1, keepdim=True) + self.eps)
         return x * self.weight[:, None, None] + self.bias[:, None, None]
 
+    def channels_last(self, x: Tensor) -> Tensor:
+        """The same where the channels are the last axis."""
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
 
 class MLP(nn.Module):
     """Linear layers with an activation between them; optionally a sigmoid at the end."""

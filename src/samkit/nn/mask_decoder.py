@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.config import MaskDecoderConfig
+from samkit.nn.image_views import ImageViews
 from samkit.nn.layers import MLP, LayerNorm2d
 from samkit.nn.prompt_encoder import PromptEmbedding
 from samkit.nn.resnet import Bottleneck
@@ -68,14 +70,16 @@ class Attended:
         tokens: (N, K, D) output token of each mask.
         iou: (N, K) predicted IoU of each mask.
         object_score: (N, 1) logit of "the object is here", or None for SAM.
-        image: (N, D, H / 16, W / 16) the image as each prompt sees it.
+        views: the image as each prompt sees it.
+        grid: rows and columns of its places, (H / 16, W / 16).
         high_resolution: as in `ImageFeatures`, of one image or of N.
     """
 
     tokens: Tensor
     iou: Tensor
     object_score: Tensor | None
-    image: Tensor
+    views: ImageViews
+    grid: tuple[int, int]
     high_resolution: tuple[Tensor, ...]
 
     def select(self, index: Tensor) -> "Attended":
@@ -85,10 +89,9 @@ class Attended:
             tokens=self.tokens[index],
             iou=self.iou[index],
             object_score=None if score is None else score[index],
-            image=self.image[index],
-            high_resolution=tuple(
-                level if level.shape[0] == 1 else level[index] for level in self.high_resolution
-            ),
+            views=self.views.select(index),
+            grid=self.grid,
+            high_resolution=tuple(_of(level, index) for level in self.high_resolution),
         )
 
 
@@ -159,27 +162,48 @@ class MaskDecoder(nn.Module):
         if attended is not None:
             attended = torch.cat([attended.new_ones(own.shape[:2]), attended], 1)
 
-        tokens, image = self.transformer(
+        tokens, views = self.transformer(
             image.flatten(2).transpose(1, 2),
             image_positions.to(dtype).flatten(2).transpose(1, 2),
             tokens,
             attended,
         )
-        image = image.transpose(1, 2).unflatten(2, (h, w))
         first = 1 if self.config.object_score else 0
         return Attended(
             tokens=tokens[:, first + 1 : own.shape[1]],
             iou=self.iou_prediction_head(tokens[:, first]),
             object_score=self.pred_obj_score_head(tokens[:, 0]) if first else None,
-            image=image,
+            views=views,
+            grid=(h, w),
             high_resolution=features.high_resolution,
         )
 
     def masks(self, attended: Attended) -> MaskPrediction:
         """The masks of prompts that have been attended to."""
-        upscaled = self._upscale(attended.image, attended.high_resolution)
+        filters = torch.stack(
+            [mlp(attended.tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], 1
+        )
+        # Transposed convolutions whose steps are as wide as they are make cells out of each place.
+        # With channels last and the cells of a place together they are linear layers, and all
+        # passes are over memory in order; only the logits are put into rows.
+        first, norm, act1, second, act2 = self.output_upscaling
+        assert isinstance(norm, LayerNorm2d)
+        weight, bias = _as_linear(second)
+        finer = [_to_cells(level, attended.grid) for level in attended.high_resolution]
+        h, w = attended.grid
+        logits = [filters.new_empty(0, filters.shape[1], 4 * h, 4 * w)]
+        for some, x in attended.views.linear(*_as_linear(first)):
+            x = x.unflatten(2, (4, -1))  # (n, P, 4, D / 4)
+            if finer:
+                x += _of(finer[1], some)
+            x = act1(norm.channels_last(x))
+            x = F.linear(x, weight, bias).unflatten(3, (4, -1)).flatten(2, 3)  # (n, P, 16, D / 8)
+            if finer:
+                x += _of(finer[0], some)
+            x = act2(x).flatten(1, 2) @ filters[some].transpose(1, 2)  # (n, P * 16, K)
+            logits.append(_from_cells(x, attended.grid))
         return MaskPrediction(
-            logits=self._masks(attended.tokens, upscaled),
+            logits=torch.cat(logits),
             iou=attended.iou,
             tokens=attended.tokens,
             object_score=attended.object_score,
@@ -190,19 +214,6 @@ class MaskDecoder(nn.Module):
         if self.config.object_score:
             tokens.insert(0, self.obj_score_token.weight)
         return torch.cat(tokens)[None]
-
-    def _upscale(self, image: Tensor, high_resolution: tuple[Tensor, ...]) -> Tensor:
-        up1, norm, act1, up2, act2 = self.output_upscaling
-        if not self.config.high_resolution:
-            return act2(up2(act1(norm(up1(image)))))
-        stride4, stride8 = high_resolution
-        return act2(up2(act1(norm(up1(image) + stride8))) + stride4)
-
-    def _masks(self, tokens: Tensor, image: Tensor) -> Tensor:
-        filters = torch.stack(
-            [mlp(tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], 1
-        )
-        return (filters @ image.flatten(2)).unflatten(2, image.shape[-2:])
 
     def single(self, prediction: MaskPrediction) -> MaskPrediction:
         """One mask per prompt (K = 1).
@@ -232,6 +243,34 @@ class MaskDecoder(nn.Module):
             tokens=prediction.tokens[:, 1:],
             object_score=prediction.object_score,
         )
+
+
+def _of(level: Tensor, index: slice | Tensor) -> Tensor:
+    """The maps of some prompts; of one image, which serves all of them."""
+    return level if len(level) == 1 else level[index]
+
+
+def _as_linear(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """A transposed convolution 2 x 2 with stride 2 as weight (4 * out, in) and bias (4 * out,)."""
+    assert isinstance(layer, nn.ConvTranspose2d)
+    assert layer.bias is not None
+    return layer.weight.permute(2, 3, 1, 0).flatten(0, 2), layer.bias.repeat(4)
+
+
+def _to_cells(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, C, h * 2^k, w * 2^k) -> (B, h * w, 4^k, C), as k such convolutions would make it."""
+    h, w = grid
+    k = (maps.shape[2] // h).bit_length() - 1
+    maps = maps.unflatten(3, (w, *[2] * k)).unflatten(2, (h, *[2] * k))  # (B, C, h, 2 .., w, 2 ..)
+    fine = [axis for i in range(k) for axis in (3 + i, 4 + k + i)]
+    return maps.permute(0, 2, 3 + k, *fine, 1).flatten(1, 2).flatten(2, -2)
+
+
+def _from_cells(cells: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, h * w * 16, K) -> (B, K, 4 h, 4 w)."""
+    h, w = grid
+    maps = cells.unflatten(1, (h, w, 2, 2, 2, 2)).permute(0, 7, 1, 3, 5, 2, 4, 6)
+    return maps.flatten(5, 7).flatten(2, 4)
 
 
 def stability_score(logits: Tensor, delta: float, threshold: float = 0.0) -> Tensor:

@@ -12,7 +12,16 @@ from samkit.nn import PromptTensors, TokenLabel
 
 TOLERANCE = 1e-4
 
-CASES = ("point", "points", "box", "mask", "point and mask", "box and point", "box and mask")
+CASES = (
+    "point",
+    "points",
+    "box",
+    "many boxes",
+    "mask",
+    "point and mask",
+    "box and point",
+    "box and mask",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +53,9 @@ def assert_close() -> Callable[..., None]:
 
 
 def _make_case(name: str, *, size: int, family: str) -> Case:
-    """Two prompts without, or one with, a mask; on an input of size x size pixels."""
+    """Two prompts, ten if many, one with a mask; on an input of size x size pixels."""
     generator = torch.Generator().manual_seed(len(name))
-    prompts = 1 if "mask" in name else 2
+    prompts = 1 if "mask" in name else 10 if "many" in name else 2
     theirs: dict[str, Any] = {}
     points = torch.zeros(prompts, 0, 2)
     labels = torch.zeros(prompts, 0, dtype=torch.long)

@@ -10,7 +10,7 @@ from samkit.weights.loading import open_checkpoint
 pytestmark = pytest.mark.full_size
 
 SIZE = 1024
-PROMPTS = ("point", "box", "mask", "box and point", "point and mask")
+PROMPTS = ("point", "box", "many boxes", "mask", "box and point", "point and mask")
 
 BASE_PLUS = {
     "backbone_config": {

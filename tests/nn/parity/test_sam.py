@@ -5,6 +5,7 @@ import torch
 from transformers import SamConfig, SamModel
 
 from samkit.nn import Sam
+from samkit.nn.image_views import LowRankViews
 from samkit.weights import load_network
 
 SIZE = 128
@@ -21,13 +22,13 @@ def pair(tmp_path_factory):
             "image_size": SIZE,
             "window_size": 3,
             "global_attn_indexes": [1],
-            "output_channels": 32,
-            "num_pos_feats": 16,
+            "output_channels": 64,
+            "num_pos_feats": 32,
             "mlp_dim": 100,
         },
-        prompt_encoder_config={"hidden_size": 32, "image_size": SIZE, "mask_input_channels": 8},
+        prompt_encoder_config={"hidden_size": 64, "image_size": SIZE, "mask_input_channels": 8},
         mask_decoder_config={
-            "hidden_size": 32,
+            "hidden_size": 64,
             "mlp_dim": 40,
             "num_attention_heads": 4,
             "iou_head_hidden_dim": 24,
@@ -64,7 +65,8 @@ def test_image_embedding(networks, pixels, assert_close):
 def test_every_kind_of_prompt(networks, pixels, case_name, make_case, assert_close):
     ours, theirs = networks
     case = make_case(case_name, size=SIZE, family="sam")
-    prediction = ours.decode_masks(ours.encode_image(pixels), case.ours)
+    features = ours.encode_image(pixels)
+    prediction = ours.decode_masks(features, case.ours)
     candidates = theirs(pixels, **case.theirs, multimask_output=True)
     single = theirs(pixels, **case.theirs, multimask_output=False)
     logits = torch.cat([single.pred_masks, candidates.pred_masks], 2)[0]
@@ -72,3 +74,5 @@ def test_every_kind_of_prompt(networks, pixels, case_name, make_case, assert_clo
     assert_close(prediction.logits, logits, "logits")
     assert_close(prediction.iou, iou, "IoU")
     assert prediction.object_score is None
+    if case_name == "many boxes":  # which are held in another form
+        assert isinstance(ours.attend(features, case.ours).views, LowRankViews)

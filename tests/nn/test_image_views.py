@@ -1,0 +1,189 @@
+"""The image as many prompts see it, in both forms, against plain attention and layer norm."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import randomise
+from torch import Tensor, nn
+
+from samkit.nn import ImageFeatures
+from samkit.nn.attention import Attention
+from samkit.nn.config import MaskDecoderConfig
+from samkit.nn.image_views import DenseViews, ImageViews, LowRankViews, image_views
+from samkit.nn.mask_decoder import Attended, MaskDecoder
+from samkit.nn.prompt_encoder import PromptEmbedding
+
+DIM, HEADS = 24, 3
+
+
+def whole(views: ImageViews) -> Tensor:
+    """The views as maps (N, P, D)."""
+    return linear(views, torch.eye(DIM), torch.zeros(DIM))
+
+
+def linear(views: ImageViews, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.cat([maps for _, maps in views.linear(weight, bias)])
+
+
+def attention() -> Attention:
+    layer = Attention(DIM, HEADS, internal_dim=12)
+    randomise(layer)
+    return layer
+
+
+def layer_norm() -> nn.LayerNorm:
+    layer = nn.LayerNorm(DIM)
+    randomise(layer)
+    return layer
+
+
+def some_attended(count: int, tokens: int) -> Tensor:
+    attended = torch.rand(count, tokens) > 0.4
+    attended[:, 0] = True
+    return attended[:, None, None, :]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_dense_views_are_plain_attention(shared: bool, masked: bool) -> None:
+    torch.manual_seed(0)
+    first, second, norm = attention(), attention(), layer_norm()
+    tokens = torch.randn(4, 5, DIM)
+    image, positions = torch.randn(1 if shared else 4, 40, DIM), torch.randn(1, 40, DIM)
+    mask = some_attended(4, 5) if masked else None
+    views = DenseViews(image, positions)
+    maps = image.expand(4, -1, -1)
+
+    torch.testing.assert_close(views.gather(first, tokens), first(tokens, maps + positions, maps))
+    seen = views.scatter(second, tokens, tokens * 2, mask, norm)
+    expected = norm(maps + second(maps + positions, tokens, tokens * 2, mask))
+    torch.testing.assert_close(whole(seen), expected)
+
+
+@settings(deadline=None)
+@given(
+    count=st.integers(1, 9),
+    tokens=st.integers(1, 6),
+    places=st.integers(1, 50),
+    layers=st.integers(1, 3),
+    masked=st.booleans(),
+    offset=st.sampled_from([0.0, 30.0]),
+    seed=st.integers(0, 2**16),
+)
+@torch.inference_mode()
+def test_low_rank_views_are_dense_views(
+    count: int, tokens: int, places: int, layers: int, masked: bool, offset: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    image, positions = torch.randn(places, DIM) + offset, torch.randn(places, DIM)
+    low: ImageViews = LowRankViews.unseen(image, positions, count)
+    dense: ImageViews = DenseViews(image.expand(count, -1, -1), positions[None])
+    weight, bias = torch.randn(7, DIM), torch.randn(7)
+    for _ in range(layers):
+        look, tell, norm = attention(), attention(), layer_norm()
+        x, y = torch.randn(count, tokens, DIM), torch.randn(count, tokens, DIM)
+        mask = some_attended(count, tokens) if masked else None
+        torch.testing.assert_close(low.gather(look, x), dense.gather(look, x), rtol=1e-4, atol=1e-4)
+        before = whole(low)
+        seen = low.scatter(tell, x, y, mask, norm)
+        assert torch.equal(whole(low), before)
+        low, dense = seen, dense.scatter(tell, x, y, mask, norm)
+        torch.testing.assert_close(whole(low), whole(dense), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        linear(low, weight, bias), F.linear(whole(dense), weight, bias),
+        rtol=1e-4, atol=1e-4,
+    )  # fmt: skip
+    chosen = torch.arange(0, count, 2)
+    assert torch.equal(whole(low.select(chosen)), whole(low)[chosen])
+    none = low.select(torch.zeros(count, dtype=torch.bool))
+    assert list(none.linear(weight, bias)) == []
+
+
+def test_the_form_of_views() -> None:
+    image, positions = torch.zeros(1, 16, DIM), torch.zeros(1, 16, DIM)
+    few, many = torch.zeros(2, 4, DIM), torch.zeros(20, 4, DIM)
+    with torch.inference_mode():
+        assert isinstance(image_views(image, positions, many, HEADS), LowRankViews)
+        assert isinstance(image_views(image, positions, few, HEADS), DenseViews)
+        own = image.expand(20, -1, -1)
+        assert isinstance(image_views(own, positions, many, HEADS), DenseViews)
+        long = torch.zeros(20, 5, DIM)
+        assert isinstance(image_views(image, positions, long, HEADS), DenseViews)
+    assert isinstance(image_views(image, positions, many, HEADS), DenseViews)  # for training
+
+
+@pytest.mark.parametrize("high_resolution", [True, False])
+@pytest.mark.parametrize("images", [1, 5])
+def test_masks_are_those_of_transposed_convolutions(high_resolution: bool, images: int) -> None:
+    torch.manual_seed(0)
+    dim, h, w = 32, 3, 5
+    decoder = MaskDecoder(MaskDecoderConfig(high_resolution=high_resolution), dim)
+    randomise(decoder)
+    image = torch.randn(5, dim, h, w)
+    levels: tuple[Tensor, ...] = ()
+    if high_resolution:
+        levels = (
+            torch.randn(images, dim // 8, 4 * h, 4 * w),
+            torch.randn(images, dim // 4, 2 * h, 2 * w),
+        )
+    attended = Attended(
+        tokens=torch.randn(5, 4, dim),
+        iou=torch.rand(5, 4),
+        object_score=None,
+        views=DenseViews(image.flatten(2).transpose(1, 2), torch.zeros(1, h * w, dim)),
+        grid=(h, w),
+        high_resolution=levels,
+    )
+    up1, norm, act1, up2, act2 = decoder.output_upscaling
+    x = up1(image)
+    x = act1(norm(x + levels[1] if levels else x))
+    x = act2(up2(x) + levels[0] if levels else up2(x))
+    filters = [
+        mlp(attended.tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)
+    ]
+    expected = torch.einsum("nkd,ndyx->nkyx", torch.stack(filters, 1), x)
+    torch.testing.assert_close(decoder.masks(attended).logits, expected, rtol=1e-4, atol=1e-5)
+    with torch.inference_mode():
+        found = decoder.masks(attended.select(torch.tensor([3, 1]))).logits
+    torch.testing.assert_close(found, expected[[3, 1]], rtol=1e-4, atol=1e-5)
+    assert decoder.masks(attended.select(torch.zeros(5, dtype=torch.bool))).logits.shape == (
+        (0, 4, 4 * h, 4 * w)
+    )
+
+
+@torch.inference_mode()
+def test_many_prompts_are_decoded_as_a_few() -> None:
+    torch.manual_seed(0)
+    dim = 256
+    decoder = MaskDecoder(MaskDecoderConfig(high_resolution=False), dim)
+    randomise(decoder)
+    features = ImageFeatures(embedding=torch.randn(1, dim, 4, 6))
+    positions = torch.randn(1, dim, 4, 6)
+    attended = torch.rand(9, 3) > 0.3
+    prompts = PromptEmbedding(
+        sparse=torch.randn(9, 3, dim), attended=attended, dense=torch.randn(1, dim, 1, 1)
+    )
+    together = decoder.attend(features, positions, prompts)
+    assert isinstance(together.views, LowRankViews)
+    alone = [
+        decoder.attend(
+            features,
+            positions,
+            PromptEmbedding(
+                sparse=prompts.sparse[i : i + 1], attended=attended[i : i + 1], dense=prompts.dense
+            ),
+        )
+        for i in range(9)
+    ]
+    assert isinstance(alone[0].views, DenseViews)
+    torch.testing.assert_close(
+        together.iou, torch.cat([x.iou for x in alone]), rtol=1e-4, atol=1e-4
+    )
+    torch.testing.assert_close(
+        decoder.masks(together).logits,
+        torch.cat([decoder.masks(x).logits for x in alone]),
+        rtol=1e-4,
+        atol=1e-4,
+    )
