@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from samkit.nn import PromptTensors, image_encoder
@@ -11,6 +12,7 @@ from samkit.nn.config import MaskDecoderConfig, MemoryConfig, ViTConfig
 from samkit.nn.image_encoder import RelativeAttention, relative_table
 from samkit.nn.layers import DropPath, LayerNorm2d, window_partition, window_unpartition
 from samkit.nn.mask_decoder import MaskDecoder, MaskPrediction, stability_score
+from samkit.nn.memory import MemoryTokens
 from samkit.nn.memory_attention import MemoryAttention, weighted_sums
 from samkit.nn.position_encoding import (
     FourierPositions,
@@ -138,12 +140,18 @@ def test_rotary_repeats_over_memories() -> None:
     torch.testing.assert_close(twice, apply_rotary(x, turns).repeat(1, 1, 2, 1))
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_narrow_values_are_summed_before_they_are_projected(masked: bool) -> None:
-    q, k, v = torch.randn(2, 1, 600, 16), torch.randn(2, 1, 1500, 16), torch.randn(2, 1, 1500, 4)
-    mask = torch.rand(2, 1, 1, 1500) < 0.6 if masked else None
-    plain = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask)
-    torch.testing.assert_close(weighted_sums(q, k, v, mask), plain)
+@pytest.mark.parametrize("width", [4, 16])
+def test_weighted_sums_are_attention(width: int) -> None:
+    q, k, v = (
+        torch.randn(2, 1, 600, 16),
+        torch.randn(2, 1, 1500, 16),
+        torch.randn(2, 1, 1500, width),
+    )
+    plain = F.scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(weighted_sums(q, k, v), plain)
+    with torch.inference_mode():
+        half = weighted_sums(*(x.bfloat16() for x in (q, k + 3, v)))
+    torch.testing.assert_close(half.float(), plain, rtol=0, atol=0.03)
 
 
 @pytest.mark.parametrize("pointers", [0, 3])
@@ -156,18 +164,25 @@ def test_fast_memory_attention_is_the_plain_one(pointers: int, ragged: bool) -> 
     if ragged:
         attended = torch.ones(2, 24 + pointers, dtype=torch.bool)
         attended[1, 12:24] = False
+        attended[0, 25:] = False
+    tokens = MemoryTokens(
+        tokens=memory, positions=positions, pointer_tokens=pointers, attended=attended
+    )
     one = torch.randn(1, 16, 3, 4)
     # With gradients torch's attention is used; each object has the frame to itself.
-    plain = attention(one.expand(2, -1, -1, -1), memory, positions, pointers, attended).detach()
+    plain = attention(one.expand(2, -1, -1, -1), tokens).detach()
     with torch.inference_mode():
-        fast = attention(one, memory, positions, pointers, attended)
+        fast = attention(one, tokens)
     torch.testing.assert_close(fast, plain)
 
 
 def test_rotary_positions_of_a_prediction_serve_training() -> None:
     config = MemoryConfig(dim=8, layers=1, mlp_dim=24)
     attention = MemoryAttention(config, 16)
-    values = torch.randn(1, 16, 5, 7), torch.randn(1, 35, 8), torch.randn(1, 35, 8), 0
+    tokens = MemoryTokens(
+        tokens=torch.randn(1, 35, 8), positions=torch.randn(1, 35, 8), pointer_tokens=0
+    )
+    values = torch.randn(1, 16, 5, 7), tokens
     with torch.inference_mode():
         attention(*values)
     attention(*values).sum().backward()

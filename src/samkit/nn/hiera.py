@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
 from samkit.nn.config import HieraConfig
 from samkit.nn.layers import MLP, DropPath, window_partition, window_unpartition
 
@@ -131,8 +132,14 @@ class PooledAttention(nn.Module):
         if self.pools:
             q = pool(q)
         H, W = q.shape[1:3]
-        q, k, v = (t.reshape(B, -1, self.heads, t.shape[-1] // self.heads) for t in (q, k, v))
-        x = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        q, k, v = (
+            t.reshape(B, -1, self.heads, t.shape[-1] // self.heads).transpose(1, 2)
+            for t in (q, k, v)
+        )
+        if pays_in_bfloat16(q, k.shape[2]):
+            x = attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
+        else:
+            x = F.scaled_dot_product_attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(B, H, W, -1))
 
 

@@ -1,7 +1,8 @@
 """What a network remembers of an object, and what it says of one in a frame of a video."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -55,7 +56,33 @@ class MemoryTokens:
     tokens: Tensor
     positions: Tensor
     pointer_tokens: int
-    attended: Tensor | None
+    attended: Tensor | None = None
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """Tokens and where and when they are (N, M, d)."""
+        return self.tokens + self.positions
+
+    def to(self, dtype: torch.dtype) -> "MemoryTokens":
+        return replace(self, tokens=self.tokens.to(dtype), positions=self.positions.to(dtype))
+
+    def one_by_one(self) -> "list[MemoryTokens]":
+        """The same of each object, without what it is filled up with."""
+        first_pointer = self.tokens.shape[1] - self.pointer_tokens
+        objects = []
+        for i in range(len(self.tokens)):
+            own = slice(None) if self.attended is None else self.attended[i]
+            pointers = self.pointer_tokens
+            if self.attended is not None:
+                pointers = int(self.attended[i, first_pointer:].sum())
+            objects.append(
+                MemoryTokens(
+                    tokens=self.tokens[i : i + 1, own],
+                    positions=self.positions[i : i + 1, own],
+                    pointer_tokens=pointers,
+                )
+            )
+        return objects
 
 
 def joined_tokens(parts: Sequence[tuple[Tensor, Tensor, int]]) -> MemoryTokens:

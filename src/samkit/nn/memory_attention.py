@@ -4,7 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
 from samkit.nn.config import MemoryConfig
+from samkit.nn.memory import MemoryTokens
 from samkit.nn.position_encoding import apply_rotary, axial_rotary, sine_positions
 
 __all__ = ["MemoryAttention", "weighted_sums"]
@@ -29,23 +31,12 @@ class MemoryAttention(nn.Module):
         """Of its weights, which its input has to have."""
         return self.norm.weight.dtype
 
-    def forward(
-        self,
-        features: Tensor,
-        memory: Tensor,
-        memory_positions: Tensor,
-        pointer_tokens: int,
-        attended: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, features: Tensor, memory: MemoryTokens) -> Tensor:
         """Let features look at memory.
 
         Args:
             features: (1 or N, D, h, w) of the current frame.
-            memory: (N, M, d): memories on the same grid (each h * w tokens, one after the
-                other), then `pointer_tokens` tokens of object pointers.
-            memory_positions: (N, M, d), spatial and temporal encoding of the memory.
-            pointer_tokens: how many tokens at the end of memory have no place in the image.
-            attended: (N, M) bool, which tokens of memory exist; None for all.
+            memory: of N objects, on the same grid.
 
         Returns:
             Features (N, D, h, w).
@@ -53,10 +44,10 @@ class MemoryAttention(nn.Module):
         h, w = features.shape[-2:]
         positions = sine_positions(features.shape[1], h, w).to(features)
         x = (features + 0.1 * positions).flatten(2).transpose(1, 2)
-        keys = memory + memory_positions
-        mask = None if attended is None else attended[:, None, None, :]
+        # On a CPU the memory of one object fits the cache, and needs no filling up.
+        memories = memory.one_by_one() if _infers_on_cpu(x) else [memory]
         for layer in self.layers:
-            x = layer(x, keys, memory, (h, w), pointer_tokens, mask)
+            x = layer(x, memories, (h, w))
         return self.norm(x).transpose(1, 2).unflatten(2, (h, w))
 
 
@@ -74,20 +65,21 @@ class MemoryAttentionLayer(nn.Module):
         self.norm3 = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self,
-        x: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        grid: tuple[int, int],
-        pointer_tokens: int,
-        mask: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, x: Tensor, memories: list[MemoryTokens], grid: tuple[int, int]) -> Tensor:
         # Until something is remembered of them, all objects share one frame.
         y = self.norm1(x)
-        x = x + self.dropout(self.self_attn(y, y, y, grid, 0))
-        y = self.norm2(x)
-        x = x + self.dropout(self.cross_attn_image(y, keys, values, grid, pointer_tokens, mask))
+        x = x + self.dropout(self.self_attn(y, y, y, grid))
+        frames = x.split(1) if len(x) == len(memories) else [x] * len(memories)
+        return torch.cat(
+            [self._recall(x, memory, grid) for x, memory in zip(frames, memories, strict=True)]
+        )
+
+    def _recall(self, x: Tensor, memory: MemoryTokens, grid: tuple[int, int]) -> Tensor:
+        mask = None if memory.attended is None else memory.attended[:, None, None, :]
+        y = self.cross_attn_image(
+            self.norm2(x), memory.keys, memory.tokens, grid, memory.pointer_tokens, mask
+        )
+        x = x + self.dropout(y)
         y = F.relu(self.linear1(self.norm3(x)))
         return x + self.dropout(self.linear2(self.dropout(y)))
 
@@ -111,7 +103,7 @@ class RotaryAttention(nn.Module):
         k: Tensor,
         v: Tensor,
         grid: tuple[int, int],
-        unplaced_keys: int,
+        unplaced_keys: int = 0,
         mask: Tensor | None = None,
     ) -> Tensor:
         """(1 or B, h * w, C), (B, K, C'), (B, K, C') -> (B, h * w, C).
@@ -124,56 +116,59 @@ class RotaryAttention(nn.Module):
         placed = k.shape[-2] - unplaced_keys
         q = apply_rotary(q, turns).expand(len(k), -1, -1, -1)
         k = torch.cat([apply_rotary(k[:, :, :placed], turns), k[:, :, placed:]], 2)
-        if self.heads == 1 and v.shape[-1] < q.shape[-1] and _pays(q):
-            # The published order with fewer products: the weighted sum of projected values is the
-            # projection of the weighted sum.
-            x = self.v_proj(weighted_sums(q, k, v[:, None], mask))
+        if self.heads == 1 and mask is None and _infers_on_cpu(q):
+            if v.shape[-1] < q.shape[-1]:
+                # The published order with fewer products: the weighted sum of projected values is
+                # the projection of the weighted sum.
+                x = self.v_proj(weighted_sums(q, k, v[:, None]))
+            else:
+                x = weighted_sums(q, k, self.v_proj(v)[:, None])
         else:
             dropout = self.dropout if self.training else 0.0
-            values = self._heads(self.v_proj(v))
-            x = F.scaled_dot_product_attention(q, k, values, mask, dropout)
+            x = F.scaled_dot_product_attention(q, k, self._heads(self.v_proj(v)), mask, dropout)
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, c)
 
 
-def weighted_sums(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled dot-product attention whose values are narrower than its keys.
+def weighted_sums(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Scaled dot-product attention on a CPU, as much at a time as fits its cache.
 
     Args:
-        q, k, v: (B, 1, L, c), (B, 1, K, c), (B, 1, K, d).
-        mask: (B, 1, 1, K), False where nothing is attended to.
+        q, k, v: (B, 1, L, c), (B, 1, K, c), (B, 1, K, d), where d may be less than c.
 
     Returns:
         (B, 1, L, d).
     """
-    scaled = q[:, 0] * q.shape[-1] ** -0.5
-    found = q.new_empty(*q.shape[:-1], v.shape[-1])
-    for i, (keys, values) in enumerate(zip(k[:, 0], v[:, 0], strict=True)):
-        if mask is not None:
-            keys, values = keys[mask[i, 0, 0]], values[mask[i, 0, 0]]
-        for into, rows in zip(found[i, 0].split(_QUERIES), scaled[i].split(_QUERIES), strict=True):
-            into.copy_(_weighted_sum(rows, keys, values))
-    return found
+    if pays_in_bfloat16(q, k.shape[-2]):
+        return attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
+    if v.shape[-1] == q.shape[-1]:
+        return F.scaled_dot_product_attention(q, k, v)
+    scaled = q * q.shape[-1] ** -0.5
+    found = [_attend_in_tiles(*one) for one in zip(scaled[:, 0], k[:, 0], v[:, 0], strict=True)]
+    return torch.stack(found)[:, None]
 
 
-def _weighted_sum(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention (L, c), (K, c), (K, d) -> (L, d), a tile of keys after the other.
+def _attend_in_tiles(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention (L, c), (K, c), (K, d) -> (L, d), some queries and some keys at a time.
 
     Each tile has its own softmax; how much of the whole it holds is the softmax over the tiles'
     sums of exponentials, as in FlashAttention (2205.14135, section 3.1).
     """
-    sums, weights = [], []
-    for keys, values in zip(k.split(_KEYS), v.split(_KEYS), strict=True):
-        scores = q @ keys.t()
-        shares = scores.softmax(-1)
-        sums.append(shares @ values)
-        # The largest share is exp(largest score) / sum of exponentials.
-        weights.append(scores.amax(-1) - shares.amax(-1).log())
-    return torch.einsum("tld,tl->ld", torch.stack(sums), torch.stack(weights).softmax(0))
+    found = q.new_empty(len(q), v.shape[1])
+    for rows, into in zip(q.split(_QUERIES), found.split(_QUERIES), strict=True):
+        sums, weights = [], []
+        for keys, values in zip(k.split(_KEYS), v.split(_KEYS), strict=True):
+            scores = rows @ keys.t()
+            shares = scores.softmax(-1)
+            sums.append(shares @ values)
+            # The largest share is exp(largest score) / sum of exponentials.
+            weights.append(scores.amax(-1) - shares.amax(-1).log())
+        shares = torch.stack(weights).softmax(0)
+        into.copy_(torch.einsum("tld,tl->ld", torch.stack(sums), shares))
+    return found
 
 
-def _pays(q: Tensor) -> bool:
-    """Elsewhere torch's own attention in one kernel is faster, and it can be differentiated."""
-    return q.device.type == "cpu" and q.dtype == torch.float32 and not torch.is_grad_enabled()
+def _infers_on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and not torch.is_grad_enabled()

@@ -116,14 +116,9 @@ class Sam2(nn.Module):
             recollections: of each object; each has at least one memory.
             has_mask: (N,) bool, objects that `decode` is given a mask prompt of; None for none.
         """
-        memory = self.memory_tokens(recollections)
         dtype = self.memory_attention.dtype
-        embedding = self.memory_attention(
-            features.embedding.to(dtype),
-            memory.tokens.to(dtype),
-            memory.positions.to(dtype),
-            memory.pointer_tokens,
-            memory.attended,
+        embedding: Tensor = self.memory_attention(
+            features.embedding.to(dtype), self.memory_tokens(recollections).to(dtype)
         ).to(features.embedding.dtype)
         if self.config.memory.residual:
             if has_mask is not None:

@@ -7,6 +7,7 @@ import torch
 from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel
 
 from samkit.nn import Sam2
+from samkit.nn.memory import MemoryTokens
 from samkit.nn.position_encoding import sine_positions
 from samkit.weights import load_network
 
@@ -179,7 +180,9 @@ def test_memory_attention(video_pair, assert_close, memories, pointers):
         memory_posision_embeddings=positions.transpose(0, 1),
         num_object_pointer_tokens=pointers,
     )
-    actual = ours.memory_attention(features, memory, positions, pointers)
+    actual = ours.memory_attention(
+        features, MemoryTokens(tokens=memory, positions=positions, pointer_tokens=pointers)
+    )
     assert_close(actual.flatten(2).transpose(1, 2), expected.reshape(1, -1, 32), "features")
 
 
