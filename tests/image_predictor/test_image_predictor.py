@@ -31,12 +31,12 @@ def photo(height: int = 50, width: int = 80, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(params=list(CONFIGS))
 def predictor(request: pytest.FixtureRequest) -> ImagePredictor:
-    return ImagePredictor(make(CONFIGS[request.param]), device="cpu")
+    return ImagePredictor(make(CONFIGS[request.param]), device="cpu", dtype="float32")
 
 
 @pytest.fixture
 def sam2() -> ImagePredictor:
-    return ImagePredictor(make(tiny_sam2()), device="cpu")
+    return ImagePredictor(make(tiny_sam2()), device="cpu", dtype="float32")
 
 
 def assert_same(a: Masks, b: Masks, *, exact: bool = False) -> None:
@@ -378,9 +378,10 @@ def test_unknown_dtypes(dtype: object) -> None:
         ImagePredictor(make(tiny_sam2()), device="cpu", dtype=dtype)  # type: ignore[arg-type]
 
 
-def test_auto_dtype_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("unit", ["amx_bf16", "avx512_bf16"])
+def test_auto_dtype_follows_the_hardware(monkeypatch: pytest.MonkeyPatch, unit: str) -> None:
     for fast, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda fast=fast: {"amx_bf16": fast})
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda fast=fast: {unit: fast})
         assert ImagePredictor(make(tiny_sam2()), device="cpu").dtype == expected
 
 

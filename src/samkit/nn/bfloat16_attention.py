@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from samkit.nn.layers import infers_on_cpu
+
 __all__ = ["attend_in_bfloat16", "pays_in_bfloat16"]
 
 # Queries, and scores, at a time: they stay in the cache.
@@ -13,8 +15,7 @@ _KEYS = 1024
 
 def pays_in_bfloat16(q: Tensor, keys: int) -> bool:
     """Whether `attend_in_bfloat16` is faster than torch's attention; it has no gradient."""
-    half = q.dtype == torch.bfloat16 and q.device.type == "cpu"
-    return half and keys >= _KEYS and not torch.is_grad_enabled()
+    return q.dtype == torch.bfloat16 and keys >= _KEYS and infers_on_cpu(q)
 
 
 def attend_in_bfloat16(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.attention import Attention
+from samkit.nn.layers import infers_on_cpu
 
 __all__ = ["DenseViews", "ImageViews", "LowRankViews", "image_views"]
 
@@ -60,8 +61,7 @@ def image_views(image: Tensor, positions: Tensor, tokens: Tensor, heads: int) ->
         heads: of attention.
     """
     N, T, D = tokens.shape
-    inference = tokens.device.type == "cpu" and not torch.is_grad_enabled()
-    if inference and len(image) == 1 and N >= _MANY and heads * T <= D // 2:
+    if infers_on_cpu(tokens) and len(image) == 1 and N >= _MANY and heads * T <= D // 2:
         return LowRankViews.unseen(image[0], positions[0], N)
     return DenseViews(image, positions)
 
@@ -127,8 +127,7 @@ class DenseViews:
 
     def linear(self, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
         N, P, D = self.image.shape
-        cached = self.image.device.type == "cpu" and not torch.is_grad_enabled()
-        at_once = max(1, _CACHED // (P * D) if cached else N)
+        at_once = max(1, _CACHED // (P * D) if infers_on_cpu(self.image) else N)
         for i in range(0, N, at_once):
             yield slice(i, i + at_once), F.linear(self.image[i : i + at_once], weight, bias)
 

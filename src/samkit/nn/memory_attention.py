@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from samkit.nn.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
 from samkit.nn.config import MemoryConfig
+from samkit.nn.layers import infers_on_cpu
 from samkit.nn.memory import MemoryTokens
 from samkit.nn.position_encoding import apply_rotary, axial_rotary, sine_positions
 
@@ -45,7 +46,7 @@ class MemoryAttention(nn.Module):
         positions = sine_positions(features.shape[1], h, w).to(features)
         x = (features + 0.1 * positions).flatten(2).transpose(1, 2)
         # On a CPU the memory of one object fits the cache, and needs no filling up.
-        memories = memory.one_by_one() if _infers_on_cpu(x) else [memory]
+        memories = memory.one_by_one() if infers_on_cpu(x) else [memory]
         for layer in self.layers:
             x = layer(x, memories, (h, w))
         return self.norm(x).transpose(1, 2).unflatten(2, (h, w))
@@ -116,7 +117,7 @@ class RotaryAttention(nn.Module):
         placed = k.shape[-2] - unplaced_keys
         q = apply_rotary(q, turns).expand(len(k), -1, -1, -1)
         k = torch.cat([apply_rotary(k[:, :, :placed], turns), k[:, :, placed:]], 2)
-        if self.heads == 1 and mask is None and _infers_on_cpu(q):
+        if self.heads == 1 and mask is None and infers_on_cpu(q):
             if v.shape[-1] < q.shape[-1]:
                 # The published order with fewer products: the weighted sum of projected values is
                 # the projection of the weighted sum.
@@ -168,7 +169,3 @@ def _attend_in_tiles(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         shares = torch.stack(weights).softmax(0)
         into.copy_(torch.einsum("tld,tl->ld", torch.stack(sums), shares))
     return found
-
-
-def _infers_on_cpu(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not torch.is_grad_enabled()
