@@ -82,7 +82,7 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(in_channels, dim, patch, stride=patch)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.proj(pixels).permute(0, 2, 3, 1)
+        return self.proj(pixels).permute(0, 2, 3, 1).contiguous()
 
 
 class Block(nn.Module):
