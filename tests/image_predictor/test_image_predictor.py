@@ -15,6 +15,7 @@ from samkit.image_predictor import predictor as predictor_module
 from samkit.image_predictor.prompting import tokens_of
 from samkit.masks import Masks
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors
+from samkit.nn.image_views import LowRankViews
 from samkit.prompts import Prompt
 
 CLICK = Prompt.point(30, 20)
@@ -87,6 +88,35 @@ def test_long_lists_are_decoded_in_parts(
     masks = predictor.predict(embedding, ALL, candidates=3)
     assert_same(masks, expected)
     assert masks.prompt_index.tolist() == [i for i in range(len(ALL)) for _ in range(3)]
+
+
+def test_prompts_that_share_the_image_are_decoded_in_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = make(replace(tiny_sam(), dim=64))
+    predictor = ImagePredictor(network, device="cpu", dtype="float32")
+    embedding = predictor.embed(photo())
+    clicks = [Prompt.point(3 + 2 * i, 40 - i) for i in range(30)]
+    long = Prompt.points([(5 * i, 4 * i) for i in range(9)], [1] * 9)
+    mask = Prompt.mask(np.eye(50, 80) > 0)
+    prompts = [*clicks[:12], long, *clicks[12:15], mask, mask, *clicks[15:], long]
+    alone = [predictor.predict(embedding, prompt) for prompt in prompts]
+
+    sizes, forms = [], []
+    decode = network.decode_masks
+
+    def counted(features: ImageFeatures, given: PromptTensors) -> MaskPrediction:
+        sizes.append(len(given))
+        forms.append(type(network.attend(features, given).views))
+        return decode(features, given)
+
+    monkeypatch.setattr(predictor_module, "_CACHE_BYTES", 2 * 64 * 64 * 4)  # two maps
+    monkeypatch.setattr(predictor.network, "decode_masks", counted)
+    together = predictor.predict(embedding, prompts)
+    assert sizes == [12, 2, 2, 2, 15, 1]
+    assert [form is LowRankViews for form in forms] == [True, False, False, False, True, False]
+    for i, one in enumerate(alone):
+        assert_same(together[i], one)
 
 
 def test_many_masks_are_compressed_and_drop_their_logits(

@@ -101,8 +101,20 @@ def test_low_rank_views_are_dense_views(
     assert list(none.linear(weight, bias)) == []
 
 
+@torch.inference_mode()
+def test_what_takes_the_image_away_is_finite() -> None:
+    torch.manual_seed(0)
+    tell, norm = Attention(256, 8, internal_dim=128), nn.LayerNorm(256)
+    values = (torch.randn(1, 1, 256) * 100).expand(8, 7, 256)
+    taken = tell.out_proj(tell.v_proj(values))[0, 0]
+    image = 1e-2 * torch.randn(64, 256) - taken
+    keys, positions = torch.randn(8, 7, 256), torch.randn(64, 256)
+    views = LowRankViews.unseen(image, positions, 8).scatter(tell, keys, values, None, norm)
+    assert views.scale.isfinite().all()
+
+
 def test_the_form_of_views() -> None:
-    image, positions = torch.zeros(1, 16, DIM), torch.zeros(1, 16, DIM)
+    image, positions = torch.zeros(1, 64, DIM), torch.zeros(1, 64, DIM)
     few, many = torch.zeros(2, 4, DIM), torch.zeros(20, 4, DIM)
     with torch.inference_mode():
         assert isinstance(image_views(image, positions, many, HEADS), LowRankViews)
@@ -111,6 +123,10 @@ def test_the_form_of_views() -> None:
         assert isinstance(image_views(own, positions, many, HEADS), DenseViews)
         long = torch.zeros(20, 5, DIM)
         assert isinstance(image_views(image, positions, long, HEADS), DenseViews)
+        small = image[:, :40], positions[:, :40]
+        assert isinstance(image_views(*small, many, HEADS), DenseViews)
+        narrow = (x.half() for x in (image, positions, many))
+        assert isinstance(image_views(*narrow, HEADS), DenseViews)
     assert isinstance(image_views(image, positions, many, HEADS), DenseViews)  # for training
 
 
@@ -159,8 +175,8 @@ def test_many_prompts_are_decoded_as_a_few() -> None:
     dim = 256
     decoder = MaskDecoder(MaskDecoderConfig(high_resolution=False), dim)
     randomise(decoder)
-    features = ImageFeatures(embedding=torch.randn(1, dim, 4, 6))
-    positions = torch.randn(1, dim, 4, 6)
+    features = ImageFeatures(embedding=torch.randn(1, dim, 16, 18))
+    positions = torch.randn(1, dim, 16, 18)
     attended = torch.rand(9, 3) > 0.3
     prompts = PromptEmbedding(
         sparse=torch.randn(9, 3, dim), attended=attended, dense=torch.randn(1, dim, 1, 1)

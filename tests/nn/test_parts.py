@@ -176,6 +176,16 @@ def test_fast_memory_attention_is_the_plain_one(pointers: int, ragged: bool) -> 
     torch.testing.assert_close(fast, plain)
 
 
+def test_dropout_needs_no_gradients() -> None:
+    config = MemoryConfig(dim=8, layers=1, mlp_dim=24, dropout=0.5)
+    layer = MemoryAttention(config, 16).train().layers[0].self_attn
+    x = torch.randn(1, 16, 16)
+    with torch.no_grad():
+        assert not torch.equal(layer(x, x, x, (4, 4)), layer(x, x, x, (4, 4)))
+        layer.eval()
+        assert torch.equal(layer(x, x, x, (4, 4)), layer(x, x, x, (4, 4)))
+
+
 def test_rotary_positions_of_a_prediction_serve_training() -> None:
     config = MemoryConfig(dim=8, layers=1, mlp_dim=24)
     attention = MemoryAttention(config, 16)

@@ -26,15 +26,12 @@ class Attention(nn.Module):
         """
         q, k, v = (self.split(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
         k, v = (x.expand(q.shape[0], -1, -1, -1) for x in (k, v))
-        return self.join(F.scaled_dot_product_attention(q, k, v, mask))
+        x = F.scaled_dot_product_attention(q, k, v, mask)
+        return self.out_proj(x.transpose(1, 2).flatten(2))
 
     def split(self, x: Tensor) -> Tensor:
         """(B, N, heads * c) -> (B, heads, N, c)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-    def join(self, x: Tensor) -> Tensor:
-        """(B, heads, N, c) -> (B, N, D), the way out."""
-        return self.out_proj(x.transpose(1, 2).flatten(2))
 
     def of_head(self, projection: nn.Linear) -> Tensor:
         """Weights of a way in, (heads, c, D)."""

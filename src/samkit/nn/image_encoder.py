@@ -149,7 +149,8 @@ class RelativeAttention(nn.Module):
         self, q: Tensor, k: Tensor, v: Tensor, row_bias: Tensor, column_bias: Tensor
     ) -> Tensor:
         B, heads, H, W, _ = row_bias.shape
-        if pays_in_bfloat16(q, H * W):
+        dropout = self.attention_dropout if self.training else 0.0
+        if not dropout and pays_in_bfloat16(q, H * W):
             # A bias is its product with the one-hot vector of the key's row or column.
             row = torch.eye(H, dtype=k.dtype).repeat_interleave(W, 0)
             column = torch.eye(W, dtype=k.dtype).repeat(H, 1)
@@ -157,7 +158,6 @@ class RelativeAttention(nn.Module):
             biases = torch.cat([row_bias, column_bias], -1).flatten(2, 3)
             q = torch.cat([q * q.shape[-1] ** -0.5, biases], -1)
             return attend_in_bfloat16(q, torch.cat([k, places], -1), v)
-        dropout = self.attention_dropout if self.training else 0.0
         rows = max(1, _BIAS_ELEMENTS // (B * heads * W * H * W))
         parts = []
         for top in range(0, H, rows):

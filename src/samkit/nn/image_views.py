@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from samkit.nn.attention import Attention
 from samkit.nn.layers import infers_on_cpu
 
-__all__ = ["DenseViews", "ImageViews", "LowRankViews", "image_views"]
+__all__ = ["DenseViews", "ImageViews", "LowRankViews", "image_views", "is_low_rank"]
 
 # Prompts from which on projecting the shared image pays.
 _MANY = 8
@@ -48,7 +48,7 @@ class ImageViews(Protocol):
         """The views of some of the prompts."""
 
     def linear(self, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """A linear layer (E, D), (E,) on the views: (n, P, E) of a few at a time."""
+        """A linear layer (E, D), (E,) on the views: (n, P, E) of a few at a time, to be kept."""
 
 
 def image_views(image: Tensor, positions: Tensor, tokens: Tensor, heads: int) -> ImageViews:
@@ -61,9 +61,16 @@ def image_views(image: Tensor, positions: Tensor, tokens: Tensor, heads: int) ->
         heads: of attention.
     """
     N, T, D = tokens.shape
-    if infers_on_cpu(tokens) and len(image) == 1 and N >= _MANY and heads * T <= D // 2:
+    shared = len(image) == 1 and N >= _MANY and is_low_rank(heads * T, places=image.shape[1], dim=D)
+    # Sums of squares are too large for float16.
+    if shared and infers_on_cpu(tokens) and tokens.dtype in (torch.float32, torch.float64):
         return LowRankViews.unseen(image[0], positions[0], N)
     return DenseViews(image, positions)
+
+
+def is_low_rank(rows: int, *, places: int, dim: int) -> bool:
+    """Whether so few rows a layer (heads times tokens) make `LowRankViews` the faster form."""
+    return rows <= min(dim // 2, places // 4)
 
 
 @dataclass(frozen=True)
@@ -143,8 +150,8 @@ class LowRankViews:
 
     with r over tokens and heads, 56 a layer for a click. Attention to it and from it needs
     products with the image, which is projected once for all prompts and narrow as a head is, and
-    products with the small factors; layer norm needs sums of squares, which follow from both. The
-    channels of image and rows have mean 0 by then, so nothing large cancels.
+    products with the small factors; layer norm needs sums of squares, which follow from both, with
+    channels of mean 0. Precision is lost only where the sum takes nearly all of the image away.
 
     Attributes:
         image: (P, D).
@@ -255,6 +262,7 @@ class LowRankViews:
                 for row, other in zip(rows, updates, strict=False):
                     products.baddbmm_(row[some], other.weights[some])
                 squares = squares + products.mul_(update.weights[some]).sum(1)
+            squares = squares.clamp(min=0)  # of rounding
             variance = self.scale[some].square() * squares / image.shape[1]
             scale[some] = self.scale[some] * torch.rsqrt(variance + norm.eps)
         return replace(

@@ -133,6 +133,10 @@ class MaskDecoder(nn.Module):
         """Dtype of the weights, in which features are expected."""
         return self.iou_token.weight.dtype
 
+    def rows(self, tokens: int) -> int:
+        """Rows that a layer adds for a prompt of so many tokens, see `LowRankViews`."""
+        return self.config.heads * (self._own_tokens().shape[1] + tokens)
+
     def project_high_resolution(self, stride4: Tensor, stride8: Tensor) -> tuple[Tensor, Tensor]:
         """Bring neck features (B, D, ...) to the widths used while upscaling, once per image."""
         return self.conv_s0(stride4), self.conv_s1(stride8)

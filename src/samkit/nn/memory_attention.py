@@ -117,7 +117,8 @@ class RotaryAttention(nn.Module):
         placed = k.shape[-2] - unplaced_keys
         q = apply_rotary(q, turns).expand(len(k), -1, -1, -1)
         k = torch.cat([apply_rotary(k[:, :, :placed], turns), k[:, :, placed:]], 2)
-        if self.heads == 1 and mask is None and infers_on_cpu(q):
+        dropout = self.dropout if self.training else 0.0
+        if self.heads == 1 and mask is None and not dropout and infers_on_cpu(q):
             if v.shape[-1] < q.shape[-1]:
                 # The published order with fewer products: the weighted sum of projected values is
                 # the projection of the weighted sum.
@@ -125,7 +126,6 @@ class RotaryAttention(nn.Module):
             else:
                 x = weighted_sums(q, k, self.v_proj(v)[:, None])
         else:
-            dropout = self.dropout if self.training else 0.0
             x = F.scaled_dot_product_attention(q, k, self._heads(self.v_proj(v)), mask, dropout)
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
@@ -134,7 +134,7 @@ class RotaryAttention(nn.Module):
 
 
 def weighted_sums(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Scaled dot-product attention on a CPU, as much at a time as fits its cache.
+    """Scaled dot-product attention in the way that is fastest on a CPU.
 
     Args:
         q, k, v: (B, 1, L, c), (B, 1, K, c), (B, 1, K, d), where d may be less than c.

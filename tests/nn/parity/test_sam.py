@@ -8,7 +8,7 @@ from samkit.nn import Sam
 from samkit.nn.image_views import LowRankViews
 from samkit.weights import load_network
 
-SIZE = 128
+SIZE = 192
 
 
 @pytest.fixture(scope="module")
