@@ -10,7 +10,7 @@ import torch
 from tiny import CONFIGS, make, tiny_sam, tiny_sam2
 
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
-from samkit.image_predictor import ImageEmbedding, ImagePredictor
+from samkit.image_predictor import ImageEmbedding, ImagePredictor, batching
 from samkit.image_predictor import predictor as predictor_module
 from samkit.image_predictor.prompting import tokens_of
 from samkit.masks import Masks
@@ -84,7 +84,7 @@ def test_long_lists_are_decoded_in_parts(
 ) -> None:
     embedding = predictor.embed(photo())
     expected = predictor.predict(embedding, ALL, candidates=3)
-    monkeypatch.setattr(predictor_module, "_DECODER_BYTES", limit)
+    monkeypatch.setattr(batching, "_DECODER_BYTES", limit)
     masks = predictor.predict(embedding, ALL, candidates=3)
     assert_same(masks, expected)
     assert masks.prompt_index.tolist() == [i for i in range(len(ALL)) for _ in range(3)]
@@ -110,7 +110,7 @@ def test_prompts_that_share_the_image_are_decoded_in_runs(
         forms.append(type(network.attend(features, given).views))
         return decode(features, given)
 
-    monkeypatch.setattr(predictor_module, "_CACHE_BYTES", 2 * 64 * 64 * 4)  # two maps
+    monkeypatch.setattr(batching, "_CACHE_BYTES", 2 * 64 * 64 * 4)  # two maps
     monkeypatch.setattr(predictor.network, "decode_masks", counted)
     together = predictor.predict(embedding, prompts)
     assert sizes == [12, 2, 2, 2, 15, 1]

@@ -1,6 +1,7 @@
 """Masks from prompts on images: embed once, predict many times."""
 
+from samkit.image_predictor.batching import prompts_at_once
 from samkit.image_predictor.embedding import ImageEmbedding
-from samkit.image_predictor.predictor import ImagePredictor, load, prompts_at_once
+from samkit.image_predictor.predictor import ImagePredictor, load
 
 __all__ = ["ImageEmbedding", "ImagePredictor", "load", "prompts_at_once"]

@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -16,25 +15,19 @@ from torch import Tensor
 
 from samkit import weights
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
+from samkit.image_predictor.batching import calls
 from samkit.image_predictor.embedding import ImageEmbedding
 from samkit.image_predictor.placement import find_device, find_dtype
-from samkit.image_predictor.prompting import prompt_tensors, tokens_of
+from samkit.image_predictor.prompting import prompt_tensors
 from samkit.masks import Masks, rle
 from samkit.media import read_image
 from samkit.nn import ImageFeatures, MaskPrediction, Sam, Sam2, SamConfig
 from samkit.nn import config as nn_config
-from samkit.nn.image_views import is_low_rank
 from samkit.prompts import Prompt, as_prompts
 from samkit.transforms import ImageTransform
 
-__all__ = ["ImagePredictor", "load", "prompts_at_once"]
+__all__ = ["ImagePredictor", "load"]
 
-# Working memory of one decoder call; longer lists of prompts are decoded in several calls.
-_DECODER_BYTES = 2**29
-# On a CPU a call is faster while the maps of its prompts fit the cache, where each has its own.
-_CACHE_BYTES = 2**24
-# Prompts in a call that share one map: more are no faster.
-_SHARING = 64
 # Beyond this many bytes masks are held as RLE, and low-resolution logits are not kept.
 _DENSE_BYTES = 2**28
 _LOGITS_BYTES = 2**28
@@ -310,19 +303,7 @@ class ImagePredictor:
         decoder = self.network.mask_decoder
         features = embedding.to(self.device).features
         pad_boxes = self.network.config.prompt_encoder.pad_boxes
-        alone = prompts_at_once(features, self, tokens=None)
-        with_others = [
-            alone
-            if priors is not None or prompt.mask_input is not None
-            else prompts_at_once(features, self, tokens=len(tokens_of(prompt, pad_boxes)[1]))
-            for prompt in prompts
-        ]
-        start = 0
-        while start < len(prompts):
-            # A run of prompts that share the image, else as many as come.
-            run = takewhile(lambda count: count > alone, with_others[start : start + _SHARING])
-            sharing = list(run)
-            step = max(alone, min([len(sharing), *sharing]))
+        for start, step in calls(prompts, priors is not None, features, self.network):
             part = prompts[start : start + step]
             prior = None if priors is None else priors[start : start + step]
             tensors = prompt_tensors(part, prior, embedding.transform, pad_boxes, self.device)
@@ -331,7 +312,6 @@ class ImagePredictor:
                 choose = decoder.single if candidates == 1 else decoder.multiple
                 prediction = choose(prediction)
             yield start, prediction
-            start += step
 
     def _check_candidates(self, candidates: int) -> int:
         available = self.network.config.mask_decoder.candidates
@@ -408,31 +388,6 @@ def load(
     """
     find_dtype(dtype, find_device(device))  # before a long download
     return ImagePredictor(weights.load_network(model), device=device, dtype=dtype)
-
-
-def prompts_at_once(
-    features: ImageFeatures, predictor: ImagePredictor, *, tokens: int | None
-) -> int:
-    """How many prompts of a kind a predictor decodes in one call.
-
-    Args:
-        features: of the image.
-        predictor: that decodes.
-        tokens: points, corners and padding of each prompt; None where each has a mask, or features,
-            of its own.
-    """
-    network, embedding = predictor.network, features.embedding
-    dim, places = embedding.shape[1], embedding.shape[2] * embedding.shape[3]
-    map_bytes = dim * places * 4
-    if predictor.device.type != "cpu":
-        # One prompt needs some 16 maps.
-        return max(1, _DECODER_BYTES // (map_bytes * 16))
-    if tokens is not None and not network.prompt_encoder.draw_prompts:
-        rows = network.mask_decoder.rows(tokens)
-        if is_low_rank(rows, places=places, dim=dim):
-            # Each of two layers keeps so many numbers of a place, and as many again for a while.
-            return max(1, min(_SHARING, _DECODER_BYTES // (rows * places * 4 * 6)))
-    return max(1, _CACHE_BYTES // map_bytes)
 
 
 def _masks(

@@ -160,7 +160,7 @@ class AutomaticMaskGenerator:
         found = []
         # A point and its padding; to be refined, masks are prompts too.
         tokens = None if config.use_m2m else 2
-        step = prompts_at_once(embedding.features, self.predictor, tokens=tokens)
+        step = prompts_at_once(embedding.features, self.predictor.network, tokens=tokens)
         step = min(step, config.points_per_batch)
         for start in range(0, len(points), step):
             logits, scores, owners = self._candidates(embedding, points[start : start + step])

@@ -362,7 +362,7 @@ class MemoryPredictor:
         longest = max(len(one.memories) for one in recollections)
         # Keys and values, each once more while they are rotated or laid out.
         each = 4 * longest * height * width * self._network.config.dim * 4
-        step = prompts_at_once(features, self.predictor, tokens=None)
+        step = prompts_at_once(features, self._network, tokens=None)
         step = min(step, max(1, _ATTENTION_BYTES // each))
         return [recollections[i : i + step] for i in range(0, len(recollections), step)]
 
