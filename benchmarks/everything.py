@@ -34,7 +34,7 @@ def plain_batch(predictor: ImagePredictor, embedding: samkit.ImageEmbedding) -> 
     points = rng.uniform(0, 1, (BATCH, 2)) * [width, height]
     began = time.perf_counter()
     network, decoder = predictor.network, predictor.network.mask_decoder
-    from samkit.image_predictor.prompting import prompt_tensors
+    from samkit.image_predictor.prompt_tokens import prompt_tensors
 
     prompts = prompt_tensors(
         [Prompt.point(*xy) for xy in points], None, embedding.transform, False, predictor.device

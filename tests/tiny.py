@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from samkit.nn import Sam, Sam2, Sam2Config, SamConfig, build
-from samkit.nn.config import (
+from samkit.sizes import (
     HieraConfig,
     MaskDecoderConfig,
     MemoryConfig,

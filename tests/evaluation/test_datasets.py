@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from samkit.errors import InputError
 from samkit.evaluation import open_dataset
 from samkit.evaluation.datasets import read_label_map
-from samkit.masks.rle import decode_one
+from samkit.rle import decode_one
 
 
 def write(path: Path, array: np.ndarray) -> None:

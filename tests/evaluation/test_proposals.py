@@ -10,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 
 from samkit.evaluation import AnnotatedImage, evaluate_proposals
 from samkit.masks import Masks
-from samkit.masks.rle import encode
+from samkit.rle import encode
 
 SIZE = (48, 64)
 

@@ -12,7 +12,7 @@ from tiny import CONFIGS, make, tiny_sam, tiny_sam2
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, batching
 from samkit.image_predictor import predictor as predictor_module
-from samkit.image_predictor.prompting import tokens_of
+from samkit.image_predictor.prompt_tokens import tokens_of
 from samkit.masks import Masks
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors
 from samkit.nn.image_views import LowRankViews

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samkit import rle
 from samkit.mask_generator.upscaling import Upscaler
-from samkit.masks import Masks, rle
+from samkit.masks import Masks
 from samkit.transforms import ImageTransform
 
 SIZES = [(40, 60), (200, 30), (7, 9), (128, 128), (33, 500)]

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from samkit.nn import ImageFeatures
 from samkit.nn.attention import Attention
-from samkit.nn.config import MaskDecoderConfig
 from samkit.nn.image_views import DenseViews, ImageViews, LowRankViews, image_views
 from samkit.nn.mask_decoder import Attended, MaskDecoder
 from samkit.nn.prompt_encoder import PromptEmbedding
+from samkit.sizes import MaskDecoderConfig
 
 DIM, HEADS = 24, 3
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tiny import CONFIGS, make, tiny_mobile_sam, tiny_pico, tiny_sam, tiny_sam2
 
+from samkit import sizes as nn_config
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam, Sam2, build
-from samkit.nn import config as nn_config
 from samkit.nn.memory import Recollection
 
 CLICK = ([[20.0, 30.0], [0.0, 0.0]], [1, -1])

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from samkit.nn import PromptTensors, image_encoder
-from samkit.nn.config import MaskDecoderConfig, MemoryConfig, ViTConfig
 from samkit.nn.image_encoder import RelativeAttention, relative_table
 from samkit.nn.layers import DropPath, LayerNorm2d, window_partition, window_unpartition
 from samkit.nn.mask_decoder import MaskDecoder, MaskPrediction, stability_score
@@ -22,6 +21,7 @@ from samkit.nn.position_encoding import (
     temporal_sine,
 )
 from samkit.nn.prompt_encoder import draw_prompts
+from samkit.sizes import MaskDecoderConfig, MemoryConfig, ViTConfig
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 5), (3, 8), (1, 1)])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny import tiny_sam2
 
-from samkit.nn.config import to_dict
+from samkit.sizes import to_dict
 from samkit.training import DataSource, SceneConfig, Stage, TrainingConfig
 
 

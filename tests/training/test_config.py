@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from samkit.nn import config as networks
+from samkit import sizes as networks
 from samkit.training import Stage, fine_tuning
 from samkit.training.config import pico, pico_memory, pico_refinement
 from samkit.training.data import training_files

@@ -14,7 +14,7 @@ from samkit.errors import CheckpointError, InputError
 from samkit.evaluation import evaluate_interactive, open_dataset
 from samkit.evaluation.datasets import Subset
 from samkit.image_predictor import ImagePredictor
-from samkit.nn.config import to_dict
+from samkit.sizes import to_dict
 from samkit.training import DataSource, Report, Stage, Validation, fine_tuning, train
 from samkit.training import log as log_module
 from samkit.training import loop as loop_module

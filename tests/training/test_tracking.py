@@ -6,7 +6,7 @@ import torch
 from tiny import make, tiny_pico, tiny_sam
 
 from samkit.errors import InputError
-from samkit.nn.config import to_dict
+from samkit.sizes import to_dict
 from samkit.training import ClipConfig, Report, Stage, train
 from samkit.training.config import IMAGE_PARTS, MEMORY_PARTS, LossConfig, pico_memory
 from samkit.training.data import load_library

@@ -12,10 +12,9 @@ from safetensors.torch import load_file, save_file
 from tiny import make, tiny_pico
 from video.same import assert_same, assert_same_trackers
 
-from samkit import ImagePredictor, Prompt, VideoPredictor
-from samkit.cli.track_prompts import read_prompts
+from samkit import ImagePredictor, Prompt, VideoPredictor, rle
+from samkit.cli.track.prompts import read_prompts
 from samkit.errors import InputError
-from samkit.masks import rle
 
 BOX, CLICK = Prompt.box(5, 10, 20, 30), Prompt.point(40, 20)
 NOT_HERE = Prompt.point(50, 40, label=0)

@@ -11,7 +11,7 @@ from transformers import Sam2Model, Sam2VideoModel, SamModel
 
 from samkit.errors import CheckpointError, InputError
 from samkit.nn import PromptTensors, build
-from samkit.nn.config import to_dict
+from samkit.sizes import to_dict
 from samkit.weights import MODELS, convert, infer, load_network, save_network
 from samkit.weights.checkpoint import read_state_dict
 from samkit.weights.conversion import LAYOUTS

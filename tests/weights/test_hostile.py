@@ -9,8 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny import make, tiny_pico, tiny_sam, tiny_sam2
 
+from samkit import sizes as nn_config
 from samkit.errors import CheckpointError, UnknownModelError
-from samkit.nn import config as nn_config
 from samkit.weights import load_network, save_network
 
 

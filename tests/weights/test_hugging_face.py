@@ -7,7 +7,7 @@ import pytest
 from transformers import Sam2Config, Sam2VideoConfig, SamConfig
 
 from samkit.errors import CheckpointError
-from samkit.nn.config import MemoryConfig, sam2, sam_vit
+from samkit.sizes import MemoryConfig, sam2, sam_vit
 from samkit.weights import MODELS
 from samkit.weights.hugging_face import config_from_json, config_to_json
 

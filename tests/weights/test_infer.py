@@ -7,7 +7,7 @@ import torch
 
 from samkit.errors import CheckpointError
 from samkit.nn import build
-from samkit.nn.config import ViTConfig
+from samkit.sizes import ViTConfig
 from samkit.weights import MODELS
 from samkit.weights.infer import infer_config, ratio
 from samkit.weights.layouts import is_memory

@@ -18,7 +18,7 @@ from samkit.errors import (
     UnknownModelError,
 )
 from samkit.nn import Sam, Sam2
-from samkit.nn.config import to_dict
+from samkit.sizes import to_dict
 from samkit.weights import find_model, load_network, save_network
 from samkit.weights.layouts import is_memory, table_of
 from samkit.weights.registry import MODELS, RegisteredModel

@@ -7,7 +7,7 @@ import pytest
 
 from samkit.errors import CheckpointError
 from samkit.nn import Sam, SamConfig, build
-from samkit.nn.config import validate
+from samkit.sizes import validate
 from samkit.weights import convert, load_network, save_network
 
 

@@ -148,12 +148,12 @@ def train(
 
     import torch
 
-    from samkit.image_predictor.placement import find_device
+    from samkit.image_predictor.device import find_device
     from samkit.media.writing import check_writable
-    from samkit.nn.config import to_dict
+    from samkit.sizes import to_dict
     from samkit.training import train as training
     from samkit.training.config import fine_tuning, pico, pico_memory, pico_refinement
-    from samkit.training.team import is_first
+    from samkit.training.distributed import is_first
     from samkit.weights import load_network, save_network
 
     if is_first():

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from pycocotools import mask as coco
 
 from samkit.errors import InputError
-from samkit.masks.rle import checked_counts, decode_one
 from samkit.media import list_images, read_image
+from samkit.rle import checked_counts, decode_one
 
 __all__ = [
     "VOID_LABEL",

@@ -10,7 +10,7 @@ from pycocotools import mask as coco
 
 from samkit.evaluation.datasets import Dataset
 from samkit.masks import Masks
-from samkit.masks.rle import encode
+from samkit.rle import encode
 
 __all__ = ["ProposalReport", "evaluate_proposals"]
 

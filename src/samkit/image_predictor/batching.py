@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from samkit.image_predictor.prompting import tokens_of
+from samkit.image_predictor.prompt_tokens import tokens_of
 from samkit.nn import ImageFeatures, Sam, Sam2
 from samkit.nn.image_views import is_low_rank
 from samkit.prompts import Prompt

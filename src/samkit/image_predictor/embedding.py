@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from samkit.errors import InputError
-from samkit.image_predictor.placement import find_device
+from samkit.image_predictor.device import find_device
 from samkit.media import MAX_PIXELS, write_atomically
 from samkit.nn import ImageFeatures
 from samkit.transforms import ImageTransform

@@ -13,16 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samkit import weights
+from samkit import rle, weights
+from samkit import sizes as nn_config
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
 from samkit.image_predictor.batching import calls
+from samkit.image_predictor.device import find_device, find_dtype
 from samkit.image_predictor.embedding import ImageEmbedding
-from samkit.image_predictor.placement import find_device, find_dtype
-from samkit.image_predictor.prompting import prompt_tensors
-from samkit.masks import Masks, rle
+from samkit.image_predictor.prompt_tokens import prompt_tensors
+from samkit.masks import Masks
 from samkit.media import read_image
 from samkit.nn import ImageFeatures, MaskPrediction, Sam, Sam2, SamConfig
-from samkit.nn import config as nn_config
 from samkit.prompts import Prompt, as_prompts
 from samkit.transforms import ImageTransform
 

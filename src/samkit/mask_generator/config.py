@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from samkit.errors import InputError
 from samkit.nn import Sam, Sam2, Sam2Config, SamConfig
-from samkit.nn.config import own_additions
+from samkit.sizes import own_additions
 
 __all__ = ["PRESETS", "MaskGeneratorConfig"]
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from samkit import rle
 from samkit.errors import InputError, SamkitError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
 from samkit.mask_generator.config import MaskGeneratorConfig
@@ -19,7 +20,7 @@ from samkit.mask_generator.selection import (
     without_small_regions,
 )
 from samkit.mask_generator.upscaling import FullMask, Upscaler
-from samkit.masks import Masks, rle
+from samkit.masks import Masks
 from samkit.nn import PRIOR_LIMIT, PromptTensors, TokenLabel
 
 __all__ = ["AutomaticMaskGenerator"]

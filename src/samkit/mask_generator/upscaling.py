@@ -19,7 +19,7 @@ class FullMask:
     """One mask at the size of the image.
 
     Attributes:
-        counts: compressed run lengths, as `samkit.masks.rle` holds them.
+        counts: compressed run lengths, as `samkit.rle` holds them.
         box: xyxy of the first and last pixels, far ones inclusive; the crop's corner if
             empty.
         stability: IoU of the mask cut above and below its threshold; NaN if both are empty.

@@ -2,6 +2,6 @@
 
 from samkit.masks.formats import FORMATS, format_of
 from samkit.masks.result import Masks
-from samkit.masks.rle import RLE
+from samkit.rle import RLE
 
 __all__ = ["FORMATS", "RLE", "Masks", "format_of"]

@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from samkit.errors import MissingDependencyError
-from samkit.masks.rle import RLE
+from samkit.rle import RLE
 
 if TYPE_CHECKING:
     from samkit.masks.result import Masks

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from samkit import rle
 from samkit.errors import InputError
-from samkit.masks import drawing, rle
+from samkit.masks import drawing
 from samkit.masks.convert import COCO_KEYS
 from samkit.masks.fields import OPTIONAL
 from samkit.masks.result import Masks

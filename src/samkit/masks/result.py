@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from samkit import rle
 from samkit.errors import InputError
-from samkit.masks import contours, convert, drawing, fields, rle, storage
+from samkit.masks import contours, convert, drawing, fields, storage
 from samkit.media import ImageSource, read_image
 
 

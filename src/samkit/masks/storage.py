@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from samkit import rle
 from samkit.geometry import mask_boxes
-from samkit.masks import rle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +48,7 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunLengths:
-    """One string of run lengths per mask (see `samkit.masks.rle`), all of one image size."""
+    """One string of run lengths per mask (see `samkit.rle`), all of one image size."""
 
     strings: tuple[bytes, ...]
     image_size: tuple[int, int]

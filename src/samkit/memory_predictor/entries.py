@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samkit.image_predictor import ImageEmbedding
+from samkit.memory.bank import Memory
 from samkit.nn.memory import Recollection, Tracked
 from samkit.prompts import Prompt
-from samkit.video.memory_bank import Memory
 
 __all__ = ["Entry", "Sighting", "image_signature", "recollection"]
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from samkit.errors import InputError
 from samkit.media import write_atomically
+from samkit.memory.arguments import checked_id, whole_number
+from samkit.memory.bank import Memory
 from samkit.memory_predictor.entries import Entry, Sighting
 from samkit.nn import Sam2
 from samkit.nn.memory import Tracked
 from samkit.prompts import Prompt
-from samkit.video.arguments import checked_id, whole_number
-from samkit.video.memory_bank import Memory
-from samkit.video.state_file import DAMAGE, read_state, write_state
+from samkit.weights.state_file import DAMAGE, read_state, write_state
 
 __all__ = ["load", "save"]
 

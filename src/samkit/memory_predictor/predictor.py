@@ -10,12 +10,12 @@ import torch
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
 from samkit.masks import Masks
+from samkit.memory.arguments import checked_id, checked_prompt, network_with_memory, whole_number
+from samkit.memory.prediction import answer, masks_of, memories_of, part, starts_anew
 from samkit.memory_predictor.entries import Entry, Sighting, image_signature, recollection
 from samkit.nn import ImageFeatures, PromptTensors
 from samkit.nn.memory import Recollection, Tracked
 from samkit.prompts import Prompt
-from samkit.video.arguments import checked_id, checked_prompt, network_with_memory, whole_number
-from samkit.video.tracked import answer, masks_of, memories_of, part, starts_anew
 
 __all__ = ["MemoryPredictor"]
 

@@ -1,10 +1,10 @@
 """Networks: tensors in, tensors out. One file for each box in the papers' figures."""
 
-from samkit.nn.config import Sam2Config, SamConfig
 from samkit.nn.mask_decoder import ImageFeatures, MaskPrediction
 from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptTensors, TokenLabel
 from samkit.nn.sam import Sam
 from samkit.nn.sam2 import Sam2
+from samkit.sizes import Sam2Config, SamConfig
 
 __all__ = [
     "PRIOR_LIMIT",

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
-from samkit.nn.config import HieraConfig
+from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
 from samkit.nn.layers import MLP, DropPath, window_partition, window_unpartition
+from samkit.sizes import HieraConfig
 
 __all__ = ["Hiera"]
 

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.config import MaskDecoderConfig
 from samkit.nn.image_views import ImageViews
 from samkit.nn.layers import MLP, LayerNorm2d
 from samkit.nn.prompt_encoder import PromptEmbedding
 from samkit.nn.resnet import Bottleneck
 from samkit.nn.two_way_transformer import TwoWayTransformer
+from samkit.sizes import MaskDecoderConfig
 
 __all__ = ["Attended", "ImageFeatures", "MaskDecoder", "MaskPrediction"]
 

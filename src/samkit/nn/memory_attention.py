@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
-from samkit.nn.config import MemoryConfig
+from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
 from samkit.nn.layers import infers_on_cpu
 from samkit.nn.memory import MemoryTokens
 from samkit.nn.position_encoding import apply_rotary, axial_rotary, sine_positions
+from samkit.sizes import MemoryConfig
 
 __all__ = ["MemoryAttention", "weighted_sums"]
 

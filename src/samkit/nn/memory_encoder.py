@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.config import MemoryConfig
 from samkit.nn.layers import LayerNorm2d
+from samkit.sizes import MemoryConfig
 
 __all__ = ["MemoryEncoder"]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from samkit.nn.config import PromptEncoderConfig
 from samkit.nn.layers import LayerNorm2d
 from samkit.nn.position_encoding import FourierPositions
+from samkit.sizes import PromptEncoderConfig
 
 __all__ = ["PRIOR_LIMIT", "PromptEmbedding", "PromptEncoder", "PromptTensors", "TokenLabel"]
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.config import ResNetConfig
+from samkit.sizes import ResNetConfig
 
 __all__ = ["Bottleneck", "ResNet"]
 

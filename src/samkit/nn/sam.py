@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-from samkit.nn.config import SamConfig, TinyViTConfig
 from samkit.nn.image_encoder import ViTImageEncoder
 from samkit.nn.mask_decoder import Attended, ImageFeatures, MaskDecoder, MaskPrediction
 from samkit.nn.prompt_encoder import PromptEncoder, PromptTensors
 from samkit.nn.tiny_vit import TinyViT
+from samkit.sizes import SamConfig, TinyViTConfig
 
 __all__ = ["Sam"]
 

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.config import ResNetConfig, Sam2Config
 from samkit.nn.fpn_neck import FpnNeck
 from samkit.nn.hiera import Hiera
 from samkit.nn.layers import MLP, infers_on_cpu
@@ -18,6 +17,7 @@ from samkit.nn.memory_encoder import MemoryEncoder
 from samkit.nn.position_encoding import sine_positions, temporal_sine
 from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptEncoder, PromptTensors
 from samkit.nn.resnet import ResNet
+from samkit.sizes import ResNetConfig, Sam2Config
 
 __all__ = ["Sam2"]
 

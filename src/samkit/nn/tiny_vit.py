@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.config import TinyViTConfig
 from samkit.nn.image_encoder import neck
 from samkit.nn.layers import DropPath, window_partition, window_unpartition
+from samkit.sizes import TinyViTConfig
 
 __all__ = ["TinyViT"]
 

@@ -1,6 +1,5 @@
 """Training: from annotated photographs to weights."""
 
-from samkit.training.clips import Clip, make_clip
 from samkit.training.config import (
     ClipConfig,
     DataSource,
@@ -14,7 +13,8 @@ from samkit.training.config import (
 )
 from samkit.training.data import Library, load_library
 from samkit.training.loop import train
-from samkit.training.scenes import Scene, make_scene
+from samkit.training.synthesis.clips import Clip, make_clip
+from samkit.training.synthesis.scenes import Scene, make_scene
 from samkit.training.trainer import Report
 from samkit.training.validation import Validation
 

@@ -173,7 +173,7 @@ class TrainingConfig:
     """One training run.
 
     Attributes:
-        network: sizes of the network, as `samkit.nn.config.to_dict` gives them.
+        network: sizes of the network, as `samkit.sizes.to_dict` gives them.
         sources: what to learn from.
         backgrounds: photographs or folders of them without annotations.
         hold_out: of each source every n-th image is measured on instead of learned from; 0: none.
@@ -275,7 +275,7 @@ def pico(
         data: folder with `train` (coco128, ccp, fruits, nuclei) and `samples` in it.
         minutes, steps: length of the run.
     """
-    from samkit.nn import config as networks
+    from samkit import sizes as networks
 
     train = Path(data) / "train"
     return TrainingConfig(
@@ -362,7 +362,7 @@ def fine_tuning(
     """Teach a network that has been trained already what new data hold.
 
     Args:
-        network: its sizes, as `samkit.nn.config.to_dict` gives them.
+        network: its sizes, as `samkit.sizes.to_dict` gives them.
         data: what `open_dataset` of `samkit.evaluation` accepts, once or several, weighted alike.
         frozen: names of network parts that do not learn, besides the memory of SAM 2.
         minutes, steps: length of the run.

@@ -14,11 +14,10 @@ import torch
 from samkit.errors import InputError, SamkitError
 from samkit.evaluation.datasets import Dataset, open_dataset
 from samkit.media.writing import check_writable
+from samkit.training.batches import Feed, inline_batches, prepared_batches
 from samkit.training.config import TrainingConfig
 from samkit.training.data import held_out
-from samkit.training.feed import Feed, inline_batches, prepared_batches
-from samkit.training.log import Log
-from samkit.training.team import (
+from samkit.training.distributed import (
     Team,
     is_first,
     joined,
@@ -26,6 +25,7 @@ from samkit.training.team import (
     torchrun_team,
     under_torchrun,
 )
+from samkit.training.log import Log
 from samkit.training.trainer import Network, Report, Trainer
 from samkit.training.validation import Validation, validate
 

@@ -10,7 +10,7 @@ from samkit.evaluation.clicks import farthest_point
 from samkit.nn import TokenLabel
 from samkit.training.config import PromptConfig, Stage, TrainingConfig
 from samkit.training.data import Library
-from samkit.training.scenes import Scene, make_scene
+from samkit.training.synthesis.scenes import Scene, make_scene
 
 __all__ = ["STRIDE", "Batch", "correction_clicks", "make_batch", "simulated_prompt"]
 

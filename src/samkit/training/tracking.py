@@ -9,14 +9,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from samkit.memory.bank import Memory, MemoryBank
 from samkit.nn import ImageFeatures, PromptTensors, Sam2, TokenLabel
 from samkit.nn.memory import Tracked
-from samkit.training.clips import Clip, make_clip
 from samkit.training.config import LossConfig, Stage, TrainingConfig
 from samkit.training.data import Library
 from samkit.training.losses import prediction_loss
 from samkit.training.sampling import STRIDE, simulated_prompt
-from samkit.video.memory_bank import Memory, MemoryBank
+from samkit.training.synthesis.clips import Clip, make_clip
 
 __all__ = ["ClipBatch", "Episode", "follow", "make_clip_batch"]
 

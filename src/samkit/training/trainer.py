@@ -24,11 +24,11 @@ from samkit.nn import (
     TokenLabel,
     build,
 )
-from samkit.nn.config import from_dict
+from samkit.sizes import from_dict
 from samkit.training.config import MEMORY_PARTS, Stage, TrainingConfig
+from samkit.training.distributed import Team
 from samkit.training.losses import Outcome, prediction_loss
 from samkit.training.sampling import Batch, correction_clicks
-from samkit.training.team import Team
 from samkit.training.tracking import ClipBatch, follow
 from samkit.transforms import BINARY_LOGIT
 

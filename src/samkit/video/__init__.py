@@ -1,6 +1,6 @@
 """Objects through a video, with memory (2408.00714)."""
 
-from samkit.video.memory_bank import Memory, MemoryBank
+from samkit.memory.bank import Memory, MemoryBank
 from samkit.video.predictor import VideoPredictor
 
 __all__ = ["Memory", "MemoryBank", "VideoPredictor"]

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field, replace
 
+from samkit.memory.bank import Memory, MemoryBank
 from samkit.nn.memory import Tracked
 from samkit.prompts import Prompt
-from samkit.video.memory_bank import Memory, MemoryBank
 
 __all__ = ["Answer", "ObjectState", "Sight"]
 

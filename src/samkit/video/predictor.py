@@ -10,8 +10,8 @@ from samkit.errors import InputError, SamkitError
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.media.frames import Frames, VideoSource, open_frames
+from samkit.memory.arguments import checked_id, checked_prompt, network_with_memory, whole_number
 from samkit.prompts import Prompt
-from samkit.video.arguments import checked_id, checked_prompt, network_with_memory, whole_number
 from samkit.video.embedded_frames import EmbeddedFrames
 from samkit.video.session import Session
 from samkit.video.session_file import read_session, write_session

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
+from samkit.memory.asking import answer_prompt
+from samkit.memory.bank import MemoryBank
+from samkit.memory.prediction import masks_of
 from samkit.nn import Sam2
 from samkit.prompts import Prompt
 from samkit.transforms import ImageTransform
-from samkit.video.following import follow
-from samkit.video.memory_bank import MemoryBank
 from samkit.video.object_state import ObjectState
-from samkit.video.prompting import answer_prompt
-from samkit.video.tracked import masks_of
+from samkit.video.propagation import follow
 
 __all__ = ["UNDO_STEPS", "Session", "UndoStep"]
 

@@ -31,14 +31,14 @@ from typing import Any
 
 import torch
 
+from samkit import rle
 from samkit.errors import InputError
-from samkit.masks import rle
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
+from samkit.memory.codec import SessionReader, SessionWriter
 from samkit.nn import Sam2
 from samkit.video.session import Session
-from samkit.video.session_codec import SessionReader, SessionWriter
-from samkit.video.state_file import DAMAGE, read_state, write_state
+from samkit.weights.state_file import DAMAGE, read_state, write_state
 
 __all__ = ["read_session", "write_session"]
 

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from samkit.errors import CheckpointKeysError, InputError
 from samkit.nn import Sam, SamConfig
-from samkit.nn.config import TinyViTConfig
 from samkit.nn.image_encoder import resize_offsets, resize_positions
+from samkit.sizes import TinyViTConfig
 
 __all__ = ["adapt_channels", "adapt_sam"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
 from samkit.media import write_atomically
-from samkit.nn.config import Sam2Config, SamConfig, ViTConfig, own_additions
+from samkit.sizes import Sam2Config, SamConfig, ViTConfig, own_additions
 from samkit.weights.hugging_face import config_to_json
 from samkit.weights.layouts import is_unused, table_of
 from samkit.weights.loading import (

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from samkit.errors import CheckpointError
-from samkit.nn.config import (
+from samkit.sizes import (
     HieraConfig,
     MaskDecoderConfig,
     MemoryConfig,

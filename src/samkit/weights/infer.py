@@ -13,7 +13,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from samkit.errors import CheckpointError
-from samkit.nn.config import (
+from samkit.sizes import (
     HieraConfig,
     MaskDecoderConfig,
     MemoryConfig,

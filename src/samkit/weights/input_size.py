@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from samkit.errors import InputError
 from samkit.nn import Sam, Sam2, SamConfig
-from samkit.nn.config import ViTConfig, validate
+from samkit.sizes import ViTConfig, validate
 from samkit.weights.adapting import adapt_sam
 
 __all__ = ["input_step", "with_input_size"]

@@ -18,7 +18,7 @@ from torch import Tensor
 from samkit.errors import CheckpointError, CheckpointKeysError, UnknownModelError
 from samkit.media import write_atomically
 from samkit.nn import Sam, Sam2, build
-from samkit.nn.config import Sam2Config, SamConfig, from_dict, to_dict, validate
+from samkit.sizes import Sam2Config, SamConfig, from_dict, to_dict, validate
 from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_state_dict
 from samkit.weights.download import fetch
 from samkit.weights.hub import fetch_folder, is_hub_id

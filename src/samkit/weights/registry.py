@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from samkit.errors import UnknownModelError
 
 if TYPE_CHECKING:
-    from samkit.nn.config import Sam2Config, SamConfig
+    from samkit.sizes import Sam2Config, SamConfig
 
 __all__ = ["MODELS", "RegisteredModel", "find_model"]
 
@@ -46,7 +46,7 @@ class RegisteredModel:
     @property
     def config(self) -> "SamConfig | Sam2Config":
         """Sizes of the network."""
-        from samkit.nn import config
+        from samkit import sizes as config
 
         if self.kind == "pico":
             return config.pico()

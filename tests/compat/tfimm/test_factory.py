@@ -29,7 +29,7 @@ from samkit.errors import (
     UnknownModelError,
 )
 from samkit.nn import Sam
-from samkit.nn.config import sam_vit
+from samkit.sizes import sam_vit
 from samkit.weights import MODELS, convert, save_network
 
 Make = Callable[..., SegmentAnythingModel]

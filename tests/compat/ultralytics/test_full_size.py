@@ -9,6 +9,7 @@ import pytest
 import torch
 from videos import make_video
 
+from samkit import sizes as networks
 from samkit.compat.ultralytics import (
     Predictor,
     SAM2DynamicInteractivePredictor,
@@ -16,7 +17,6 @@ from samkit.compat.ultralytics import (
     SAM2VideoPredictor,
 )
 from samkit.nn import Sam, Sam2, build
-from samkit.nn import config as networks
 
 pytestmark = pytest.mark.full_size
 

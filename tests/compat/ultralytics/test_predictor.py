@@ -266,7 +266,7 @@ def test_a_copy_is_not_taken_for_another_image(predictor: Predictor, photo: np.n
 
 
 def test_images_are_forgotten_with_their_tensors(sam: Predictor, photo: np.ndarray) -> None:
-    from samkit.compat.ultralytics.origins import _IMAGES
+    from samkit.compat.ultralytics.tensor_sources import _IMAGES
 
     gc.collect()
     before = len(_IMAGES)

@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 
 from samkit.errors import InputError
 from samkit.nn import Sam2Config, SamConfig
-from samkit.nn.config import (
+from samkit.sizes import (
     Activation,
     MaskDecoderConfig,
     PromptEncoderConfig,

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from samkit.compat.tfimm.arrays import array_of, numbers
 from samkit.errors import PromptError
-from samkit.image_predictor.prompting import stack_tokens, tokens
+from samkit.image_predictor.prompt_tokens import stack_tokens, tokens
 from samkit.nn import PromptTensors
 from samkit.prompts import Prompt
 from samkit.transforms import ImageTransform

@@ -17,11 +17,11 @@ from samkit.compat.ultralytics.arrays import check_preprocessed, image_list, rgb
 from samkit.compat.ultralytics.delivery import Callbacks, Delivery
 from samkit.compat.ultralytics.features import Features, features_of
 from samkit.compat.ultralytics.loading import load_core
-from samkit.compat.ultralytics.origins import images_of, note_images
 from samkit.compat.ultralytics.prompts import ObjectPrompts
 from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import Settings, read_settings
 from samkit.compat.ultralytics.sources import Shot, check_source, shots_of
+from samkit.compat.ultralytics.tensor_sources import images_of, note_images
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.masks import Masks

@@ -10,17 +10,17 @@ from torch import Tensor
 from samkit.compat.ultralytics.base import BasePredictor, Look
 from samkit.compat.ultralytics.delivery import Callbacks
 from samkit.compat.ultralytics.features import Features, features_of
+from samkit.compat.ultralytics.object_ids import as_dict, ids_of, presence, together
 from samkit.compat.ultralytics.prompts import ObjectPrompts
-from samkit.compat.ultralytics.remembering import as_dict, ids_of, presence, together
 from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import DEFAULT_CFG
 from samkit.compat.ultralytics.sources import check_source
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
+from samkit.memory.arguments import network_with_memory
 from samkit.memory_predictor import MemoryPredictor
 from samkit.memory_predictor.entries import Entry
-from samkit.video.arguments import network_with_memory
 
 __all__ = ["SAM2DynamicInteractivePredictor"]
 

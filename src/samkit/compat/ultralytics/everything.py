@@ -14,7 +14,7 @@ from samkit.geometry import mask_boxes
 from samkit.image_predictor import ImagePredictor
 from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.mask_generator.selection import non_maximum_suppression, without_small_regions
-from samkit.video.arguments import whole_number
+from samkit.memory.arguments import whole_number
 
 __all__ = ["GenerateOptions", "without_small_masks"]
 

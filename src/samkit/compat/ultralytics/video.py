@@ -18,9 +18,9 @@ from samkit.compat.ultralytics.sources import VideoShots, open_video
 from samkit.errors import InputError, PromptError
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
+from samkit.memory.arguments import network_with_memory, whole_number
 from samkit.prompts import Prompt
 from samkit.video import VideoPredictor
-from samkit.video.arguments import network_with_memory, whole_number
 
 __all__ = ["SAM2VideoPredictor", "VideoState"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samkit.image_predictor.prompting import stack_tokens, tokens
+from samkit.image_predictor.prompt_tokens import stack_tokens, tokens
 
 POINTS = np.array([[1, 2], [3, 4]], np.float32)
 LABELS = np.array([1, 0], np.int32)

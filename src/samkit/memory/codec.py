@@ -10,10 +10,10 @@ from torch import Tensor
 
 from samkit.media import MAX_PIXELS
 from samkit.media.frames import Frames
+from samkit.memory.bank import Memory, MemoryBank
 from samkit.nn import Sam2
 from samkit.nn.memory import Tracked
 from samkit.prompts import Prompt
-from samkit.video.memory_bank import Memory, MemoryBank
 from samkit.video.object_state import Answer, ObjectState, Sight
 from samkit.video.session import Session, UndoStep
 

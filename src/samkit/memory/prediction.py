@@ -8,15 +8,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from samkit import rle
 from samkit.errors import SamkitError
 from samkit.image_predictor import ImageEmbedding
-from samkit.image_predictor.prompting import prompt_tensors
-from samkit.masks import Masks, rle
+from samkit.image_predictor.prompt_tokens import prompt_tensors
+from samkit.masks import Masks
+from samkit.memory.bank import Memory
 from samkit.nn import PRIOR_LIMIT, ImageFeatures, Sam2
 from samkit.nn.memory import Tracked
 from samkit.prompts import Prompt
 from samkit.transforms import ImageTransform
-from samkit.video.memory_bank import Memory
 
 __all__ = [
     "answer",

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
+from samkit.memory.prediction import memories_of, part
 from samkit.nn import ImageFeatures, Sam2
 from samkit.nn.memory import Tracked
 from samkit.video.object_state import ObjectState, Sight
-from samkit.video.tracked import memories_of, part
 
 __all__ = ["follow", "look_for"]
 

@@ -7,9 +7,9 @@ from tiny import make, tiny_sam2
 
 from samkit import Prompt
 from samkit.errors import InputError, SamkitError
+from samkit.memory import prediction as tracked
 from samkit.nn.memory import Tracked
 from samkit.transforms import ImageTransform
-from samkit.video import tracked
 
 TRANSFORM = ImageTransform(image_size=(20, 30), input_size=(32, 32), keep_aspect=False)
 

@@ -6,9 +6,9 @@ import pytest
 from samkit.errors import InputError
 from samkit.training import SceneConfig, Stage
 from samkit.training.data import load_library
-from samkit.training.layers import drawn_shape, lay_over
 from samkit.training.sampling import make_batch
-from samkit.training.scenes import make_scene
+from samkit.training.synthesis.cutouts import drawn_shape, lay_over
+from samkit.training.synthesis.scenes import make_scene
 
 
 @pytest.fixture

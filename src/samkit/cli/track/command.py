@@ -10,9 +10,9 @@ import typer
 
 from samkit.cli.options import Device, Dtype, Model, note_default_model
 from samkit.cli.parsing import names_file
-from samkit.cli.track_outputs import Outputs, check_outputs, default_output
-from samkit.cli.track_prompts import FramePrompt, read_prompts
-from samkit.cli.track_run import Direction, Plan, check_plan, run
+from samkit.cli.track.outputs import Outputs, check_outputs, default_output
+from samkit.cli.track.prompts import FramePrompt, read_prompts
+from samkit.cli.track.run import Direction, Plan, check_plan, run
 
 if TYPE_CHECKING:
     from samkit.media.frames import Frames
@@ -162,7 +162,7 @@ def track(
 
 def _check_model(model: str | None) -> None:
     """A name alone may tell that a model cannot track, before it is downloaded."""
-    from samkit.nn.config import SamConfig
+    from samkit.sizes import SamConfig
     from samkit.weights import MODELS
 
     if model in MODELS and isinstance(MODELS[model].config, SamConfig):

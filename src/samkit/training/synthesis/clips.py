@@ -14,9 +14,17 @@ import numpy.typing as npt
 from samkit.errors import InputError
 from samkit.training.config import ClipConfig, SceneConfig
 from samkit.training.data import CachedImage, Library
-from samkit.training.layers import Layer, Mask, Pixels, coverage, lay_over, pick_layer, texture
-from samkit.training.light import Light
-from samkit.training.scenes import crop_box, draw_photograph, visible_enough
+from samkit.training.synthesis.cutouts import (
+    Layer,
+    Mask,
+    Pixels,
+    coverage,
+    lay_over,
+    pick_layer,
+    texture,
+)
+from samkit.training.synthesis.photometric import Light
+from samkit.training.synthesis.scenes import crop_box, draw_photograph, visible_enough
 
 __all__ = ["Clip", "make_clip"]
 

@@ -3,11 +3,11 @@
 import torch
 
 from samkit.image_predictor import ImageEmbedding
+from samkit.memory import prediction as tracked
 from samkit.nn import Sam2
 from samkit.prompts import Prompt
-from samkit.video import tracked
-from samkit.video.following import look_for
 from samkit.video.object_state import Answer, ObjectState
+from samkit.video.propagation import look_for
 
 __all__ = ["answer_prompt"]
 

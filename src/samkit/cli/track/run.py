@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from samkit import Masks, VideoPredictor
-    from samkit.cli.track_outputs import Outputs
-    from samkit.cli.track_prompts import FramePrompt
+    from samkit.cli.track.outputs import Outputs
+    from samkit.cli.track.prompts import FramePrompt
     from samkit.errors import SamkitError
     from samkit.media.frames import Frames
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from samkit.errors import InputError
 from samkit.nn import Sam2
-from samkit.nn.config import to_dict
+from samkit.sizes import to_dict
 
 __all__ = ["DAMAGE", "fingerprint", "read_state", "write_state"]
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from samkit.errors import InputError
 from samkit.training.config import SceneConfig
 from samkit.training.data import CachedImage, Library
-from samkit.training.layers import Mask, Pixels, coverage, lay_over, pick_layer, texture
-from samkit.training.light import Light
+from samkit.training.synthesis.cutouts import Mask, Pixels, coverage, lay_over, pick_layer, texture
+from samkit.training.synthesis.photometric import Light
 
 __all__ = ["MAX_OBJECTS", "Scene", "crop_box", "draw_photograph", "make_scene", "visible_enough"]
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from samkit import rle
 from samkit.errors import InputError
 from samkit.geometry import mask_boxes
-from samkit.masks import Masks, rle
+from samkit.masks import Masks
 
 stacks = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=9))
 

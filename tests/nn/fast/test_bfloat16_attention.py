@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from tiny import randomise
 from torch import Tensor, nn
 
-from samkit.nn.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
-from samkit.nn.config import MemoryConfig, ViTConfig
+from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
 from samkit.nn.hiera import PooledAttention
 from samkit.nn.image_encoder import RelativeAttention
 from samkit.nn.memory import MemoryTokens
 from samkit.nn.memory_attention import MemoryAttention
+from samkit.sizes import MemoryConfig, ViTConfig
 
 # Of the largest value; a bfloat16 has 8 bits.
 TOLERANCE = 0.02

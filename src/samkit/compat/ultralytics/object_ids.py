@@ -12,9 +12,9 @@ from torch import Tensor
 from samkit.compat.ultralytics.prompts import ObjectPrompts
 from samkit.errors import InputError
 from samkit.masks import Masks
+from samkit.memory.arguments import checked_id
 from samkit.nn.memory import Tracked
 from samkit.prompts import Prompt
-from samkit.video.arguments import checked_id
 
 __all__ = ["as_dict", "ids_of", "presence", "together"]
 

@@ -1,0 +1,1 @@
+"""Faster forms of what the networks compute, for CPUs; each equals the plain form to rounding."""

@@ -1,0 +1,1 @@
+"""Made-up training pictures and clips, with exact masks."""
