@@ -22,11 +22,11 @@ __all__ = [
     "ViTConfig",
     "from_dict",
     "mobile_sam",
-    "own_additions",
     "pico",
     "sam2",
     "sam_vit",
     "to_dict",
+    "unpublished_features",
     "validate",
 ]
 
@@ -348,7 +348,7 @@ def from_dict(values: dict[str, Any]) -> SamConfig | Sam2Config:
     return Sam2Config(**shared, memory=MemoryConfig(**values.pop("memory")), **values)
 
 
-def own_additions(config: SamConfig | Sam2Config) -> list[str]:
+def unpublished_features(config: SamConfig | Sam2Config) -> list[str]:
     """What a network has that no published code knows."""
     found = {
         "a ResNet as image encoder": isinstance(config.image_encoder, ResNetConfig),

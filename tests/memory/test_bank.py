@@ -19,15 +19,15 @@ def bank_of(prompted=(), followed=(), **options):
     return bank
 
 
-def reached(recollection):
+def reached(reachable_memory):
     """(frames ago, frame) of maps and of pointers."""
-    maps = sorted((ago, int(m.item())) for ago, m in recollection.memories)
-    return maps, sorted((ago, int(p.item())) for ago, p in recollection.pointers)
+    maps = sorted((ago, int(m.item())) for ago, m in reachable_memory.memories)
+    return maps, sorted((ago, int(p.item())) for ago, p in reachable_memory.pointers)
 
 
 def test_six_frames_before_and_all_prompted_ones():
     bank = bank_of(prompted=[0, 50], followed=range(1, 40))
-    maps, pointers = reached(bank.recollect(40))
+    maps, pointers = reached(bank.reachable(40))
     assert maps == [(0, 0), (0, 50), *((ago, 40 - ago) for ago in range(1, 7))]
     # The pointer of a prompted frame to come is out of reach.
     assert pointers == sorted([*((ago, 40 - ago) for ago in range(1, 16)), (40, 0)])
@@ -35,21 +35,21 @@ def test_six_frames_before_and_all_prompted_ones():
 
 def test_backward_before_is_after():
     bank = bank_of(prompted=[50], followed=range(41, 50))
-    maps, pointers = reached(bank.recollect(40, backward=True))
+    maps, pointers = reached(bank.reachable(40, backward=True))
     assert maps == [(0, 50), *((ago, 40 + ago) for ago in range(1, 7))]
     assert pointers == [*((ago, 40 + ago) for ago in range(1, 10)), (10, 50)]
 
 
 def test_short_videos_have_a_short_span():
     bank = bank_of(prompted=[0], followed=range(1, 9))
-    assert bank.recollect(9, frames=10).span == 10
-    assert bank.recollect(9, frames=100).span == 16
-    assert bank.recollect(9).span == 16
+    assert bank.reachable(9, frames=10).span == 10
+    assert bank.reachable(9, frames=100).span == 16
+    assert bank.reachable(9).span == 16
 
 
 def test_the_nearest_prompts_and_the_rest_as_frames_before():
     bank = bank_of(prompted=[0, 5, 9, 30], followed=[6, 7, 8], nearest=2)
-    maps, pointers = reached(bank.recollect(10))
+    maps, pointers = reached(bank.reachable(10))
     # 9 and 30 are the nearest on each side; 5 is still one of the six frames before.
     assert maps == [(0, 9), (0, 30), (2, 8), (3, 7), (4, 6), (5, 5)]
     assert pointers == [(1, 9), (2, 8), (3, 7), (4, 6), (5, 5), (10, 0)]
@@ -58,8 +58,8 @@ def test_the_nearest_prompts_and_the_rest_as_frames_before():
 def test_one_prompted_frame_at_once():
     bank = bank_of(prompted=[0, 20, 40], nearest=1)
     for frame, nearest in ((5, 0), (19, 0), (25, 20), (60, 40)):
-        assert reached(bank.recollect(frame))[0] == [(0, nearest)]
-    assert reached(bank.recollect(0, backward=True))[0] == [(0, 0)]
+        assert reached(bank.reachable(frame))[0] == [(0, nearest)]
+    assert reached(bank.reachable(0, backward=True))[0] == [(0, 0)]
 
 
 def test_a_copy_goes_its_own_way():
@@ -67,7 +67,7 @@ def test_a_copy_goes_its_own_way():
     copy = bank.copy()
     bank.add(3, memory(3), prompted=True)
     bank.prune(30)
-    assert reached(copy.recollect(3)) == ([(0, 0), (1, 2), (2, 1)], [(1, 2), (2, 1), (3, 0)])
+    assert reached(copy.reachable(3)) == ([(0, 0), (1, 2), (2, 1)], [(1, 2), (2, 1), (3, 0)])
     assert copy.nearest == 4
 
 
@@ -92,8 +92,8 @@ def test_forgetting_changes_nothing_that_can_be_reached(prompted, length, backwa
     for frame in frames:
         small.prune(frame, backward=backward)
         options = {"backward": backward, "frames": 61}
-        assert reached(whole.recollect(frame, **options)) == reached(
-            small.recollect(frame, **options)
+        assert reached(whole.reachable(frame, **options)) == reached(
+            small.reachable(frame, **options)
         )
         if frame not in prompted:
             for bank in (whole, small):
@@ -109,7 +109,7 @@ def test_prompts_of_long_ago_are_forgotten_where_no_frame_comes_again(prompted, 
     whole, small = bank_of(nearest=nearest), bank_of(nearest=nearest)
     for frame in range(min(prompted), 80):
         small.prune(frame, one_way=True)
-        assert reached(whole.recollect(frame)) == reached(small.recollect(frame))
+        assert reached(whole.reachable(frame)) == reached(small.reachable(frame))
         for bank in (whole, small):
             bank.add(frame, memory(frame), prompted=frame in prompted)
         if nearest is not None:
@@ -126,8 +126,8 @@ def test_a_way_back_from_the_start_is_kept():
     for frame in range(19, 0, -1):
         small.prune(frame, backward=True)
         options = {"backward": True, "frames": 60}
-        assert reached(whole.recollect(frame, **options)) == reached(
-            small.recollect(frame, **options)
+        assert reached(whole.reachable(frame, **options)) == reached(
+            small.reachable(frame, **options)
         )
         for bank in (whole, small):
             bank.add(frame, memory(frame), prompted=False)

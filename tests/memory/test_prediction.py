@@ -8,7 +8,7 @@ from tiny import make, tiny_sam2
 from samkit import Prompt
 from samkit.errors import InputError, SamkitError
 from samkit.memory import prediction as tracked
-from samkit.nn.memory import Tracked
+from samkit.nn.memory import ObjectPrediction
 from samkit.transforms import ImageTransform
 
 TRANSFORM = ImageTransform(image_size=(20, 30), input_size=(32, 32), keep_aspect=False)
@@ -22,7 +22,7 @@ def an_object(seed, **values):
         "pointer": torch.zeros(1, 4),
         "object_score": torch.randn(1, 1, generator=generator),
     }
-    return Tracked(**{**given, **values})
+    return ObjectPrediction(**{**given, **values})
 
 
 def test_masks_in_the_order_of_objects():
@@ -85,7 +85,7 @@ def test_a_given_mask_of_any_size_is_stretched():
 
 
 def test_a_part_is_a_batch_of_one():
-    both = Tracked(
+    both = ObjectPrediction(
         logits=torch.rand(2, 8, 8),
         iou=torch.rand(2),
         pointer=torch.rand(2, 4),
@@ -100,7 +100,7 @@ def test_a_part_is_a_batch_of_one():
 @torch.inference_mode()
 def test_memories_do_not_keep_their_batch():
     network = make(tiny_sam2())
-    found = Tracked(
+    found = ObjectPrediction(
         logits=torch.rand(3, 32, 32),
         iou=torch.rand(3),
         pointer=torch.rand(3, 16),

@@ -59,10 +59,10 @@ def test_memory_as_tokens(memory, predictor, images):
     """What attention gets: of the object that remembers less, the rest is not attended to."""
     memory.remember(images[0], {1: BOX, 2: CLICK})
     memory.remember(images[1], {1: BOX})
-    recollections = [memory.recollect(1), memory.recollect(2)]
+    reachable = [memory.reachable(1), memory.reachable(2)]
     with torch.inference_mode():
-        both = predictor.network.memory_tokens(recollections)
-        alone = predictor.network.memory_tokens(recollections[1:])
+        both = predictor.network.memory_tokens(reachable)
+        alone = predictor.network.memory_tokens(reachable[1:])
     assert both.tokens.shape == both.positions.shape == (2, 132, 8)  # 2 maps, 2 pointers
     assert alone.tokens.shape == (1, 66, 8)
     assert alone.attended is None

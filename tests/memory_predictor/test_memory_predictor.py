@@ -13,7 +13,7 @@ import samkit
 from samkit import ImagePredictor, MemoryPredictor, Prompt
 from samkit.errors import ImageError, InputError, PromptError
 from samkit.nn import PromptTensors
-from samkit.nn.memory import Recollection
+from samkit.nn.memory import ReachableMemory
 
 HUGE = 2**63 - 1
 
@@ -68,7 +68,7 @@ def test_as_the_plain_network(predictor, memory, images):
     box = tokens([[5.0, 10.0], [20.0, 30.0], [0.0, 0.0]], images[0], [2, 3, -1])
     boxed = network.segment(network.without_memory(first), box, ambiguous=False)
     maps = [network.remember(first, boxed, prompted=True)[0].bfloat16()]
-    one = Recollection(memories=((0, maps[0]),), pointers=((1, boxed.pointer[0]),), span=16)
+    one = ReachableMemory(memories=((0, maps[0]),), pointers=((1, boxed.pointer[0]),), span=16)
 
     nothing = PromptTensors.nothing(1, torch.device("cpu"))
     recalled = network.condition(second, [one])
@@ -84,7 +84,7 @@ def test_as_the_plain_network(predictor, memory, images):
     refined = network.segment(recalled, clicks, ambiguous=False)
     maps[1] = network.remember(second, refined, prompted=True)[0].bfloat16()
 
-    two = Recollection(
+    two = ReachableMemory(
         memories=((0, maps[0]), (1, maps[1])),
         pointers=((2, boxed.pointer[0]), (1, refined.pointer[0])),
         span=16,
@@ -129,9 +129,9 @@ def test_many_objects_are_looked_for_a_few_at_a_time(memory, images, monkeypatch
     batches = []
     condition = memory.predictor.network.condition
 
-    def counted(features, recollections):
-        batches.append(len(recollections))
-        return condition(features, recollections)
+    def counted(features, reachable):
+        batches.append(len(reachable))
+        return condition(features, reachable)
 
     monkeypatch.setattr(memory.predictor.network, "condition", counted)
     parts = memory.predict(images[1])
@@ -146,11 +146,11 @@ def test_an_object_not_prompted_in_an_entry_has_no_memory_of_it(predictor, image
     for memory in (plain, other):
         memory.remember(images[0], {1: BOX, 2: CLICK})
         memory.remember(images[1], {2: BOX})
-    before = other.recollect(1)
+    before = other.reachable(1)
     other.remember(images[3], {2: BOX})
     other.remember(images[4], {9: BOX})
     other.forget(9)
-    after = other.recollect(1)
+    after = other.reachable(1)
     assert [ago for ago, _ in before.memories] == [ago for ago, _ in after.memories] == [0]
     assert before.memories[0][1] is after.memories[0][1]
     for memory in (plain, other):
@@ -374,7 +374,7 @@ def test_wrong_calls(predictor, memory, images):
     with pytest.raises(InputError, match=r"an object of entry 1 \(2\), got 1"):
         memory.forget(1, entry=1)
     with pytest.raises(InputError, match="nothing is remembered of object 5"):
-        memory.recollect(5)
+        memory.reachable(5)
     with pytest.raises(ImageError):
         memory.predict("nowhere.png")
     for limit in (0, -1, True, 1.5):

@@ -8,7 +8,7 @@ from tiny import CONFIGS, make, tiny_mobile_sam, tiny_pico, tiny_sam, tiny_sam2
 
 from samkit import sizes as nn_config
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam, Sam2, build
-from samkit.nn.memory import Recollection
+from samkit.nn.memory import ReachableMemory
 
 CLICK = ([[20.0, 30.0], [0.0, 0.0]], [1, -1])
 BOX = ([[10.0, 12.0], [90.0, 70.0], [0.0, 0.0]], [2, 3, -1])
@@ -226,7 +226,7 @@ def test_memory_counts_less_beside_a_mask_prompt() -> None:
     network = make(tiny_pico())
     memory = network.config.memory
     features = network.encode_image(torch.randn(1, 3, 64, 64))
-    one = Recollection(memories=((0, torch.randn(memory.dim, 4, 4)),), pointers=(), span=1)
+    one = ReachableMemory(memories=((0, torch.randn(memory.dim, 4, 4)),), pointers=(), span=1)
     plain = network.without_memory(features).embedding
     with_mask = torch.tensor([False, True])
     added = network.condition(features, [one, one], with_mask).embedding - plain

@@ -16,7 +16,7 @@ from tiny import make, tiny_sam2
 
 from samkit import ImagePredictor, Prompt, VideoPredictor
 from samkit.nn import ImageFeatures
-from samkit.nn.memory import Tracked
+from samkit.nn.memory import ObjectPrediction
 
 EARLY, LATE = 100, 10_000
 BOX, CLICK = Prompt.box(5, 10, 20, 30), Prompt.point(9, 20)
@@ -33,7 +33,7 @@ def predictor():
 
     def segment(features, prompts, *, ambiguous):
         count = len(prompts)
-        return Tracked(
+        return ObjectPrediction(
             logits=torch.rand(count, 8, 8),
             iou=torch.rand(count),
             pointer=torch.rand(count, dim),
@@ -42,7 +42,7 @@ def predictor():
 
     network.encode_image = encode_image
     network.without_memory = lambda features: features
-    network.condition = lambda features, recollections, has_mask: features
+    network.condition = lambda features, reachable, has_mask: features
     network.segment = segment
     network.remember = lambda features, found, *, prompted: torch.rand(
         len(found.iou), memory_dim, 2, 2

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samkit import Prompt
-from samkit.nn.memory import Tracked
+from samkit.nn.memory import ObjectPrediction
 from samkit.video import Memory, MemoryBank
-from samkit.video.object_state import Answer, ObjectState, Sight
+from samkit.video.object_state import Answer, ObjectState, TrackedFrame
 
 
 def found():
-    return Tracked(
+    return ObjectPrediction(
         logits=torch.rand(1, 2, 2),
         iou=torch.rand(1),
         pointer=torch.rand(1, 4),
@@ -34,7 +34,7 @@ def an_object():
 def test_tracked_frames_are_kept_as_runs(frames):
     state = an_object()
     for frame in frames:
-        state.see(Sight(frame=frame, found=found(), backward=False))
+        state.see(TrackedFrame(frame=frame, found=found(), backward=False))
     assert [t for t in range(40) if state.was_tracked(t)] == sorted(set(frames))
     gaps = [later[0] - earlier[1] for earlier, later in pairwise(state.tracked)]
     assert all(gap > 1 for gap in gaps)  # as few runs as can be
@@ -43,7 +43,7 @@ def test_tracked_frames_are_kept_as_runs(frames):
 def test_the_last_frames_are_at_hand():
     state = an_object()
     for frame in (*range(30), 20):
-        state.see(Sight(frame=frame, found=found(), backward=False))
+        state.see(TrackedFrame(frame=frame, found=found(), backward=False))
     assert [t for t in range(40) if state.in_frame(t)] == list(range(14, 30))
     assert state.sights[-1].frame == 20
     state.answer(0, an_answer())
@@ -53,7 +53,7 @@ def test_the_last_frames_are_at_hand():
 
 def test_an_answer_comes_before_what_was_tracked():
     state, answer = an_object(), an_answer()
-    sight = Sight(frame=3, found=found(), backward=False)
+    sight = TrackedFrame(frame=3, found=found(), backward=False)
     state.see(sight)
     assert state.in_frame(3) is sight.found
     state.answer(3, answer)
@@ -65,7 +65,7 @@ def test_a_correction_is_also_what_tracking_saw():
     """What follows goes by it, also where the answer itself is not kept."""
     state, correction = an_object(), an_answer(corrects=True)
     state.answer(0, an_answer())
-    state.see(Sight(frame=3, found=found(), backward=True))
+    state.see(TrackedFrame(frame=3, found=found(), backward=True))
     state.answer(3, correction)
     state.prune(4, backward=False, anchors=(), one_way=True)
     assert state.in_frame(3) is correction.found
@@ -79,7 +79,7 @@ def test_corrections_are_remembered_where_they_were_made():
     assert (list(state.bank.prompted), list(state.bank.followed)) == ([0], [3])
     state.prune(40, backward=False, anchors=(), one_way=False)
     assert not state.bank.followed
-    state.see(Sight(frame=3, found=correction.found, backward=False))
+    state.see(TrackedFrame(frame=3, found=correction.found, backward=False))
     assert state.bank.followed[3] is correction.memory
 
 
@@ -97,6 +97,6 @@ def test_a_copy_goes_its_own_way():
     state.answer(0, an_answer())
     copy = state.copy()
     state.answer(5, an_answer())
-    state.see(Sight(frame=6, found=found(), backward=False))
+    state.see(TrackedFrame(frame=6, found=found(), backward=False))
     assert list(copy.answers) == list(copy.bank.prompted) == [0]
     assert (copy.sights, copy.tracked) == ((), ())

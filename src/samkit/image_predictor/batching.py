@@ -8,7 +8,7 @@ from samkit.nn import ImageFeatures, Sam, Sam2
 from samkit.nn.image_views import is_low_rank
 from samkit.prompts import Prompt
 
-__all__ = ["calls", "prompts_at_once"]
+__all__ = ["decoder_batches", "prompts_at_once"]
 
 # Working memory of one decoder call; longer lists of prompts are decoded in several calls.
 _DECODER_BYTES = 2**29
@@ -18,7 +18,7 @@ _CACHE_BYTES = 2**24
 _SHARING = 64
 
 
-def calls(
+def decoder_batches(
     prompts: Sequence[Prompt], with_priors: bool, features: ImageFeatures, network: Sam | Sam2
 ) -> Iterator[tuple[int, int]]:
     """Start of each call and how many prompts it takes; all prompts are taken, in their order.

@@ -16,7 +16,7 @@ from torch import Tensor
 from samkit import rle, weights
 from samkit import sizes as nn_config
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
-from samkit.image_predictor.batching import calls
+from samkit.image_predictor.batching import decoder_batches
 from samkit.image_predictor.device import find_device, find_dtype
 from samkit.image_predictor.embedding import ImageEmbedding
 from samkit.image_predictor.prompt_tokens import prompt_tensors
@@ -303,7 +303,7 @@ class ImagePredictor:
         decoder = self.network.mask_decoder
         features = embedding.to(self.device).features
         pad_boxes = self.network.config.prompt_encoder.pad_boxes
-        for start, step in calls(prompts, priors is not None, features, self.network):
+        for start, step in decoder_batches(prompts, priors is not None, features, self.network):
             part = prompts[start : start + step]
             prior = None if priors is None else priors[start : start + step]
             tensors = prompt_tensors(part, prior, embedding.transform, pad_boxes, self.device)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from samkit.errors import InputError
 from samkit.nn import Sam, Sam2, Sam2Config, SamConfig
-from samkit.sizes import own_additions
+from samkit.sizes import unpublished_features
 
 __all__ = ["PRESETS", "MaskGeneratorConfig"]
 
@@ -134,7 +134,7 @@ class MaskGeneratorConfig:
 
 def _thresholds(config: SamConfig | Sam2Config) -> dict[str, float]:
     """What suits a family: Meta's values for SAM and SAM 2; `pico` is less sure of itself."""
-    if own_additions(config):
+    if unpublished_features(config):
         return {"pred_iou_thresh": 0.4, "stability_score_thresh": 0.6}
     return {"pred_iou_thresh": 0.88 if isinstance(config, SamConfig) else 0.8}
 

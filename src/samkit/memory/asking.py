@@ -50,7 +50,7 @@ def answer_prompt(
             has_mask = earlier is not None or whole.mask_input is not None
             recalled = network.condition(
                 features,
-                [state.bank.recollect(frame, backward=backward, frames=frames)],
+                [state.bank.reachable(frame, backward=backward, frames=frames)],
                 torch.tensor([has_mask], device=features.embedding.device),
             )
         found = tracked.answer(network, embedding, whole, earlier=earlier, recalled=recalled)

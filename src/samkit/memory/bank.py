@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from samkit.nn.memory import Recollection
+from samkit.nn.memory import ReachableMemory
 
 __all__ = ["Memory", "MemoryBank"]
 
@@ -56,9 +56,9 @@ class MemoryBank:
         self.followed.pop(frame, None)
         (self.prompted if prompted else self.followed)[frame] = memory
 
-    def recollect(
+    def reachable(
         self, frame: int, *, backward: bool = False, frames: int | None = None
-    ) -> Recollection:
+    ) -> ReachableMemory:
         """What is in reach from a frame.
 
         Args:
@@ -86,7 +86,7 @@ class MemoryBank:
             memory = self._at(frame - step * ago, others)
             if memory is not None:
                 pointers.append((ago, memory.pointer))
-        return Recollection(memories=tuple(memories), pointers=tuple(pointers), span=span)
+        return ReachableMemory(memories=tuple(memories), pointers=tuple(pointers), span=span)
 
     def prune(
         self,

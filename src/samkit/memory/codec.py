@@ -12,9 +12,9 @@ from samkit.media import MAX_PIXELS
 from samkit.media.frames import Frames
 from samkit.memory.bank import Memory, MemoryBank
 from samkit.nn import Sam2
-from samkit.nn.memory import Tracked
+from samkit.nn.memory import ObjectPrediction
 from samkit.prompts import Prompt
-from samkit.video.object_state import Answer, ObjectState, Sight
+from samkit.video.object_state import Answer, ObjectState, TrackedFrame
 from samkit.video.session import Session, UndoStep
 
 __all__ = ["SessionReader", "SessionWriter"]
@@ -107,7 +107,7 @@ class SessionWriter:
         self._made.append(tensor)  # so that no other tensor gets its id
         return self._tensor(tensor)
 
-    def _found(self, found: Tracked) -> dict[str, Any]:
+    def _found(self, found: ObjectPrediction) -> dict[str, Any]:
         return {
             "logits": self._tensor(found.logits),
             "iou": self._tensor(found.iou),
@@ -210,8 +210,8 @@ class SessionReader:
             corrects=_flag(value["corrects"]),
         )
 
-    def _sight(self, value: dict[str, Any]) -> Sight:
-        return Sight(
+    def _sight(self, value: dict[str, Any]) -> TrackedFrame:
+        return TrackedFrame(
             frame=_whole(0)(value["frame"]),
             found=self._found(value["found"]),
             backward=_flag(value["backward"]),
@@ -226,9 +226,9 @@ class SessionReader:
             mask_input=mask,
         )
 
-    def _found(self, value: dict[str, Any]) -> Tracked:
+    def _found(self, value: dict[str, Any]) -> ObjectPrediction:
         height, width = self._config.image_size
-        return Tracked(
+        return ObjectPrediction(
             logits=self._tensor(value["logits"], torch.float32, 1, height // 4, width // 4),
             iou=self._tensor(value["iou"], torch.float32, 1),
             pointer=self._tensor(value["pointer"], torch.float32, 1, self._config.dim),

@@ -15,7 +15,7 @@ from samkit.image_predictor.prompt_tokens import prompt_tensors
 from samkit.masks import Masks
 from samkit.memory.bank import Memory
 from samkit.nn import PRIOR_LIMIT, ImageFeatures, Sam2
-from samkit.nn.memory import Tracked
+from samkit.nn.memory import ObjectPrediction
 from samkit.prompts import Prompt
 from samkit.transforms import ImageTransform
 
@@ -37,9 +37,9 @@ def starts_anew(prompt: Prompt) -> bool:
     return prompt.box_xyxy is not None or prompt.mask_input is not None
 
 
-def part(tracked: Tracked, i: int) -> Tracked:
+def part(tracked: ObjectPrediction, i: int) -> ObjectPrediction:
     """One of N objects, still as a batch."""
-    return Tracked(
+    return ObjectPrediction(
         logits=tracked.logits[i : i + 1],
         iou=tracked.iou[i : i + 1],
         pointer=tracked.pointer[i : i + 1],
@@ -52,9 +52,9 @@ def answer(
     embedding: ImageEmbedding,
     prompt: Prompt,
     *,
-    earlier: Tracked | None = None,
+    earlier: ObjectPrediction | None = None,
     recalled: ImageFeatures | None = None,
-) -> Tracked:
+) -> ObjectPrediction:
     """What the network says to a prompt. A mask on its own is taken as it is.
 
     Args:
@@ -69,7 +69,7 @@ def answer(
     clicks = len(prompt.point_coords) + 2 * (prompt.box_xyxy is not None)
     if prompt.mask_input is not None and not clicks:
         mask = mask_input(prompt.mask_input, embedding.transform.input_size)
-        return network.adopt(features, mask.to(device))
+        return network.from_masks(features, mask.to(device))
     prior = None
     if earlier is not None:
         prior = earlier.logits.clamp(-PRIOR_LIMIT, PRIOR_LIMIT)
@@ -90,7 +90,7 @@ def mask_input(
 
 
 def memories_of(
-    network: Sam2, features: ImageFeatures, found: Tracked, *, prompted: bool
+    network: Sam2, features: ImageFeatures, found: ObjectPrediction, *, prompted: bool
 ) -> list[Memory]:
     """What is kept of each of N objects in a frame.
 
@@ -105,7 +105,10 @@ def memories_of(
 
 
 def masks_of(
-    found: Mapping[int, Tracked], transform: ImageTransform, *, non_overlapping: bool = False
+    found: Mapping[int, ObjectPrediction],
+    transform: ImageTransform,
+    *,
+    non_overlapping: bool = False,
 ) -> Masks:
     """Masks of tracked objects, in their order; above 256 MB held as run lengths.
 

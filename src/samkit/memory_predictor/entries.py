@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from samkit.image_predictor import ImageEmbedding
 from samkit.memory.bank import Memory
-from samkit.nn.memory import Recollection, Tracked
+from samkit.nn.memory import ObjectPrediction, ReachableMemory
 from samkit.prompts import Prompt
 
-__all__ = ["Entry", "Sighting", "image_signature", "recollection"]
+__all__ = ["Entry", "Sighting", "image_signature", "reachable_memory"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,7 +24,7 @@ class Sighting:
     """
 
     clicks: Prompt | None
-    found: Tracked
+    found: ObjectPrediction
     memory: Memory
     recalled: bool
 
@@ -63,7 +63,7 @@ def image_signature(embedding: ImageEmbedding) -> str:
     return digest.hexdigest()
 
 
-def recollection(memories: Sequence[Memory], *, slots: int, pointers: int) -> Recollection:
+def reachable_memory(memories: Sequence[Memory], *, slots: int, pointers: int) -> ReachableMemory:
     """Memories of one object as seen from the image that comes after them.
 
     They are like the frames of a video in the order in which they were remembered: the first is
@@ -80,4 +80,4 @@ def recollection(memories: Sequence[Memory], *, slots: int, pointers: int) -> Re
         ago = len(memories) - i
         maps.append((ago if i and ago < slots else 0, memory.map))
         times.append((ago, memory.pointer))
-    return Recollection(memories=tuple(maps), pointers=tuple(times), span=pointers)
+    return ReachableMemory(memories=tuple(maps), pointers=tuple(times), span=pointers)

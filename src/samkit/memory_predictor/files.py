@@ -14,7 +14,7 @@ from samkit.memory.arguments import checked_id, whole_number
 from samkit.memory.bank import Memory
 from samkit.memory_predictor.entries import Entry, Sighting
 from samkit.nn import Sam2
-from samkit.nn.memory import Tracked
+from samkit.nn.memory import ObjectPrediction
 from samkit.prompts import Prompt
 from samkit.weights.state_file import DAMAGE, read_state, write_state
 
@@ -136,7 +136,7 @@ def _sighting(
     placed = {name: tensors[name].to(device, copy=True) for name in expected}
     return Sighting(
         clicks=clicks,
-        found=Tracked(
+        found=ObjectPrediction(
             logits=placed["logits"],
             iou=placed["iou"],
             pointer=placed["pointer"][None],

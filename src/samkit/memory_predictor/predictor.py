@@ -12,9 +12,9 @@ from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_on
 from samkit.masks import Masks
 from samkit.memory.arguments import checked_id, checked_prompt, network_with_memory, whole_number
 from samkit.memory.prediction import answer, masks_of, memories_of, part, starts_anew
-from samkit.memory_predictor.entries import Entry, Sighting, image_signature, recollection
+from samkit.memory_predictor.entries import Entry, Sighting, image_signature, reachable_memory
 from samkit.nn import ImageFeatures, PromptTensors
-from samkit.nn.memory import Recollection, Tracked
+from samkit.nn.memory import ObjectPrediction, ReachableMemory
 from samkit.prompts import Prompt
 
 __all__ = ["MemoryPredictor"]
@@ -137,10 +137,10 @@ class MemoryPredictor:
         if not self._order:
             raise InputError("nothing to look for: remember an object in some image first")
         embedding = self._look(image)
-        recollections = [self.recollect(object_id) for object_id in self._order]
-        found: list[Tracked] = []
+        reachable = [self.reachable(object_id) for object_id in self._order]
+        found: list[ObjectPrediction] = []
         with torch.inference_mode():
-            for some in self._batches(recollections, embedding.features):
+            for some in self._batches(reachable, embedding.features):
                 together = self._found(some, embedding.features)
                 found.extend(part(together, i) for i in range(len(some)))
         return masks_of(
@@ -149,7 +149,9 @@ class MemoryPredictor:
             non_overlapping=self.non_overlapping,
         )
 
-    def look_for(self, image: Any, object_id: int, prompt: Prompt | None = None) -> Tracked:
+    def look_for(
+        self, image: Any, object_id: int, prompt: Prompt | None = None
+    ) -> ObjectPrediction:
         """What the network says of one object in an image, as tensors. Nothing is remembered.
 
         Args:
@@ -162,10 +164,10 @@ class MemoryPredictor:
         """
         number = checked_id(object_id)
         if prompt is None:
-            recollections = [self.recollect(number)]
+            reachable = [self.reachable(number)]
             embedding = self._look(image)
             with torch.inference_mode():
-                return self._found(recollections, embedding.features)
+                return self._found(reachable, embedding.features)
         said = checked_prompt(prompt)
         embedding = self._look(image)
         with torch.inference_mode():
@@ -211,7 +213,7 @@ class MemoryPredictor:
         """Forget everything."""
         self._keep({}, ())
 
-    def recollect(self, object_id: int, *, without_entry: int | None = None) -> Recollection:
+    def reachable(self, object_id: int, *, without_entry: int | None = None) -> ReachableMemory:
         """What is remembered of an object, as the network takes it.
 
         Args:
@@ -230,7 +232,7 @@ class MemoryPredictor:
         if not memories:
             raise InputError(f"object_id: nothing is remembered of object {object_id}")
         sizes = self._network.config.memory
-        return recollection(memories, slots=sizes.slots, pointers=sizes.pointers)
+        return reachable_memory(memories, slots=sizes.slots, pointers=sizes.pointers)
 
     def save(self, path: str | Path) -> None:
         """Write all that is remembered to a safetensors file, whole or not at all.
@@ -342,29 +344,29 @@ class MemoryPredictor:
         others = (one for one in self._entries.values() if one.number != entry.number)
         if not any(object_id in one.sightings for one in others):
             return None
-        remembered = self.recollect(object_id, without_entry=entry.number)
+        remembered = self.reachable(object_id, without_entry=entry.number)
         return self._network.condition(features, [remembered])
 
-    def _found(self, recollections: list[Recollection], features: ImageFeatures) -> Tracked:
+    def _found(self, reachable: list[ReachableMemory], features: ImageFeatures) -> ObjectPrediction:
         """Objects in an image where nothing is said of them, as one batch."""
-        conditioned = self._network.condition(features, recollections)
-        return self._segment(conditioned, len(recollections))
+        conditioned = self._network.condition(features, reachable)
+        return self._segment(conditioned, len(reachable))
 
-    def _segment(self, conditioned: ImageFeatures, count: int) -> Tracked:
+    def _segment(self, conditioned: ImageFeatures, count: int) -> ObjectPrediction:
         nothing = PromptTensors.nothing(count, self.predictor.device)
         return self._network.segment(conditioned, nothing, ambiguous=True)
 
     def _batches(
-        self, recollections: list[Recollection], features: ImageFeatures
-    ) -> list[list[Recollection]]:
+        self, reachable: list[ReachableMemory], features: ImageFeatures
+    ) -> list[list[ReachableMemory]]:
         """As many objects at a time as fit the working memory."""
         height, width = features.embedding.shape[-2:]
-        longest = max(len(one.memories) for one in recollections)
+        longest = max(len(one.memories) for one in reachable)
         # Keys and values, each once more while they are rotated or laid out.
         each = 4 * longest * height * width * self._network.config.dim * 4
         step = prompts_at_once(features, self._network, tokens=None)
         step = min(step, max(1, _ATTENTION_BYTES // each))
-        return [recollections[i : i + step] for i in range(0, len(recollections), step)]
+        return [reachable[i : i + step] for i in range(0, len(reachable), step)]
 
 
 def _checked_prompts(prompts: object) -> dict[int, Prompt]:

@@ -7,11 +7,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["MemoryTokens", "Recollection", "Tracked", "joined_tokens"]
+__all__ = ["MemoryTokens", "ObjectPrediction", "ReachableMemory", "joined_tokens"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tracked:
+class ObjectPrediction:
     """N objects in one frame.
 
     Attributes:
@@ -28,7 +28,7 @@ class Tracked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recollection:
+class ReachableMemory:
     """What one object remembers, as seen from one frame (2408.00714, section 4).
 
     Attributes:
@@ -45,7 +45,7 @@ class Recollection:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryTokens:
-    """Recollections of N objects as tokens for the memory attention.
+    """Reachable memories of N objects as tokens for the memory attention.
 
     Attributes:
         tokens, positions: (N, M, d): maps, one after the other, then the tokens of pointers.

@@ -11,7 +11,7 @@ from samkit.nn.fpn_neck import FpnNeck
 from samkit.nn.hiera import Hiera
 from samkit.nn.layers import MLP, infers_on_cpu
 from samkit.nn.mask_decoder import Attended, ImageFeatures, MaskDecoder, MaskPrediction
-from samkit.nn.memory import MemoryTokens, Recollection, Tracked, joined_tokens
+from samkit.nn.memory import MemoryTokens, ObjectPrediction, ReachableMemory, joined_tokens
 from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.memory_encoder import MemoryEncoder
 from samkit.nn.position_encoding import sine_positions, temporal_sine
@@ -106,19 +106,19 @@ class Sam2(nn.Module):
     def condition(
         self,
         features: ImageFeatures,
-        recollections: Sequence[Recollection],
+        reachable: Sequence[ReachableMemory],
         has_mask: Tensor | None = None,
     ) -> ImageFeatures:
         """Features of a frame as N objects see it that remember something, for `decode`.
 
         Args:
             features: of one frame, shared by all objects.
-            recollections: of each object; each has at least one memory.
+            reachable: of each object; each has at least one memory.
             has_mask: (N,) bool, objects that `decode` is given a mask prompt of; None for none.
         """
         dtype = self.memory_attention.dtype
         embedding: Tensor = self.memory_attention(
-            features.embedding.to(dtype), self.memory_tokens(recollections).to(dtype)
+            features.embedding.to(dtype), self.memory_tokens(reachable).to(dtype)
         ).to(features.embedding.dtype)
         if self.config.memory.residual:
             if has_mask is not None:
@@ -127,11 +127,11 @@ class Sam2(nn.Module):
             embedding = self.without_memory(features).embedding + embedding
         return replace(features, embedding=embedding)
 
-    def memory_tokens(self, recollections: Sequence[Recollection]) -> MemoryTokens:
+    def memory_tokens(self, reachable: Sequence[ReachableMemory]) -> MemoryTokens:
         """What N objects remember, as the memory attention takes it."""
-        return joined_tokens([self._tokens(one) for one in recollections])
+        return joined_tokens([self._tokens(one) for one in reachable])
 
-    def expect(self, previous: Sequence[Tensor | None]) -> PromptTensors:
+    def propagation_prompts(self, previous: Sequence[Tensor | None]) -> PromptTensors:
         """What is asked about N objects that are only followed.
 
         Args:
@@ -149,7 +149,7 @@ class Sam2(nn.Module):
             has_mask=torch.tensor(given, device=known.device),
         )
 
-    def _tokens(self, one: Recollection) -> tuple[Tensor, Tensor, int]:
+    def _tokens(self, one: ReachableMemory) -> tuple[Tensor, Tensor, int]:
         """Tokens (M, d), their positions (M, d), and how many of them are of pointers."""
         dim = self.config.memory.dim
         h, w = one.memories[0][1].shape[1:]
@@ -174,17 +174,17 @@ class Sam2(nn.Module):
 
     def segment(
         self, features: ImageFeatures, prompts: PromptTensors, *, ambiguous: bool
-    ) -> Tracked:
+    ) -> ObjectPrediction:
         """One mask of each of N objects in a frame, on features that know what to remember.
 
         Args:
             features: of one frame, or of N.
-            prompts: N prompts; for objects that are only followed, what `expect` gives.
+            prompts: N prompts; for objects that are only followed, what `propagation_prompts` gives.
             ambiguous: take the best-scored of the three candidates instead of the single mask.
         """
         return self.choose(self.decode(features, prompts), ambiguous=ambiguous)
 
-    def choose(self, prediction: MaskPrediction, *, ambiguous: bool) -> Tracked:
+    def choose(self, prediction: MaskPrediction, *, ambiguous: bool) -> ObjectPrediction:
         """Of each object one of its masks, which `segment` explains."""
         rows = torch.arange(len(prediction.iou), device=prediction.iou.device)
         if ambiguous:
@@ -196,14 +196,14 @@ class Sam2(nn.Module):
             logits, iou, token = single.logits[:, 0], single.iou[:, 0], single.tokens[:, 0]
         score = prediction.object_score
         assert score is not None
-        return Tracked(
+        return ObjectPrediction(
             logits=torch.where(score[..., None] > 0, logits, _ABSENT_LOGIT),
             iou=iou,
             pointer=self._pointer(token, score > 0),
             object_score=score,
         )
 
-    def adopt(self, features: ImageFeatures, masks: Tensor) -> Tracked:
+    def from_masks(self, features: ImageFeatures, masks: Tensor) -> ObjectPrediction:
         """Take given masks as they are, as what the objects look like in a frame.
 
         Args:
@@ -221,14 +221,16 @@ class Sam2(nn.Module):
         # The pointer knows both what the decoder says and whether there is a mask at all.
         here = masks.flatten(1).any(1, keepdim=True)
         pointer = self._pointer(token, pointed.object_score > 0)
-        return Tracked(
+        return ObjectPrediction(
             logits=F.interpolate(logits, size, mode="bilinear", antialias=True)[:, 0],
             iou=masks.new_ones(len(masks)),
             pointer=torch.where(here, pointer, self.no_obj_ptr),
             object_score=(2 * here.to(masks.dtype) - 1) * _SURE_LOGIT,
         )
 
-    def remember(self, features: ImageFeatures, tracked: Tracked, *, prompted: bool) -> Tensor:
+    def remember(
+        self, features: ImageFeatures, tracked: ObjectPrediction, *, prompted: bool
+    ) -> Tensor:
         """Memories (N, d, h, w) of N objects in a frame.
 
         Args:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samkit.memory.bank import Memory, MemoryBank
 from samkit.nn import ImageFeatures, PromptTensors, Sam2, TokenLabel
-from samkit.nn.memory import Tracked
+from samkit.nn.memory import ObjectPrediction
 from samkit.training.config import LossConfig, Stage, TrainingConfig
 from samkit.training.data import Library
 from samkit.training.losses import prediction_loss
@@ -138,8 +138,8 @@ def follow(
     for t in range(1, len(frames)):
         number = t + episode.gap
         # At full strength, whatever `residual_with_mask` says: a weaker memory learned to do less.
-        conditioned = network.condition(frames[t], [bank.recollect(number) for bank in banks])
-        expected = network.expect(_disturbed(found.logits, rng))
+        conditioned = network.condition(frames[t], [bank.reachable(number) for bank in banks])
+        expected = network.propagation_prompts(_disturbed(found.logits, rng))
         prediction = network.decode(conditioned, expected)
         outcome = prediction_loss(prediction, targets[t], config)
         losses.append(outcome.loss)
@@ -152,11 +152,11 @@ def follow(
     return torch.stack(losses).mean(), torch.cat(ious)
 
 
-def _prompted(network: Sam2, frame: ImageFeatures, episode: Episode) -> Tracked:
+def _prompted(network: Sam2, frame: ImageFeatures, episode: Episode) -> ObjectPrediction:
     device = frame.embedding.device
     if episode.masks is not None:
         given = torch.from_numpy(episode.masks).to(device)[:, None]
-        return network.adopt(frame, given.to(frame.embedding.dtype))
+        return network.from_masks(frame, given.to(frame.embedding.dtype))
     points, labels = (torch.from_numpy(x).to(device) for x in (episode.points, episode.labels))
     prompts = PromptTensors(
         points=torch.cat([points, torch.zeros_like(points[:, :1])], 1),
@@ -171,7 +171,7 @@ def _remember(
     banks: Sequence[MemoryBank],
     number: int,
     frame: ImageFeatures,
-    found: Tracked,
+    found: ObjectPrediction,
     *,
     prompted: bool,
 ) -> None:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, replace
 
 from samkit.memory.bank import Memory, MemoryBank
-from samkit.nn.memory import Tracked
+from samkit.nn.memory import ObjectPrediction
 from samkit.prompts import Prompt
 
-__all__ = ["Answer", "ObjectState", "Sight"]
+__all__ = ["Answer", "ObjectState", "TrackedFrame"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,13 +22,13 @@ class Answer:
     """
 
     prompt: Prompt
-    found: Tracked
+    found: ObjectPrediction
     memory: Memory
     corrects: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sight:
+class TrackedFrame:
     """A frame in which tracking looked.
 
     Attributes:
@@ -38,7 +38,7 @@ class Sight:
     """
 
     frame: int
-    found: Tracked
+    found: ObjectPrediction
     backward: bool
 
 
@@ -56,7 +56,7 @@ class ObjectState:
 
     bank: MemoryBank
     answers: dict[int, Answer] = field(default_factory=dict)
-    sights: tuple[Sight, ...] = ()
+    sights: tuple[TrackedFrame, ...] = ()
     tracked: tuple[tuple[int, int], ...] = ()
 
     def copy(self) -> "ObjectState":
@@ -68,14 +68,14 @@ class ObjectState:
             tracked=self.tracked,
         )
 
-    def in_frame(self, frame: int) -> Tracked | None:
+    def in_frame(self, frame: int) -> ObjectPrediction | None:
         """What it looks like in a frame, if that is at hand."""
         if frame in self.answers:
             return self.answers[frame].found
         sight = self.sight_of(frame)
         return None if sight is None else sight.found
 
-    def sight_of(self, frame: int) -> Sight | None:
+    def sight_of(self, frame: int) -> TrackedFrame | None:
         """What tracking saw in a frame, if that is at hand."""
         return next((sight for sight in self.sights if sight.frame == frame), None)
 
@@ -93,7 +93,7 @@ class ObjectState:
             for sight in self.sights
         )
 
-    def see(self, sight: Sight) -> None:
+    def see(self, sight: TrackedFrame) -> None:
         """Note where tracking is, and remember again what a user corrected there."""
         others = [other for other in self.sights if other.frame != sight.frame]
         self.sights = (*others, sight)[-self.bank.pointers :]

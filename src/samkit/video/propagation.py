@@ -6,8 +6,8 @@ import torch
 
 from samkit.memory.prediction import memories_of, part
 from samkit.nn import ImageFeatures, Sam2
-from samkit.nn.memory import Tracked
-from samkit.video.object_state import ObjectState, Sight
+from samkit.nn.memory import ObjectPrediction
+from samkit.video.object_state import ObjectState, TrackedFrame
 
 __all__ = ["follow", "look_for"]
 
@@ -38,10 +38,12 @@ def follow(
             memories = memories_of(network, features, found, prompted=False)
         for i, state in enumerate(unknown):
             state.bank.add(frame, memories[i], prompted=False)
-            state.see(Sight(frame=frame, found=part(found, i), backward=backward))
+            state.see(TrackedFrame(frame=frame, found=part(found, i), backward=backward))
     for state in states:
         if frame in state.answers:
-            state.see(Sight(frame=frame, found=state.answers[frame].found, backward=backward))
+            state.see(
+                TrackedFrame(frame=frame, found=state.answers[frame].found, backward=backward)
+            )
 
 
 def look_for(
@@ -52,13 +54,13 @@ def look_for(
     *,
     backward: bool,
     frames: int | None,
-) -> Tracked:
+) -> ObjectPrediction:
     """What objects look like in a frame; nothing is remembered. Arguments as for `follow`."""
-    recollections = [
-        state.bank.recollect(frame, backward=backward, frames=frames) for state in states
-    ]
+    reachable = [state.bank.reachable(frame, backward=backward, frames=frames) for state in states]
     before = [state.in_frame(frame + 1 if backward else frame - 1) for state in states]
     with torch.inference_mode():
-        prompts = network.expect([None if one is None else one.logits[0] for one in before])
-        conditioned = network.condition(features, recollections, prompts.has_mask)
+        prompts = network.propagation_prompts(
+            [None if one is None else one.logits[0] for one in before]
+        )
+        conditioned = network.condition(features, reachable, prompts.has_mask)
         return network.segment(conditioned, prompts, ambiguous=True)

@@ -16,7 +16,7 @@ header has, under `samkit.session`, a JSON text that says what they are:
     its answers              [[frame, which of the answers]] in the order of the prompts
     followed                 [{frame, memory}]
     prompt                   {points: [[x, y], ...], labels, box, mask}
-    found, memory            fields of `Tracked` and `Memory`; a number stands for the tensor
+    found, memory            fields of `ObjectPrediction` and `Memory`; a number stands for the tensor
 
 Beside it lies `<name>.safetensors.prompts.json` with the prompts alone, a line for each, in the
 form that `samkit track --prompts` takes; it is never read here. Reading runs no code, and believes

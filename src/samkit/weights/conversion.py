@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
 from samkit.media import write_atomically
-from samkit.sizes import Sam2Config, SamConfig, ViTConfig, own_additions
+from samkit.sizes import Sam2Config, SamConfig, ViTConfig, unpublished_features
 from samkit.weights.hugging_face import config_to_json
 from samkit.weights.layouts import is_unused, table_of
 from samkit.weights.loading import (
@@ -60,7 +60,7 @@ def convert(
     elif layout == "hugging-face":
         _write_folder(opened, Path(target))
     else:
-        if own := own_additions(opened.config):
+        if own := unpublished_features(opened.config):
             raise CheckpointError(
                 f"{opened.source} can be written in the layout 'samkit' only, not {layout!r}: no "
                 f"other code knows {' and '.join(own)}"

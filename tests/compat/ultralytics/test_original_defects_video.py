@@ -13,7 +13,7 @@ from samkit.compat.ultralytics import (
     SAM2DynamicInteractivePredictor,
     SAM2VideoPredictor,
 )
-from samkit.nn.memory import Recollection
+from samkit.nn.memory import ReachableMemory
 
 LOOSE: dict[str, Any] = {"conf_thres": 0.0, "stability_score_thresh": 0.0, "points_stride": 4}
 BOX = [5, 10, 20, 30]
@@ -119,12 +119,12 @@ def test_5_memory_is_what_attention_can_reach(
     """6 recent frames and the prompted one as maps, pointers of 15 and the prompted one."""
     frames = np.random.default_rng(1).integers(0, 255, (30, 48, 64, 3), np.uint8)
     network = tracker.core.network
-    reached: list[Recollection] = []
+    reached: list[ReachableMemory] = []
     condition = network.condition
 
-    def noting(features: Any, recollections: Any, has_mask: Any) -> Any:
-        reached.extend(recollections)
-        return condition(features, recollections, has_mask)
+    def noting(features: Any, reachable: Any, has_mask: Any) -> Any:
+        reached.extend(reachable)
+        return condition(features, reachable, has_mask)
 
     monkeypatch.setattr(network, "condition", noting)
     for result in tracker(iter(frames), bboxes=BOX, stream=True):  # read in one direction
@@ -175,7 +175,7 @@ def test_6_not_prompted_is_not_absent(
     memory(frames[4], bboxes=[[30, 5, 50, 25]], obj_ids=[2], update_memory=True)
     after = memory(frames[9])[0]  # type: ignore[index]
     assert np.allclose(after.core.logits[0], before.core.logits[0], atol=1e-4)
-    assert len(memory.memory.recollect(1).memories) == 1
+    assert len(memory.memory.reachable(1).memories) == 1
 
 
 def test_6_entries_have_temporal_codes_of_their_own(
@@ -183,7 +183,7 @@ def test_6_entries_have_temporal_codes_of_their_own(
 ) -> None:
     for i in range(5):
         memory(frames[i], bboxes=[BOX], obj_ids=[1], update_memory=True)
-    ages = [ago for ago, _ in memory.memory.recollect(1).memories]
+    ages = [ago for ago, _ in memory.memory.reachable(1).memories]
     assert len(ages) == len(set(ages)) == 5
     _, positions = memory.get_maskmem_enc()
     maps = positions[0, : 5 * 16].unflatten(0, (5, 16))

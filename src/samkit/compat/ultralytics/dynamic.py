@@ -248,9 +248,9 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         if not self.memory.object_ids:
             raise InputError("no object is remembered: update_memory first")
         network = network_with_memory(self.core, "memory across images")
-        recollections = [self.memory.recollect(number) for number in self.memory.object_ids]
+        reachable = [self.memory.reachable(number) for number in self.memory.object_ids]
         with torch.no_grad():
-            memory = network.memory_tokens(recollections)
+            memory = network.memory_tokens(reachable)
         return memory.tokens, memory.positions
 
     def get_im_features(self, img: Any) -> Features:

@@ -13,7 +13,7 @@ from samkit.compat.ultralytics.prompts import ObjectPrompts
 from samkit.errors import InputError
 from samkit.masks import Masks
 from samkit.memory.arguments import checked_id
-from samkit.nn.memory import Tracked
+from samkit.nn.memory import ObjectPrediction
 from samkit.prompts import Prompt
 
 __all__ = ["as_dict", "ids_of", "presence", "together"]
@@ -50,7 +50,7 @@ def presence(masks: Masks) -> NDArray[np.float32]:
     return np.array(masks.presence)
 
 
-def as_dict(found: list[Tracked], input_size: tuple[int, int]) -> dict[str, Tensor]:
+def as_dict(found: list[ObjectPrediction], input_size: tuple[int, int]) -> dict[str, Tensor]:
     """See `SAM2DynamicInteractivePredictor.track_step`."""
     logits = torch.cat([one.logits for one in found])[:, None]
     return {
