@@ -5,13 +5,15 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from samkit.nn import Sam, Sam2, Sam2Config, SamConfig, build
+from samkit.nn import Sam, Sam2, build
 from samkit.sizes import (
     HieraConfig,
     MaskDecoderConfig,
     MemoryConfig,
     PromptEncoderConfig,
     ResNetConfig,
+    Sam2Config,
+    SamConfig,
     TinyViTConfig,
     ViTConfig,
 )

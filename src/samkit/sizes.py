@@ -1,19 +1,23 @@
-"""Sizes of every network, as values.
+"""Sizes of every network, as values; without torch.
 
-A network is built from one of two dataclasses, `SamConfig` (SAM and MobileSAM) or `Sam2Config`
-(SAM 2 and 2.1), and nothing else. They can be written to JSON and back (`to_dict`, `from_dict`),
-which is how samkit's own weight files carry their sizes.
+A network is built from a `NetworkConfig` and nothing else: `SamConfig` (SAM, MobileSAM) or
+`Sam2Config` (SAM 2, 2.1, pico), each with the sizes of one of the image encoders. What follows from
+the sizes, such as whether images keep their aspect, is a property here, so that nobody else asks
+which model it is. Sizes can be written to JSON and back (`to_dict`, `from_dict`), which is how
+samkit's own weight files carry them.
 """
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 __all__ = [
     "Activation",
     "HieraConfig",
+    "ImageEncoderConfig",
     "MaskDecoderConfig",
     "MemoryConfig",
+    "NetworkConfig",
     "PromptEncoderConfig",
     "ResNetConfig",
     "Sam2Config",
@@ -26,23 +30,74 @@ __all__ = [
     "sam2",
     "sam_vit",
     "to_dict",
-    "unpublished_features",
-    "validate",
 ]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# No network of the field comes near these.
+_LARGEST, _DEEPEST = 2**16, 512
 
 Activation = Literal["gelu", "mish", "relu", "silu"]
 """What lies between the two linear layers of a transformer block."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViTConfig:
+class ImageEncoderConfig:
+    """What the sizes of all image encoders have in common.
+
+    Attributes:
+        in_channels: of the images.
+    """
+
+    kind: ClassVar[str]
+    """Names the encoder in files."""
+    half_precision: ClassVar[bool] = True
+    """Whether bfloat16 and float16 are worth it: they save time and hardly show in masks."""
+    unpublished: ClassVar[str] = ""
+    """What to call an encoder that only samkit has; empty where published code has it too."""
+
+    fixed_grid: ClassVar[bool] = False
+    """Whether the weights hold position tables made for one size of the input."""
+
+    in_channels: int = 3
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the input for one cell of the embedding."""
+        return 16
+
+    @property
+    def prompt_scale(self) -> int:
+        """How many times the frame that prompts are in is larger than the input.
+
+        2 for EfficientViT-SAM, which takes prompts in 1024 pixels about images of 512.
+        """
+        return 1
+
+    @property
+    def input_step(self) -> int:
+        """Height and width of the input are multiples of this."""
+        return 32
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        """Number of layers, and channels with the heads or groups that have to divide them.
+
+        Raises:
+            ValueError: the sizes contradict each other.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViTConfig(ImageEncoderConfig):
     """Plain vision transformer with windows and relative positions (SAM; ViTDet, 2203.16527).
 
     The released networks have the default `activation` and `norm_eps` (of the blocks' layer norms).
     """
+
+    kind: ClassVar[str] = "vit"
+    fixed_grid: ClassVar[bool] = True
 
     dim: int = 768
     depth: int = 12
@@ -51,7 +106,6 @@ class ViTConfig:
     patch_size: int = 16
     window_size: int = 14
     global_blocks: tuple[int, ...] = (2, 5, 8, 11)
-    in_channels: int = 3
     qkv_bias: bool = True
     activation: Activation = "gelu"
     norm_eps: float = 1e-6
@@ -59,10 +113,26 @@ class ViTConfig:
     attention_dropout: float = 0.0
     drop_path: float = 0.0
 
+    @property
+    def stride(self) -> int:
+        return self.patch_size
+
+    @property
+    def input_step(self) -> int:
+        return self.patch_size
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if self.activation not in get_args(Activation):
+            expected = ", ".join(get_args(Activation))
+            raise ValueError(f"activation: expected {expected}, got {self.activation!r}")
+        return self.depth, [(self.dim, self.heads)]
+
 
 @dataclass(frozen=True, kw_only=True)
-class TinyViTConfig:
+class TinyViTConfig(ImageEncoderConfig):
     """TinyViT (2207.10666), the image encoder of MobileSAM (2306.14289)."""
+
+    kind: ClassVar[str] = "tiny_vit"
 
     dims: tuple[int, ...] = (64, 128, 160, 320)
     depths: tuple[int, ...] = (2, 2, 6, 2)
@@ -72,14 +142,18 @@ class TinyViTConfig:
     mlp_ratio: float = 4.0
     expand_ratio: float = 4.0
     local_conv_size: int = 3
-    in_channels: int = 3
     dropout: float = 0.0
     drop_path: float = 0.0
 
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        return sum(self.depths), list(zip(self.dims, self.heads, strict=True))
+
 
 @dataclass(frozen=True, kw_only=True)
-class HieraConfig:
+class HieraConfig(ImageEncoderConfig):
     """Hiera (2306.00989), the hierarchical image encoder of SAM 2."""
+
+    kind: ClassVar[str] = "hiera"
 
     dim: int = 96
     heads: int = 1
@@ -88,7 +162,6 @@ class HieraConfig:
     window_sizes: tuple[int, ...] = (8, 4, 14, 7)
     position_size: tuple[int, int] = (7, 7)
     mlp_ratio: float = 4.0
-    in_channels: int = 3
     drop_path: float = 0.0
 
     @property
@@ -96,15 +169,30 @@ class HieraConfig:
         """Channels of each stage; they double from one to the next."""
         return tuple(self.dim * 2**i for i in range(len(self.stages)))
 
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if len(self.window_sizes) != len(self.stages) or len(self.stages) < 4:
+            raise ValueError("image_encoder: expected four stages, each with a window size")
+        return sum(self.stages), [(self.dim, self.heads)]
+
 
 @dataclass(frozen=True, kw_only=True)
-class ResNetConfig:
+class ResNetConfig(ImageEncoderConfig):
     """Residual network (1512.03385) with group norm, the image encoder of `pico`."""
+
+    kind: ClassVar[str] = "resnet"
+    # So small an encoder gains little time in half precision, and its masks change.
+    half_precision: ClassVar[bool] = False
+    unpublished: ClassVar[str] = "a ResNet as image encoder"
 
     stage_dims: tuple[int, ...] = (64, 128, 192, 256)
     depths: tuple[int, ...] = (2, 3, 6, 3)
     groups: int = 8
-    in_channels: int = 3
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if not len(self.stage_dims) == len(self.depths) == 4:
+            raise ValueError("image_encoder: expected four stages, each with a depth")
+        # Half the channels are the fewest that a group norm sees.
+        return sum(self.depths), [(dim, 2 * self.groups) for dim in self.stage_dims]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,30 +283,139 @@ class MemoryConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamConfig:
-    """SAM or MobileSAM. Images keep their aspect and are padded at the bottom and right."""
+class NetworkConfig:
+    """What the sizes of all networks have in common.
 
-    image_encoder: ViTConfig | TinyViTConfig = field(default_factory=ViTConfig)
-    prompt_encoder: PromptEncoderConfig = field(default_factory=PromptEncoderConfig)
-    mask_decoder: MaskDecoderConfig = field(default_factory=MaskDecoderConfig)
+    Attributes:
+        image_encoder, prompt_encoder, mask_decoder: sizes of the parts.
+        dim: channels of the image embedding and of tokens.
+        image_size: (H, W) of the input in pixels.
+        mean, std: of each channel, of values from 0 to 1.
+    """
+
+    family: ClassVar[str]
+    """Names the kind of network in files."""
+    keep_aspect: ClassVar[bool]
+    """True: images are scaled until they fit, and padded at the bottom and right. False: they are
+    stretched to the whole input."""
+    has_memory: ClassVar[bool]
+    """Whether such a network can remember objects, as video needs."""
+
+    image_encoder: ImageEncoderConfig
+    prompt_encoder: PromptEncoderConfig
+    mask_decoder: MaskDecoderConfig
     dim: int = 256
     image_size: tuple[int, int] = (1024, 1024)
-    mean: tuple[float, ...] = (123.675 / 255, 116.28 / 255, 103.53 / 255)
-    std: tuple[float, ...] = (58.395 / 255, 57.12 / 255, 57.375 / 255)
-    family: Literal["sam"] = "sam"
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     @property
     def stride(self) -> int:
-        """Pixels of the input for one cell of the embedding; mask logits are four times finer."""
-        encoder = self.image_encoder
-        return encoder.patch_size if isinstance(encoder, ViTConfig) else 16
+        """Pixels of the prompt frame for a cell of the embedding; mask logits are 4 times finer."""
+        return self.image_encoder.stride * self.image_encoder.prompt_scale
+
+    @property
+    def prompt_size(self) -> tuple[int, int]:
+        """(H, W) of the frame that coordinates of prompts are in."""
+        height, width = self.image_size
+        return height * self.image_encoder.prompt_scale, width * self.image_encoder.prompt_scale
+
+    @property
+    def input_step(self) -> int:
+        """Height and width of the input are multiples of this."""
+        return self.image_encoder.input_step
+
+    @property
+    def half_precision(self) -> bool:
+        """Whether the image encoder may run in bfloat16 or float16."""
+        return self.image_encoder.half_precision
+
+    @property
+    def quality_thresholds(self) -> tuple[float, float]:
+        """Predicted IoU and stability above which everything mode keeps a mask."""
+        raise NotImplementedError
+
+    @property
+    def unpublished_features(self) -> list[str]:
+        """What a network has that no published code knows; empty for the released ones."""
+        found = {
+            self.image_encoder.unpublished: bool(self.image_encoder.unpublished),
+            "drawn prompts": self.prompt_encoder.draw_prompts,
+            "fusion blocks": self.mask_decoder.fusion_blocks > 0,
+        }
+        return [name for name, present in found.items() if present]
+
+    def validate(self) -> None:
+        """Check that a network of these sizes can be built and run.
+
+        Meant for sizes that come from a file; the functions of this module give valid ones.
+
+        Raises:
+            ValueError: which field is wrong, and how.
+        """
+        for name, value in _leaves("", to_dict(self)):
+            if isinstance(value, (bool, str)):
+                continue
+            if not isinstance(value, (int, float)) or not 0 <= value <= _LARGEST:
+                raise ValueError(f"{name}: expected a number from 0 to {_LARGEST}, got {value!r}")
+        decoder, step, size = self.mask_decoder, self.input_step, self.image_size
+        depths, widths = self._depths_and_widths()
+        for dim, heads in widths:
+            if dim < 1 or heads < 1 or dim % heads:
+                raise ValueError(
+                    f"expected channels that their heads divide, got {dim} and {heads}"
+                )
+        if max(depths) > _DEEPEST or decoder.iou_head_depth < 1:
+            raise ValueError(f"expected at most {_DEEPEST} layers, and an IoU head of at least one")
+        if step < 1:
+            raise ValueError(f"patch_size: expected at least 1, got {step}")
+        if len(size) != 2 or any(side < step or side % step for side in size):
+            raise ValueError(f"image_size: expected multiples of {step}, got {size}")
+        if not len(self.mean) == len(self.std) == self.image_encoder.in_channels or 0 in self.std:
+            raise ValueError("expected as many means and deviations (not 0) as input channels")
+        if self.dim % 8 or decoder.candidates < 1 or self.prompt_encoder.mask_channels < 4:
+            raise ValueError(
+                "expected dim a multiple of 8, 1 candidate and 4 mask channels at least"
+            )
+
+    def _depths_and_widths(self) -> tuple[list[int], list[tuple[int, int]]]:
+        """Layers of each part; channels with the heads or groups that have to divide them."""
+        decoder = self.mask_decoder
+        depth, widths = self.image_encoder.depth_and_widths()
+        widths = [*widths, (self.dim // 2, decoder.heads)]
+        if decoder.fusion_blocks:
+            widths.append((self.dim // 2, 8))  # groups of its norms
+        return [depth, decoder.depth, decoder.fusion_blocks, decoder.iou_head_depth], widths
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sam2Config:
-    """SAM 2 or 2.1. Images are stretched to `image_size`."""
+class SamConfig(NetworkConfig):
+    """SAM or MobileSAM."""
 
-    image_encoder: HieraConfig | ResNetConfig = field(default_factory=HieraConfig)
+    family: ClassVar[str] = "sam"
+    keep_aspect: ClassVar[bool] = True
+    has_memory: ClassVar[bool] = False
+
+    image_encoder: ImageEncoderConfig = field(default_factory=ViTConfig)
+    prompt_encoder: PromptEncoderConfig = field(default_factory=PromptEncoderConfig)
+    mask_decoder: MaskDecoderConfig = field(default_factory=MaskDecoderConfig)
+    mean: tuple[float, ...] = (123.675 / 255, 116.28 / 255, 103.53 / 255)
+    std: tuple[float, ...] = (58.395 / 255, 57.12 / 255, 57.375 / 255)
+
+    @property
+    def quality_thresholds(self) -> tuple[float, float]:
+        return 0.88, 0.95  # as in segment-anything
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sam2Config(NetworkConfig):
+    """SAM 2 or 2.1, or `pico`."""
+
+    family: ClassVar[str] = "sam2"
+    keep_aspect: ClassVar[bool] = False
+    has_memory: ClassVar[bool] = True
+
+    image_encoder: ImageEncoderConfig = field(default_factory=HieraConfig)
     prompt_encoder: PromptEncoderConfig = field(
         default_factory=lambda: PromptEncoderConfig(pad_boxes=True)
     )
@@ -228,12 +425,26 @@ class Sam2Config:
         )
     )
     memory: MemoryConfig = field(default_factory=MemoryConfig)
-    dim: int = 256
     fpn_top_down_levels: tuple[int, ...] = (2, 3)
-    image_size: tuple[int, int] = (1024, 1024)
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    family: Literal["sam2"] = "sam2"
+
+    @property
+    def quality_thresholds(self) -> tuple[float, float]:
+        # pico is less sure of itself; the others are as in sam2.
+        return (0.4, 0.6) if self.unpublished_features else (0.8, 0.95)
+
+    @property
+    def unpublished_features(self) -> list[str]:
+        found = {
+            "residual memory": self.memory.residual,
+            "the mask before as a prompt": self.memory.previous_mask,
+        }
+        return super().unpublished_features + [name for name, here in found.items() if here]
+
+    def _depths_and_widths(self) -> tuple[list[int], list[tuple[int, int]]]:
+        depths, widths = super()._depths_and_widths()
+        return [*depths, self.memory.layers], [*widths, (self.dim, self.memory.heads)]
 
 
 def sam_vit(size: Literal["b", "l", "h"]) -> SamConfig:
@@ -313,23 +524,25 @@ def pico() -> Sam2Config:
     )
 
 
+_ENCODERS: dict[str, type[ImageEncoderConfig]] = {
+    cls.kind: cls for cls in (HieraConfig, ResNetConfig, TinyViTConfig, ViTConfig)
+}
+_FAMILIES: dict[str, type[NetworkConfig]] = {cls.family: cls for cls in (SamConfig, Sam2Config)}
 _PARTS: dict[str, type[Any]] = {
-    "hiera": HieraConfig,
-    "resnet": ResNetConfig,
-    "tiny_vit": TinyViTConfig,
-    "vit": ViTConfig,
+    "prompt_encoder": PromptEncoderConfig,
+    "mask_decoder": MaskDecoderConfig,
+    "memory": MemoryConfig,
 }
 
 
-def to_dict(config: SamConfig | Sam2Config) -> dict[str, Any]:
-    """A configuration as plain JSON values."""
+def to_dict(config: NetworkConfig) -> dict[str, Any]:
+    """Sizes as plain JSON values."""
     values = asdict(config)
-    kind = next(name for name, cls in _PARTS.items() if isinstance(config.image_encoder, cls))
-    values["image_encoder"]["kind"] = kind
-    return values
+    values["image_encoder"]["kind"] = config.image_encoder.kind
+    return {**values, "family": config.family}
 
 
-def from_dict(values: dict[str, Any]) -> SamConfig | Sam2Config:
+def from_dict(values: dict[str, Any]) -> NetworkConfig:
     """The inverse of `to_dict`; lists become tuples.
 
     Raises:
@@ -337,86 +550,11 @@ def from_dict(values: dict[str, Any]) -> SamConfig | Sam2Config:
     """
     values = {name: _tuples(value) for name, value in values.items()}
     encoder = dict(values.pop("image_encoder"))
-    image_encoder = _PARTS[encoder.pop("kind")](**encoder)
-    shared = {
-        "image_encoder": image_encoder,
-        "prompt_encoder": PromptEncoderConfig(**values.pop("prompt_encoder")),
-        "mask_decoder": MaskDecoderConfig(**values.pop("mask_decoder")),
-    }
-    if values["family"] == "sam":
-        return SamConfig(**shared, **values)
-    return Sam2Config(**shared, memory=MemoryConfig(**values.pop("memory")), **values)
-
-
-def unpublished_features(config: SamConfig | Sam2Config) -> list[str]:
-    """What a network has that no published code knows."""
-    found = {
-        "a ResNet as image encoder": isinstance(config.image_encoder, ResNetConfig),
-        "drawn prompts": config.prompt_encoder.draw_prompts,
-        "fusion blocks": config.mask_decoder.fusion_blocks > 0,
-    }
-    if isinstance(config, Sam2Config):
-        found["residual memory"] = config.memory.residual
-        found["the mask before as a prompt"] = config.memory.previous_mask
-    return [name for name, present in found.items() if present]
-
-
-def validate(config: SamConfig | Sam2Config) -> None:
-    """Check that a network of these sizes can be built and run.
-
-    Meant for sizes that come from a file; the functions above give valid ones.
-
-    Raises:
-        ValueError: which field is wrong, and how.
-    """
-    for name, value in _leaves("", to_dict(config)):
-        if isinstance(value, (bool, str)):
-            continue
-        if not isinstance(value, (int, float)) or not 0 <= value <= _LARGEST:
-            raise ValueError(f"{name}: expected a number from 0 to {_LARGEST}, got {value!r}")
-    encoder, decoder = config.image_encoder, config.mask_decoder
-    step = 32
-    if isinstance(encoder, ViTConfig):
-        depth, widths, step = encoder.depth, [(encoder.dim, encoder.heads)], encoder.patch_size
-        if encoder.activation not in get_args(Activation):
-            expected = ", ".join(get_args(Activation))
-            raise ValueError(f"activation: expected {expected}, got {encoder.activation!r}")
-    elif isinstance(encoder, TinyViTConfig):
-        depth, widths = sum(encoder.depths), list(zip(encoder.dims, encoder.heads, strict=True))
-    elif isinstance(encoder, ResNetConfig):
-        depth = sum(encoder.depths)
-        # Half the channels are the fewest that a group norm sees.
-        widths = [(dim, 2 * encoder.groups) for dim in encoder.stage_dims]
-        if not len(encoder.stage_dims) == len(encoder.depths) == 4:
-            raise ValueError("image_encoder: expected four stages, each with a depth")
-    else:
-        depth, widths = sum(encoder.stages), [(encoder.dim, encoder.heads)]
-        if len(encoder.window_sizes) != len(encoder.stages) or len(encoder.stages) < 4:
-            raise ValueError("image_encoder: expected four stages, each with a window size")
-    widths += [(config.dim // 2, decoder.heads)]
-    if decoder.fusion_blocks:
-        widths += [(config.dim // 2, 8)]  # groups of its norms
-    if isinstance(config, Sam2Config):
-        widths += [(config.dim, config.memory.heads)]
-        depth = max(depth, config.memory.layers)
-    for dim, heads in widths:
-        if dim < 1 or heads < 1 or dim % heads:
-            raise ValueError(f"expected channels that their heads divide, got {dim} and {heads}")
-    depth = max(depth, decoder.depth, decoder.fusion_blocks, decoder.iou_head_depth)
-    if depth > _DEEPEST or decoder.iou_head_depth < 1:
-        raise ValueError(f"expected at most {_DEEPEST} layers, and an IoU head of at least one")
-    if step < 1:
-        raise ValueError(f"patch_size: expected at least 1, got {step}")
-    if len(config.image_size) != 2 or any(side < step or side % step for side in config.image_size):
-        raise ValueError(f"image_size: expected multiples of {step}, got {config.image_size}")
-    if not len(config.mean) == len(config.std) == encoder.in_channels or 0 in config.std:
-        raise ValueError("expected as many means and deviations (not 0) as input channels")
-    if config.dim % 8 or decoder.candidates < 1 or config.prompt_encoder.mask_channels < 4:
-        raise ValueError("expected dim a multiple of 8, 1 candidate and 4 mask channels at least")
-
-
-# No network of the field comes near these.
-_LARGEST, _DEEPEST = 2**16, 512
+    values["image_encoder"] = _ENCODERS[encoder.pop("kind")](**encoder)
+    for name, part in _PARTS.items():
+        if name in values:
+            values[name] = part(**values[name])
+    return _FAMILIES[values.pop("family")](**values)
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from samkit.errors import InputError
+from samkit.sizes import NetworkConfig
 
 __all__ = ["ImageTransform", "checked_size", "resize", "resize_rgb"]
 
@@ -27,7 +28,10 @@ class ImageTransform:
         input_size: (H, W) of the network's input.
         keep_aspect: True (SAM): the image is scaled until it fits and padded at the bottom and
             right. False (SAM 2): it is stretched to the whole input.
-        stride: pixels of the input for one cell of the embedding; mask logits are four times finer.
+        stride: pixels of the prompt frame for one cell of the embedding; mask logits are four times
+            finer.
+        prompt_scale: how many times the prompt frame is larger than the input: the frame in which
+            the network is given coordinates.
         pad_only: with `keep_aspect`, the image is padded but not scaled, so it has to fit.
     """
 
@@ -35,27 +39,64 @@ class ImageTransform:
     input_size: tuple[int, int]
     keep_aspect: bool
     stride: int = 16
+    prompt_scale: int = 1
     pad_only: bool = False
+
+    @classmethod
+    def for_network(
+        cls,
+        config: NetworkConfig,
+        image_size: tuple[int, int],
+        input_size: tuple[int, int] | None = None,
+    ) -> "ImageTransform":
+        """How an image of (H0, W0) pixels lies in a network's input.
+
+        Args:
+            config: sizes of the network.
+            image_size: (H0, W0) of the image.
+            input_size: (H, W) of the input; by default the network's own.
+        """
+        return cls(
+            image_size=image_size,
+            input_size=config.image_size if input_size is None else input_size,
+            keep_aspect=config.keep_aspect,
+            stride=config.stride,
+            prompt_scale=config.image_encoder.prompt_scale,
+        )
 
     @property
     def content_size(self) -> tuple[int, int]:
         """(h, w) of the part of the input that the image covers."""
-        if not self.keep_aspect:
-            return self.input_size
-        if self.pad_only:
-            return self.image_size
-        (H0, W0), (H, W) = self.image_size, self.input_size
-        scale = min(H / H0, W / W0)
-        return max(1, int(H0 * scale + 0.5)), max(1, int(W0 * scale + 0.5))
+        return self._content(self.input_size)
+
+    @property
+    def prompt_size(self) -> tuple[int, int]:
+        """(H, W) of the prompt frame."""
+        return self.input_size[0] * self.prompt_scale, self.input_size[1] * self.prompt_scale
+
+    @property
+    def prompt_content_size(self) -> tuple[int, int]:
+        """(h, w) of the part of the prompt frame that the image covers."""
+        return self._content(self.prompt_size)
 
     @property
     def mask_size(self) -> tuple[int, int]:
-        """(h, w) of the mask logits: a quarter of the input in all released networks."""
-        return self.input_size[0] // self.stride * 4, self.input_size[1] // self.stride * 4
+        """(h, w) of the mask logits: a quarter of the prompt frame in all released networks."""
+        height, width = self.prompt_size
+        return height // self.stride * 4, width // self.stride * 4
+
+    def _content(self, size: tuple[int, int]) -> tuple[int, int]:
+        if not self.keep_aspect:
+            return size
+        if self.pad_only:
+            return self.image_size
+        (H0, W0), (H, W) = self.image_size, size
+        scale = min(H / H0, W / W0)
+        return max(1, int(H0 * scale + 0.5)), max(1, int(W0 * scale + 0.5))
 
     def points_to_input(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """xy (..., 2) in pixels of the image -> in pixels of the input."""
-        (H0, W0), (h, w) = self.image_size, self.content_size
+        """xy (..., 2) in pixels of the image -> in pixels of the prompt frame."""
+        (H0, W0), (h, w) = self.image_size, self.prompt_content_size
         return points * np.array([w / W0, h / H0], np.float32)
 
     def pixels(
@@ -73,14 +114,14 @@ class ImageTransform:
             x = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None] / 255
             x = resize(x, self.content_size)
         x = (x - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
-        return self._pad(x, 0.0)
+        return _pad(x, self.input_size, 0.0)
 
     def masks_to_image(self, logits: Tensor) -> Tensor:
-        """Logits (N, h, w) of the whole input -> logits (N, H0, W0), bilinear."""
+        """Logits (N, h, w) of the whole prompt frame -> logits (N, H0, W0), bilinear."""
         logits = logits[:, None].float()
         if self.keep_aspect:
-            h, w = self.content_size
-            logits = F.interpolate(logits, self.input_size, mode="bilinear")[..., :h, :w]
+            h, w = self.prompt_content_size
+            logits = F.interpolate(logits, self.prompt_size, mode="bilinear")[..., :h, :w]
         return F.interpolate(logits, self.image_size, mode="bilinear")[:, 0]
 
     def mask_to_input(self, mask: NDArray[np.bool_] | NDArray[np.float32]) -> Tensor:
@@ -94,12 +135,8 @@ class ImageTransform:
             x = (2 * x - 1) * BINARY_LOGIT
         if not self.keep_aspect:
             return resize(x, self.mask_size)[0, 0]
-        x = self._pad(resize(x, self.content_size), -BINARY_LOGIT)
+        x = _pad(resize(x, self.prompt_content_size), self.prompt_size, -BINARY_LOGIT)
         return F.adaptive_avg_pool2d(x, self.mask_size)[0, 0]
-
-    def _pad(self, x: Tensor, value: float) -> Tensor:
-        (H, W), (h, w) = self.input_size, x.shape[-2:]
-        return F.pad(x, (0, W - w, 0, H - h), value=value) if (h, w) != (H, W) else x
 
 
 def checked_size(value: Any, name: str) -> tuple[int, int]:
@@ -132,3 +169,9 @@ def resize_rgb(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.ui
     height, width = size
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     return np.array(resized)
+
+
+def _pad(x: Tensor, size: tuple[int, int], value: float) -> Tensor:
+    """Fill (..., h, w) up at the bottom and right."""
+    (H, W), (h, w) = size, x.shape[-2:]
+    return F.pad(x, (0, W - w, 0, H - h), value=value) if (h, w) != (H, W) else x

@@ -310,15 +310,19 @@ def test_what_is_no_embedding(sam2: ImagePredictor, tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, other)
     bad = [cut, other, tmp_path / "missing.safetensors", tmp_path]
     embedding = sam2.embed(photo())
-    tensors = {"embedding": embedding.features.embedding}
-    tensors |= {f"high_resolution.{i}": x for i, x in enumerate(embedding.features.high_resolution)}
+    tensors = {str(i): x for i, x in enumerate(embedding.features.tensors)}
     about = {
+        "version": 2,
+        "network": embedding.network_id,
         "image_size": [50, 80],
         "input_size": [128, 128],
         "keep_aspect": False,
-        "network_id": embedding.network_id,
+        "stride": 16,
+        "prompt_scale": 1,
+        "high_resolution": 2,
     }
     changes: list[tuple[dict[str, object], dict[str, object]]] = [
+        ({"version": 1}, {}),
         ({"image_size": [0, 4]}, {}),
         ({"image_size": [-3, 4]}, {}),
         ({"image_size": [4]}, {}),
@@ -326,10 +330,16 @@ def test_what_is_no_embedding(sam2: ImagePredictor, tmp_path: Path) -> None:
         ({"image_size": [10**9, 10**9]}, {}),
         ({"input_size": [64, 128]}, {}),
         ({"keep_aspect": "no"}, {}),
-        ({"network_id": None}, {}),
-        ({}, {"embedding": torch.zeros(1, 16, 3, 3)}),
-        ({}, {"embedding": embedding.features.embedding.to(torch.int8)}),
+        ({"network": None}, {}),
+        ({"stride": 0}, {}),
+        ({"prompt_scale": 0}, {}),
+        ({"prompt_scale": 2}, {}),
+        ({"high_resolution": "two"}, {}),
+        ({}, {"0": torch.zeros(1, 16, 3, 3)}),
+        ({}, {"0": embedding.features.embedding.to(torch.int8)}),
+        ({}, {"1": torch.zeros(1, 2, 3, 3)}),
         ({}, {"extra": torch.zeros(1)}),
+        ({}, {"3": torch.zeros(1)}),
     ]
     for i, (said, held) in enumerate(changes):
         path = tmp_path / f"bad{i}.safetensors"
@@ -337,7 +347,7 @@ def test_what_is_no_embedding(sam2: ImagePredictor, tmp_path: Path) -> None:
         save_file({n: t.contiguous() for n, t in {**tensors, **held}.items()}, path, header)
         bad.append(path)
     for path in bad:
-        with pytest.raises(InputError, match="cannot read an image embedding"):
+        with pytest.raises(InputError, match="cannot read an embedding"):
             ImageEmbedding.load(path)
     with pytest.raises(InputError):
         sam2.embed(photo()).save(good / "below-a-file")
@@ -373,7 +383,7 @@ def test_devices_that_are_not_there(device: str) -> None:
 
 @pytest.mark.parametrize("network", [None, "pico", torch.nn.Linear(2, 2)])
 def test_what_is_no_network(network: object) -> None:
-    with pytest.raises(InputError, match=r"expected a network \(Sam or Sam2\)"):
+    with pytest.raises(InputError, match=r"expected a network \(samkit.nn.Network\)"):
         ImagePredictor(network)  # type: ignore[arg-type]
 
 

@@ -29,7 +29,7 @@ def test_sizes(predictor: ImagePredictor) -> None:
     embedding = predictor.embed(PHOTO)
     assert embedding.features.stride == embedding.transform.stride == stride
     assert embedding.features.embedding.shape[2:] == (128 // stride, 128 // stride)
-    assert embedding.features.input_size == (128, 128)
+    assert embedding.features.prompt_size == (128, 128)
     assert embedding.features.select(slice(0, 1)).stride == stride
     masks = predictor.predict(embedding, PROMPTS, candidates=3)
     assert masks.masks.shape == (6, 50, 80)

@@ -8,12 +8,16 @@ from samkit.video import Memory, MemoryBank
 
 
 def memory(frame):
-    return Memory(map=torch.full((1, 1, 1), float(frame)), pointer=torch.full((1,), float(frame)))
+    return Memory(
+        tokens=torch.full((1, 1), float(frame)),
+        positions=torch.zeros(1, 1),
+        pointer=torch.full((1,), float(frame)),
+    )
 
 
-def bank_of(prompted=(), followed=(), **options):
+def bank_of(prompted=(), tracked=(), **options):
     bank = MemoryBank(slots=7, pointers=16, **options)
-    for frames, kind in ((prompted, True), (followed, False)):
+    for frames, kind in ((prompted, True), (tracked, False)):
         for frame in frames:
             bank.add(frame, memory(frame), prompted=kind)
     return bank
@@ -21,12 +25,12 @@ def bank_of(prompted=(), followed=(), **options):
 
 def reached(reachable_memory):
     """(frames ago, frame) of maps and of pointers."""
-    maps = sorted((ago, int(m.item())) for ago, m in reachable_memory.memories)
+    maps = sorted((ago, int(m.tokens.item())) for ago, m in reachable_memory.memories)
     return maps, sorted((ago, int(p.item())) for ago, p in reachable_memory.pointers)
 
 
 def test_six_frames_before_and_all_prompted_ones():
-    bank = bank_of(prompted=[0, 50], followed=range(1, 40))
+    bank = bank_of(prompted=[0, 50], tracked=range(1, 40))
     maps, pointers = reached(bank.reachable(40))
     assert maps == [(0, 0), (0, 50), *((ago, 40 - ago) for ago in range(1, 7))]
     # The pointer of a prompted frame to come is out of reach.
@@ -34,21 +38,21 @@ def test_six_frames_before_and_all_prompted_ones():
 
 
 def test_backward_before_is_after():
-    bank = bank_of(prompted=[50], followed=range(41, 50))
+    bank = bank_of(prompted=[50], tracked=range(41, 50))
     maps, pointers = reached(bank.reachable(40, backward=True))
     assert maps == [(0, 50), *((ago, 40 + ago) for ago in range(1, 7))]
     assert pointers == [*((ago, 40 + ago) for ago in range(1, 10)), (10, 50)]
 
 
 def test_short_videos_have_a_short_span():
-    bank = bank_of(prompted=[0], followed=range(1, 9))
+    bank = bank_of(prompted=[0], tracked=range(1, 9))
     assert bank.reachable(9, frames=10).span == 10
     assert bank.reachable(9, frames=100).span == 16
     assert bank.reachable(9).span == 16
 
 
 def test_the_nearest_prompts_and_the_rest_as_frames_before():
-    bank = bank_of(prompted=[0, 5, 9, 30], followed=[6, 7, 8], nearest=2)
+    bank = bank_of(prompted=[0, 5, 9, 30], tracked=[6, 7, 8], nearest=2)
     maps, pointers = reached(bank.reachable(10))
     # 9 and 30 are the nearest on each side; 5 is still one of the six frames before.
     assert maps == [(0, 9), (0, 30), (2, 8), (3, 7), (4, 6), (5, 5)]
@@ -63,7 +67,7 @@ def test_one_prompted_frame_at_once():
 
 
 def test_a_copy_goes_its_own_way():
-    bank = bank_of(prompted=[0], followed=[1, 2], nearest=4)
+    bank = bank_of(prompted=[0], tracked=[1, 2], nearest=4)
     copy = bank.copy()
     bank.add(3, memory(3), prompted=True)
     bank.prune(30)
@@ -71,11 +75,11 @@ def test_a_copy_goes_its_own_way():
     assert copy.nearest == 4
 
 
-def test_prompting_a_followed_frame_replaces_it():
-    bank = bank_of(prompted=[0], followed=[1, 2])
+def test_prompting_a_tracked_frame_replaces_it():
+    bank = bank_of(prompted=[0], tracked=[1, 2])
     bank.add(2, memory(2), prompted=True)
     assert sorted(bank.prompted) == [0, 2]
-    assert sorted(bank.followed) == [1]
+    assert sorted(bank.tracked) == [1]
 
 
 @given(
@@ -99,8 +103,8 @@ def test_forgetting_changes_nothing_that_can_be_reached(prompted, length, backwa
             for bank in (whole, small):
                 bank.add(frame, memory(frame), prompted=False)
         # What is in reach, and this frame itself.
-        assert len(small.followed) <= 15 + 1
-        assert sum(m.map is not None for m in small.followed.values()) <= 6 + 1
+        assert len(small.tracked) <= 15 + 1
+        assert sum(m.tokens is not None for m in small.tracked.values()) <= 6 + 1
 
 
 @given(st.sets(st.integers(0, 60), min_size=1), st.sampled_from([None, 1, 2, 5]))
@@ -131,4 +135,4 @@ def test_a_way_back_from_the_start_is_kept():
         )
         for bank in (whole, small):
             bank.add(frame, memory(frame), prompted=False)
-    assert len(small.followed) <= 15 + 1
+    assert len(small.tracked) <= 15 + 1

@@ -13,7 +13,7 @@ def test_clicks_in_one_image_add_up(predictor, memory, images):
     refined = memory.remember(images[0], {1: AWAY})
     plain = predictor.predict(images[0], CLICK + AWAY, prior=shown)
     np.testing.assert_allclose(refined.logits, plain.logits, rtol=1e-4, atol=1e-4)
-    assert memory.entries[0].sightings[1].clicks == CLICK + AWAY
+    assert memory.entries[0].objects[1].prompt == CLICK + AWAY
     assert len(memory.entries) == 1
     found = memory.predict(images[1])
     only_first = MemoryPredictor(predictor)
@@ -45,7 +45,7 @@ def test_a_click_on_a_mask_refines_it(memory, images):
     shown = memory.remember(images[0], {1: Prompt.mask(mask)})
     assert (shown.masks[0] == mask).mean() > 0.97
     assert shown.presence[0] > 0.99
-    assert memory.entries[0].sightings[1].clicks is None
+    assert memory.entries[0].objects[1].prompt == Prompt.mask(mask)
     refined = memory.remember(images[0], {1: AWAY})
     fresh = MemoryPredictor(memory.predictor)
     assert not np.array_equal(refined.logits, fresh.remember(images[0], {1: AWAY}).logits)
@@ -70,21 +70,21 @@ def test_clicks_on_what_spoke_for_itself_use_no_memory(predictor, memory, images
     alone.remember(images[0], {1: BOX})
     refined = memory.remember(images[0], {1: AWAY})
     assert same(refined, alone.remember(images[0], {1: AWAY}))
-    assert not memory.entries[0].sightings[1].recalled
+    assert not memory.entries[0].objects[1].corrects
 
 
 def test_more_clicks_on_a_corrected_image_still_use_memory(predictor, memory, images):
     memory.remember(images[0], {1: BOX})
     memory.remember(images[1], {1: CLICK})
-    assert memory.entries[1].sightings[1].recalled
+    assert memory.entries[1].objects[1].corrects
     twice = memory.remember(images[1], {1: AWAY})
-    assert memory.entries[1].sightings[1].recalled
+    assert memory.entries[1].objects[1].corrects
     alone = MemoryPredictor(predictor)
     alone.remember(images[1], {1: CLICK})
     assert not np.array_equal(twice.logits, alone.remember(images[1], {1: AWAY}).logits)
     memory.forget(1, entry=0)
     memory.remember(images[1], {1: CLICK})  # nothing is left to recall
-    assert not memory.entries[0].sightings[1].recalled
+    assert not memory.entries[0].objects[1].corrects
 
 
 def test_a_named_entry(predictor, memory, images):
@@ -94,7 +94,7 @@ def test_a_named_entry(predictor, memory, images):
     near[0, 0, 0] ^= 1  # not recognised
     memory.remember(near, {1: AWAY}, entry=0)
     assert [entry.number for entry in memory.entries] == [0, 1]
-    assert memory.entries[0].sightings[1].clicks == CLICK + AWAY
+    assert memory.entries[0].objects[1].prompt == CLICK + AWAY
     with pytest.raises(InputError, match=r"entry 1: expected its image of size \(80, 40\)"):
         memory.remember(images[0], {1: AWAY}, entry=1)
     with pytest.raises(InputError, match=r"entry: expected a known one \(0, 1\), got 7"):

@@ -10,14 +10,23 @@ from samkit.video import Memory
 
 def remembered(count):
     return [
-        Memory(map=torch.full((1, 1, 1), float(i)), pointer=torch.full((1,), float(i)))
+        Memory(
+            tokens=torch.full((1, 1), float(i)),
+            positions=torch.zeros(1, 1),
+            pointer=torch.full((1,), float(i)),
+        )
         for i in range(count)
     ]
 
 
 def test_the_first_is_the_prompted_frame_and_recent_ones_are_so_long_ago():
     seen = reachable_memory(remembered(4), slots=7, pointers=16)
-    assert [(ago, int(m.item())) for ago, m in seen.memories] == [(0, 0), (3, 1), (2, 2), (1, 3)]
+    assert [(ago, int(m.tokens.item())) for ago, m in seen.memories] == [
+        (0, 0),
+        (3, 1),
+        (2, 2),
+        (1, 3),
+    ]
     assert [(ago, int(p.item())) for ago, p in seen.pointers] == [(4, 0), (3, 1), (2, 2), (1, 3)]
     assert seen.span == 16
 

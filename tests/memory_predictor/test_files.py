@@ -1,5 +1,7 @@
 """Memory in files."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -29,9 +31,9 @@ def test_nothing_is_lost(predictor, filled, images, tmp_path):
     for one, other in zip(filled.entries, again.entries, strict=True):
         assert one.object_ids == other.object_ids
         assert one.image_size == other.image_size
-        for object_id, sighting in one.sightings.items():
-            assert sighting.clicks == other.sightings[object_id].clicks
-            assert sighting.recalled == other.sightings[object_id].recalled
+        for object_id, prompted in one.objects.items():
+            assert prompted.prompt == other.objects[object_id].prompt
+            assert prompted.corrects == other.objects[object_id].corrects
 
     def everything(memory):
         yield memory.remember(images[5], {9: CLICK})
@@ -83,9 +85,10 @@ def test_no_such_file(predictor, memory, tmp_path):
         memory.save(tmp_path / "text.safetensors" / "memory.safetensors")
 
 
-def test_a_file_of_a_later_version(predictor, filled, tmp_path):
-    rewrite(filled, tmp_path / "memory.safetensors", '"version": 1', '"version": 2')
-    with pytest.raises(InputError, match="expected version 1, got 2"):
+@pytest.mark.parametrize(("version", "which"), [(1, "an older"), (3, "a newer")])
+def test_a_file_of_another_version(predictor, filled, tmp_path, version, which):
+    rewrite(filled, tmp_path / "memory.safetensors", '"version": 2', f'"version": {version}')
+    with pytest.raises(InputError, match=f"expected version 2 .*, got {version}, which {which}"):
         MemoryPredictor.load(tmp_path / "memory.safetensors", predictor)
 
 
@@ -110,10 +113,15 @@ def rewrite(memory, path, old, new):
         ('"object_ids": [9, ', '"object_ids": [true, '),
         ("[48, 64]", "[48]"),
         ("[48, 64]", "[48, 0]"),
-        ('"9": true', '"9": 1'),
-        ('"9": true', '"99": true'),
-        ('"recalled"', '"recoiled"'),
+        ('"corrects": true', '"corrects": 1'),
+        ('"id": 9', '"id": 99'),
+        ('"id": 4', '"id": true'),
+        ('"corrects"', '"corrected"'),
         ('"entries": [', '"entries": [7, '),
+        ('"labels": [1]', '"labels": [5]'),
+        ('"labels": [1]', '"labels": [1, 1]'),
+        ('"box": [5.0, 10.0', '"box": [500.0, 10.0'),
+        ('"tokens": ', '"tokens": null, "others": '),
     ],
 )
 def test_a_damaged_header(predictor, filled, tmp_path, old, new):
@@ -124,25 +132,25 @@ def test_a_damaged_header(predictor, filled, tmp_path, old, new):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("part", "field", "value"),
     [
-        ("1.9.map", None),
-        ("1.9.map", torch.zeros(8, 8, 7, dtype=torch.bfloat16)),
-        ("1.9.map", torch.zeros(8, 8, 8)),
-        ("1.9.pointer", torch.full((16,), torch.nan)),
-        ("1.9.logits", torch.zeros(32, 32)),
-        ("1.9.points", torch.zeros(1, 3)),
-        ("1.9.labels", torch.full((1,), 5, dtype=torch.int32)),
-        ("1.9.box", torch.zeros(4)),
+        ("memory", "tokens", None),
+        ("memory", "tokens", torch.zeros(64, 7, dtype=torch.bfloat16)),
+        ("memory", "tokens", torch.zeros(64, 8)),
+        ("memory", "pointer", torch.full((16,), torch.nan)),
+        ("prediction", "logits", torch.zeros(32, 32)),
+        ("prediction", "iou", torch.zeros(2)),
+        ("prediction", "object_score", torch.zeros(1)),
     ],
 )
-def test_damaged_tensors(predictor, filled, tmp_path, name, value):
+def test_damaged_tensors(predictor, filled, tmp_path, part, field, value):
     path = tmp_path / "memory.safetensors"
     filled.save(path)
     with safe_open(path, "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
-    assert name in tensors
+    prompted = json.loads(metadata["samkit.memory"])["entries"][0]["objects"][0]["prompted"]
+    name = str(prompted[part][field])
     if value is None:
         del tensors[name]
     else:

@@ -21,9 +21,9 @@ HUGE = 2**63 - 1
 def state(memory):
     """All that is remembered, comparable."""
     tensors = {
-        (entry.number, i): [one.memory.map, one.memory.pointer, one.found.logits]
+        (entry.number, i): [one.memory.tokens, one.memory.pointer, one.prediction.logits]
         for entry in memory.entries
-        for i, one in entry.sightings.items()
+        for i, one in entry.objects.items()
     }
     return memory.object_ids, {key: [t.tolist() for t in own] for key, own in tensors.items()}
 
@@ -64,32 +64,37 @@ def test_as_the_plain_network(predictor, memory, images):
         points = torch.tensor([xy]) * torch.tensor([128 / width, 128 / height])
         return PromptTensors(points=points, labels=torch.tensor([labels]), masks=None)
 
+    def kept(memory):
+        return replace(memory, tokens=memory.tokens.bfloat16())
+
     # The reference ends a prompt with a padding point, label -1.
     box = tokens([[5.0, 10.0], [20.0, 30.0], [0.0, 0.0]], images[0], [2, 3, -1])
     boxed = network.segment(network.without_memory(first), box, ambiguous=False)
-    maps = [network.remember(first, boxed, prompted=True)[0].bfloat16()]
-    one = ReachableMemory(memories=((0, maps[0]),), pointers=((1, boxed.pointer[0]),), span=16)
+    seen = [kept(network.remember(first, boxed, prompted=True)[0])]
+    one = ReachableMemory(memories=((0, seen[0]),), pointers=((1, boxed.pointer[0]),), span=16)
 
     nothing = PromptTensors.nothing(1, torch.device("cpu"))
-    recalled = network.condition(second, [one])
+    recalled = network.condition(second, network.recall(second, [one]))
     guess = network.segment(recalled, nothing, ambiguous=True)
     click = tokens([[12.0, 14.0], [0.0, 0.0]], images[1], [1, -1])
     click = replace(click, masks=guess.logits[:, None].clamp(-32, 32))
     corrected = network.segment(recalled, click, ambiguous=True)
-    maps.append(network.remember(second, corrected, prompted=True)[0].bfloat16())
+    seen.append(kept(network.remember(second, corrected, prompted=True)[0]))
 
     # A second click: the image itself is no memory of it.
     clicks = tokens([[12.0, 14.0], [3.0, 3.0], [0.0, 0.0]], images[1], [1, 0, -1])
     clicks = replace(clicks, masks=corrected.logits[:, None].clamp(-32, 32))
     refined = network.segment(recalled, clicks, ambiguous=False)
-    maps[1] = network.remember(second, refined, prompted=True)[0].bfloat16()
+    seen[1] = kept(network.remember(second, refined, prompted=True)[0])
 
     two = ReachableMemory(
-        memories=((0, maps[0]), (1, maps[1])),
+        memories=((0, seen[0]), (1, seen[1])),
         pointers=((2, boxed.pointer[0]), (1, refined.pointer[0])),
         span=16,
     )
-    expected = network.segment(network.condition(third, [two]), nothing, ambiguous=True)
+    expected = network.segment(
+        network.condition(third, network.recall(third, [two])), nothing, ambiguous=True
+    )
 
     shown = memory.remember(images[0], {1: BOX})
     np.testing.assert_array_equal(shown.logits, boxed.logits.numpy())
@@ -127,13 +132,13 @@ def test_many_objects_are_looked_for_a_few_at_a_time(memory, images, monkeypatch
     whole = memory.predict(images[1])
     monkeypatch.setattr("samkit.memory_predictor.predictor._ATTENTION_BYTES", 3 * 4 * 64 * 16 * 4)
     batches = []
-    condition = memory.predictor.network.condition
+    recall = memory.predictor.network.recall
 
     def counted(features, reachable):
         batches.append(len(reachable))
-        return condition(features, reachable)
+        return recall(features, reachable)
 
-    monkeypatch.setattr(memory.predictor.network, "condition", counted)
+    monkeypatch.setattr(memory.predictor.network, "recall", counted)
     parts = memory.predict(images[1])
     assert batches == [3, 3, 3, 2]
     assert parts.object_ids.tolist() == list(range(11))
@@ -247,8 +252,8 @@ def test_hundreds_of_images_take_constant_memory(predictor, images):
     tensors = [
         tensor
         for entry in memory.entries
-        for one in entry.sightings.values()
-        for tensor in (one.memory.map, one.memory.pointer, *vars(one.found).values())
+        for one in entry.objects.values()
+        for tensor in (one.memory.tokens, one.memory.pointer, *vars(one.prediction).values())
     ]
     assert len(tensors) == 3 * 6
     # A part of something larger would keep all of it.

@@ -8,7 +8,7 @@ from tiny import CONFIGS, make, tiny_mobile_sam, tiny_pico, tiny_sam, tiny_sam2
 
 from samkit import sizes as nn_config
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam, Sam2, build
-from samkit.nn.memory import ReachableMemory
+from samkit.nn.memory import Memory, ReachableMemory
 
 CLICK = ([[20.0, 30.0], [0.0, 0.0]], [1, -1])
 BOX = ([[10.0, 12.0], [90.0, 70.0], [0.0, 0.0]], [2, 3, -1])
@@ -50,7 +50,7 @@ def assert_equal(a: MaskPrediction, b: MaskPrediction) -> None:
 def test_any_input_size(network: Sam | Sam2, size: tuple[int, int]) -> None:
     features = network.encode_image(image(*size))
     assert features.embedding.shape == (1, 16, size[0] // 16, size[1] // 16)
-    assert features.input_size == size
+    assert features.prompt_size == size
     for stride, level in zip((4, 8), features.high_resolution, strict=False):
         assert level.shape[2:] == (size[0] // stride, size[1] // stride)
     prediction = network.decode_masks(features, tensors(CLICK, BOX))
@@ -212,7 +212,7 @@ def test_configs_survive_json(config: nn_config.SamConfig) -> None:
 def test_pico_is_small() -> None:
     network = build(nn_config.pico())
     assert sum(p.numel() for p in network.parameters()) < 4_000_000
-    nn_config.validate(nn_config.pico())
+    nn_config.pico().validate()
 
 
 def test_features_can_be_selected() -> None:
@@ -226,10 +226,16 @@ def test_memory_counts_less_beside_a_mask_prompt() -> None:
     network = make(tiny_pico())
     memory = network.config.memory
     features = network.encode_image(torch.randn(1, 3, 64, 64))
-    one = ReachableMemory(memories=((0, torch.randn(memory.dim, 4, 4)),), pointers=(), span=1)
+    seen = Memory(
+        tokens=torch.randn(16, memory.dim),
+        positions=network.memory_positions((4, 4)),
+        pointer=torch.zeros(network.config.dim),
+    )
+    one = ReachableMemory(memories=((0, seen),), pointers=(), span=1)
     plain = network.without_memory(features).embedding
     with_mask = torch.tensor([False, True])
-    added = network.condition(features, [one, one], with_mask).embedding - plain
+    recalled = network.recall(features, [one, one])
+    added = network.condition(features, recalled, with_mask).embedding - plain
     torch.testing.assert_close(added[1], added[0] * 0.25)
-    alone = network.condition(features, [one]).embedding - plain
+    alone = network.condition(features, network.recall(features, [one])).embedding - plain
     torch.testing.assert_close(added[:1], alone)

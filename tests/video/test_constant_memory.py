@@ -1,4 +1,4 @@
-"""After 10,000 frames a session takes no more memory than after 100.
+"""After 1,000 frames a session takes no more memory than after 100.
 
 What is kept does not depend on what the network computes, so its parts are replaced by ones that
 take no time; benchmarks/tracking_memory.py measures the same with real networks.
@@ -16,9 +16,9 @@ from tiny import make, tiny_sam2
 
 from samkit import ImagePredictor, Prompt, VideoPredictor
 from samkit.nn import ImageFeatures
-from samkit.nn.memory import ObjectPrediction
+from samkit.nn.memory import Memory, ObjectPrediction
 
-EARLY, LATE = 100, 10_000
+EARLY, LATE = 100, 1_000
 BOX, CLICK = Prompt.box(5, 10, 20, 30), Prompt.point(9, 20)
 NOT_HERE = Prompt.point(1, 2, label=0)
 
@@ -27,6 +27,8 @@ NOT_HERE = Prompt.point(1, 2, label=0)
 def predictor():
     network = make(replace(tiny_sam2(), image_size=(32, 32)))
     dim, memory_dim = network.config.dim, network.config.memory.dim
+
+    positions = network.memory_positions((2, 2))
 
     def encode_image(pixels):
         return ImageFeatures(embedding=torch.zeros(1, dim, 2, 2))
@@ -42,11 +44,13 @@ def predictor():
 
     network.encode_image = encode_image
     network.without_memory = lambda features: features
-    network.condition = lambda features, reachable, has_mask: features
+    network.recall = lambda features, reachable: features.embedding
+    network.condition = lambda features, recalled, has_mask: features
     network.segment = segment
-    network.remember = lambda features, found, *, prompted: torch.rand(
-        len(found.iou), memory_dim, 2, 2
-    )
+    network.remember = lambda features, found, *, prompted: [
+        Memory(tokens=torch.rand(4, memory_dim), positions=positions, pointer=pointer)
+        for pointer in found.pointer
+    ]
     return ImagePredictor(network, device="cpu", dtype="float32")
 
 

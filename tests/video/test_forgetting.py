@@ -17,7 +17,7 @@ def tracker(predictor, video):
 
 
 def followed(tracker, number):
-    return set(tracker._session.objects[number].bank.followed)
+    return set(tracker._session.objects[number].bank.tracked)
 
 
 def test_seven_frames_on_both_sides(tracker):

@@ -34,7 +34,7 @@ def test_clicks_on_one_frame_add_up(predictor, video):
     one_by_one = VideoPredictor(predictor, video)
     one_by_one.prompt(0, 1, CLICK)
     second = one_by_one.prompt(0, 1, Prompt.point(30, 30, label=0))
-    assert len(one_by_one._session.objects[1].answers[0].prompt.point_coords) == 2
+    assert len(one_by_one._session.objects[1].prompted[0].prompt.point_coords) == 2
     alone = VideoPredictor(predictor, video).prompt(0, 1, Prompt.point(30, 30, label=0))
     assert not np.array_equal(second.logits, alone.logits)
     anew = one_by_one.prompt(0, 1, BOX)
@@ -137,7 +137,7 @@ def test_a_correction_stays_when_its_frame_is_tracked_again(predictor, video):
     for frame, _ in tracker.track(stop=12):
         if frame == 6:
             corrected = tracker.prompt(6, 1, NOT_HERE).logits
-    expected = tracker._session.objects[1].in_frame(11).logits
+    expected = tracker._session.objects[1].prediction_in(11).logits
     again = logits_of(tracker.track(stop=12))
     assert np.array_equal(again[6], corrected)
     assert np.array_equal(again[11], expected)
@@ -158,7 +158,7 @@ def test_a_frame_that_was_tracked_long_ago_is_corrected_too(predictor, video):
     assert all(not np.array_equal(after[t], before[t]) for t in range(10, 14))
     second = tracker.prompt(9, 1, CLICK)  # refines the first correction
     assert not np.array_equal(second.logits, corrected.logits)
-    assert len(tracker._session.objects[1].answers[9].prompt.point_coords) == 2
+    assert len(tracker._session.objects[1].prompted[9].prompt.point_coords) == 2
 
 
 def test_what_is_corrected_is_found_again(predictor, video):
@@ -272,4 +272,4 @@ def test_a_live_video_is_corrected_like_any_other(request, video, network):
             found = [t.prompt(frame, 1, NOT_HERE).logits for t in (live, streamed, expected)]
             assert np.array_equal(found[0], found[1])
             assert np.array_equal(found[1], found[2])
-    assert list(live._session.objects[1].answers) == [0]
+    assert list(live._session.objects[1].prompted) == [0]

@@ -267,8 +267,8 @@ def changed(path, change, other):
     return other
 
 
-def first_answer(about):
-    return about["answers"][0]
+def first_prompted(about):
+    return about["prompted"][0]
 
 
 def put(place, name, value):
@@ -283,27 +283,27 @@ def put(place, name, value):
         lambda about, _: about["objects"].append(about["objects"][0]),
         lambda about, _: put(about["objects"][0], "id", 2**63),
         lambda about, _: put(about["objects"][0], "id", "1"),
-        lambda about, _: put(about["objects"][0]["state"], "answers", []),
+        lambda about, _: put(about["objects"][0]["state"], "prompted", []),
         lambda about, _: put(about["objects"][0]["state"], "tracked", [[1]]),
-        lambda about, _: put(about["objects"][0]["state"]["sights"][-1], "backward", 1),
-        lambda about, _: put(about["objects"][0]["state"]["followed"][0], "frame", 12),
+        lambda about, _: put(about["objects"][0]["state"]["recent"][-1], "backward", 1),
+        lambda about, _: put(about["objects"][0]["state"]["remembered"][0], "frame", 12),
         lambda about, _: put(about["video"], "image_size", None),
         lambda about, _: put(about["video"], "image_size", [10**9, 10**9]),
         lambda about, _: put(about["video"], "frame_count", 0),
         lambda about, _: put(about["options"], "nearest_prompts", 0),
         lambda about, _: put(about["options"], "non_overlapping", "yes"),
         lambda about, _: put(about, "last_step", 1.5),
-        lambda about, _: put(about["objects"][0]["state"]["answers"][0], 0, -1),
-        lambda about, _: put(about["objects"][0]["state"]["answers"][0], 0, True),
-        lambda about, _: put(about["objects"][0]["state"]["answers"][0], 1, 99),
-        lambda about, _: put(first_answer(about), "corrects", None),
-        lambda about, _: put(first_answer(about)["prompt"], "box", [9, 9, 1, 1]),
-        lambda about, _: put(first_answer(about)["prompt"], "box", None),
-        lambda about, _: put(first_answer(about)["prompt"], "points", [[1, 2]]),
-        lambda about, _: put(first_answer(about)["prompt"], "mask", 999),
-        lambda about, _: put(first_answer(about)["found"], "logits", None),
+        lambda about, _: put(about["objects"][0]["state"]["prompted"][0], 0, -1),
+        lambda about, _: put(about["objects"][0]["state"]["prompted"][0], 0, True),
+        lambda about, _: put(about["objects"][0]["state"]["prompted"][0], 1, 99),
+        lambda about, _: put(first_prompted(about), "corrects", None),
+        lambda about, _: put(first_prompted(about)["prompt"], "box", [9, 9, 1, 1]),
+        lambda about, _: put(first_prompted(about)["prompt"], "box", None),
+        lambda about, _: put(first_prompted(about)["prompt"], "points", [[1, 2]]),
+        lambda about, _: put(first_prompted(about)["prompt"], "mask", 999),
+        lambda about, _: put(first_prompted(about)["prediction"], "logits", None),
         lambda about, _: put(
-            first_answer(about)["found"], "logits", first_answer(about)["memory"]["map"]
+            first_prompted(about)["prediction"], "logits", first_prompted(about)["memory"]["tokens"]
         ),
         lambda about, _: put(about["history"][0], "id", 77),
         lambda about, _: about["history"].append(about["history"][0]),
@@ -321,10 +321,10 @@ def test_damaged_sessions(predictor, video, saved, tmp_path, change):
 
 def test_a_session_of_a_newer_version(predictor, video, saved, tmp_path):
     def newer(about, _):
-        about["version"] = 2
+        about["version"] = 3
 
     newer_one = changed(saved, newer, tmp_path / "newer.safetensors")
-    with pytest.raises(InputError, match="expected version 1, got 2"):
+    with pytest.raises(InputError, match="expected version 2 of the layout, got 3, which a newer"):
         VideoPredictor.load(newer_one, predictor, video)
 
 
@@ -344,13 +344,13 @@ def test_each_tensor_is_written_once(predictor, video, tmp_path):
         for name in ("before", "after")
     ]
     state = tracker._session.objects[1]
-    answer = state.answers[20]
+    prompted = state.prompted[20]
     one = sum(
         tensor.nbytes
         for tensor in (
-            *vars(answer.found).values(),
-            answer.memory.map,
-            answer.memory.pointer,
+            *vars(prompted.prediction).values(),
+            prompted.memory.tokens,
+            prompted.memory.pointer,
         )
     )
     assert sizes[1] <= sizes[0] + 5 * one

@@ -59,7 +59,7 @@ def test_forgetting_changes_no_bit(predictor, video, monkeypatch, direction):
         return tracker, logits_of(tracker.track(direction, start=20))
 
     tracker, bounded = run()
-    assert all(len(thing.bank.followed) <= 31 for thing in tracker._session.objects.values())
+    assert all(len(thing.bank.tracked) <= 31 for thing in tracker._session.objects.values())
     monkeypatch.setattr(MemoryBank, "prune", lambda *args, **options: None)
     _, unbounded = run()
     first, last = (20, 39) if direction == "forward" else (0, 20 if direction == "backward" else 39)

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from samkit.nn import Sam, Sam2, Sam2Config, SamConfig, build
+from samkit.nn import Sam, Sam2, build
 from samkit.sizes import (
     HieraConfig,
     MaskDecoderConfig,
+    Sam2Config,
+    SamConfig,
     TinyViTConfig,
     ViTConfig,
     sam2,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from samkit.errors import CheckpointKeysError, InputError
 from samkit.nn import Sam
-from samkit.weights.adapting import adapt_channels, adapt_sam
+from samkit.weights.adapting import adapt, adapt_channels
 
 FIRST = "image_encoder.patch_embed.proj"
 
@@ -42,7 +42,7 @@ def test_positions_are_those_of_a_network_that_is_given_such_images(
         for parameter in sam.parameters():
             parameter.normal_(0, 0.3, generator=generator)
     before = {name: tensor.clone() for name, tensor in sam.state_dict().items()}
-    adapted = adapt_sam(sam, replace(sam.config, image_size=size), first_conv=FIRST)
+    adapted = adapt(sam, replace(sam.config, image_size=size), first_conv=FIRST)
     assert adapted.config.image_size == size
     assert adapted.image_encoder.pos_embed.shape[1:3] == (size[0] // 16, size[1] // 16)
     table = adapted.image_encoder.blocks[1].attn.rel_pos_h
@@ -54,7 +54,7 @@ def test_positions_are_those_of_a_network_that_is_given_such_images(
 
 
 def test_nothing_is_shared_and_the_mode_is_kept(sam: Sam) -> None:
-    adapted = adapt_sam(sam, sam.config, first_conv=FIRST)
+    adapted = adapt(sam, sam.config, first_conv=FIRST)
     assert not adapted.training
     with torch.no_grad():
         for parameter in adapted.parameters():
@@ -65,18 +65,18 @@ def test_nothing_is_shared_and_the_mode_is_kept(sam: Sam) -> None:
 def test_dropout_needs_no_weights(sam: Sam) -> None:
     vit = replace(sam.config.image_encoder, dropout=0.5, drop_path=0.5)
     config = replace(sam.config, image_encoder=vit, mean=(0.1,) * 3)
-    assert adapt_sam(sam, config, first_conv=FIRST).config == config
+    assert adapt(sam, config, first_conv=FIRST).config == config
 
 
 def test_what_does_not_fit(sam: Sam, mobile_sam: Sam) -> None:
     with pytest.raises(CheckpointKeysError, match="prompt_encoder") as caught:
-        adapt_sam(sam, replace(sam.config, dim=32), first_conv=FIRST)
+        adapt(sam, replace(sam.config, dim=32), first_conv=FIRST)
     assert caught.value.misshapen
     deeper = replace(sam.config, image_encoder=replace(sam.config.image_encoder, depth=4))
     with pytest.raises(CheckpointKeysError, match="missing"):
-        adapt_sam(sam, deeper, first_conv=FIRST)
+        adapt(sam, deeper, first_conv=FIRST)
     for name in ("stem", "image_encoder.neck.1", "image_encoder.pos_embed"):
         with pytest.raises(InputError, match="first convolution"):
-            adapt_sam(sam, sam.config, first_conv=name)
-    with pytest.raises(InputError, match="TinyViT"):
-        adapt_sam(mobile_sam, mobile_sam.config, first_conv=FIRST)
+            adapt(sam, sam.config, first_conv=name)
+    with pytest.raises(InputError, match="tiny_vit"):
+        adapt(mobile_sam, mobile_sam.config, first_conv=FIRST)

@@ -92,7 +92,7 @@ def test_impossible_sizes_of_pico(
     ],
 )
 def test_real_sizes_are_possible(config: nn_config.SamConfig) -> None:
-    nn_config.validate(config)
+    config.validate()
 
 
 @pytest.mark.parametrize(

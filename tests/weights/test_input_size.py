@@ -7,7 +7,7 @@ import torch
 from tiny import CONFIGS, make, tiny_sam
 
 from samkit.errors import InputError
-from samkit.weights.input_size import input_step, with_input_size
+from samkit.weights.adapting import with_input_size
 
 
 @pytest.fixture(params=CONFIGS)
@@ -16,7 +16,7 @@ def network(request):
 
 
 def test_steps(network):
-    assert input_step(network) == (16 if network.config == CONFIGS["sam"] else 32)
+    assert network.config.input_step == (16 if network.config == CONFIGS["sam"] else 32)
 
 
 @pytest.mark.parametrize("size", [(96, 160), (64, 64), (256, 128)])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from samkit.errors import CheckpointError
-from samkit.nn import Sam, SamConfig, build
-from samkit.sizes import validate
+from samkit.nn import Sam, build
+from samkit.sizes import SamConfig
 from samkit.weights import convert, load_network, save_network
 
 
@@ -45,10 +45,10 @@ def test_files_of_tensors_alone_cannot(special: Sam, tmp_path: Path, layout: str
 def test_impossible_ones(changes: dict[str, object], message: str) -> None:
     config = SamConfig()
     with pytest.raises(ValueError, match=message):
-        validate(replace(config, image_encoder=replace(config.image_encoder, **changes)))
+        replace(config, image_encoder=replace(config.image_encoder, **changes)).validate()
 
 
 @pytest.mark.parametrize(("patch", "size"), [(16, (48, 80)), (8, (24, 64)), (14, (1008, 56))])
 def test_multiples_of_the_patch_are_enough(patch: int, size: tuple[int, int]) -> None:
     config = SamConfig(image_size=size)
-    validate(replace(config, image_encoder=replace(config.image_encoder, patch_size=patch)))
+    replace(config, image_encoder=replace(config.image_encoder, patch_size=patch)).validate()

@@ -12,9 +12,8 @@ from samkit.cli.options import Device
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from samkit.nn import Sam, Sam2
+    from samkit.nn import Network
     from samkit.training import Report, Validation
-    from samkit.training.trainer import Network
 
 __all__ = ["train"]
 
@@ -208,7 +207,7 @@ def train(
     typer.echo(f"{output}: written")
 
 
-def _check_parts(parts: list[str], network: Sam | Sam2) -> None:
+def _check_parts(parts: list[str], network: Network) -> None:
     names = [name for name, _ in network.named_parameters()]
     for part in parts:
         if not any(name.startswith(part) for name in names):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 from samkit.image_predictor.prompt_tokens import tokens_of
-from samkit.nn import ImageFeatures, Sam, Sam2
+from samkit.nn import ImageFeatures, Network
 from samkit.nn.image_views import is_low_rank
 from samkit.prompts import Prompt
 
@@ -19,7 +19,7 @@ _SHARING = 64
 
 
 def decoder_batches(
-    prompts: Sequence[Prompt], with_priors: bool, features: ImageFeatures, network: Sam | Sam2
+    prompts: Sequence[Prompt], with_priors: bool, features: ImageFeatures, network: Network
 ) -> Iterator[tuple[int, int]]:
     """Start of each call and how many prompts it takes; all prompts are taken, in their order.
 
@@ -42,7 +42,7 @@ def decoder_batches(
         start += step
 
 
-def prompts_at_once(features: ImageFeatures, network: Sam | Sam2, *, tokens: int | None) -> int:
+def prompts_at_once(features: ImageFeatures, network: Network, *, tokens: int | None) -> int:
     """How many prompts of a kind are best decoded in one call.
 
     Args:

@@ -1,6 +1,6 @@
 """What a network sees in an image, as a value that can be kept."""
 
-import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,14 @@ from torch import Tensor
 
 from samkit.errors import InputError
 from samkit.image_predictor.device import find_device
-from samkit.media import MAX_PIXELS, write_atomically
+from samkit.media import MAX_PIXELS
 from samkit.nn import ImageFeatures
 from samkit.transforms import ImageTransform
+from samkit.weights.tensor_file import DAMAGE, read_tensor_file, write_tensor_file
 
 __all__ = ["ImageEmbedding"]
+
+_KIND, _VERSION = "embedding", 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -54,12 +57,7 @@ class ImageEmbedding:
             InputError: the device is not available.
         """
         device = find_device(device)
-        features = replace(
-            self.features,
-            embedding=self.features.embedding.to(device),
-            high_resolution=tuple(level.to(device) for level in self.features.high_resolution),
-        )
-        return replace(self, features=features)
+        return replace(self, features=self.features.map(lambda tensor: tensor.to(device)))
 
     def save(self, path: str | Path) -> None:
         """Write to a safetensors file, whole or not at all.
@@ -67,25 +65,19 @@ class ImageEmbedding:
         Raises:
             InputError: the place cannot be written to.
         """
-        from safetensors.torch import save_file
-
-        tensors = {"embedding": self.features.embedding}
-        for i, level in enumerate(self.features.high_resolution):
-            tensors[f"high_resolution.{i}"] = level
-        transform = self.transform
+        features, transform = self.features, self.transform
         about = {
             "image_size": transform.image_size,
             "input_size": transform.input_size,
             "keep_aspect": transform.keep_aspect,
             "stride": transform.stride,
-            "network_id": self.network_id,
+            "prompt_scale": transform.prompt_scale,
+            "high_resolution": len(features.high_resolution),
         }
-        with write_atomically(path) as temporary:
-            save_file(
-                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-                temporary,
-                metadata={"samkit.embedding": json.dumps(about)},
-            )
+        tensors = {str(i): tensor for i, tensor in enumerate(features.tensors)}
+        write_tensor_file(
+            path, tensors, about, kind=_KIND, version=_VERSION, network_id=self.network_id
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> "ImageEmbedding":
@@ -94,51 +86,52 @@ class ImageEmbedding:
         Raises:
             InputError: the file is missing, damaged, or holds something else.
         """
-        from safetensors import SafetensorError, safe_open
-
+        tensors, about = read_tensor_file(path, kind=_KIND, version=_VERSION)
         try:
-            with safe_open(path, "pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                about = json.loads((file.metadata() or {})["samkit.embedding"])
             return cls._checked(tensors, about)
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"cannot read an image embedding from {path}: {error}") from error
-        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        except DAMAGE as error:
             raise InputError(
-                f"cannot read an image embedding from {path}: it is damaged, or holds none"
+                f"cannot read an embedding from {path}: it is damaged ({error})"
             ) from error
 
     @classmethod
     def _checked(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> "ImageEmbedding":
         """What a file says, if it can be true; any of the usual errors if not."""
-        names = ["embedding", *(f"high_resolution.{i}" for i in range(len(tensors) - 1))]
-        stride = int(about.get("stride", 16))
-        features = ImageFeatures(
-            embedding=tensors[names[0]],
-            high_resolution=tuple(tensors[name] for name in names[1:]),
-            stride=stride,
-        )
-        sizes = [
-            (int(height), int(width))
-            for height, width in (about["image_size"], about["input_size"])
-        ]
         transform = ImageTransform(
-            image_size=sizes[0],
-            input_size=sizes[1],
+            image_size=_size(about["image_size"]),
+            input_size=_size(about["input_size"]),
             keep_aspect=about["keep_aspect"],
+            stride=int(about["stride"]),
+            prompt_scale=int(about["prompt_scale"]),
+        )
+        stride, (height, width) = transform.stride, transform.prompt_size
+        if stride < 1 or height % stride or width % stride or not height * width:
+            raise ValueError("the input is not a whole number of cells")
+        if math.prod(transform.image_size) > MAX_PIXELS:
+            raise ValueError("the image has an impossible size")
+        if not isinstance(about["keep_aspect"], bool) or not isinstance(about["network"], str):
+            raise ValueError("the header is damaged")
+        embedding, *others = (tensors[str(i)] for i in range(len(tensors)))
+        levels = int(about["high_resolution"])
+        if embedding.shape[2:] != (height // stride, width // stride):
+            raise ValueError("the embedding does not have the size that the header gives")
+        for i, level in enumerate(reversed(others[:levels])):
+            if level.shape[2:] != (height // stride * 2 ** (i + 1), width // stride * 2 ** (i + 1)):
+                raise ValueError("a map does not have the size that the header gives")
+        for tensor in (embedding, *others):
+            if tensor.dtype != torch.float32 or tensor.ndim != 4 or tensor.shape[0] != 1:
+                raise ValueError("a tensor is no map of one image in float32")
+        features = ImageFeatures(
+            embedding=embedding,
+            high_resolution=tuple(others[:levels]),
+            further=tuple(others[levels:]),
             stride=stride,
         )
-        if stride < 1 or any(side % stride for side in sizes[1]):
-            raise ValueError("the input is not a whole number of cells")
-        strides = (stride, 4, 8)
-        for step, tensor in zip(strides, (tensors[name] for name in names), strict=False):
-            grid = (sizes[1][0] // step, sizes[1][1] // step)
-            if tuple(tensor.shape[2:]) != grid or tensor.shape[0] != 1:
-                raise ValueError("the tensors do not have the sizes that the header gives")
-            if tensor.dtype != torch.float32:
-                raise ValueError("the tensors are not float32")
-        if not 0 < sizes[0][0] * sizes[0][1] <= MAX_PIXELS or min(sizes[0]) < 1:
-            raise ValueError("the image has an impossible size")
-        if not isinstance(about["keep_aspect"], bool) or not isinstance(about["network_id"], str):
-            raise ValueError("the header is damaged")
-        return cls(features=features, transform=transform, network_id=about["network_id"])
+        return cls(features=features, transform=transform, network_id=about["network"])
+
+
+def _size(value: Any) -> tuple[int, int]:
+    height, width = (int(side) for side in value)
+    if min(height, width) < 1:
+        raise ValueError(f"an impossible size, {height} x {width}")
+    return height, width

@@ -1,8 +1,6 @@
 """Prompts on images to masks."""
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from operator import index
 from pathlib import Path
@@ -14,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samkit import rle, weights
-from samkit import sizes as nn_config
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
 from samkit.image_predictor.batching import decoder_batches
 from samkit.image_predictor.device import find_device, find_dtype
@@ -22,9 +19,10 @@ from samkit.image_predictor.embedding import ImageEmbedding
 from samkit.image_predictor.prompt_tokens import prompt_tensors
 from samkit.masks import Masks
 from samkit.media import read_image
-from samkit.nn import ImageFeatures, MaskPrediction, Sam, Sam2, SamConfig
+from samkit.nn import ImageFeatures, MaskPrediction, Network
 from samkit.prompts import Prompt, as_prompts
 from samkit.transforms import ImageTransform
+from samkit.weights.tensor_file import fingerprint
 
 __all__ = ["ImagePredictor", "load"]
 
@@ -33,13 +31,15 @@ _DENSE_BYTES = 2**28
 _LOGITS_BYTES = 2**28
 # What runs in half precision, if anything does: nearly all of the time is spent there.
 _HALF_PARTS = ("image_encoder", "memory_attention")
+# What an embedding depends on. Networks that differ elsewhere only can share embeddings.
+_EMBEDDING_PARTS = ("image_encoder.", "mask_decoder.conv_s")
 
 
 class ImagePredictor:
     """Prompts on images to masks. It holds a network and no image.
 
     Args:
-        network: `Sam` or `Sam2`, set to evaluation. Where it has another device or dtype than
+        network: set to evaluation. Where it has another device or dtype than
             asked for, the predictor works with a copy.
         device: "auto" (CUDA, else Apple's GPU, else the CPU) or what torch calls the device.
         dtype: of the image encoder, and in video of the memory attention, which take nearly all
@@ -54,21 +54,21 @@ class ImagePredictor:
 
     def __init__(
         self,
-        network: Sam | Sam2,
+        network: Network,
         *,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
     ) -> None:
-        if not isinstance(network, (Sam, Sam2)):
+        if not isinstance(network, Network):
             raise InputError(
-                f"expected a network (Sam or Sam2), got {type(network).__name__}; "
+                f"expected a network (samkit.nn.Network), got {type(network).__name__}; "
                 "by name or file: samkit.load(...)"
             )
         self.device = find_device(device)
         self.dtype = find_dtype(dtype, self.device)
-        if isinstance(network.config.image_encoder, nn_config.ResNetConfig):
+        if not network.config.half_precision:
             self.dtype = torch.float32
-        self._network_id = _fingerprint(network)
+        self._network_id = fingerprint(network, parts=_EMBEDDING_PARTS)
         if not _is_placed(network, self.device, self.dtype):
             network = copy.deepcopy(network).to(self.device, torch.float32)
             for part in _HALF_PARTS:
@@ -132,7 +132,7 @@ class ImagePredictor:
         prompts = as_prompts(prompts)
         width = self._check_candidates(candidates)
         embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
-        self._check_embedding(embedding)
+        self.check_embedding(embedding)
         priors = None if prior is None else self._prior_logits(prior, prompts, embedding)
 
         height, breadth = embedding.image_size
@@ -216,13 +216,14 @@ class ImagePredictor:
             image_size: of the image.
             input_size: (H, W) of the input; by default the network's own.
         """
-        config = self.network.config
-        return ImageTransform(
-            image_size=image_size,
-            input_size=config.image_size if input_size is None else input_size,
-            keep_aspect=isinstance(self.network, Sam),
-            stride=config.stride if isinstance(config, SamConfig) else 16,
-        )
+        return ImageTransform.for_network(self.network.config, image_size, input_size)
+
+    def check_embedding(self, embedding: ImageEmbedding) -> None:
+        """Raise InputError if another network made an embedding."""
+        if embedding.network_id != self._network_id:
+            raise InputError(
+                "this embedding was made by another network; embed the image with this predictor"
+            )
 
     def embedding(self, features: ImageFeatures, image_size: tuple[int, int]) -> ImageEmbedding:
         """An embedding of features that were computed elsewhere by the same network.
@@ -236,22 +237,16 @@ class ImagePredictor:
             InputError: features of several images, or of another network.
         """
         expected = [(1, *shape) for shape in self._feature_shapes(features)]
-        tensors = (features.embedding, *features.high_resolution)
-        actual = [tuple(tensor.shape) for tensor in tensors]
+        actual = [tuple(tensor.shape) for tensor in features.tensors]
         if actual != expected:
             raise InputError(
                 f"features: expected one image of this network, of shapes {expected}, got {actual}"
             )
-        on_device = ImageFeatures(
-            embedding=features.embedding.to(self.device, torch.float32),
-            high_resolution=tuple(
-                level.to(self.device, torch.float32) for level in features.high_resolution
-            ),
-            stride=features.stride,
-        )
+        height, width = features.prompt_size
+        scale = self.network.config.image_encoder.prompt_scale
         return ImageEmbedding(
-            features=on_device,
-            transform=self.transform(image_size, features.input_size),
+            features=features.map(lambda tensor: tensor.to(self.device, torch.float32)),
+            transform=self.transform(image_size, (height // scale, width // scale)),
             network_id=self._network_id,
         )
 
@@ -322,12 +317,6 @@ class ImagePredictor:
         if isinstance(candidates, bool) or count not in (1, available):
             raise InputError(f"candidates: expected 1 or {available}, got {candidates!r}")
         return count
-
-    def _check_embedding(self, embedding: ImageEmbedding) -> None:
-        if embedding.network_id != self._network_id:
-            raise InputError(
-                "this embedding was made by another network; embed the image with this predictor"
-            )
 
     def _prior_logits(
         self, prior: Masks, prompts: Sequence[Prompt], embedding: ImageEmbedding
@@ -426,7 +415,7 @@ def _masks(
     return Masks(pixels, scores, object_ids=object_ids, prompt_index=prompt_index, logits=kept)
 
 
-def _is_placed(network: Sam | Sam2, device: torch.device, dtype: torch.dtype) -> bool:
+def _is_placed(network: Network, device: torch.device, dtype: torch.dtype) -> bool:
     return all(
         tensor.device == device
         and tensor.dtype == (dtype if name.startswith(_HALF_PARTS) else torch.float32)
@@ -441,12 +430,3 @@ def _several(name: str, value: Any) -> list[Any]:
         kind = type(value).__name__
         raise InputError(f"{name}: expected a list, with one entry for each image, got {kind}")
     return list(value)
-
-
-def _fingerprint(network: Sam | Sam2) -> str:
-    """Names what an embedding depends on: sizes, and the beginning of each encoder weight."""
-    digest = hashlib.sha256(json.dumps(nn_config.to_dict(network.config)).encode())
-    for name, tensor in network.state_dict().items():
-        if name.startswith(("image_encoder.", "mask_decoder.conv_s")):
-            digest.update(tensor.detach().flatten()[:16].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import InputError
-from samkit.nn import Sam, Sam2, Sam2Config, SamConfig
-from samkit.sizes import unpublished_features
+from samkit.nn import Network
 
 __all__ = ["PRESETS", "MaskGeneratorConfig"]
 
@@ -69,7 +68,7 @@ class MaskGeneratorConfig:
 
     @classmethod
     def for_network(
-        cls, network: Sam | Sam2, preset: str = "default", **options: Any
+        cls, network: Network, preset: str = "default", **options: Any
     ) -> "MaskGeneratorConfig":
         """The options of a preset with the thresholds that suit a network, and with changes.
 
@@ -83,7 +82,9 @@ class MaskGeneratorConfig:
             raise InputError(f"unknown option {unknown[0]}: expected {', '.join(sorted(known))}")
         if options.get("point_grids") is not None:
             options.setdefault("points_per_side", None)
-        values: dict[str, Any] = {**_thresholds(network.config), **PRESETS[preset], **options}
+        iou, stability = network.config.quality_thresholds
+        thresholds = {"pred_iou_thresh": iou, "stability_score_thresh": stability}
+        values: dict[str, Any] = {**thresholds, **PRESETS[preset], **options}
         config = cls(**values)
         config.check()
         return config
@@ -130,13 +131,6 @@ class MaskGeneratorConfig:
         count = int(self.points_per_side / self.crop_n_points_downscale_factor**layer)
         line = (np.arange(count) + 0.5) / max(count, 1)
         return np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
-
-
-def _thresholds(config: SamConfig | Sam2Config) -> dict[str, float]:
-    """What suits a family: Meta's values for SAM and SAM 2; `pico` is less sure of itself."""
-    if unpublished_features(config):
-        return {"pred_iou_thresh": 0.4, "stability_score_thresh": 0.6}
-    return {"pred_iou_thresh": 0.88 if isinstance(config, SamConfig) else 0.8}
 
 
 def _is_number(value: object) -> bool:

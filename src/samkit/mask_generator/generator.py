@@ -75,7 +75,7 @@ class AutomaticMaskGenerator:
         """
         pixels = self.predictor.read(image)
         if embedding is not None:
-            self.predictor.predict(embedding, ())  # refuses an embedding of another network
+            self.predictor.check_embedding(embedding)
             if embedding.image_size != _size(pixels):
                 raise InputError(
                     f"embedding: expected one of this image of size {_size(pixels)} "

@@ -102,21 +102,23 @@ class Upscaler:
         """Without padding."""
         if not self.transform.keep_aspect:
             return logits
-        h, w = (-(-side * 4 // self.transform.stride) for side in self.transform.content_size)
+        h, w = (
+            -(-side * 4 // self.transform.stride) for side in self.transform.prompt_content_size
+        )
         return logits[:, :h, :w]
 
     def _source_size(self) -> tuple[int, int]:
         if self.transform.keep_aspect:
-            return self.transform.content_size
+            return self.transform.prompt_content_size
         return self.transform.mask_size
 
     def _source(self, logits: Tensor) -> Tensor:
-        """What is scaled to the image: SAM's logits are first scaled to the network's input."""
+        """What is scaled to the image: SAM's logits are first scaled to the prompt frame."""
         logits = logits.float()
         if not self.transform.keep_aspect:
             return logits
-        h, w = self.transform.content_size
-        size = self.transform.input_size
+        h, w = self.transform.prompt_content_size
+        size = self.transform.prompt_size
         return F.interpolate(logits[None, None], size, mode="bilinear")[0, 0, :h, :w]
 
     def _region(self, source: Tensor) -> tuple[tuple[int, int], tuple[int, int]] | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from samkit.errors import InputError, PromptError
 from samkit.image_predictor import ImagePredictor
-from samkit.nn import Sam2
+from samkit.nn import MemoryNetwork
 from samkit.prompts import Prompt
 
 __all__ = ["checked_id", "checked_prompt", "network_with_memory", "whole_number"]
@@ -14,7 +14,7 @@ __all__ = ["checked_id", "checked_prompt", "network_with_memory", "whole_number"
 _INT64 = np.iinfo(np.int64)
 
 
-def network_with_memory(predictor: object, use: str) -> Sam2:
+def network_with_memory(predictor: object, use: str) -> MemoryNetwork:
     """The network of a predictor, if it can remember.
 
     Args:
@@ -29,7 +29,7 @@ def network_with_memory(predictor: object, use: str) -> Sam2:
             f"expected an ImagePredictor (samkit.load gives one), got {type(predictor).__name__}"
         )
     network = predictor.network
-    if not isinstance(network, Sam2) or not network.has_memory:
+    if not isinstance(network, MemoryNetwork) or not network.has_memory:
         raise InputError(
             f"{use} needs a SAM 2 network with its memory; load pico or sam2.1-tiny, -small, "
             "-base-plus or -large"

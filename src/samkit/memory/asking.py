@@ -1,66 +1,197 @@
-"""What the network says to a prompt on a frame, with memory where the prompt corrects."""
+"""What a network predicts of objects: from prompts, from memory, or from both."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
 
 from samkit.image_predictor import ImageEmbedding
-from samkit.memory import prediction as tracked
-from samkit.nn import Sam2
+from samkit.image_predictor.prompt_tokens import prompt_tensors
+from samkit.nn import PRIOR_LIMIT, ImageFeatures, MemoryNetwork
+from samkit.nn.memory import Memory, ObjectPrediction, ReachableMemory
 from samkit.prompts import Prompt
-from samkit.video.object_state import Answer, ObjectState
-from samkit.video.propagation import look_for
 
-__all__ = ["answer_prompt"]
+__all__ = [
+    "PromptedObject",
+    "mask_pixels",
+    "predict_from_memory",
+    "predict_prompted",
+    "remember",
+    "starts_anew",
+]
 
 
-def answer_prompt(
-    network: Sam2,
-    state: ObjectState,
-    frame: int,
-    prompt: Prompt,
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PromptedObject:
+    """An object in a frame or image in which it was prompted.
+
+    Attributes:
+        prompt: all prompts of it there, as one.
+        prediction: of the network, a batch of one.
+        memory: what is remembered of it there.
+        corrects: the prompt corrects what was predicted from memory.
+    """
+
+    prompt: Prompt
+    prediction: ObjectPrediction
+    memory: Memory
+    corrects: bool
+
+
+def starts_anew(prompt: Prompt) -> bool:
+    """Whether a prompt replaces those before it: a box or a mask does, points are added to them."""
+    return prompt.box_xyxy is not None or prompt.mask_input is not None
+
+
+def predict_prompted(
+    network: MemoryNetwork,
     embedding: ImageEmbedding,
+    prompt: Prompt,
     *,
-    frames: int | None,
-) -> Answer:
-    """Answer a prompt on a frame. Points refine what was said and found there; `state` is kept.
+    before: PromptedObject | None = None,
+    current: ObjectPrediction | None = None,
+    reachable: ReachableMemory | None = None,
+    previous: Tensor | None = None,
+) -> PromptedObject:
+    """Predict an object from a prompt, and remember it.
 
-    Where the object was not tracked yet the prompt speaks for itself, without memory. Where it was,
-    the prompt corrects what was found with memory, which is found again if it is not at hand.
+    Points refine `current`. A box or a mask starts anew; a mask alone is taken as it is.
 
     Args:
         network: with memory.
-        state: of the object.
-        frame: number of the frame.
-        prompt: what is said now. A mask or a box starts anew, points add up.
         embedding: of the frame, on the network's device.
-        frames: how many the video has, if that is known.
+        prompt: the new prompt.
+        before: the object here as it was prompted before; the prompts are joined.
+        current: what the object looks like here so far; None where that is not at hand, or where
+            nothing is known.
+        reachable: memories from which `current` is predicted, and which the prompt corrects; None
+            where the prompts speak for themselves.
+        previous: mask logits (h, w) in the frame before, from which `current` is predicted too.
     """
-    before = state.answers.get(frame)
-    corrects = state.was_tracked(frame) if before is None else before.corrects
-    starts_anew = tracked.starts_anew(prompt)
-    whole = prompt if before is None or starts_anew else before.prompt + prompt
-    features, recalled = embedding.features, None
-    earlier = None if starts_anew else state.in_frame(frame)
+    if starts_anew(prompt):
+        before = current = None
+    whole = prompt if before is None else before.prompt + prompt
+    features, is_mask = embedding.features, not _clicks(whole)
     with torch.inference_mode():
-        backward = corrects and _is_backward(state, frame)
-        if corrects and earlier is None and not starts_anew:
-            earlier = look_for(network, features, [state], frame, backward=backward, frames=frames)
-        if whole.mask_input is not None:  # the mask stands for what it looked like
-            earlier = None
-        if corrects:
-            has_mask = earlier is not None or whole.mask_input is not None
-            recalled = network.condition(
-                features,
-                [state.bank.reachable(frame, backward=backward, frames=frames)],
-                torch.tensor([has_mask], device=features.embedding.device),
+        recalled = None
+        if reachable is not None and not is_mask:
+            recalled = network.recall(features, [reachable])
+            if current is None and not starts_anew(prompt):
+                current = _propagated(network, features, recalled, [previous])
+        if is_mask:
+            prediction = _from_mask(network, embedding, whole)
+        else:
+            prediction = _from_prompt(network, embedding, whole, current, recalled)
+    (memory,) = remember(network, features, prediction, prompted=True)
+    return PromptedObject(
+        prompt=whole, prediction=prediction, memory=memory, corrects=reachable is not None
+    )
+
+
+def predict_from_memory(
+    network: MemoryNetwork,
+    features: ImageFeatures,
+    reachable: Sequence[ReachableMemory],
+    previous: Sequence[Tensor | None] | None = None,
+) -> ObjectPrediction:
+    """Predict N objects in a frame in which nothing is prompted.
+
+    Args:
+        network: with memory.
+        features: of the frame, without memory.
+        reachable: what each object remembers.
+        previous: mask logits (h, w) of each in the frame before; None where there are none.
+    """
+    with torch.inference_mode():
+        recalled = network.recall(features, reachable)
+        return _propagated(network, features, recalled, previous or [None] * len(reachable))
+
+
+def remember(
+    network: MemoryNetwork, features: ImageFeatures, prediction: ObjectPrediction, *, prompted: bool
+) -> list[Memory]:
+    """What is kept of each of N objects in a frame.
+
+    Tokens are kept in bfloat16, as in the reference, which takes half of the room.
+    """
+    with torch.inference_mode():
+        memories = network.remember(features, prediction, prompted=prompted)
+        # Copies: a part of a batch would keep the whole of it.
+        return [
+            replace(
+                memory,
+                tokens=memory.tokens.to(torch.bfloat16, copy=True),
+                pointer=memory.pointer.clone(),
             )
-        found = tracked.answer(network, embedding, whole, earlier=earlier, recalled=recalled)
-        (memory,) = tracked.memories_of(network, features, found, prompted=True)
-    return Answer(prompt=whole, found=found, memory=memory, corrects=corrects)
+            for memory in memories
+            if memory.tokens is not None
+        ]
 
 
-def _is_backward(state: ObjectState, frame: int) -> bool:
-    """From which side an object that was tracked came to a frame."""
-    sight = state.sight_of(frame)
-    if sight is not None:
-        return sight.backward
-    return frame < min(state.bank.prompted)
+def mask_pixels(
+    mask: NDArray[np.bool_] | NDArray[np.float32], mask_size: tuple[int, int]
+) -> Tensor:
+    """A mask (h, w), bool or logits, as `MemoryNetwork.from_masks` takes it.
+
+    Args:
+        mask: of any size.
+        mask_size: of the network's mask logits.
+
+    Returns:
+        (1, 1, 4 H, 4 W) float 0 or 1, four times finer than `mask_size` (H, W).
+    """
+    binary = mask if mask.dtype == np.bool_ else mask > 0
+    pixels = torch.from_numpy(binary.astype(np.float32))[None, None]
+    size = (mask_size[0] * 4, mask_size[1] * 4)
+    scaled = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+    return (scaled >= 0.5).float()
+
+
+def _clicks(prompt: Prompt) -> int:
+    """Points, and two for a box; 0 for a mask alone."""
+    return len(prompt.point_coords) + 2 * (prompt.box_xyxy is not None)
+
+
+def _propagated(
+    network: MemoryNetwork,
+    features: ImageFeatures,
+    recalled: Tensor,
+    previous: Sequence[Tensor | None],
+) -> ObjectPrediction:
+    prompts = network.propagation_prompts(previous)
+    conditioned = network.condition(features, recalled, prompts.has_mask)
+    return network.segment(conditioned, prompts, ambiguous=True)
+
+
+def _from_mask(
+    network: MemoryNetwork, embedding: ImageEmbedding, prompt: Prompt
+) -> ObjectPrediction:
+    assert prompt.mask_input is not None
+    pixels = mask_pixels(prompt.mask_input, embedding.transform.mask_size)
+    return network.from_masks(embedding.features, pixels.to(embedding.features.embedding.device))
+
+
+def _from_prompt(
+    network: MemoryNetwork,
+    embedding: ImageEmbedding,
+    prompt: Prompt,
+    current: ObjectPrediction | None,
+    recalled: Tensor | None,
+) -> ObjectPrediction:
+    features, device = embedding.features, embedding.features.embedding.device
+    prior = None
+    if current is not None:  # which an earlier mask prompt has become part of
+        prompt = Prompt(prompt.point_coords, prompt.point_labels, prompt.box_xyxy)
+        prior = current.logits.clamp(-PRIOR_LIMIT, PRIOR_LIMIT)
+    pad_boxes = network.config.prompt_encoder.pad_boxes
+    prompts = prompt_tensors([prompt], prior, embedding.transform, pad_boxes, device)
+    if recalled is None:
+        conditioned = network.without_memory(features)
+    else:
+        has_mask = torch.tensor([prompts.masks is not None], device=device)
+        conditioned = network.condition(features, recalled, has_mask)
+    return network.segment(conditioned, prompts, ambiguous=_clicks(prompt) <= 1)

@@ -1,32 +1,17 @@
 """What one object remembers of a video: what attention can reach, and nothing else."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from torch import Tensor
+from samkit.nn.memory import Memory, ReachableMemory
 
-from samkit.nn.memory import ReachableMemory
-
-__all__ = ["Memory", "MemoryBank"]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Memory:
-    """One object in one frame.
-
-    Attributes:
-        map: (d, h, w), or None where only the pointer can still be reached.
-        pointer: (D,).
-    """
-
-    map: Tensor | None
-    pointer: Tensor
+__all__ = ["MemoryBank"]
 
 
 class MemoryBank:
-    """Memories of one object: of prompted frames, and of frames in which it was followed.
+    """Memories of one object: of prompted frames, and of frames in which it was tracked.
 
-    Attention reaches the maps of all prompted frames (or of the nearest few) and of the
+    Attention reaches the tokens of all prompted frames (or of the nearest few) and of the
     `slots - 1` frames before, and the pointers of prompted frames and of the `pointers - 1` frames
     before; "before" is after when going backward. `prune` forgets the rest.
 
@@ -39,22 +24,22 @@ class MemoryBank:
     def __init__(self, *, slots: int, pointers: int, nearest: int | None = None) -> None:
         self.slots, self.pointers, self.nearest = slots, pointers, nearest
         self.prompted: dict[int, Memory] = {}
-        self.followed: dict[int, Memory] = {}
+        self.tracked: dict[int, Memory] = {}
 
     def __len__(self) -> int:
-        return len(self.prompted) + len(self.followed)
+        return len(self.prompted) + len(self.tracked)
 
     def copy(self) -> "MemoryBank":
         """A bank that remembers the same, and forgets on its own."""
         bank = MemoryBank(slots=self.slots, pointers=self.pointers, nearest=self.nearest)
-        bank.prompted, bank.followed = dict(self.prompted), dict(self.followed)
+        bank.prompted, bank.tracked = dict(self.prompted), dict(self.tracked)
         return bank
 
     def add(self, frame: int, memory: Memory, *, prompted: bool) -> None:
         """Remember a frame; it replaces what was remembered of it."""
         self.prompted.pop(frame, None)
-        self.followed.pop(frame, None)
-        (self.prompted if prompted else self.followed)[frame] = memory
+        self.tracked.pop(frame, None)
+        (self.prompted if prompted else self.tracked)[frame] = memory
 
     def reachable(
         self, frame: int, *, backward: bool = False, frames: int | None = None
@@ -72,11 +57,11 @@ class MemoryBank:
         others = {t: m for t, m in self.prompted.items() if t not in near}
         span = self.pointers if frames is None else min(frames, self.pointers)
 
-        memories = [(0, m.map) for t, m in self.prompted.items() if t in near and m.map is not None]
+        memories = [(0, m) for t, m in self.prompted.items() if t in near and m.tokens is not None]
         for ago in range(self.slots - 1, 0, -1):
             memory = self._at(frame - step * ago, others)
-            if memory is not None and memory.map is not None:
-                memories.append((ago, memory.map))
+            if memory is not None and memory.tokens is not None:
+                memories.append((ago, memory))
         pointers = [
             (step * (frame - t), m.pointer)
             for t, m in self.prompted.items()
@@ -106,21 +91,21 @@ class MemoryBank:
                 too where newer ones (`nearest` of them) have taken their place.
         """
         step = -1 if backward else 1
-        for t in list(self.followed):
+        for t in list(self.tracked):
             # How many frames ago this is, seen from the frame, or from where a way back begins.
             ago = [step * (frame - t), *(step * (t - anchor) + 1 for anchor in anchors)]
             distance = min((a for a in ago if a > 0), default=self.pointers)
             if distance >= self.pointers:
-                del self.followed[t]
-            elif distance >= self.slots and self.followed[t].map is not None:
-                self.followed[t] = replace(self.followed[t], map=None)
+                del self.tracked[t]
+            elif distance >= self.slots and self.tracked[t].tokens is not None:
+                self.tracked[t] = replace(self.tracked[t], tokens=None)
         if one_way:
             near = self._nearest(frame)
             for t in [t for t in self.prompted if t not in near and frame - t >= self.pointers]:
                 del self.prompted[t]
 
     def _at(self, frame: int, others: dict[int, Memory]) -> Memory | None:
-        return self.followed.get(frame) or others.get(frame)
+        return self.tracked.get(frame) or others.get(frame)
 
     def _nearest(self, frame: int) -> set[int]:
         """Prompted frames that are attended to as such."""

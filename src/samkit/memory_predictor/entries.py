@@ -5,28 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samkit.image_predictor import ImageEmbedding
-from samkit.memory.bank import Memory
-from samkit.nn.memory import ObjectPrediction, ReachableMemory
-from samkit.prompts import Prompt
+from samkit.memory.asking import PromptedObject
+from samkit.nn.memory import Memory, ReachableMemory
 
-__all__ = ["Entry", "Sighting", "image_signature", "reachable_memory"]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Sighting:
-    """One object in one remembered image.
-
-    Attributes:
-        clicks: the points and the box that count, which further clicks add to; None after a mask.
-        found: what the network made of them, a batch of one.
-        memory: what other images are compared with.
-        recalled: the prompt corrected what was found with the memory of other images.
-    """
-
-    clicks: Prompt | None
-    found: ObjectPrediction
-    memory: Memory
-    recalled: bool
+__all__ = ["Entry", "image_signature", "reachable_memory"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,22 +19,22 @@ class Entry:
         number: names the entry; numbers count up and are not used again.
         image_size: (height, width) in pixels.
         signature: tells whether an image is this one.
-        sightings: object id -> what is known of it here; only objects that were prompted here.
+        objects: object id -> the object here; only objects that were prompted here.
     """
 
     number: int
     image_size: tuple[int, int]
     signature: str
-    sightings: Mapping[int, Sighting]
+    objects: Mapping[int, PromptedObject]
 
     @property
     def object_ids(self) -> tuple[int, ...]:
         """Ids of the objects that were prompted in this image, in the order of the prompts."""
-        return tuple(self.sightings)
+        return tuple(self.objects)
 
     def __repr__(self) -> str:
         height, width = self.image_size
-        ids = ", ".join(map(str, self.sightings))
+        ids = ", ".join(map(str, self.objects))
         return f"<Entry {self.number}: objects {ids} in an image {height} x {width}>"
 
 
@@ -74,10 +56,9 @@ def reachable_memory(memories: Sequence[Memory], *, slots: int, pointers: int) -
         memories: the oldest first; at least one.
         slots, pointers: as in `MemoryConfig`.
     """
-    maps, times = [], []
+    coded, times = [], []
     for i, memory in enumerate(memories):
-        assert memory.map is not None
         ago = len(memories) - i
-        maps.append((ago if i and ago < slots else 0, memory.map))
+        coded.append((ago if i and ago < slots else 0, memory))
         times.append((ago, memory.pointer))
-    return ReachableMemory(memories=tuple(maps), pointers=tuple(times), span=pointers)
+    return ReachableMemory(memories=tuple(coded), pointers=tuple(times), span=pointers)

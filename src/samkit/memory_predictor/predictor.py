@@ -5,15 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
 from samkit.masks import Masks
 from samkit.memory.arguments import checked_id, checked_prompt, network_with_memory, whole_number
-from samkit.memory.prediction import answer, masks_of, memories_of, part, starts_anew
-from samkit.memory_predictor.entries import Entry, Sighting, image_signature, reachable_memory
-from samkit.nn import ImageFeatures, PromptTensors
+from samkit.memory.asking import (
+    PromptedObject,
+    predict_from_memory,
+    predict_prompted,
+    starts_anew,
+)
+from samkit.memory.masks import masks_of
+from samkit.memory_predictor.entries import Entry, image_signature, reachable_memory
+from samkit.nn import ImageFeatures
 from samkit.nn.memory import ObjectPrediction, ReachableMemory
 from samkit.prompts import Prompt
 
@@ -107,14 +111,13 @@ class MemoryPredictor:
             self._entry(entry)  # before the costly look at the image
         embedding = self._look(image)
         known = self._entry_of(embedding, entry)
-        with torch.inference_mode():
-            new = {
-                object_id: self._sighting(known, object_id, prompt, embedding)
-                for object_id, prompt in said.items()
-            }
-        known = replace(known, sightings={**known.sightings, **new})
+        new = {
+            object_id: self._prompted(known, object_id, prompt, embedding)
+            for object_id, prompt in said.items()
+        }
+        known = replace(known, objects={**known.objects, **new})
         order = tuple(dict.fromkeys((*self._order, *new)))
-        found = {i: known.sightings[i].found for i in order if i in known.sightings}
+        found = {i: known.objects[i].prediction for i in order if i in known.objects}
         masks = masks_of(found, embedding.transform, non_overlapping=self.non_overlapping)
         self._keep({**self._entries, known.number: known}, order)
         self._next = max(self._next, known.number + 1)
@@ -139,10 +142,8 @@ class MemoryPredictor:
         embedding = self._look(image)
         reachable = [self.reachable(object_id) for object_id in self._order]
         found: list[ObjectPrediction] = []
-        with torch.inference_mode():
-            for some in self._batches(reachable, embedding.features):
-                together = self._found(some, embedding.features)
-                found.extend(part(together, i) for i in range(len(some)))
+        for some in self._batches(reachable, embedding.features):
+            found += predict_from_memory(self._network, embedding.features, some).each()
         return masks_of(
             dict(zip(self._order, found, strict=True)),
             embedding.transform,
@@ -166,12 +167,11 @@ class MemoryPredictor:
         if prompt is None:
             reachable = [self.reachable(number)]
             embedding = self._look(image)
-            with torch.inference_mode():
-                return self._found(reachable, embedding.features)
+            return predict_from_memory(self._network, embedding.features, reachable)
         said = checked_prompt(prompt)
         embedding = self._look(image)
-        with torch.inference_mode():
-            return self._sighting(self._entry_of(embedding, None), number, said, embedding).found
+        entry = self._entry_of(embedding, None)
+        return self._prompted(entry, number, said, embedding).prediction
 
     def copy(self) -> "MemoryPredictor":
         """A memory of the same things, which goes its own way. Tensors are shared."""
@@ -199,11 +199,11 @@ class MemoryPredictor:
         chosen = self.entries if entry is None else (self._entry(entry),)
         changed = dict(self._entries)
         for one in chosen:
-            if number in one.sightings:
-                left = {i: seen for i, seen in one.sightings.items() if i != number}
-                changed[one.number] = replace(one, sightings=left)
+            if number in one.objects:
+                left = {i: seen for i, seen in one.objects.items() if i != number}
+                changed[one.number] = replace(one, objects=left)
             elif entry is not None:
-                ids = ", ".join(map(str, one.sightings))
+                ids = ", ".join(map(str, one.objects))
                 raise InputError(
                     f"object_id: expected an object of entry {one.number} ({ids}), got {object_id}"
                 )
@@ -225,9 +225,9 @@ class MemoryPredictor:
         """
         number = checked_id(object_id)
         memories = [
-            one.sightings[number].memory
+            one.objects[number].memory
             for one in self._entries.values()
-            if number in one.sightings and one.number != without_entry
+            if number in one.objects and one.number != without_entry
         ]
         if not memories:
             raise InputError(f"object_id: nothing is remembered of object {object_id}")
@@ -274,7 +274,7 @@ class MemoryPredictor:
     def _look(self, image: Any) -> ImageEmbedding:
         if not isinstance(image, ImageEmbedding):
             return self.predictor.embed(image)
-        self.predictor.predict(image, ())  # refuses an embedding of another network
+        self.predictor.check_embedding(image)
         return image.to(self.predictor.device)
 
     def _entry(self, number: int) -> Entry:
@@ -302,59 +302,41 @@ class MemoryPredictor:
             number=self._next,
             image_size=embedding.image_size,
             signature=signature,
-            sightings={},
+            objects={},
         )
 
     def _keep(self, entries: Mapping[int, Entry], order: Iterable[int]) -> None:
         """Replace what is remembered, without what is empty or beyond the limit."""
-        filled = [one for one in entries.values() if one.sightings]
+        filled = [one for one in entries.values() if one.objects]
         if self.max_entries is not None:
             filled = filled[-self.max_entries :]
-        seen = {object_id for one in filled for object_id in one.sightings}
+        seen = {object_id for one in filled for object_id in one.objects}
         self._entries = {one.number: one for one in filled}
         self._order = tuple(object_id for object_id in order if object_id in seen)
 
-    def _sighting(
+    def _prompted(
         self, entry: Entry, object_id: int, prompt: Prompt, embedding: ImageEmbedding
-    ) -> Sighting:
+    ) -> PromptedObject:
         """An object in an image, from a prompt and what was known of it."""
-        features = embedding.features
-        before = None if starts_anew(prompt) else entry.sightings.get(object_id)
-        recalled = None
-        if not starts_anew(prompt) and (before is None or before.recalled):
-            recalled = self._recalled(object_id, entry, features)
-        earlier = None if before is None else before.found
-        if before is None and recalled is not None:
-            earlier = self._segment(recalled, 1)
-        clicks = prompt
-        if before is not None and before.clicks is not None:
-            clicks = before.clicks + prompt
-        found = answer(self._network, embedding, clicks, earlier=earlier, recalled=recalled)
-        return Sighting(
-            clicks=_without_mask(clicks),
-            found=found,
-            memory=memories_of(self._network, features, found, prompted=True)[0],
-            recalled=recalled is not None,
+        before = entry.objects.get(object_id)
+        reachable = None
+        if not starts_anew(prompt) and (before is None or before.corrects):
+            reachable = self._reachable_elsewhere(object_id, entry)
+        return predict_prompted(
+            self._network,
+            embedding,
+            prompt,
+            before=before,
+            current=None if before is None else before.prediction,
+            reachable=reachable,
         )
 
-    def _recalled(
-        self, object_id: int, entry: Entry, features: ImageFeatures
-    ) -> ImageFeatures | None:
-        """The image as an object sees it that is remembered from other entries."""
+    def _reachable_elsewhere(self, object_id: int, entry: Entry) -> ReachableMemory | None:
+        """What is remembered of an object in other images than this one, if anything is."""
         others = (one for one in self._entries.values() if one.number != entry.number)
-        if not any(object_id in one.sightings for one in others):
+        if not any(object_id in one.objects for one in others):
             return None
-        remembered = self.reachable(object_id, without_entry=entry.number)
-        return self._network.condition(features, [remembered])
-
-    def _found(self, reachable: list[ReachableMemory], features: ImageFeatures) -> ObjectPrediction:
-        """Objects in an image where nothing is said of them, as one batch."""
-        conditioned = self._network.condition(features, reachable)
-        return self._segment(conditioned, len(reachable))
-
-    def _segment(self, conditioned: ImageFeatures, count: int) -> ObjectPrediction:
-        nothing = PromptTensors.nothing(count, self.predictor.device)
-        return self._network.segment(conditioned, nothing, ambiguous=True)
+        return self.reachable(object_id, without_entry=entry.number)
 
     def _batches(
         self, reachable: list[ReachableMemory], features: ImageFeatures
@@ -379,12 +361,3 @@ def _checked_prompts(prompts: object) -> dict[int, Prompt]:
     if not said:
         raise InputError("prompts: expected at least one object, got none")
     return said
-
-
-def _without_mask(prompt: Prompt) -> Prompt | None:
-    """What later clicks add to; the mask itself lives on in what was found."""
-    if prompt.mask_input is None:
-        return prompt
-    if not len(prompt.point_coords) and prompt.box_xyxy is None:
-        return None
-    return Prompt(prompt.point_coords, prompt.point_labels, prompt.box_xyxy)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.features import ImageFeatures
 from samkit.nn.image_views import ImageViews
 from samkit.nn.layers import MLP, LayerNorm2d
 from samkit.nn.prompt_encoder import PromptEmbedding
@@ -13,36 +14,7 @@ from samkit.nn.resnet import Bottleneck
 from samkit.nn.two_way_transformer import TwoWayTransformer
 from samkit.sizes import MaskDecoderConfig
 
-__all__ = ["Attended", "ImageFeatures", "MaskDecoder", "MaskPrediction"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageFeatures:
-    """What the image encoder says of B images.
-
-    Attributes:
-        embedding: (B, D, H / stride, W / stride).
-        high_resolution: () for SAM; for SAM 2 maps of stride 4 (B, D / 8, ...) and stride 8
-            (B, D / 4, ...), already projected for the mask decoder.
-        stride: pixels of the input for one cell of the embedding, 16 in all released networks.
-    """
-
-    embedding: Tensor
-    high_resolution: tuple[Tensor, ...] = ()
-    stride: int = 16
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """Height and width of the network's input in pixels."""
-        return self.embedding.shape[-2] * self.stride, self.embedding.shape[-1] * self.stride
-
-    def select(self, index: slice | Tensor) -> "ImageFeatures":
-        """Features of some of the images, along the batch axis."""
-        return ImageFeatures(
-            embedding=self.embedding[index],
-            high_resolution=tuple(level[index] for level in self.high_resolution),
-            stride=self.stride,
-        )
+__all__ = ["Attended", "MaskDecoder", "MaskPrediction"]
 
 
 @dataclass(frozen=True, kw_only=True)

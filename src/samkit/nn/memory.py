@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["MemoryTokens", "ObjectPrediction", "ReachableMemory", "joined_tokens"]
+__all__ = ["Memory", "MemoryTokens", "ObjectPrediction", "ReachableMemory", "joined_tokens"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,19 +26,46 @@ class ObjectPrediction:
     pointer: Tensor
     object_score: Tensor
 
+    def each(self) -> "list[ObjectPrediction]":
+        """Each object, as a batch of one."""
+        return [
+            ObjectPrediction(
+                logits=self.logits[i : i + 1],
+                iou=self.iou[i : i + 1],
+                pointer=self.pointer[i : i + 1],
+                object_score=self.object_score[i : i + 1],
+            )
+            for i in range(len(self.iou))
+        ]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Memory:
+    """What is remembered of one object in one frame.
+
+    Attributes:
+        tokens: (M, d), or None where only the pointer can still be reached.
+        positions: (M, d) position encodings of the tokens, shared by all memories of a network.
+        pointer: (D,) object pointer.
+    """
+
+    tokens: Tensor | None
+    positions: Tensor
+    pointer: Tensor
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReachableMemory:
     """What one object remembers, as seen from one frame (2408.00714, section 4).
 
     Attributes:
-        memories: (frames ago, (d, h, w) map) of each memory; 0 marks a prompted frame, however long
+        memories: (frames ago, memory with tokens) of each; 0 marks a prompted frame, however long
             ago it is.
         pointers: (frames ago, (D,) pointer) of each object pointer; negative: a frame to come.
         span: how many pointers can be in reach, by which their times are scaled.
     """
 
-    memories: tuple[tuple[int, Tensor], ...]
+    memories: tuple[tuple[int, Memory], ...]
     pointers: tuple[tuple[int, Tensor], ...]
     span: int
 

@@ -7,7 +7,10 @@ from torch import Tensor, nn
 from samkit.nn.layers import LayerNorm2d
 from samkit.sizes import MemoryConfig
 
-__all__ = ["MemoryEncoder"]
+__all__ = ["MASK_STRIDE", "MemoryEncoder"]
+
+MASK_STRIDE = 16
+"""Pixels of the mask for one cell of the features, whatever the image encoder's stride is."""
 
 
 class MemoryEncoder(nn.Module):

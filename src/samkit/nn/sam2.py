@@ -1,28 +1,43 @@
 """SAM 2 and 2.1 (2408.00714): the image part, and the parts that remember."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.features import ImageFeatures
 from samkit.nn.fpn_neck import FpnNeck
 from samkit.nn.hiera import Hiera
 from samkit.nn.layers import MLP, infers_on_cpu
-from samkit.nn.mask_decoder import Attended, ImageFeatures, MaskDecoder, MaskPrediction
-from samkit.nn.memory import MemoryTokens, ObjectPrediction, ReachableMemory, joined_tokens
+from samkit.nn.mask_decoder import MaskDecoder, MaskPrediction
+from samkit.nn.memory import (
+    Memory,
+    MemoryTokens,
+    ObjectPrediction,
+    ReachableMemory,
+    joined_tokens,
+)
 from samkit.nn.memory_attention import MemoryAttention
-from samkit.nn.memory_encoder import MemoryEncoder
+from samkit.nn.memory_encoder import MASK_STRIDE, MemoryEncoder
+from samkit.nn.network import MemoryNetwork
 from samkit.nn.position_encoding import sine_positions, temporal_sine
 from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptEncoder, PromptTensors
 from samkit.nn.resnet import ResNet
-from samkit.sizes import ResNetConfig, Sam2Config
+from samkit.sizes import HieraConfig, ImageEncoderConfig, ResNetConfig, Sam2Config
 
 __all__ = ["Sam2"]
 
 # Logits of an object that is not there, and of masks that are given.
 _ABSENT_LOGIT, _SURE_LOGIT = -1024.0, 10.0
+
+_TRUNKS: dict[type[ImageEncoderConfig], Callable[[Any], nn.Module]] = {
+    HieraConfig: Hiera,
+    ResNetConfig: ResNet,
+}
 
 
 class Sam2ImageEncoder(nn.Module):
@@ -30,17 +45,16 @@ class Sam2ImageEncoder(nn.Module):
 
     def __init__(self, config: Sam2Config) -> None:
         super().__init__()
-        encoder = config.image_encoder
-        self.trunk = ResNet(encoder) if isinstance(encoder, ResNetConfig) else Hiera(encoder)
-        dims = encoder.stage_dims
-        self.neck = FpnNeck(dims, config.dim, config.fpn_top_down_levels)
+        encoder: Any = config.image_encoder
+        self.trunk = _TRUNKS[type(encoder)](encoder)
+        self.neck = FpnNeck(encoder.stage_dims, config.dim, config.fpn_top_down_levels)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         levels: list[Tensor] = self.neck(self.trunk(pixels))
         return levels
 
 
-class Sam2(nn.Module):
+class Sam2(MemoryNetwork):
     """The whole network.
 
     An image on its own is a frame without memory: `encode_image`, then `decode_masks`. In a
@@ -54,7 +68,7 @@ class Sam2(nn.Module):
         self.has_memory = True
         dim, memory = config.dim, config.memory
         self.image_encoder = Sam2ImageEncoder(config)
-        self.prompt_encoder = PromptEncoder(config.prompt_encoder, dim)
+        self.prompt_encoder = PromptEncoder(config.prompt_encoder, dim, stride=config.stride)
         self.mask_decoder = MaskDecoder(config.mask_decoder, dim)
 
         self.memory_attention = MemoryAttention(memory, dim)
@@ -71,72 +85,44 @@ class Sam2(nn.Module):
             self.no_obj_embed_spatial = _embedding(1, memory.dim)
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
-        """Normalised pixels (B, C, H, W), H and W multiples of 32 -> features of B images.
-
-        The embedding holds no trace of memory yet, so that it serves images and video alike.
-        Pixels are in the encoder's dtype, features in the mask decoder's, which may differ.
-        """
         dtype = self.mask_decoder.dtype
         # In one memory layout, whatever the trunk's is: a saved embedding gives the same bits.
         stride4, stride8, stride16 = (
             level.to(dtype).contiguous() for level in self.image_encoder(pixels)
         )
+        high_resolution: tuple[Tensor, ...] = ()
+        if self.config.mask_decoder.high_resolution:
+            high_resolution = self.mask_decoder.project_high_resolution(stride4, stride8)
         return ImageFeatures(
-            embedding=stride16,
-            high_resolution=self.mask_decoder.project_high_resolution(stride4, stride8),
+            embedding=stride16, high_resolution=high_resolution, stride=self.config.stride
         )
 
-    def decode_masks(self, features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
-        """All masks of N prompts on one image, or on N images, that have no memory."""
-        return self.mask_decoder.masks(self.attend(features, prompts))
-
-    def attend(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
-        """What `decode_masks` does before it makes masks: their scores are known already."""
-        return self._attend(self.without_memory(features), prompts)
-
     def without_memory(self, features: ImageFeatures) -> ImageFeatures:
-        """Features that know that there is nothing to remember, for `decode`."""
         empty = self.no_mem_embed.view(1, -1, 1, 1)
         return replace(features, embedding=features.embedding + empty)
 
-    def decode(self, features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
-        """All masks of N prompts on features that already know what there is to remember."""
-        return self.mask_decoder.masks(self._attend(features, prompts))
+    def recall(self, features: ImageFeatures, reachable: Sequence[ReachableMemory]) -> Tensor:
+        dtype = self.memory_attention.dtype
+        found: Tensor = self.memory_attention(
+            features.embedding.to(dtype), self.memory_tokens(reachable).to(dtype)
+        )
+        return found.to(features.embedding.dtype)
 
     def condition(
-        self,
-        features: ImageFeatures,
-        reachable: Sequence[ReachableMemory],
-        has_mask: Tensor | None = None,
+        self, features: ImageFeatures, recalled: Tensor, has_mask: Tensor | None = None
     ) -> ImageFeatures:
-        """Features of a frame as N objects see it that remember something, for `decode`.
-
-        Args:
-            features: of one frame, shared by all objects.
-            reachable: of each object; each has at least one memory.
-            has_mask: (N,) bool, objects that `decode` is given a mask prompt of; None for none.
-        """
-        dtype = self.memory_attention.dtype
-        embedding: Tensor = self.memory_attention(
-            features.embedding.to(dtype), self.memory_tokens(reachable).to(dtype)
-        ).to(features.embedding.dtype)
-        if self.config.memory.residual:
+        memory = self.config.memory
+        if memory.residual:
             if has_mask is not None:
-                scale = self.config.memory.residual_with_mask
-                embedding = embedding * torch.where(has_mask, scale, 1.0).view(-1, 1, 1, 1)
-            embedding = self.without_memory(features).embedding + embedding
-        return replace(features, embedding=embedding)
+                scale = torch.where(has_mask, memory.residual_with_mask, 1.0)
+                recalled = recalled * scale.view(-1, 1, 1, 1)
+            recalled = self.without_memory(features).embedding + recalled
+        return replace(features, embedding=recalled)
 
     def memory_tokens(self, reachable: Sequence[ReachableMemory]) -> MemoryTokens:
-        """What N objects remember, as the memory attention takes it."""
         return joined_tokens([self._tokens(one) for one in reachable])
 
     def propagation_prompts(self, previous: Sequence[Tensor | None]) -> PromptTensors:
-        """What is asked about N objects that are only followed.
-
-        Args:
-            previous: mask logits (h, w) of each in the frame before; None if it was not looked at.
-        """
         prompts = PromptTensors.nothing(len(previous), self.no_mem_embed.device)
         given = [logits is not None and bool((logits > 0).any()) for logits in previous]
         if not self.config.memory.previous_mask or not any(given):
@@ -149,43 +135,39 @@ class Sam2(nn.Module):
             has_mask=torch.tensor(given, device=known.device),
         )
 
+    def memory_positions(self, grid: tuple[int, int]) -> Tensor:
+        return _memory_positions(self.config.memory.dim, *grid, self.maskmem_tpos_enc.device)
+
     def _tokens(self, one: ReachableMemory) -> tuple[Tensor, Tensor, int]:
         """Tokens (M, d), their positions (M, d), and how many of them are of pointers."""
         dim = self.config.memory.dim
-        h, w = one.memories[0][1].shape[1:]
-        grid = sine_positions(dim, h, w)[0].to(self.maskmem_tpos_enc).flatten(1).t()
         # The last time is that of prompted frames, the others count frames ago.
         times = self.maskmem_tpos_enc.view(-1, dim)
-        tokens = [memory.flatten(1).t().to(grid) for _, memory in one.memories]
-        positions = [grid + times[ago - 1] for ago, _ in one.memories]
-        if one.pointers:
-            # A pointer is wider than a memory token, and becomes several.
-            pointers = torch.stack([pointer for _, pointer in one.pointers])
-            parts = pointers.shape[1] // dim
-            tokens.append(pointers.reshape(-1, dim))
-            when = pointers.new_zeros(len(pointers), dim)
-            if self.config.memory.pointer_time:
-                ago = pointers.new_tensor([ago for ago, _ in one.pointers])
-                encoded = temporal_sine(ago / max(one.span - 1, 1), pointers.shape[1])
-                when = self.obj_ptr_tpos_proj(encoded)
-            positions.append(when.repeat_interleave(parts, 0))
-        count = len(tokens[-1]) if one.pointers else 0
-        return torch.cat(tokens), torch.cat(positions), count
+        tokens, positions = [], []
+        for ago, memory in one.memories:
+            assert memory.tokens is not None
+            tokens.append(memory.tokens.to(times))
+            positions.append(memory.positions.to(times) + times[ago - 1])
+        if not one.pointers:
+            return torch.cat(tokens), torch.cat(positions), 0
+        # A pointer is wider than a memory token, and becomes several.
+        pointers = torch.stack([pointer for _, pointer in one.pointers])
+        parts = pointers.shape[1] // dim
+        tokens.append(pointers.reshape(-1, dim))
+        when = pointers.new_zeros(len(pointers), dim)
+        if self.config.memory.pointer_time:
+            times_ago = pointers.new_tensor([ago for ago, _ in one.pointers])
+            encoded = temporal_sine(times_ago / max(one.span - 1, 1), pointers.shape[1])
+            when = self.obj_ptr_tpos_proj(encoded)
+        positions.append(when.repeat_interleave(parts, 0))
+        return torch.cat(tokens), torch.cat(positions), len(tokens[-1])
 
     def segment(
         self, features: ImageFeatures, prompts: PromptTensors, *, ambiguous: bool
     ) -> ObjectPrediction:
-        """One mask of each of N objects in a frame, on features that know what to remember.
-
-        Args:
-            features: of one frame, or of N.
-            prompts: N prompts; for objects that are only followed, what `propagation_prompts` gives.
-            ambiguous: take the best-scored of the three candidates instead of the single mask.
-        """
         return self.choose(self.decode(features, prompts), ambiguous=ambiguous)
 
     def choose(self, prediction: MaskPrediction, *, ambiguous: bool) -> ObjectPrediction:
-        """Of each object one of its masks, which `segment` explains."""
         rows = torch.arange(len(prediction.iou), device=prediction.iou.device)
         if ambiguous:
             chosen = prediction.iou[:, 1:].argmax(1) + 1
@@ -204,12 +186,6 @@ class Sam2(nn.Module):
         )
 
     def from_masks(self, features: ImageFeatures, masks: Tensor) -> ObjectPrediction:
-        """Take given masks as they are, as what the objects look like in a frame.
-
-        Args:
-            features: of one frame, without memory.
-            masks: (N, 1, H, W) float 0 or 1, of the input size.
-        """
         logits = (2 * masks - 1) * _SURE_LOGIT
         size = (masks.shape[-2] // 4, masks.shape[-1] // 4)
         prompts = replace(
@@ -229,17 +205,12 @@ class Sam2(nn.Module):
         )
 
     def remember(
-        self, features: ImageFeatures, tracked: ObjectPrediction, *, prompted: bool
-    ) -> Tensor:
-        """Memories (N, d, h, w) of N objects in a frame.
-
-        Args:
-            features: of the frame, without memory.
-            tracked: the objects.
-            prompted: masks that a user asked for are remembered sharply, others as probabilities.
-        """
+        self, features: ImageFeatures, prediction: ObjectPrediction, *, prompted: bool
+    ) -> list[Memory]:
         memory = self.config.memory
-        logits = F.interpolate(tracked.logits[:, None], features.input_size, mode="bilinear")
+        height, width = features.embedding.shape[-2:]
+        size = (height * MASK_STRIDE, width * MASK_STRIDE)
+        logits = F.interpolate(prediction.logits[:, None], size, mode="bilinear")
         masks = (logits > 0).to(logits) if prompted else logits.sigmoid()
         frame = features.embedding.expand(len(masks), -1, -1, -1)
         scaled = masks * memory.sigmoid_scale + memory.sigmoid_bias
@@ -247,18 +218,23 @@ class Sam2(nn.Module):
         pairs = zip(frame.split(at_once), scaled.split(at_once), strict=True)
         maps = torch.cat([self.memory_encoder(*pair) for pair in pairs])
         if memory.occlusion_embedding:
-            absent = (tracked.object_score <= 0).to(maps)[..., None, None]
+            absent = (prediction.object_score <= 0).to(maps)[..., None, None]
             maps = maps + absent * self.no_obj_embed_spatial[..., None, None]
-        return maps
+        positions = self.memory_positions((height, width))
+        return [
+            Memory(tokens=one.flatten(1).t(), positions=positions, pointer=pointer)
+            for one, pointer in zip(maps, prediction.pointer, strict=True)
+        ]
 
     def _pointer(self, token: Tensor, here: Tensor) -> Tensor:
         return torch.where(here, self.obj_ptr_proj(token), self.no_obj_ptr)
 
-    def _attend(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
-        positions = self.prompt_encoder.positions(*features.embedding.shape[-2:])
-        embedding = self.prompt_encoder(prompts, features.input_size)
-        return self.mask_decoder.attend(features, positions, embedding)
-
 
 def _embedding(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
+
+
+@lru_cache(maxsize=8)
+def _memory_positions(dim: int, height: int, width: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # kept from a prediction, it serves training too
+        return sine_positions(dim, height, width)[0].flatten(1).t().to(device)

@@ -14,6 +14,7 @@ import torch
 from samkit.errors import InputError, SamkitError
 from samkit.evaluation.datasets import Dataset, open_dataset
 from samkit.media.writing import check_writable
+from samkit.nn import Network
 from samkit.training.batches import Feed, inline_batches, prepared_batches
 from samkit.training.config import TrainingConfig
 from samkit.training.data import held_out
@@ -26,7 +27,7 @@ from samkit.training.distributed import (
     under_torchrun,
 )
 from samkit.training.log import Log
-from samkit.training.trainer import Network, Report, Trainer
+from samkit.training.trainer import Report, Trainer
 from samkit.training.validation import Validation, validate
 
 __all__ = ["train"]

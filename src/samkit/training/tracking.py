@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samkit.memory.bank import Memory, MemoryBank
-from samkit.nn import ImageFeatures, PromptTensors, Sam2, TokenLabel
+from samkit.memory.bank import MemoryBank
+from samkit.nn import ImageFeatures, MemoryNetwork, PromptTensors, TokenLabel
 from samkit.nn.memory import ObjectPrediction
 from samkit.training.config import LossConfig, Stage, TrainingConfig
 from samkit.training.data import Library
@@ -112,7 +112,11 @@ def _small(masks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 
 def follow(
-    network: Sam2, pixels: Tensor, episode: Episode, config: LossConfig, rng: np.random.Generator
+    network: MemoryNetwork,
+    pixels: Tensor,
+    episode: Episode,
+    config: LossConfig,
+    rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Prompt the first frame and follow the objects through the others, as `VideoPredictor` does.
 
@@ -138,7 +142,8 @@ def follow(
     for t in range(1, len(frames)):
         number = t + episode.gap
         # At full strength, whatever `residual_with_mask` says: a weaker memory learned to do less.
-        conditioned = network.condition(frames[t], [bank.reachable(number) for bank in banks])
+        recalled = network.recall(frames[t], [bank.reachable(number) for bank in banks])
+        conditioned = network.condition(frames[t], recalled)
         expected = network.propagation_prompts(_disturbed(found.logits, rng))
         prediction = network.decode(conditioned, expected)
         outcome = prediction_loss(prediction, targets[t], config)
@@ -152,7 +157,7 @@ def follow(
     return torch.stack(losses).mean(), torch.cat(ious)
 
 
-def _prompted(network: Sam2, frame: ImageFeatures, episode: Episode) -> ObjectPrediction:
+def _prompted(network: MemoryNetwork, frame: ImageFeatures, episode: Episode) -> ObjectPrediction:
     device = frame.embedding.device
     if episode.masks is not None:
         given = torch.from_numpy(episode.masks).to(device)[:, None]
@@ -167,7 +172,7 @@ def _prompted(network: Sam2, frame: ImageFeatures, episode: Episode) -> ObjectPr
 
 
 def _remember(
-    network: Sam2,
+    network: MemoryNetwork,
     banks: Sequence[MemoryBank],
     number: int,
     frame: ImageFeatures,
@@ -175,9 +180,9 @@ def _remember(
     *,
     prompted: bool,
 ) -> None:
-    maps = network.remember(frame, found, prompted=prompted)
-    for bank, map_, pointer in zip(banks, maps, found.pointer, strict=True):
-        bank.add(number, Memory(map=map_, pointer=pointer), prompted=prompted)
+    memories = network.remember(frame, found, prompted=prompted)
+    for bank, memory in zip(banks, memories, strict=True):
+        bank.add(number, memory, prompted=prompted)
 
 
 def _disturbed(logits: Tensor, rng: np.random.Generator) -> list[Tensor | None]:

@@ -18,9 +18,9 @@ from samkit.nn import (
     PRIOR_LIMIT,
     ImageFeatures,
     MaskPrediction,
+    MemoryNetwork,
+    Network,
     PromptTensors,
-    Sam,
-    Sam2,
     TokenLabel,
     build,
 )
@@ -32,12 +32,11 @@ from samkit.training.sampling import Batch, correction_clicks
 from samkit.training.tracking import ClipBatch, follow
 from samkit.transforms import BINARY_LOGIT
 
-__all__ = ["AnyBatch", "Network", "Report", "Trainer"]
+__all__ = ["AnyBatch", "Report", "Trainer"]
 
 # The average follows the weights faster at the start: decay (1 + step) / (_EMA_RAMP + step).
 _EMA_RAMP = 10
 
-Network: TypeAlias = Sam | Sam2
 AnyBatch: TypeAlias = Batch | ClipBatch
 
 
@@ -88,9 +87,9 @@ class Trainer:
         self.network = build(from_dict(config.network))
         if start is not None:
             _take(self.network, start)
-        if isinstance(self.network, Sam2):
-            had = isinstance(start, Sam2) and start.has_memory
-            self.network.has_memory = had or any(stage.frames > 1 for stage in config.stages)
+        learns_memory = any(stage.frames > 1 for stage in config.stages)
+        had_memory = start is not None and start.has_memory
+        self.network.has_memory &= had_memory or learns_memory
         self.network.to(self.device).train()
         learning = {}
         for name, parameter in self.network.named_parameters():
@@ -203,7 +202,7 @@ class Trainer:
 
     def _clip_losses(self, batch: ClipBatch, rng: np.random.Generator) -> list[Tensor]:
         """The loss of each clip."""
-        assert isinstance(self.network, Sam2)
+        assert isinstance(self.network, MemoryNetwork)
         losses = []
         for episode in batch.episodes:
             pixels = self._pixels(episode.frames)
@@ -317,8 +316,7 @@ class Trainer:
         """A copy of the network with the averaged weights, on the CPU, in eval mode."""
         network = build(self.network.config)
         network.load_state_dict({**self.network.state_dict(), **self.average})
-        if isinstance(network, Sam2) and isinstance(self.network, Sam2):
-            network.has_memory = self.network.has_memory
+        network.has_memory = self.network.has_memory
         return network.eval()
 
     def save(self, path: Path) -> None:
@@ -380,7 +378,7 @@ def _take(network: Network, start: Network) -> None:
             f"which {len(wrong)} tensors differ, such as {wrong[0]}: expected "
             f"{expected.get(wrong[0], 'none')}, got {shapes.get(wrong[0], 'none')}"
         )
-    if isinstance(start, Sam2) and not start.has_memory:
+    if not start.has_memory:
         weights = {n: own[n] if n.startswith(MEMORY_PARTS) else t for n, t in weights.items()}
     network.load_state_dict(weights)
 

@@ -14,7 +14,7 @@ from samkit.evaluation.interactive import (
     evaluate_interactive,
 )
 from samkit.image_predictor import ImagePredictor
-from samkit.training.trainer import Network
+from samkit.nn import Network
 
 __all__ = ["Validation", "validate"]
 

@@ -1,6 +1,6 @@
 """Objects through a video, with memory (2408.00714)."""
 
-from samkit.memory.bank import Memory, MemoryBank
+from samkit.memory import Memory, MemoryBank
 from samkit.video.predictor import VideoPredictor
 
 __all__ = ["Memory", "MemoryBank", "VideoPredictor"]

@@ -247,7 +247,7 @@ class VideoPredictor:
         self._session.last_step = number
         for object_id, prompt in said.items():
             self._session.prompt(number, object_id, prompt, embedding)
-        self._session.follow(number, embedding, backward=False)
+        self._session.propagate(number, embedding, backward=False)
         return self._session.masks(number)
 
     def __repr__(self) -> str:
@@ -350,7 +350,7 @@ class VideoPredictor:
             embedding = self._frames.look(number)
             if embedding is None:
                 return
-            self._session.follow(number, embedding, backward=backward)
+            self._session.propagate(number, embedding, backward=backward)
             yield number, self._session.masks(number)
 
     def _check_open(self) -> None:

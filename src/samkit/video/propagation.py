@@ -1,19 +1,25 @@
-"""Finding objects in a frame by what is remembered of them, all as one batch."""
+"""One frame of a video: objects found from memory, or corrected with it."""
 
 from collections.abc import Sequence
 
-import torch
+from torch import Tensor
 
-from samkit.memory.prediction import memories_of, part
-from samkit.nn import ImageFeatures, Sam2
-from samkit.nn.memory import ObjectPrediction
+from samkit.image_predictor import ImageEmbedding
+from samkit.memory.asking import (
+    PromptedObject,
+    predict_from_memory,
+    predict_prompted,
+    remember,
+)
+from samkit.nn import ImageFeatures, MemoryNetwork
+from samkit.prompts import Prompt
 from samkit.video.object_state import ObjectState, TrackedFrame
 
-__all__ = ["follow", "look_for"]
+__all__ = ["prompt_frame", "propagate"]
 
 
-def follow(
-    network: Sam2,
+def propagate(
+    network: MemoryNetwork,
     features: ImageFeatures,
     states: Sequence[ObjectState],
     frame: int,
@@ -21,7 +27,7 @@ def follow(
     backward: bool,
     frames: int | None,
 ) -> None:
-    """Find objects in a frame, and remember it. Where they were prompted, the answer stands.
+    """Track objects into a frame, all as one batch, and remember it. Prompted frames stay.
 
     Args:
         network: with memory.
@@ -31,36 +37,64 @@ def follow(
         backward: going towards the start of the video.
         frames: how many the video has, if that is known.
     """
-    unknown = [state for state in states if frame not in state.answers]
-    if unknown:
-        found = look_for(network, features, unknown, frame, backward=backward, frames=frames)
-        with torch.inference_mode():
-            memories = memories_of(network, features, found, prompted=False)
-        for i, state in enumerate(unknown):
-            state.bank.add(frame, memories[i], prompted=False)
-            state.see(TrackedFrame(frame=frame, found=part(found, i), backward=backward))
-    for state in states:
-        if frame in state.answers:
-            state.see(
-                TrackedFrame(frame=frame, found=state.answers[frame].found, backward=backward)
-            )
-
-
-def look_for(
-    network: Sam2,
-    features: ImageFeatures,
-    states: Sequence[ObjectState],
-    frame: int,
-    *,
-    backward: bool,
-    frames: int | None,
-) -> ObjectPrediction:
-    """What objects look like in a frame; nothing is remembered. Arguments as for `follow`."""
-    reachable = [state.bank.reachable(frame, backward=backward, frames=frames) for state in states]
-    before = [state.in_frame(frame + 1 if backward else frame - 1) for state in states]
-    with torch.inference_mode():
-        prompts = network.propagation_prompts(
-            [None if one is None else one.logits[0] for one in before]
+    unprompted = [state for state in states if frame not in state.prompted]
+    if unprompted:
+        found = predict_from_memory(
+            network,
+            features,
+            [s.bank.reachable(frame, backward=backward, frames=frames) for s in unprompted],
+            [_previous_logits(state, frame, backward=backward) for state in unprompted],
         )
-        conditioned = network.condition(features, reachable, prompts.has_mask)
-        return network.segment(conditioned, prompts, ambiguous=True)
+        memories = remember(network, features, found, prompted=False)
+        for state, memory, prediction in zip(unprompted, memories, found.each(), strict=True):
+            state.bank.add(frame, memory, prompted=False)
+            state.add_tracked(TrackedFrame(frame=frame, prediction=prediction, backward=backward))
+    for state in states:
+        if frame in state.prompted:
+            prediction = state.prompted[frame].prediction
+            state.add_tracked(TrackedFrame(frame=frame, prediction=prediction, backward=backward))
+
+
+def prompt_frame(
+    network: MemoryNetwork,
+    state: ObjectState,
+    frame: int,
+    prompt: Prompt,
+    embedding: ImageEmbedding,
+    *,
+    frames: int | None,
+) -> PromptedObject:
+    """Predict an object in a frame from a prompt; `state` is not changed.
+
+    Where the object was not tracked yet the prompt speaks for itself, without memory. Where it was,
+    the prompt corrects what was predicted from memory, which is predicted again if it is not at
+    hand.
+
+    Args:
+        network: with memory.
+        state: of the object.
+        frame: number of the frame.
+        prompt: the new prompt.
+        embedding: of the frame, on the network's device.
+        frames: how many the video has, if that is known.
+    """
+    before, current = state.prompted.get(frame), state.prediction_in(frame)
+    corrects = state.was_tracked(frame) if before is None else before.corrects
+    if not corrects:
+        return predict_prompted(network, embedding, prompt, before=before, current=current)
+    backward = state.came_backward(frame)
+    return predict_prompted(
+        network,
+        embedding,
+        prompt,
+        before=before,
+        current=current,
+        reachable=state.bank.reachable(frame, backward=backward, frames=frames),
+        previous=_previous_logits(state, frame, backward=backward),
+    )
+
+
+def _previous_logits(state: ObjectState, frame: int, *, backward: bool) -> Tensor | None:
+    """Mask logits (h, w) in the frame that tracking came from, if they are at hand."""
+    before = state.prediction_in(frame + 1 if backward else frame - 1)
+    return None if before is None else before.logits[0]

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
-from samkit.memory.asking import answer_prompt
 from samkit.memory.bank import MemoryBank
-from samkit.memory.prediction import masks_of
-from samkit.nn import Sam2
+from samkit.memory.masks import masks_of
+from samkit.nn import MemoryNetwork
 from samkit.prompts import Prompt
 from samkit.transforms import ImageTransform
 from samkit.video.object_state import ObjectState
-from samkit.video.propagation import follow
+from samkit.video.propagation import prompt_frame, propagate
 
 __all__ = ["UNDO_STEPS", "Session", "UndoStep"]
 
@@ -57,7 +56,7 @@ class Session:
         history: prompts that can be taken back, the last one last.
     """
 
-    network: Sam2
+    network: MemoryNetwork
     is_live: bool
     one_way: bool
     frame_count: int | None
@@ -72,19 +71,19 @@ class Session:
     @property
     def first_prompt(self) -> int:
         """The first frame that has a prompt. There is at least one object."""
-        return min(frame for state in self.objects.values() for frame in state.answers)
+        return min(frame for state in self.objects.values() for frame in state.prompted)
 
     def prompt(self, frame: int, object_id: int, prompt: Prompt, embedding: ImageEmbedding) -> None:
-        """Answer a prompt, and remember the answer."""
+        """Predict an object in a frame from a prompt, and remember it."""
         self.image_size = embedding.image_size
         before = self.objects.get(object_id)
-        state = self._new_object() if before is None else before
-        answer = answer_prompt(
+        state = self.new_object() if before is None else before
+        prompted = prompt_frame(
             self.network, state, frame, prompt, embedding, frames=self.frame_count
         )
         kept = None if before is None else before.copy()
         self.history.append(UndoStep(frame=frame, object_id=object_id, before=kept))
-        state.answer(frame, answer)
+        state.add_prompted(frame, prompted)
         self.objects[object_id] = state
 
     def undo(self) -> int:
@@ -117,7 +116,7 @@ class Session:
         self.history = deque(others, maxlen=UNDO_STEPS)
 
     def forget_around(self, object_id: int, frame: int) -> None:
-        """Forget what tracking saw of an object in the frames around one, but prompted ones.
+        """Forget the tracked frames of an object around one, but prompted ones.
 
         Raises:
             InputError: there is no such object.
@@ -125,18 +124,18 @@ class Session:
         state = self.objects.get(object_id)
         if state is None:
             raise self._unknown(object_id)
-        near = [t for t in state.bank.followed if 0 < abs(t - frame) <= state.bank.slots]
+        near = [t for t in state.bank.tracked if 0 < abs(t - frame) <= state.bank.slots]
         for other in near:
-            if other not in state.answers:
-                del state.bank.followed[other]
+            if other not in state.prompted:
+                del state.bank.tracked[other]
 
-    def follow(self, frame: int, embedding: ImageEmbedding, *, backward: bool) -> None:
-        """Find all objects in a frame, and forget what is out of reach from there on."""
+    def propagate(self, frame: int, embedding: ImageEmbedding, *, backward: bool) -> None:
+        """Track all objects into a frame, and forget what is out of reach from there on."""
         self.image_size = embedding.image_size
         anchors = () if self.one_way else self._anchors()
         for state in self.objects.values():
             state.prune(frame, backward=backward, anchors=anchors, one_way=self.one_way)
-        follow(
+        propagate(
             self.network,
             embedding.features,
             tuple(self.objects.values()),
@@ -151,20 +150,17 @@ class Session:
         found = {
             object_id: one
             for object_id, state in self.objects.items()
-            if (one := state.in_frame(frame)) is not None
+            if (one := state.prediction_in(frame)) is not None
         }
-        transform = ImageTransform(
-            image_size=self.image_size,
-            input_size=self.network.config.image_size,
-            keep_aspect=False,
-        )
+        transform = ImageTransform.for_network(self.network.config, self.image_size)
         return masks_of(found, transform, non_overlapping=self.non_overlapping)
 
     def _unknown(self, object_id: int) -> InputError:
         known = ", ".join(map(str, self.objects)) or "none"
         return InputError(f"object_id: expected a known object ({known}), got {object_id}")
 
-    def _new_object(self) -> ObjectState:
+    def new_object(self) -> ObjectState:
+        """The state of an object of which nothing is known."""
         memory = self.network.config.memory
         return ObjectState(
             bank=MemoryBank(

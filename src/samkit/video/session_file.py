@@ -1,7 +1,6 @@
 """Sessions as files.
 
-A session is one safetensors file. Its tensors are numbered ("0", "1", ...), each written once; its
-header has, under `samkit.session`, a JSON text that says what they are:
+A session is one safetensors file. Its header has, under `samkit.session`, a JSON text:
 
     version, network         of this layout, and a fingerprint of the weights
     video                    live, frame_count, image_size
@@ -9,18 +8,16 @@ header has, under `samkit.session`, a JSON text that says what they are:
     last_step, turn          where tracking is
     objects                  [{id, state}] in the order in which they were first prompted
     history                  [{frame, id, state or null}] before each prompt that can be undone
+    prompted                 prompted frames, which states share
 
-    answers                  [{corrects, prompt, found, memory}] of prompted frames
+    state                    {prompted, remembered, recent, tracked}, as in `ObjectState`
+    its prompted             [[frame, which of the prompted]] in the order of the prompts
+    remembered               [{frame, memory}] of tracked frames
+    recent                   [{frame, prediction, backward}] of the frames tracked last
 
-    state                    {answers, followed, sights, tracked}, as in `ObjectState`
-    its answers              [[frame, which of the answers]] in the order of the prompts
-    followed                 [{frame, memory}]
-    prompt                   {points: [[x, y], ...], labels, box, mask}
-    found, memory            fields of `ObjectPrediction` and `Memory`; a number stands for the tensor
-
-Beside it lies `<name>.safetensors.prompts.json` with the prompts alone, a line for each, in the
-form that `samkit track --prompts` takes; it is never read here. Reading runs no code, and believes
-nothing unchecked.
+`samkit.memory.codec` says what predictions, memories and prompted objects are. Beside the file lies
+`<name>.safetensors.prompts.json` with the prompts alone, a line for each, in the form that
+`samkit track --prompts` takes; it is never read here.
 """
 
 import json
@@ -30,19 +27,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from samkit import rle
 from samkit.errors import InputError
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
-from samkit.memory.codec import SessionReader, SessionWriter
-from samkit.nn import Sam2
-from samkit.video.session import Session
-from samkit.weights.state_file import DAMAGE, read_state, write_state
+from samkit.memory.asking import PromptedObject
+from samkit.memory.codec import (
+    MemoryReader,
+    MemoryWriter,
+    read_flag,
+    read_object_id,
+    read_optional,
+    read_size,
+    read_whole,
+)
+from samkit.nn import MemoryNetwork
+from samkit.video.object_state import ObjectState, TrackedFrame
+from samkit.video.session import Session, UndoStep
+from samkit.weights.tensor_file import DAMAGE, fingerprint, read_tensor_file, write_tensor_file
 
 __all__ = ["read_session", "write_session"]
 
-_VERSION = 1
+_KIND, _VERSION = "session", 2
 
 
 def write_session(session: Session, path: str | os.PathLike[str]) -> None:
@@ -51,19 +58,26 @@ def write_session(session: Session, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: the place cannot be written to.
     """
-    writer = SessionWriter()
+    writer = _Writer()
     about = writer.session(session)
     path = Path(path)
-    with (
-        write_atomically(path) as temporary,
-        write_atomically(path.with_name(path.name + ".prompts.json")) as temporary_log,
-    ):
-        write_state(temporary, writer.tensors, about, "session", _VERSION, session.network)
-        temporary_log.write_text(_prompt_log(session), encoding="utf-8")
+    with write_atomically(path.with_name(path.name + ".prompts.json")) as log:
+        log.write_text(_prompt_log(session), encoding="utf-8")
+        write_tensor_file(
+            path,
+            writer.tensors,
+            about,
+            kind=_KIND,
+            version=_VERSION,
+            network_id=fingerprint(session.network),
+        )
 
 
 def read_session(
-    path: str | os.PathLike[str], network: Sam2, device: torch.device, frames: Frames | None
+    path: str | os.PathLike[str],
+    network: MemoryNetwork,
+    device: torch.device,
+    frames: Frames | None,
 ) -> Session:
     """Read what `write_session` wrote.
 
@@ -74,16 +88,154 @@ def read_session(
         frames: of its video; None for a live session.
 
     Raises:
-        InputError: the file is missing, damaged, of a newer samkit or holds something else, or
+        InputError: the file is missing, damaged, of another samkit or holds something else, or
             network or video are not those of the session.
     """
-    tensors, about = read_state(path, "session", _VERSION, network)
+    tensors, about = read_tensor_file(
+        path, kind=_KIND, version=_VERSION, network_id=fingerprint(network)
+    )
     try:
-        session = SessionReader(tensors, network, device, frames).session(about)
+        session = _Reader(tensors, network, device, frames).session(about)
     except DAMAGE as error:
         raise InputError(f"cannot read a session from {path}: it is damaged ({error})") from error
     _check_video(frames, session)
     return session
+
+
+class _Writer(MemoryWriter):
+    def __init__(self) -> None:
+        super().__init__()
+        self._prompted: list[dict[str, Any]] = []
+        self._prompted_numbers: dict[int, int] = {}
+
+    def session(self, session: Session) -> dict[str, Any]:
+        return {
+            "video": {
+                "live": session.is_live,
+                "frame_count": session.frame_count,
+                "image_size": session.image_size,
+            },
+            "options": {
+                "nearest_prompts": session.nearest_prompts,
+                "non_overlapping": session.non_overlapping,
+            },
+            "last_step": session.last_step,
+            "turn": session.turn,
+            "objects": [
+                {"id": object_id, "state": self._state(state)}
+                for object_id, state in session.objects.items()
+            ],
+            "history": [
+                {
+                    "frame": step.frame,
+                    "id": step.object_id,
+                    "state": None if step.before is None else self._state(step.before),
+                }
+                for step in session.history
+            ],
+            "prompted": self._prompted,
+        }
+
+    def _state(self, state: ObjectState) -> dict[str, Any]:
+        return {
+            "prompted": [[frame, self._number(one)] for frame, one in state.prompted.items()],
+            "remembered": [
+                {"frame": frame, "memory": self.memory(memory)}
+                for frame, memory in state.bank.tracked.items()
+            ],
+            "recent": [
+                {
+                    "frame": one.frame,
+                    "prediction": self.prediction(one.prediction),
+                    "backward": one.backward,
+                }
+                for one in state.recent
+            ],
+            "tracked": state.tracked,
+        }
+
+    def _number(self, one: PromptedObject) -> int:
+        if id(one) not in self._prompted_numbers:
+            self._prompted_numbers[id(one)] = len(self._prompted)
+            self._prompted.append(self.prompted(one))
+        return self._prompted_numbers[id(one)]
+
+
+class _Reader(MemoryReader):
+    def __init__(
+        self,
+        tensors: dict[str, Tensor],
+        network: MemoryNetwork,
+        device: torch.device,
+        frames: Frames | None,
+    ) -> None:
+        super().__init__(tensors, network, device)
+        self._network, self._frames = network, frames
+        self._prompted: list[PromptedObject] = []
+
+    def session(self, about: dict[str, Any]) -> Session:
+        video, options = about["video"], about["options"]
+        session = Session(
+            network=self._network,
+            is_live=read_flag(video["live"]),
+            one_way=self._frames is None or not self._frames.seekable,
+            frame_count=read_optional(video["frame_count"], read_whole(1)),
+            nearest_prompts=read_optional(options["nearest_prompts"], read_whole(1)),
+            non_overlapping=read_flag(options["non_overlapping"]),
+            image_size=read_optional(video["image_size"], read_size),
+            last_step=read_whole(-1)(about["last_step"]),
+            turn=read_optional(about["turn"], read_whole(0)),
+        )
+        self._prompted = [self.prompted(one) for one in about["prompted"]]
+        for one in about["objects"]:
+            session.objects[read_object_id(one["id"])] = self._state(session, one["state"])
+        if len(session.objects) != len(about["objects"]):
+            raise ValueError("an object is there twice")
+        if session.objects and session.image_size is None:
+            raise ValueError("the size of the frames is missing")
+        for step in about["history"]:
+            undo = UndoStep(
+                frame=read_whole(0)(step["frame"]),
+                object_id=read_object_id(step["id"]),
+                before=read_optional(step["state"], lambda state: self._state(session, state)),
+            )
+            session.history.append(undo)
+        _check_history(session)
+        return session
+
+    def _state(self, session: Session, value: dict[str, Any]) -> ObjectState:
+        state = session.new_object()
+        state.recent = tuple(
+            TrackedFrame(
+                frame=read_whole(0)(one["frame"]),
+                prediction=self.prediction(one["prediction"]),
+                backward=read_flag(one["backward"]),
+            )
+            for one in value["recent"]
+        )
+        state.tracked = tuple((read_whole(0)(a), read_whole(0)(b)) for a, b in value["tracked"])
+        for frame, number in value["prompted"]:
+            state.add_prompted(read_whole(0)(frame), self._prompted[read_whole(0)(number)])
+        if not state.bank.prompted:
+            raise ValueError("an object was never prompted")
+        # What corrections left in the bank is among the rest, as far as it is still remembered.
+        state.bank.tracked.clear()
+        for one in value["remembered"]:
+            frame = read_whole(0)(one["frame"])
+            if frame in state.bank.prompted:
+                raise ValueError(f"frame {frame} is remembered twice")
+            state.bank.add(frame, self.memory(one["memory"]), prompted=False)
+        return state
+
+
+def _check_history(session: Session) -> None:
+    """Each step has to lead back to one that is still there to be taken back."""
+    known = set(session.objects)
+    for step in reversed(session.history):
+        if step.object_id not in known:
+            raise ValueError(f"a prompt of object {step.object_id}, which is not there")
+        if step.before is None:
+            known.remove(step.object_id)
 
 
 def _check_video(frames: Frames | None, session: Session) -> None:
@@ -113,15 +265,5 @@ def _prompt_log(session: Session) -> str:
 
 def _log_lines(session: Session) -> Iterator[dict[str, Any]]:
     for object_id, state in session.objects.items():
-        for frame, answer in state.answers.items():
-            prompt = answer.prompt
-            line: dict[str, Any] = {"frame": frame, "object_id": object_id}
-            if len(prompt.point_coords):
-                line["points"] = prompt.point_coords.tolist()
-                line["labels"] = prompt.point_labels.tolist()
-            if prompt.box_xyxy is not None:
-                line["box"] = prompt.box_xyxy.tolist()
-            if prompt.mask_input is not None:
-                (counts,) = rle.encode([prompt.mask_input > 0])
-                line["mask"] = {"size": prompt.mask_input.shape, "counts": counts.decode()}
-            yield line
+        for frame, one in state.prompted.items():
+            yield {"frame": frame, "object_id": object_id, **one.prompt.to_dict()}

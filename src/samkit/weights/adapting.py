@@ -1,18 +1,46 @@
-"""The weights of one SAM in a network that takes another kind of input."""
+"""The weights of one network in another that takes another kind of input."""
+
+import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from samkit.errors import CheckpointKeysError, InputError
-from samkit.nn import Sam, SamConfig
+from samkit.nn import Network, build
 from samkit.nn.image_encoder import resize_offsets, resize_positions
-from samkit.sizes import TinyViTConfig
+from samkit.sizes import NetworkConfig, ViTConfig
 
-__all__ = ["adapt_channels", "adapt_sam"]
+__all__ = ["adapt", "adapt_channels", "with_input_size"]
+
+_FIRST_CONV = "image_encoder.patch_embed.proj"
 
 
-def adapt_sam(network: Sam, config: SamConfig, *, first_conv: str) -> Sam:
-    """A new network of sizes ``config`` with the weights of ``network``.
+def with_input_size(network: Network, size: tuple[int, int]) -> Network:
+    """A network with the same weights for an input of another size (H, W).
+
+    The position encodings of a ViT are interpolated; the other encoders take any size, and share
+    their weights with ``network``. Accuracy is best near the size of training.
+
+    Raises:
+        InputError: not two multiples of `NetworkConfig.input_step`.
+    """
+    if tuple(size) == tuple(network.config.image_size):
+        return network
+    config = replace(network.config, image_size=size)
+    try:
+        config.validate()
+    except ValueError as error:
+        raise InputError(f"input size: {error}") from error
+    if config.image_encoder.fixed_grid:
+        return adapt(network, config, first_conv=_FIRST_CONV)
+    resized = copy.copy(network)
+    resized.config = config
+    return resized
+
+
+def adapt(network: Network, config: NetworkConfig, *, first_conv: str) -> Network:
+    """A new network of sizes ``config`` with the weights of ``network``, whose encoder is a ViT.
 
     The number of input channels, the input's size and everything without weights (dropout, means)
     may differ. Position encodings are interpolated as a ViT does by itself when it is given images
@@ -20,7 +48,7 @@ def adapt_sam(network: Sam, config: SamConfig, *, first_conv: str) -> Sam:
     not tell, such as the decoder's heads, is as ``config`` says.
 
     Args:
-        network: SAM with a ViT, which is not changed.
+        network: not changed.
         config: sizes of the new network.
         first_conv: name of the convolution that sees the image.
 
@@ -28,16 +56,18 @@ def adapt_sam(network: Sam, config: SamConfig, *, first_conv: str) -> Sam:
         InputError: no ViT, or there is no such convolution.
         CheckpointKeysError: other tensors differ too.
     """
-    if isinstance(network.config.image_encoder, TinyViTConfig):
-        raise InputError("expected SAM with a ViT, got one with a TinyViT (MobileSAM)")
+    encoder = network.config.image_encoder
+    if not isinstance(encoder, ViTConfig):
+        raise InputError(f"expected a network with a ViT, got one with the encoder {encoder.kind}")
     state = network.state_dict()
     weight = state.get(f"{first_conv}.weight")
     if weight is None or weight.ndim != 4:
         raise InputError(f"expected the name of the first convolution, got {first_conv!r}")
     state[f"{first_conv}.weight"] = adapt_channels(weight, config.image_encoder.in_channels)
-    _resize_positions(state, network.config, config)
+    if network.config.image_size != config.image_size:
+        _resize_positions(state, encoder.global_blocks, config)
     with torch.device("meta"):
-        new = Sam(config)
+        new = build(config)
     _check(state, new.state_dict())
     new.load_state_dict({name: tensor.clone() for name, tensor in state.items()}, assign=True)
     return new.train(network.training)
@@ -59,14 +89,14 @@ def adapt_channels(weight: Tensor, channels: int) -> Tensor:
     return repeated * (count / channels)
 
 
-def _resize_positions(state: dict[str, Tensor], old: SamConfig, new: SamConfig) -> None:
+def _resize_positions(
+    state: dict[str, Tensor], global_blocks: tuple[int, ...], new: NetworkConfig
+) -> None:
     """Bring position encodings to the new grid, in a state dict of the caller's own."""
-    if old.image_size == new.image_size or isinstance(old.image_encoder, TinyViTConfig):
-        return
     rows, columns = (side // new.stride for side in new.image_size)
     positions = state["image_encoder.pos_embed"]
     state["image_encoder.pos_embed"] = resize_positions(positions, (rows, columns)).contiguous()
-    for block in old.image_encoder.global_blocks:
+    for block in global_blocks:
         for axis, size in (("h", rows), ("w", columns)):
             name = f"image_encoder.blocks.{block}.attn.rel_pos_{axis}"
             if name in state:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
 from samkit.media import write_atomically
-from samkit.sizes import Sam2Config, SamConfig, ViTConfig, unpublished_features
+from samkit.sizes import NetworkConfig, ViTConfig
 from samkit.weights.hugging_face import config_to_json
 from samkit.weights.layouts import is_unused, table_of
 from samkit.weights.loading import (
@@ -19,8 +19,8 @@ from samkit.weights.loading import (
     OpenedCheckpoint,
     config_text,
     open_checkpoint,
-    write_safetensors,
 )
+from samkit.weights.tensor_file import write_safetensors
 
 __all__ = ["LAYOUTS", "Layout", "convert"]
 
@@ -55,12 +55,12 @@ def convert(
         raise InputError(f"expected a layout out of {', '.join(LAYOUTS)}, got {layout!r}")
     opened = open_checkpoint(source, progress=progress)
     if layout == "samkit":
-        header = {**opened.metadata, CONFIG_KEY: config_text(opened.config)}
-        write_safetensors(_own(opened.state), target, header)
+        header = {"format": "pt", **opened.metadata, CONFIG_KEY: config_text(opened.config)}
+        write_safetensors(target, _own(opened.state), header)
     elif layout == "hugging-face":
         _write_folder(opened, Path(target))
     else:
-        if own := unpublished_features(opened.config):
+        if own := opened.config.unpublished_features:
             raise CheckpointError(
                 f"{opened.source} can be written in the layout 'samkit' only, not {layout!r}: no "
                 f"other code knows {' and '.join(own)}"
@@ -77,7 +77,7 @@ def convert(
             torch.save({"model": state} if wrapped else state, file)
 
 
-def _told_by_shapes(config: SamConfig | Sam2Config) -> bool:
+def _told_by_shapes(config: NetworkConfig) -> bool:
     """Whether all that the encoder's tensors do not show is as in the released networks."""
     encoder = config.image_encoder
     return not isinstance(encoder, ViTConfig) or (encoder.activation, encoder.norm_eps) == (
@@ -95,7 +95,7 @@ def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
     config = config_to_json(opened.config, memory=opened.memory, dtype=dtype)
     state = {name: t for name, t in opened.state.items() if not is_unused(opened.family, name)}
     state = table_of(opened.family, "hugging-face").from_samkit(state)
-    write_safetensors(_own(state), folder / "model.safetensors", {})
+    write_safetensors(folder / "model.safetensors", _own(state), {"format": "pt"})
     with write_atomically(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 

@@ -16,7 +16,6 @@ from samkit.sizes import (
     Sam2Config,
     SamConfig,
     ViTConfig,
-    unpublished_features,
 )
 from samkit.weights.infer import ratio
 
@@ -228,7 +227,7 @@ def config_to_json(config: SamConfig | Sam2Config, *, memory: bool, dtype: str) 
     Raises:
         CheckpointError: transformers has no such network.
     """
-    if own := unpublished_features(config):
+    if own := config.unpublished_features:
         raise _impossible(f"it has samkit's own additions: {', '.join(own)}")
     if config.image_size[0] != config.image_size[1]:
         raise _impossible(f"it needs square images, not {config.image_size}")

@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from samkit.errors import CheckpointError, CheckpointKeysError, UnknownModelError
-from samkit.media import write_atomically
-from samkit.nn import Sam, Sam2, build
-from samkit.sizes import Sam2Config, SamConfig, from_dict, to_dict, validate
+from samkit.nn import Network, build
+from samkit.sizes import NetworkConfig, Sam2Config, from_dict, to_dict
 from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_state_dict
 from samkit.weights.download import fetch
 from samkit.weights.hub import fetch_folder, is_hub_id
@@ -33,6 +31,7 @@ from samkit.weights.layouts import (
     table_of,
 )
 from samkit.weights.registry import MODELS, RegisteredModel, find_model
+from samkit.weights.tensor_file import write_safetensors
 
 __all__ = ["CONFIG_KEY", "OpenedCheckpoint", "load_network", "open_checkpoint", "save_network"]
 
@@ -49,20 +48,20 @@ class OpenedCheckpoint:
         family, names: what it is, and how its tensors were called.
         config: sizes of the network.
         state: tensors under samkit's names, in the checkpoint's dtypes.
-        memory: whether the memory of SAM 2 is in it; True for SAM, which has none.
+        memory: whether a memory is in it.
         metadata: texts in the header of a safetensors file.
     """
 
     source: str
     family: Family
     names: Names
-    config: SamConfig | Sam2Config
+    config: NetworkConfig
     state: dict[str, Tensor]
     memory: bool
     metadata: dict[str, str]
 
 
-def load_network(source: str | Path, *, progress: bool | None = None) -> Sam | Sam2:
+def load_network(source: str | Path, *, progress: bool | None = None) -> Network:
     """Build the network that a checkpoint belongs to, and fill in its weights.
 
     Args:
@@ -91,7 +90,7 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Sam | S
         for name, tensor in opened.state.items()
         if not is_unused(opened.family, name)
     }
-    if not opened.memory:
+    if opened.config.has_memory and not opened.memory:
         if CONFIG_KEY not in opened.metadata:  # samkit leaves out what it did not train
             warnings.warn(
                 f"{opened.source} holds the image part of SAM 2 only. Images work; the memory that "
@@ -100,13 +99,12 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Sam | S
             )
         state |= _untrained_memory(opened.config)
     network.load_state_dict(state, assign=True)
-    if isinstance(network, Sam2):
-        network.has_memory = opened.memory
+    network.has_memory = opened.memory
     return network.eval()
 
 
 def save_network(
-    network: Sam | Sam2,
+    network: Network,
     path: str | Path,
     *,
     dtype: torch.dtype = torch.float32,
@@ -125,22 +123,15 @@ def save_network(
     """
     parameters = {name for name, _ in network.named_parameters()}
     state = {
-        name: (tensor.to(dtype) if name in parameters else tensor).detach().cpu().contiguous()
+        name: tensor.to(dtype) if name in parameters else tensor
         for name, tensor in network.state_dict().items()
-        if not (isinstance(network, Sam2) and not network.has_memory and is_memory(name))
+        if network.has_memory or not is_memory(name)
     }
-    write_safetensors(state, path, {CONFIG_KEY: config_text(network.config), **(metadata or {})})
+    header = {"format": "pt", CONFIG_KEY: config_text(network.config), **(metadata or {})}
+    write_safetensors(path, state, header)
 
 
-def write_safetensors(
-    state: Mapping[str, Tensor], path: str | Path, header: dict[str, str]
-) -> None:
-    """Write tensors and a header, whole or not at all."""
-    with write_atomically(path) as temporary:
-        save_file(dict(state), temporary, {"format": "pt", **header})
-
-
-def config_text(config: SamConfig | Sam2Config) -> str:
+def config_text(config: NetworkConfig) -> str:
     """Sizes as they stand in the header of samkit's own weight files."""
     return json.dumps(to_dict(config), sort_keys=True)
 
@@ -155,7 +146,7 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
     checkpoint = read_state_dict(path)
     family, names = detect_layout(checkpoint.tensors, checkpoint.source)
     state = table_of(family, names).to_samkit(checkpoint.tensors)
-    memory = family == "sam" or has_memory(state)
+    memory = has_memory(state)
     config = _config(checkpoint, family, state, registered)
     _check(checkpoint.source, family, state, config, memory=memory)
     return OpenedCheckpoint(
@@ -204,7 +195,7 @@ def _config(
     family: Family,
     state: Mapping[str, Tensor],
     registered: RegisteredModel | None,
-) -> SamConfig | Sam2Config:
+) -> NetworkConfig:
     """Sizes from the best authority there is: the file's own, config.json, the registry, shapes."""
     source = checkpoint.source
     if CONFIG_KEY in checkpoint.metadata:
@@ -227,7 +218,7 @@ def _config(
     else:
         config = infer_config(state, family, source)
     try:
-        validate(config)
+        config.validate()
     except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"the sizes in {source} are impossible: {error}") from error
     if config.family != family:
@@ -241,7 +232,7 @@ def _check(
     source: str,
     family: Family,
     state: Mapping[str, Tensor],
-    config: SamConfig | Sam2Config,
+    config: NetworkConfig,
     *,
     memory: bool,
 ) -> None:
@@ -278,7 +269,7 @@ def _check(
         )
 
 
-def _untrained_memory(config: SamConfig | Sam2Config) -> dict[str, Tensor]:
+def _untrained_memory(config: NetworkConfig) -> dict[str, Tensor]:
     # The same each time, and without touching the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -13,7 +13,7 @@ from tiny import CONFIGS, tiny_mobile_sam, tiny_sam
 from samkit.compat.tfimm import SegmentAnythingModel, SegmentAnythingModelConfig
 from samkit.compat.tfimm.config import core_config, described_by
 from samkit.errors import InputError
-from samkit.nn import SamConfig
+from samkit.sizes import SamConfig
 
 Make = Callable[..., SegmentAnythingModel]
 

@@ -102,14 +102,14 @@ def test_5_absent_objects_are_remembered_as_absent(
     assert not absent.masks.data.any()
     assert absent.boxes.conf[0] < 0.25
     state = tracker.inference_state.tracker._session.objects[0]  # type: ignore[union-attr]
-    bank, found = state.bank, state.sights[-1].found
+    bank, found = state.bank, state.recent[-1].found
     features = tracker.core.embed(frames[1, ..., ::-1].copy()).features
     here = {}
     for score in (-5.0, 5.0):
         with torch.no_grad():
             scored = replace(found, object_score=torch.tensor([[score]]))
-            here[score] = network.remember(features, scored, prompted=False)[0].bfloat16()
-    assert torch.equal(bank.followed[1].map, here[-5.0])
+            here[score] = network.remember(features, scored, prompted=False)[0].tokens.bfloat16()
+    assert torch.equal(bank.tracked[1].tokens, here[-5.0])
     assert not torch.equal(here[-5.0], here[5.0])
 
 
@@ -120,18 +120,18 @@ def test_5_memory_is_what_attention_can_reach(
     frames = np.random.default_rng(1).integers(0, 255, (30, 48, 64, 3), np.uint8)
     network = tracker.core.network
     reached: list[ReachableMemory] = []
-    condition = network.condition
+    recall = network.recall
 
-    def noting(features: Any, reachable: Any, has_mask: Any) -> Any:
+    def noting(features: Any, reachable: Any) -> Any:
         reached.extend(reachable)
-        return condition(features, reachable, has_mask)
+        return recall(features, reachable)
 
-    monkeypatch.setattr(network, "condition", noting)
+    monkeypatch.setattr(network, "recall", noting)
     for result in tracker(iter(frames), bboxes=BOX, stream=True):  # read in one direction
         bank = tracker.inference_state.tracker._session.objects[0].bank  # type: ignore[union-attr]
         assert len(bank) <= 17
         assert result.frame is not None
-        maps = [t for t, memory in bank.followed.items() if memory.map is not None]
+        maps = [t for t, memory in bank.tracked.items() if memory.tokens is not None]
         assert set(maps) <= set(range(result.frame - 6, result.frame + 1))
     assert [ago for ago, _ in reached[-1].memories] == [0, 6, 5, 4, 3, 2, 1]
     assert sorted(ago for ago, _ in reached[-1].pointers) == [*range(1, 16), 29]
@@ -199,8 +199,8 @@ def test_6_clicks_correct_what_is_remembered(
     corrected = memory(frames[9], **click, obj_ids=[1])[0]  # type: ignore[index]
     unknown = memory(frames[9], **click, obj_ids=[2])[0]  # type: ignore[index]
     assert not np.array_equal(unknown.core.logits[1], corrected.core.logits[0])
-    assert memory.memory_bank[1].sightings[1].recalled
-    assert not memory.memory_bank[1].sightings[2].recalled
+    assert memory.memory_bank[1].objects[1].recalled
+    assert not memory.memory_bank[1].objects[2].recalled
     more = memory(frames[9], points=[[3, 3]], labels=[0], obj_ids=[1], update_memory=True)[0]  # type: ignore[index]
     assert not np.array_equal(more.core.logits[0], corrected.core.logits[0])
     assert len(memory.memory_bank) == 2  # the same image again

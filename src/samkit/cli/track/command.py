@@ -162,10 +162,9 @@ def track(
 
 def _check_model(model: str | None) -> None:
     """A name alone may tell that a model cannot track, before it is downloaded."""
-    from samkit.sizes import SamConfig
     from samkit.weights import MODELS
 
-    if model in MODELS and isinstance(MODELS[model].config, SamConfig):
+    if model in MODELS and not MODELS[model].config.has_memory:
         raise typer.BadParameter(
             f"{model} has no memory and cannot track; take pico or sam2.1-tiny", param_hint="-m"
         )

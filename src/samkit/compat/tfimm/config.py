@@ -7,13 +7,13 @@ from operator import index
 from typing import Any, cast, get_args
 
 from samkit.errors import InputError
-from samkit.nn import Sam2Config, SamConfig
 from samkit.sizes import (
     Activation,
     MaskDecoderConfig,
+    NetworkConfig,
     PromptEncoderConfig,
+    SamConfig,
     ViTConfig,
-    validate,
 )
 
 __all__ = ["SegmentAnythingModelConfig", "core_config", "described_by"]
@@ -127,7 +127,7 @@ class SegmentAnythingModelConfig:
             if not 0 <= getattr(self, rate) < 1:
                 raise InputError(f"{rate}: expected 0 <= rate < 1, got {getattr(self, rate)}")
         try:
-            validate(core_config(self))
+            core_config(self).validate()
         except (ValueError, TypeError) as error:
             raise InputError(f"no network has these sizes: {error}") from error
 
@@ -167,7 +167,7 @@ def core_config(cfg: SegmentAnythingModelConfig) -> SamConfig:
     )
 
 
-def described_by(config: SamConfig | Sam2Config) -> SegmentAnythingModelConfig:
+def described_by(config: NetworkConfig) -> SegmentAnythingModelConfig:
     """The inverse of `core_config`.
 
     Raises:
@@ -175,7 +175,7 @@ def described_by(config: SamConfig | Sam2Config) -> SegmentAnythingModelConfig:
     """
     encoder, decoder = config.image_encoder, config.mask_decoder
     if not isinstance(config, SamConfig) or not isinstance(encoder, ViTConfig):
-        got = "one with a TinyViT (MobileSAM)" if isinstance(config, SamConfig) else "SAM 2"
+        got = f"{config.family} with the encoder {encoder.kind}"
         raise InputError(f"expected SAM with a ViT, got {got}; samkit.ImagePredictor runs it")
     cfg = SegmentAnythingModelConfig(
         in_channels=encoder.in_channels,

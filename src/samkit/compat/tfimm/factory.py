@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from samkit.compat.tfimm.config import SegmentAnythingModelConfig, core_config, described_by
 from samkit.compat.tfimm.model import SegmentAnythingModel
 from samkit.errors import ImageError, UnknownModelError
-from samkit.nn import SamConfig
 from samkit.weights import find_model
 
 __all__ = ["create_model", "create_preprocessing", "list_models"]
@@ -96,7 +95,6 @@ def _config(name: str) -> SegmentAnythingModelConfig:
     if name not in _NAMES:
         raise UnknownModelError(f"no model is called {name!r}; names: {', '.join(_NAMES)}")
     model = find_model(name.replace("_", "-"))
-    assert isinstance(model.config, SamConfig)
     default = SegmentAnythingModelConfig()
     return replace(
         described_by(model.config),

@@ -18,10 +18,10 @@ from samkit.compat.tfimm.config import (
 from samkit.compat.tfimm.prompts import read_prompts
 from samkit.compat.tfimm.resizer import full_size
 from samkit.errors import ImageError, InputError
-from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam
+from samkit.nn import ImageFeatures, MaskPrediction, Network, PromptTensors, build
 from samkit.transforms import ImageTransform, checked_size
 from samkit.weights import MODELS, load_network
-from samkit.weights.adapting import adapt_sam
+from samkit.weights.adapting import adapt
 
 __all__ = ["Prediction", "SegmentAnythingModel"]
 
@@ -63,10 +63,10 @@ class SegmentAnythingModel:
     def __init__(self, cfg: SegmentAnythingModelConfig) -> None:
         if not isinstance(cfg, SegmentAnythingModelConfig):
             raise InputError(f"expected a SegmentAnythingModelConfig, got {type(cfg).__name__}")
-        self._hold(Sam(core_config(cfg)), cfg)
+        self._hold(build(core_config(cfg)), cfg)
 
     @classmethod
-    def from_network(cls, network: Sam) -> "SegmentAnythingModel":
+    def from_network(cls, network: Network) -> "SegmentAnythingModel":
         """A model around a network of samkit, such as ``samkit.load("sam-vit-b").network``.
 
         The weights are shared, not copied.
@@ -74,7 +74,7 @@ class SegmentAnythingModel:
         Raises:
             InputError: not SAM with a ViT.
         """
-        if not isinstance(network, Sam):
+        if not isinstance(network, Network):
             raise InputError(f"expected a network of SAM, got {type(network).__name__}")
         model = cls.__new__(cls)
         model._hold(network, described_by(network.config))
@@ -103,16 +103,14 @@ class SegmentAnythingModel:
         if isinstance(source, str) and source in MODELS:
             described_by(MODELS[source].config)  # refused before it is downloaded
         network = load_network(source)
-        if not isinstance(network, Sam):
-            raise InputError(f"{source}: expected weights of SAM, got {type(network).__name__}")
         if cfg is None:
             return cls.from_network(network)
         first_conv = cfg.first_conv.replace("/", ".")
         model = cls.__new__(cls)
-        model._hold(adapt_sam(network, core_config(cfg), first_conv=first_conv), cfg)
+        model._hold(adapt(network, core_config(cfg), first_conv=first_conv), cfg)
         return model
 
-    def _hold(self, network: Sam, cfg: SegmentAnythingModelConfig) -> None:
+    def _hold(self, network: Network, cfg: SegmentAnythingModelConfig) -> None:
         self.cfg = cfg
         self.network = network.eval()
         self.mask_threshold = cfg.mask_threshold

@@ -25,7 +25,7 @@ from samkit.compat.ultralytics.tensor_sources import images_of, note_images
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.masks import Masks
-from samkit.nn import ImageFeatures, Sam, Sam2
+from samkit.nn import ImageFeatures, Network
 
 __all__ = ["BasePredictor", "Look"]
 
@@ -73,7 +73,7 @@ class BasePredictor:
         self, cfg: Any, overrides: Mapping[str, Any] | None, _callbacks: Callbacks | None
     ) -> None:
         self.args: Settings = read_settings(cfg, overrides)
-        self.model: Sam | Sam2 | None = None
+        self.model: Network | None = None
         self.device: torch.device | None = None
         self.mean = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
         self.std = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from samkit.compat.ultralytics.arrays import tensor_of
 from samkit.errors import InputError
-from samkit.nn import ImageFeatures, Sam, Sam2
+from samkit.nn import ImageFeatures, Network
 
 __all__ = ["Features", "features_of", "image_features"]
 
@@ -19,9 +19,9 @@ Features: TypeAlias = Tensor | dict[str, Any]
 _KEYS = ("image_embed", "high_res_feats")
 
 
-def features_of(network: Sam | Sam2, features: ImageFeatures) -> Features:
+def features_of(network: Network, features: ImageFeatures) -> Features:
     """Features as the original has them."""
-    if isinstance(network, Sam):
+    if not features.high_resolution:
         return features.embedding
     with torch.no_grad():
         embed = network.without_memory(features).embedding
@@ -31,34 +31,37 @@ def features_of(network: Sam | Sam2, features: ImageFeatures) -> Features:
     }
 
 
-def image_features(network: Sam | Sam2, features: Any) -> ImageFeatures:
+def image_features(network: Network, features: Any) -> ImageFeatures:
     """The inverse of `features_of`.
 
     Raises:
         InputError: not such features.
     """
-    if isinstance(network, Sam):
-        return ImageFeatures(embedding=_maps(features, "features"), stride=network.config.stride)
+    stride = network.config.stride
+    if not network.config.mask_decoder.high_resolution:
+        return ImageFeatures(embedding=_maps(features, "features"), stride=stride)
     if not isinstance(features, Mapping) or not set(_KEYS) <= set(features):
         raise InputError(
             f"features: expected a dict with {_KEYS[0]} and {_KEYS[1]}, "
             f"got {type(features).__name__}"
         )
     embed = _maps(features["image_embed"], "image_embed")
-    empty = network.no_mem_embed.detach().view(1, -1, 1, 1).to(embed.device)
-    if embed.shape[1] != empty.shape[1]:
-        raise InputError(
-            f"image_embed: expected {empty.shape[1]} channels, got shape {tuple(embed.shape)}"
-        )
+    dim = network.config.dim
+    if embed.shape[1] != dim:
+        raise InputError(f"image_embed: expected {dim} channels, got shape {tuple(embed.shape)}")
     levels = features["high_res_feats"]
     if not isinstance(levels, (list, tuple)):
         kind = type(levels).__name__
         raise InputError(
             f"high_res_feats: expected a list of the maps of stride 4 and 8, got {kind}"
         )
+    nothing = ImageFeatures(embedding=embed.new_zeros(1, dim, 1, 1))
+    with torch.no_grad():
+        empty = network.without_memory(nothing).embedding
     return ImageFeatures(
         embedding=embed - empty,
         high_resolution=tuple(_maps(level, "high_res_feats") for level in levels),
+        stride=stride,
     )
 
 

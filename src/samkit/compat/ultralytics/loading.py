@@ -6,9 +6,10 @@ from typing import Any
 from samkit.compat.ultralytics.settings import Settings, device_name, input_size, model_source
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
-from samkit.nn import Sam, Sam2, Sam2Config, SamConfig
+from samkit.nn import Network
+from samkit.sizes import NetworkConfig
 from samkit.weights import MODELS, load_network
-from samkit.weights.input_size import input_step, with_input_size
+from samkit.weights.adapting import with_input_size
 
 __all__ = ["load_core"]
 
@@ -32,7 +33,7 @@ def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> Im
         if needs_sam2 and source in MODELS:
             _check_sam2(MODELS[str(source)].config)
         model = load_network(source)
-    if not isinstance(model, (Sam, Sam2)):
+    if not isinstance(model, Network):
         raise InputError(f"model: expected a name or a network, got {type(model).__name__}")
     if needs_sam2:
         _check_sam2(model.config)
@@ -40,7 +41,7 @@ def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> Im
         raise InputError(f"model: expected one for colour images, got {len(model.config.mean)}")
     size = input_size(settings.imgsz)
     if size is not None:
-        step = input_step(model)
+        step = model.config.input_step
         height, width = (-(-side // step) * step for side in size)
         model = with_input_size(model, (height, width))
     return ImagePredictor(
@@ -50,6 +51,6 @@ def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> Im
     )
 
 
-def _check_sam2(config: SamConfig | Sam2Config) -> None:
-    if not isinstance(config, Sam2Config):
+def _check_sam2(config: NetworkConfig) -> None:
+    if not config.has_memory:
         raise InputError("model: expected SAM 2, got SAM; Predictor runs it, on images")

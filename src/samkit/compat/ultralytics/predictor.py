@@ -176,9 +176,9 @@ class Predictor(BasePredictor):
         said = self._said(bboxes, points, labels, masks)
         known = image_features(self.core.network, features)
         height, width = checked_size(src_shape, "src_shape")
-        if dst_shape is not None and checked_size(dst_shape, "dst_shape") != known.input_size:
+        if dst_shape is not None and checked_size(dst_shape, "dst_shape") != known.prompt_size:
             raise InputError(
-                f"dst_shape: expected the input size of the features {known.input_size}, "
+                f"dst_shape: expected the input size of the features {known.prompt_size}, "
                 f"got {dst_shape}"
             )
         embedding = self.core.embedding(known, (height, width))

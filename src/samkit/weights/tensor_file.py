@@ -1,0 +1,125 @@
+"""Safetensors files: weights, and what networks made (embeddings, sessions, memories).
+
+A file of what a network made has a JSON text in its header, under `samkit.` and the name of its
+kind, with the version of its layout and the fingerprint of the network.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from samkit.errors import InputError
+from samkit.media import write_atomically
+from samkit.nn import Network
+from samkit.sizes import to_dict
+
+__all__ = ["DAMAGE", "fingerprint", "read_tensor_file", "write_safetensors", "write_tensor_file"]
+
+DAMAGE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
+"""What damaged or made-up contents raise where they are put together."""
+
+# So many values of each weight tell networks apart.
+_SAMPLE = 64
+
+
+def write_safetensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, str]
+) -> None:
+    """Write tensors from any device and a header, whole or not at all.
+
+    Raises:
+        InputError: the place cannot be written to, or is full.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    placed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with write_atomically(path) as temporary:
+        try:
+            save_file(placed, temporary, dict(header))
+        except SafetensorError as error:
+            raise InputError(f"cannot write {os.fspath(path)}: {error}") from error
+
+
+def write_tensor_file(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    about: Mapping[str, Any],
+    *,
+    kind: str,
+    version: int,
+    network_id: str,
+) -> None:
+    """Write what a network made, whole or not at all.
+
+    Args:
+        path: where.
+        tensors: on any device.
+        about: JSON values that say what the tensors are.
+        kind: "embedding", "session" or "memory".
+        version: of the layout of `about` and `tensors`.
+        network_id: fingerprint of the network that made the tensors.
+
+    Raises:
+        InputError: the place cannot be written to.
+    """
+    text = json.dumps({"version": version, "network": network_id, **about})
+    write_safetensors(path, tensors, {f"samkit.{kind}": text})
+
+
+def read_tensor_file(
+    path: str | os.PathLike[str], *, kind: str, version: int, network_id: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensor_file` wrote: the tensors, and what is said about them, unchecked.
+
+    Args:
+        path: the file.
+        kind, version: as it was written with.
+        network_id: of the network that has to have made it; None for any.
+
+    Raises:
+        InputError: the file is missing, damaged, of another kind or version, or of another network.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    what = f"cannot read {'an' if kind[0] in 'aeiou' else 'a'} {kind} from {os.fspath(path)}"
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = json.loads((file.metadata() or {})[f"samkit.{kind}"])
+        found, made_by = about.get("version", 0), about.get("network")
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{what}: {error}") from error
+    except (*DAMAGE, RecursionError) as error:
+        raise InputError(f"{what}: it holds none") from error
+    if found != version:
+        other = "an older" if isinstance(found, int) and found < version else "a newer"
+        raise InputError(
+            f"{what}: expected version {version} of the layout, got {found!r}, which {other} "
+            "version of samkit writes; make it again with this one"
+        )
+    if network_id is not None and made_by != network_id:
+        raise InputError(f"{what}: it was made by another network; load it with that one")
+    return tensors, about
+
+
+def fingerprint(network: Network, *, parts: tuple[str, ...] = ("",)) -> str:
+    """Names a network: its sizes, and a sample of each weight.
+
+    Weights count in bfloat16, in which parts of a network may run.
+
+    Args:
+        network: the network.
+        parts: what the names of the weights that count begin with.
+    """
+    digest = hashlib.sha256(json.dumps(to_dict(network.config), sort_keys=True).encode())
+    for name, tensor in network.state_dict().items():
+        if name.startswith(parts):
+            sample = tensor.detach().flatten()[:_SAMPLE].to(torch.bfloat16)
+            digest.update(sample.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:32]
