@@ -65,15 +65,11 @@ class ImagePredictor:
                 "by name or file: samkit.load(...)"
             )
         self.device = find_device(device)
-        self.dtype = find_dtype(dtype, self.device)
-        if not network.config.half_precision:
-            self.dtype = torch.float32
+        self.dtype = _dtype_of(network, dtype, self.device)
         self._network_id = fingerprint(network, parts=_EMBEDDING_PARTS)
         if not _is_placed(network, self.device, self.dtype):
-            network = copy.deepcopy(network).to(self.device, torch.float32)
-            for part in _HALF_PARTS:
-                if hasattr(network, part):
-                    getattr(network, part).to(self.dtype)
+            network = copy.deepcopy(network)
+            _place(network, self.device, self.dtype)
         self.network = network.eval()
 
     def __repr__(self) -> str:
@@ -375,8 +371,13 @@ def load(
         DownloadError: the weights could not be fetched or verified.
         InputError: the device or dtype is unknown or not available.
     """
-    find_dtype(dtype, find_device(device))  # before a long download
-    return ImagePredictor(weights.load_network(model), device=device, dtype=dtype)
+    place = find_device(device)
+    find_dtype(dtype, place)  # before a long download
+    predictor = ImagePredictor(weights.load_network(model), device="cpu", dtype="float32")
+    # The network is nobody else's, so it is changed and not copied.
+    predictor.device, predictor.dtype = place, _dtype_of(predictor.network, dtype, place)
+    _place(predictor.network, predictor.device, predictor.dtype)
+    return predictor
 
 
 def _masks(
@@ -413,6 +414,20 @@ def _masks(
         pixel[...] = mask
     pixels.flags.writeable = False  # so that Masks need not copy them
     return Masks(pixels, scores, object_ids=object_ids, prompt_index=prompt_index, logits=kept)
+
+
+def _dtype_of(network: Network, dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """What the parts of a network that take the time run in."""
+    found = find_dtype(dtype, device)
+    return found if network.config.half_precision else torch.float32
+
+
+def _place(network: Network, device: torch.device, dtype: torch.dtype) -> None:
+    """Bring a network to its device and dtypes, in place."""
+    network.to(device, torch.float32)
+    for part in _HALF_PARTS:
+        if hasattr(network, part):
+            getattr(network, part).to(dtype)
 
 
 def _is_placed(network: Network, device: torch.device, dtype: torch.dtype) -> bool:
