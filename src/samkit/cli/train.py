@@ -152,10 +152,10 @@ def train(
     from samkit.image_predictor.device import find_device
     from samkit.media.writing import check_writable
     from samkit.sizes import to_dict
-    from samkit.training.distributed import is_first
+    from samkit.training.distributed import is_main_process
     from samkit.weights import load_network, save_network
 
-    if is_first():
+    if is_main_process():
         check_writable(output)
     network = None if preset == "pico" else load_network(start or "pico")
     if preset is not None:
@@ -198,7 +198,7 @@ def train(
             end = "no step was done, and nothing is written"
         typer.echo(f"stopped; {end}", err=True)
         raise typer.Exit(130) from None
-    if not is_first():
+    if not is_main_process():
         return
     dtype = torch.float16 if half else torch.float32
     save_network(trained, output, dtype=dtype, metadata=config.metadata())
