@@ -78,7 +78,7 @@ def worker_group(
         rendezvous = (Path(folder).absolute() / "rendezvous").as_uri()
         others = [
             context.Process(
-                target=_run, args=(rendezvous, rank, processes, target, arguments), daemon=True
+                target=_run, args=(rendezvous, rank, processes, target, *arguments), daemon=True
             )
             for rank in range(1, processes)
         ]
@@ -97,11 +97,7 @@ def worker_group(
 
 
 def _run(
-    rendezvous: str,
-    rank: int,
-    world_size: int,
-    target: Callable[..., None],
-    arguments: tuple[Any, ...],
+    rendezvous: str, rank: int, world_size: int, target: Callable[..., None], *arguments: Any
 ) -> None:
     try:
         with _cpu_group(rendezvous, rank, world_size) as worker:

@@ -1,7 +1,8 @@
 """The training loop: batches, steps, reports and checkpoints."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,10 +75,10 @@ def train(
     checkpoint = Path(checkpoint)
     if is_main_process():
         check_writable(checkpoint)
-    run = (config, checkpoint, start, resume)
+    build = partial(Trainer, config, start=start, resume_from=checkpoint if resume else None)
     cpu = torch.device("cpu")
-    with worker_group(processes, device or cpu, _run_on_cpu, (*run, stop_after)) as (worker, own):
-        trainer = _make_trainer(*run, worker, own)
+    with worker_group(processes, device or cpu, _run_on_cpu, (build, stop_after)) as (worker, own):
+        trainer = build(worker=worker, device=own)
         if worker.rank:
             _run_worker(trainer, stop_after)
         else:
@@ -121,30 +122,8 @@ def _run_worker(trainer: Trainer, stop_after: int | None) -> None:
             pass
 
 
-def _run_on_cpu(
-    worker: Worker,
-    config: TrainingConfig,
-    checkpoint: Path,
-    start: Network | None,
-    resume: bool,
-    stop_after: int | None,
-) -> None:
-    trainer = _make_trainer(config, checkpoint, start, resume, worker, torch.device("cpu"))
-    _run_worker(trainer, stop_after)
-
-
-def _make_trainer(
-    config: TrainingConfig,
-    checkpoint: Path,
-    start: Network | None,
-    resume: bool,
-    worker: Worker,
-    device: torch.device,
-) -> Trainer:
-    trainer = Trainer(config, start=start, worker=worker, device=device)
-    if resume:
-        trainer.load(checkpoint)
-    return trainer
+def _run_on_cpu(worker: Worker, build: Callable[..., Trainer], stop_after: int | None) -> None:
+    _run_worker(build(worker=worker), stop_after)
 
 
 def _steps(

@@ -78,6 +78,7 @@ class Trainer:
         config: TrainingConfig,
         *,
         start: Network | None = None,
+        resume_from: Path | None = None,
         worker: Worker | None = None,
         device: torch.device | None = None,
     ) -> None:
@@ -120,6 +121,8 @@ class Trainer:
         self._metrics: dict[str, list[float]] = {}
         self._images = 0
         self._since = time.monotonic()
+        if resume_from is not None:
+            self._load(resume_from)
 
     def start_clock(self) -> None:
         """Count time from now on, added to the seconds so far."""
@@ -266,7 +269,7 @@ class Trainer:
             has_mask=None if masks is None else has_mask,
         )
         prediction = self.network.decode_masks(features, prompts)
-        # Losses are computed in float32, whatever the precision of the network.
+        # Losses are computed in float32 whatever the network runs in.
         score = prediction.object_score
         return replace(
             prediction,
@@ -332,7 +335,7 @@ class Trainer:
         with write_atomically(path) as temporary:
             torch.save(state, temporary)
 
-    def load(self, path: Path) -> None:
+    def _load(self, path: Path) -> None:
         """Restore the state from a checkpoint of the same configuration."""
         if not path.is_file():
             raise CheckpointError(f"cannot resume: there is no checkpoint {path}")

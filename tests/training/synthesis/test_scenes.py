@@ -8,7 +8,7 @@ from samkit.training import SceneConfig, Stage
 from samkit.training.data import load_library
 from samkit.training.sampling import make_batch
 from samkit.training.synthesis import make_scene
-from samkit.training.synthesis.cutouts import composite, shape_cutout
+from samkit.training.synthesis.cutouts import shape_cutout
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def test_shadows_darken_the_ground_beside_an_object(library):
         cutout = shape_cutout(library, replace(still, shadow=1.0), 64, rng)
         ground = np.full((64, 64, 3), 200, np.float32)
         colours, alpha = cutout.warp_affine(np.array([[1.0, 0, 20], [0, 1, 20]]), 64)
-        with_shadow = composite(ground, cutout, colours, alpha)
-        without = composite(ground, replace(cutout, shadow=(0.0, 0.0, 0.0)), colours, alpha)
+        with_shadow = cutout.composite(ground, colours, alpha)
+        without = replace(cutout, shadow=(0.0, 0.0, 0.0)).composite(ground, colours, alpha)
         assert (with_shadow <= without + 1e-3).all()
         inside = alpha > 0.99
         assert np.abs(with_shadow - without)[inside].max(initial=0) < 3

@@ -13,15 +13,7 @@ import numpy.typing as npt
 from samkit.errors import InputError
 from samkit.training.config import ClipConfig, SceneConfig
 from samkit.training.data import CachedImage, Library
-from samkit.training.synthesis.cutouts import (
-    Cutout,
-    Mask,
-    Pixels,
-    composite,
-    coverage,
-    random_cutout,
-    texture,
-)
+from samkit.training.synthesis.cutouts import Cutout, Mask, Pixels, coverage, random_cutout, texture
 from samkit.training.synthesis.photometric import PhotometricAugmentation
 from samkit.training.synthesis.scenes import (
     first_with_objects,
@@ -102,7 +94,7 @@ def _compose(
         (cutout, _Trajectory(cutout, motion, size, frames, rng)) for cutout in cutouts if cutout
     ]
     augmentation = PhotometricAugmentation.sample(scenes, size, rng)
-    flicker = 1 + _smooth_curve(frames, rng) * motion.flicker
+    flicker = 1 + _curve(frames, rng) * motion.flicker
 
     pictures, covers, wholes = [], [], []
     for t, image in enumerate(images):
@@ -110,7 +102,7 @@ def _compose(
         whole = [float(mask.sum()) for mask in visible]
         for cutout, trajectory in moving:
             colours, alpha = cutout.remap(*trajectory.sampling_grid(t))
-            image = composite(image, cutout, colours, alpha)
+            image = cutout.composite(image, colours, alpha)
             visible = [mask * (1 - alpha) for mask in visible] + [alpha]
             whole.append(float(alpha.sum()))
         pictures.append(augmentation.apply(image * np.float32(flicker[t]), rng))
@@ -188,7 +180,7 @@ class _Trajectory:
         self.centre = np.array(cutout.mask.shape[1::-1], np.float64) / 2
         drift = rng.normal(0, 1, 2) * motion.speed * (frames - 1)
         time = np.linspace(-0.5, 0.5, frames)[:, None]
-        wander = _smooth_curves(frames, rng) * motion.wander
+        wander = np.column_stack([_curve(frames, rng), _curve(frames, rng)]) * motion.wander
         middle = rng.uniform(0.1, 0.9, 2)
         if rng.random() < motion.entry:
             # Outside the frame at one end of the clip and well inside at the other.
@@ -201,8 +193,8 @@ class _Trajectory:
             middle = (inside + outside) / 2
         self.centres = (middle + drift * time + wander) * size
         flip = -1.0 if rng.random() < 0.5 else 1.0
-        angles = np.deg2rad(rng.normal(0, 12) + motion.turn * _smooth_curve(frames, rng))
-        scales = cutout.scale * np.exp(motion.zoom * _smooth_curve(frames, rng))
+        angles = np.deg2rad(rng.normal(0, 12) + motion.turn * _curve(frames, rng))
+        scales = cutout.scale * np.exp(motion.zoom * _curve(frames, rng))
         c, s = np.cos(angles), np.sin(angles)
         # From the scene to the cutout: the inverse of rotation, flip and scaling.
         self.linear = np.stack(
@@ -212,7 +204,7 @@ class _Trajectory:
         self.waves = rng.uniform(0.5, 1.5, 2) * 2 * np.pi / length
         self.phases = rng.uniform(0, 2 * np.pi, 2)
         bends = motion.bend * length * (rng.random() < 0.6)
-        self.bends = _smooth_curves(frames, rng) * bends
+        self.bends = np.column_stack([_curve(frames, rng), _curve(frames, rng)]) * bends
 
     def sampling_grid(self, t: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """x and y (S, S) in the cutout of each pixel of frame t."""
@@ -228,17 +220,12 @@ class _Trajectory:
         return x, y
 
 
-def _smooth_curve(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _curve(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """(T,) a smooth random curve around 0, with an amplitude of about 1."""
     time = np.linspace(0, 1, frames)
     periods, phases = rng.uniform(0.3, 1.5, 2), rng.uniform(0, 2 * np.pi, 2)
     waves = np.sin(2 * np.pi * periods[:, None] * time + phases[:, None])
     return np.asarray(waves.sum(0) / 2)
-
-
-def _smooth_curves(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """(T, 2) two of them."""
-    return np.column_stack([_smooth_curve(frames, rng), _smooth_curve(frames, rng)])
 
 
 def _eased(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:

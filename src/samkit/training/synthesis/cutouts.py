@@ -10,16 +10,7 @@ import numpy.typing as npt
 from samkit.training.config import SceneConfig
 from samkit.training.data import Library
 
-__all__ = [
-    "Cutout",
-    "Mask",
-    "Pixels",
-    "composite",
-    "coverage",
-    "random_cutout",
-    "shape_cutout",
-    "texture",
-]
+__all__ = ["Cutout", "Mask", "Pixels", "coverage", "random_cutout", "shape_cutout", "texture"]
 
 # Objects smaller than this (longest side in pixels) are not pasted.
 _MIN_CUT = 32
@@ -74,17 +65,16 @@ class Cutout:
         colours = np.clip(colours * self.gain + np.float32(self.offset), 0, 255)
         return np.asarray(colours, np.float32), coverage(mask)
 
-
-def composite(image: Pixels, cutout: Cutout, colours: Pixels, alpha: Mask) -> Pixels:
-    """Alpha-blend a warped cutout and its shadow over a scene."""
-    opacity, right, down = cutout.shadow
-    if opacity > 0:
-        side = max(cutout.mask.shape) * cutout.scale
-        shift = np.array([[1, 0, right * side], [0, 1, down * side]])
-        shadow = cv2.warpAffine(alpha, shift, alpha.shape[::-1], flags=_LINEAR)
-        shadow = cv2.GaussianBlur(shadow, (0, 0), max(0.5, 0.04 * side))
-        image = image * (1 - np.float32(opacity) * np.asarray(shadow, np.float32))[..., None]
-    return image + (colours - image) * alpha[..., None]
+    def composite(self, image: Pixels, colours: Pixels, alpha: Mask) -> Pixels:
+        """The scene with the warped cutout and its shadow blended over it."""
+        opacity, right, down = self.shadow
+        if opacity > 0:
+            side = max(self.mask.shape) * self.scale
+            shift = np.array([[1, 0, right * side], [0, 1, down * side]])
+            shadow = cv2.warpAffine(alpha, shift, alpha.shape[::-1], flags=_LINEAR)
+            shadow = cv2.GaussianBlur(shadow, (0, 0), max(0.5, 0.04 * side))
+            image = image * (1 - np.float32(opacity) * np.asarray(shadow, np.float32))[..., None]
+        return image + (colours - image) * alpha[..., None]
 
 
 def random_cutout(

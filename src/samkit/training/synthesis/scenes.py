@@ -14,15 +14,7 @@ import numpy.typing as npt
 from samkit.errors import InputError
 from samkit.training.config import SceneConfig
 from samkit.training.data import CachedImage, Library
-from samkit.training.synthesis.cutouts import (
-    Cutout,
-    Mask,
-    Pixels,
-    composite,
-    coverage,
-    random_cutout,
-    texture,
-)
+from samkit.training.synthesis.cutouts import Cutout, Mask, Pixels, coverage, random_cutout, texture
 from samkit.training.synthesis.photometric import PhotometricAugmentation
 
 __all__ = [
@@ -71,11 +63,7 @@ def make_scene(library: Library, config: SceneConfig, size: int, rng: np.random.
 
 
 def first_with_objects(kind: str, config: SceneConfig, attempt: Callable[[], T | None]) -> T:
-    """The first scene or clip that is not None.
-
-    Raises:
-        InputError: all attempts gave None.
-    """
+    """The first scene or clip that is not None, of a limited number of attempts."""
     for _ in range(_ATTEMPTS):
         if (result := attempt()) is not None:
             return result
@@ -132,7 +120,7 @@ def _compose(
         if cutout is None:
             continue
         colours, alpha = cutout.warp_affine(_random_affine(cutout, size, rng), size)
-        image = composite(image, cutout, colours, alpha)
+        image = cutout.composite(image, colours, alpha)
         masks = [mask * (1 - alpha) for mask in masks] + [alpha]
         whole.append(float(alpha.sum()))
         weights.append(1.0)
