@@ -75,7 +75,7 @@ class SceneConfig:
         procedural_background: probability of a background other than an annotated photograph.
         max_pastes: largest number of pasted objects.
         paste_side: smallest and largest longest side of a pasted object.
-        shape: probability that a pasted object is a drawn shape instead of a cutout.
+        shape: probability that a pasted object is a drawn shape instead of a training object.
         shadow: probability that a pasted object casts a shadow.
         grey, blur, noise: probability of each augmentation.
         brightness, contrast, saturation: largest relative change; hue: in degrees.
