@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The bundled model from random weights: scripts/train_pico.sh DATA OUTPUT.safetensors
 # DATA is a folder with train/{coco128,ccp,fruits,nuclei} and samples/ in it. Takes four hours on
-# two cores. An interrupted run goes on where it stopped, with the same command.
+# two cores. The same command resumes an interrupted run.
 set -euo pipefail
 data=$1 output=$2
 parts=${output%.safetensors}

@@ -4,11 +4,10 @@ from pathlib import Path
 import pytest
 
 from samkit import sizes as networks
-from samkit.training import Stage, fine_tuning
-from samkit.training.config import pico, pico_memory, pico_refinement
+from samkit.errors import InputError
+from samkit.training import Stage, fine_tuning, preset
+from samkit.training.config import PRESETS
 from samkit.training.data import training_files
-
-RECIPES = (pico, pico_refinement, pico_memory)
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -33,18 +32,23 @@ def test_one_place_of_data_needs_no_list(data):
     assert [source.path for source in fine_tuning(network, data, steps=1).sources] == ["cells"]
 
 
-@pytest.mark.parametrize("run", RECIPES)
-def test_the_recipe_of_pico_fits_the_network(run):
-    recipe = run("data", minutes=1)
-    assert networks.from_dict(recipe.network) == networks.pico()
-    assert recipe.stages[-1] == Stage(**{**vars(recipe.stages[-1]), "until": 1.0})
-    assert recipe.stages[-1].size == min(networks.pico().image_size)
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_presets_fit_the_network(name):
+    config = preset(name, "data", minutes=1)
+    assert networks.from_dict(config.network) == networks.pico()
+    assert config.stages[-1] == Stage(**{**vars(config.stages[-1]), "until": 1.0})
+    assert config.stages[-1].size == min(networks.pico().image_size)
+
+
+def test_an_unknown_preset():
+    with pytest.raises(InputError, match=r"expected one of pico, .*, got nano"):
+        preset("nano", "data", steps=1)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
-@pytest.mark.parametrize("run", RECIPES)
-def test_pico_never_sees_an_evaluation_file(run):
-    files = [path.resolve() for path in training_files(run(DATA, minutes=1))]
+@pytest.mark.parametrize("name", PRESETS)
+def test_pico_never_sees_an_evaluation_file(name):
+    files = [path.resolve() for path in training_files(preset(name, DATA, minutes=1))]
     assert len(files) > 1000
     allowed = (DATA / "train", DATA / "samples")
     for path in files:

@@ -141,17 +141,17 @@ def test_a_measurement_is_not_lost_by_an_interruption(config, tmp_path):
 
 
 def test_an_error_on_the_way_leaves_the_last_whole_step(config, tmp_path, monkeypatch):
-    learn = Trainer.learn
+    train_step = Trainer.train_step
 
     def stops(self, *arguments):
         if self.step == 4:
             raise KeyboardInterrupt
-        learn(self, *arguments)
+        train_step(self, *arguments)
 
-    monkeypatch.setattr(Trainer, "learn", stops)
+    monkeypatch.setattr(Trainer, "train_step", stops)
     with pytest.raises(KeyboardInterrupt):
         list(train(config, tmp_path / "a.pt"))
-    monkeypatch.setattr(Trainer, "learn", learn)
+    monkeypatch.setattr(Trainer, "train_step", train_step)
     resumed, _ = final(train(config, tmp_path / "a.pt", resume=True))
     whole, _ = final(train(config, tmp_path / "b.pt"))
     assert_same(whole, resumed)
@@ -302,14 +302,14 @@ def test_the_checkpoint_before_a_run_diverges_is_kept(config, tmp_path, monkeypa
     path = tmp_path / "a.pt"
     final(train(config, path, processes=1, stop_after=2))
     before = path.read_bytes()
-    agree = Trainer._agree
+    all_reduce = Trainer._all_reduce
 
     def overflows(self, loss):
-        agree(self, loss)
+        all_reduce(self, loss)
         if self.step == 3:
-            next(iter(self.learning.values())).grad.view(-1)[0] = value
+            next(iter(self.trainable.values())).grad.view(-1)[0] = value
 
-    monkeypatch.setattr(Trainer, "_agree", overflows)
+    monkeypatch.setattr(Trainer, "_all_reduce", overflows)
     with pytest.raises(InputError, match="diverged: at step 4"):
         list(train(config, path, processes=1, resume=True))
     assert path.read_bytes() == before
@@ -324,7 +324,7 @@ def test_a_start_of_other_sizes(config, tmp_path):
 
 def test_places_that_cannot_be_written(config, tmp_path, monkeypatch):
     """All are found before the first step."""
-    monkeypatch.setattr(Trainer, "learn", lambda *arguments: pytest.fail("it learns"))
+    monkeypatch.setattr(Trainer, "train_step", lambda *arguments: pytest.fail("it trains"))
     (tmp_path / "file").write_text("x")
     (tmp_path / "b.validation.csv").mkdir()
     for name, board in (("file/a.pt", None), ("b.pt", None), ("c.pt", tmp_path / "file")):

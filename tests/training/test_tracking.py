@@ -7,10 +7,10 @@ from tiny import make, tiny_pico, tiny_sam
 
 from samkit.errors import InputError
 from samkit.sizes import to_dict
-from samkit.training import ClipConfig, Report, Stage, train
-from samkit.training.config import IMAGE_PARTS, MEMORY_PARTS, LossConfig, pico_memory
+from samkit.training import ClipConfig, Report, Stage, preset, train
+from samkit.training.config import IMAGE_PARTS, MEMORY_PARTS, LossConfig
 from samkit.training.data import load_library
-from samkit.training.tracking import follow, make_clip_batch
+from samkit.training.tracking import make_clip_batch, propagate
 
 STAGE = Stage(size=64, images=2, prompts=3, frames=4)
 
@@ -74,7 +74,7 @@ def test_memory_learns_and_what_knows_images_stays(clips):
             score.fill_(5.0 if step % 2 else -5.0)  # seen as there, and as not there
         for episode in make_clip_batch(library, clips, STAGE, step).episodes:
             rng = np.random.default_rng(step)
-            loss, iou = follow(network, pixels_of(episode), episode, LossConfig(), rng)
+            loss, iou = propagate(network, pixels_of(episode), episode, LossConfig(), rng)
             loss.backward()
             seen = int((episode.targets[1:].max((2, 3)) > 127).sum())
             assert iou.shape == (seen,)
@@ -152,7 +152,7 @@ def test_wrong_numbers_of_frames(clips, tmp_path, frames):
         next(train(config, tmp_path / "run.pt"))
 
 
-def test_the_recipe(tmp_path):
-    recipe = pico_memory(tmp_path, steps=10)
-    assert recipe.frozen == IMAGE_PARTS
-    assert all(stage.frames > 1 for stage in recipe.stages)
+def test_the_preset(tmp_path):
+    config = preset("pico-memory", tmp_path, steps=10)
+    assert config.frozen == IMAGE_PARTS
+    assert all(stage.frames > 1 for stage in config.stages)

@@ -130,14 +130,14 @@ def test_a_run_that_diverges_writes_nothing(photos, model, tmp_path):
 def test_an_interruption_is_answered_with_what_can_be_done(
     photos, model, tmp_path, monkeypatch, steps
 ):
-    learn = Trainer.learn
+    train_step = Trainer.train_step
 
     def stops(self, *arguments):
         if self.step == steps:
             raise KeyboardInterrupt
-        learn(self, *arguments)
+        train_step(self, *arguments)
 
-    monkeypatch.setattr(Trainer, "learn", stops)
+    monkeypatch.setattr(Trainer, "train_step", stops)
     out = tmp_path / "mine.safetensors"
     result = invoke(photos, model, out)
     assert result.exit_code == 130

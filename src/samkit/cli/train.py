@@ -147,26 +147,23 @@ def train(
 
     import torch
 
+    from samkit import training
     from samkit.image_predictor.device import find_device
     from samkit.media.writing import check_writable
     from samkit.sizes import to_dict
-    from samkit.training import train as training
-    from samkit.training.config import fine_tuning, pico, pico_memory, pico_refinement
-    from samkit.training.distributed import is_first
+    from samkit.training.distributed import is_main_process
     from samkit.weights import load_network, save_network
 
-    if is_first():
+    if is_main_process():
         check_writable(output)
     network = None if preset == "pico" else load_network(start or "pico")
     if preset is not None:
-        recipes = {"pico": pico, "pico-refinement": pico_refinement, "pico-memory": pico_memory}
-        recipe = recipes[preset]
-        config = replace(recipe(data[0], minutes=minutes, steps=steps), seed=seed)
+        config = replace(training.preset(preset, data[0], minutes=minutes, steps=steps), seed=seed)
     else:
         assert network is not None
         paths = tuple(str(path) for path in data)
         sizes = to_dict(network.config)
-        config = fine_tuning(
+        config = training.fine_tuning(
             sizes, paths, frozen=tuple(freeze), minutes=minutes, steps=steps, seed=seed
         )
         _check_parts(freeze, network)
@@ -181,7 +178,7 @@ def train(
         validate_every=validate_every,
     )
     place = find_device(device)
-    events = training(
+    events = training.train(
         config,
         checkpoint,
         start=network,
@@ -200,7 +197,7 @@ def train(
             end = "no step was done, and nothing is written"
         typer.echo(f"stopped; {end}", err=True)
         raise typer.Exit(130) from None
-    if not is_first():
+    if not is_main_process():
         return
     dtype = torch.float16 if half else torch.float32
     save_network(trained, output, dtype=dtype, metadata=config.metadata())

@@ -9,12 +9,11 @@ from samkit.training.config import (
     Stage,
     TrainingConfig,
     fine_tuning,
-    pico,
+    preset,
 )
 from samkit.training.data import Library, load_library
 from samkit.training.loop import train
-from samkit.training.synthesis.clips import Clip, make_clip
-from samkit.training.synthesis.scenes import Scene, make_scene
+from samkit.training.synthesis import Clip, Scene, make_clip, make_scene
 from samkit.training.trainer import Report
 from samkit.training.validation import Validation
 
@@ -35,6 +34,6 @@ __all__ = [
     "load_library",
     "make_clip",
     "make_scene",
-    "pico",
+    "preset",
     "train",
 ]

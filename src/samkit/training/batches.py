@@ -1,4 +1,4 @@
-"""Where batches come from: made on the spot, or ahead of time in a second thread."""
+"""The dataloader: batches made when they are needed, or prefetched in a second thread."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -14,31 +14,23 @@ from samkit.training.sampling import make_batch
 from samkit.training.tracking import make_clip_batch
 from samkit.training.trainer import AnyBatch, Trainer
 
-__all__ = ["Feed", "inline_batches", "prepared_batches"]
+__all__ = ["Batches", "inline_batches", "prefetched_batches"]
 
 # Batches made ahead.
 _PREFETCH = 4
 
-Feed = Iterator[tuple[AnyBatch, Stage]]
+Batches = Iterator[tuple[AnyBatch, Stage]]
 
 
 @contextmanager
-def inline_batches(trainer: Trainer) -> Iterator[Feed]:
+def inline_batches(trainer: Trainer) -> Iterator[Batches]:
     """This process's share of each batch, made when it is needed."""
-    library = load_library(trainer.config)
-    team = trainer.team
-
-    def feed() -> Feed:
-        for step, stage in _plan(trainer):
-            share = replace(stage, images=stage.images // team.size)
-            yield _make(library, trainer.config, share, step, part=team.rank), stage
-
-    yield feed()
+    yield _inline(trainer, load_library(trainer.config))
 
 
 @contextmanager
-def prepared_batches(trainer: Trainer) -> Iterator[Feed]:
-    """Whole batches, made ahead of time in a second thread."""
+def prefetched_batches(trainer: Trainer) -> Iterator[Batches]:
+    """Whole batches, made ahead in a second thread."""
     library = load_library(trainer.config)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -51,14 +43,14 @@ def prepared_batches(trainer: Trainer) -> Iterator[Feed]:
 
 
 def _make(
-    library: Library, config: TrainingConfig, stage: Stage, step: int, *, part: int = 0
+    library: Library, config: TrainingConfig, stage: Stage, step: int, *, rank: int = 0
 ) -> AnyBatch:
     make = make_batch if stage.frames == 1 else make_clip_batch
-    return make(library, config, stage, step, part=part)
+    return make(library, config, stage, step, rank=rank)
 
 
-def _plan(trainer: Trainer) -> Iterator[tuple[int, Stage]]:
-    """Steps that are still to be done. The clock is read when a step is planned."""
+def _schedule(trainer: Trainer) -> Iterator[tuple[int, Stage]]:
+    """The remaining steps and their stages; the clock is read as each one is asked for."""
     trainer.start_clock()
     step = trainer.step
     while trainer.progress(step) < 1:
@@ -66,11 +58,17 @@ def _plan(trainer: Trainer) -> Iterator[tuple[int, Stage]]:
         step += 1
 
 
-def _prefetched(trainer: Trainer, library: Library, pool: Executor) -> Feed:
+def _inline(trainer: Trainer, library: Library) -> Batches:
+    worker = trainer.worker
+    for step, stage in _schedule(trainer):
+        share = replace(stage, images=stage.images // worker.world_size)
+        yield _make(library, trainer.config, share, step, rank=worker.rank), stage
+
+
+def _prefetched(trainer: Trainer, library: Library, pool: Executor) -> Batches:
     waiting: deque[tuple[Future[AnyBatch], Stage]] = deque()
-    for step, stage in _plan(trainer):
-        job = pool.submit(_make, library, trainer.config, stage, step)
-        waiting.append((job, stage))
+    for step, stage in _schedule(trainer):
+        waiting.append((pool.submit(_make, library, trainer.config, stage, step), stage))
         if len(waiting) > _PREFETCH:
             future, planned = waiting.popleft()
             yield future.result(), planned

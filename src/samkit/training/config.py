@@ -1,4 +1,4 @@
-"""Everything that decides a training run, as one value that is stored with the weights."""
+"""The configuration of a training run: one value, stored with the weights, and its presets."""
 
 import json
 import math
@@ -7,9 +7,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from samkit import sizes
+from samkit.errors import InputError
+
 __all__ = [
     "IMAGE_PARTS",
     "MEMORY_PARTS",
+    "PRESETS",
     "ClipConfig",
     "DataSource",
     "LossConfig",
@@ -18,22 +22,20 @@ __all__ = [
     "Stage",
     "TrainingConfig",
     "fine_tuning",
-    "pico",
-    "pico_memory",
-    "pico_refinement",
+    "preset",
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """Annotated images to learn from.
+    """Annotated images to train on.
 
     Attributes:
         path: what `samkit.evaluation.datasets.open_dataset` accepts.
-        kind: whether mask values are "instances" or "classes" (then whole figures, classes and
-            their connected parts all become objects).
-        weight: how often its images are drawn, relative to the other sources.
-        paste_weight: how often its objects are cut out and pasted into other images.
+        kind: whether mask values are "instances" or "classes". Of classes, the whole foreground,
+            each class and its connected components are objects.
+        weight: sampling weight of its images among the sources.
+        paste_weight: sampling weight of its objects as cutouts to paste into other images.
     """
 
     path: str
@@ -44,13 +46,13 @@ class DataSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A part of the run.
+    """A stage of the run.
 
     Attributes:
         size: side of the square network input in pixels, a multiple of 32.
-        images: images, or clips, in a batch.
-        prompts: prompts on each image; in a clip at most so many objects are followed.
-        frames: 1 to learn from images; more to learn tracking from clips of so many frames.
+        images: batch size, in images or clips.
+        prompts: prompts on each image; largest number of objects tracked in each clip.
+        frames: 1 to train on images; more to train tracking on clips of so many frames.
         until: end of the stage as a fraction of the whole run.
     """
 
@@ -63,20 +65,20 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneConfig:
-    """How training scenes are made. Lengths are fractions of the scene's side.
+    """Synthesis of training scenes. Lengths are fractions of the scene's side.
 
     Attributes:
         cache_side: longest side in pixels of the images kept in memory.
-        crop_area: smallest and largest part of the image's area that a crop shows.
-        crop_aspect: a crop's aspect is changed by up to this factor, either way.
+        crop_area: smallest and largest fraction of the image's area in a crop.
+        crop_aspect: largest factor by which a crop changes the aspect ratio, either way.
         min_area: objects below this fraction of the scene are no targets.
-        procedural_background: share of scenes that have no photograph as background.
+        procedural_background: probability of a background other than an annotated photograph.
         max_pastes: largest number of pasted objects.
         paste_side: smallest and largest longest side of a pasted object.
-        shape: chance that a pasted object is a drawn shape instead of a cut-out.
-        shadow: chance that a pasted object casts a shadow.
-        grey, blur, noise: chance of each in a scene.
-        brightness, contrast, saturation: largest change; hue: in degrees.
+        shape: probability that a pasted object is a drawn shape instead of a training object.
+        shadow: probability that a pasted object casts a shadow.
+        grey, blur, noise: probability of each augmentation.
+        brightness, contrast, saturation: largest relative change; hue: in degrees.
     """
 
     cache_side: int = 448
@@ -99,19 +101,18 @@ class SceneConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """How things move in training clips. Lengths are fractions of the clip's side.
+    """Motion in training clips. Lengths are fractions of the clip's side.
 
     Attributes:
-        speed: standard deviation of a pasted object's steady motion, per frame.
-        wander: how far it strays from that.
-        turn: how far it turns, in degrees; zoom: how far its size changes, as a logarithm.
-        bend: how far it bends, as a fraction of its own length; six of ten do.
-        entry: chance that it enters or leaves the picture.
-        camera: how much of the way to another random part of the photograph the camera goes.
-        flicker: largest change of brightness.
-        calm: share of clips in which all moves less, by up to ten times, and nothing enters or
-            leaves.
-        max_objects: objects of the photograph itself.
+        speed: standard deviation of a pasted object's velocity, per frame.
+        wander: amplitude of its deviation from a straight path.
+        turn: amplitude of its rotation, in degrees; zoom: of the logarithm of its scale.
+        bend: amplitude of its deformation, as a fraction of its own length; six of ten deform.
+        entry: probability that it enters or leaves the frame.
+        camera: how much of the way to another random crop of the photograph the camera moves.
+        flicker: amplitude of the change of brightness.
+        calm: probability that all motion is up to ten times smaller and no object enters or leaves.
+        max_objects: largest number of objects of the photograph itself.
     """
 
     speed: float = 0.03
@@ -128,16 +129,17 @@ class ClipConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptConfig:
-    """How users are simulated.
+    """Simulation of prompts.
 
     Attributes:
-        mask: share of prompts that are a rough mask.
-        box: share of the others that are boxes; the rest are clicks.
-        jitter_box: share of boxes that are not exact, each side off by up to `jitter` of it.
-        centre_click: share of clicks at the point farthest from the boundary; the others are
-            anywhere in the object.
-        correction: share of steps that go on with correction clicks.
-        rounds: largest number of correction clicks, one after the other, each with the mask before.
+        mask: probability of a rough mask.
+        box: probability that any other prompt is a box; the rest are clicks.
+        jitter_box: probability that a box is jittered, each coordinate by up to `jitter` of its
+            width or height.
+        centre_click: probability of a click at the point farthest from the boundary; the others
+            are anywhere in the object.
+        correction: probability of correction clicks in a step.
+        rounds: largest number of correction clicks, each with the previous mask as a prompt.
     """
 
     mask: float = 0.05
@@ -155,9 +157,9 @@ class LossConfig:
 
     Attributes:
         cross_entropy, focal (1708.02002, gamma 2, alpha 0.25), dice: of masks. SAM has focal 20 and
-            dice 1, which fine-tunes well; from scratch cross-entropy learns sooner.
+            dice 1, which fine-tunes well; from scratch cross-entropy converges faster.
         iou, object_score: of the predicted IoU (squared error) and of the object score.
-        spread: what the candidates that are not the best one get of the mask terms.
+        spread: weight of the mean over all candidates; the best one alone has the rest.
     """
 
     cross_entropy: float = 2.0
@@ -173,18 +175,19 @@ class TrainingConfig:
     """One training run.
 
     Attributes:
-        network: sizes of the network, as `samkit.sizes.to_dict` gives them.
-        sources: what to learn from.
-        backgrounds: photographs or folders of them without annotations.
-        hold_out: of each source every n-th image is measured on instead of learned from; 0: none.
-        validation: other annotated images to measure on while training.
-        validate_every: steps between measurements; validation_images: at most so many of each.
-        cache_megabytes: of small training images to keep in memory, in each process.
-        stages: parts of the run, in order; the last one ends at 1.
+        network: sizes of the network, as from `samkit.sizes.to_dict`.
+        sources: training data.
+        backgrounds: photographs without annotations, or folders of them.
+        hold_out: every n-th image of each source is for validation only; 0: none.
+        validation: other annotated images for validation.
+        validate_every: steps between validations; validation_images: largest number of images of
+            each data set.
+        cache_megabytes: size of the cache of downscaled training images, in each process.
+        stages: in order; the last one ends at 1.
         steps, minutes: length of the run; exactly one of them is set.
-        frozen: names of network parts (prefixes of parameters) that do not learn.
-        ema: decay of the averaged weights that are saved.
-        accumulate: each batch is computed in this many parts, one after the other, to save memory.
+        frozen: network parts (prefixes of parameter names) that are not trained.
+        ema: decay of the exponential moving average (EMA) of the weights, which is saved.
+        accumulate: gradients of each batch are accumulated over this many parts, to save memory.
         precision: of the network's arithmetic; weights stay float32.
     """
 
@@ -219,7 +222,7 @@ class TrainingConfig:
         return asdict(self)
 
     def metadata(self) -> dict[str, str]:
-        """What a weight file tells about its training. Of paths only the last name is told."""
+        """Metadata of a weight file. Only the last name of each path is in it."""
         values = self.to_dict()
         del values["network"]
         for source in values["sources"]:
@@ -229,7 +232,7 @@ class TrainingConfig:
         return {"samkit.training": json.dumps(values, sort_keys=True)}
 
     def stage_at(self, progress: float) -> Stage:
-        """The stage that a run is in, `progress` being 0 at its start and 1 at its end."""
+        """The stage at a progress from 0, the start of the run, to 1, its end."""
         return next((stage for stage in self.stages if progress < stage.until), self.stages[-1])
 
 
@@ -244,7 +247,7 @@ MEMORY_PARTS = (
     "no_obj_ptr",
     "no_obj_embed_spatial",
 )
-"""Parts of SAM 2 that only video reaches."""
+"""Parts of SAM 2 that only video uses."""
 
 IMAGE_PARTS = (
     "image_encoder",
@@ -263,81 +266,40 @@ IMAGE_PARTS = (
         )
     ),
 )
-"""All others, but for the object score, which an image on its own does not need."""
+"""All others, except the object score, which images do not need."""
 
 
-def pico(
-    data: str | Path, *, minutes: float | None = None, steps: int | None = None
-) -> TrainingConfig:
-    """The first run of the bundled model, from random weights.
+_PICO = TrainingConfig(
+    network=sizes.to_dict(sizes.pico()),
+    sources=(),
+    stages=(
+        Stage(size=128, images=12, prompts=10, until=0.15),
+        Stage(size=192, images=8, prompts=10, until=0.4),
+        Stage(size=256, images=6, prompts=10, until=0.7),
+        Stage(size=320, images=4, prompts=10),
+    ),
+    prompts=PromptConfig(box=0.6),
+    learning_rate=1.6e-3,
+    warmup=200,
+    frozen=MEMORY_PARTS,
+)
 
-    Args:
-        data: folder with `train` (coco128, ccp, fruits, nuclei) and `samples` in it.
-        minutes, steps: length of the run.
-    """
-    from samkit import sizes as networks
-
-    train = Path(data) / "train"
-    return TrainingConfig(
-        network=networks.to_dict(networks.pico()),
-        sources=(
-            DataSource(path=str(train / "coco128"), weight=0.66, paste_weight=0.75),
-            DataSource(path=str(train / "ccp"), kind="classes", weight=0.2, paste_weight=0.15),
-            DataSource(path=str(train / "fruits"), weight=0.07, paste_weight=0.09),
-            DataSource(path=str(train / "nuclei"), weight=0.07, paste_weight=0.01),
-        ),
-        backgrounds=(str(Path(data) / "samples"),),
-        stages=(
-            Stage(size=128, images=12, prompts=10, until=0.15),
-            Stage(size=192, images=8, prompts=10, until=0.4),
-            Stage(size=256, images=6, prompts=10, until=0.7),
-            Stage(size=320, images=4, prompts=10),
-        ),
-        prompts=PromptConfig(box=0.6),
-        learning_rate=1.6e-3,
-        warmup=200,
-        frozen=MEMORY_PARTS,
-        minutes=minutes,
-        steps=steps,
-    )
-
-
-def pico_refinement(
-    data: str | Path, *, minutes: float | None = None, steps: int | None = None
-) -> TrainingConfig:
-    """The second run of the bundled model: larger pictures and more varied scenes.
-
-    Args:
-        data: as of `pico`.
-        minutes, steps: length of the run.
-    """
-    first = pico(data, minutes=minutes, steps=steps)
-    return replace(
-        first,
+PRESETS = {
+    "pico": _PICO,
+    "pico-refinement": replace(
+        _PICO,
         stages=(
             Stage(size=256, images=6, prompts=10, until=0.35),
             Stage(size=320, images=4, prompts=10),
         ),
-        scenes=replace(
-            first.scenes, crop_area=(0.12, 1.0), crop_aspect=1.8, grey=0.1, hue=35.0, max_pastes=5
+        scenes=SceneConfig(
+            crop_area=(0.12, 1.0), crop_aspect=1.8, grey=0.1, hue=35.0, max_pastes=5
         ),
         learning_rate=1e-3,
         warmup=100,
-    )
-
-
-def pico_memory(
-    data: str | Path, *, minutes: float | None = None, steps: int | None = None
-) -> TrainingConfig:
-    """How the bundled model learns to track, once it knows images; those stay as they are.
-
-    Args:
-        data: as of `pico`.
-        minutes, steps: length of the run.
-    """
-    images = pico(data, minutes=minutes, steps=steps)
-    return replace(
-        images,
+    ),
+    "pico-memory": replace(
+        _PICO,
         stages=(
             Stage(size=192, images=2, prompts=4, frames=5, until=0.3),
             Stage(size=256, images=2, prompts=4, frames=6, until=0.75),
@@ -345,8 +307,38 @@ def pico_memory(
         ),
         learning_rate=1e-3,
         warmup=100,
-        loss=replace(images.loss, object_score=0.5),
+        loss=LossConfig(object_score=0.5),
         frozen=IMAGE_PARTS,
+    ),
+}
+"""The runs that train the bundled model, without data and length: from random weights, then on
+larger and more varied scenes, then for tracking, which changes no mask of an image."""
+
+
+def preset(
+    name: str, data: str | Path, *, minutes: float | None = None, steps: int | None = None
+) -> TrainingConfig:
+    """A run that trains the bundled model.
+
+    Args:
+        name: one of `PRESETS`.
+        data: folder with `train` (coco128, ccp, fruits, nuclei) and `samples` in it.
+        minutes, steps: length of the run.
+    """
+    if name not in PRESETS:
+        raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name}")
+    train = Path(data) / "train"
+    return replace(
+        PRESETS[name],
+        sources=(
+            DataSource(path=str(train / "coco128"), weight=0.66, paste_weight=0.75),
+            DataSource(path=str(train / "ccp"), kind="classes", weight=0.2, paste_weight=0.15),
+            DataSource(path=str(train / "fruits"), weight=0.07, paste_weight=0.09),
+            DataSource(path=str(train / "nuclei"), weight=0.07, paste_weight=0.01),
+        ),
+        backgrounds=(str(Path(data) / "samples"),),
+        minutes=minutes,
+        steps=steps,
     )
 
 
@@ -359,12 +351,12 @@ def fine_tuning(
     steps: int | None = None,
     seed: int = 0,
 ) -> TrainingConfig:
-    """Teach a network that has been trained already what new data hold.
+    """A run that fine-tunes a trained network on other data.
 
     Args:
-        network: its sizes, as `samkit.sizes.to_dict` gives them.
-        data: what `open_dataset` of `samkit.evaluation` accepts, once or several, weighted alike.
-        frozen: names of network parts that do not learn, besides the memory of SAM 2.
+        network: its sizes, as from `samkit.sizes.to_dict`.
+        data: what `open_dataset` of `samkit.evaluation` accepts, one or several of equal weight.
+        frozen: network parts that are not trained, besides the memory of SAM 2.
         minutes, steps: length of the run.
     """
     paths = [data] if isinstance(data, (str, Path)) else data

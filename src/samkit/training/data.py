@@ -1,4 +1,4 @@
-"""Training images in memory: small, with their objects cut to size."""
+"""A cache of downscaled training images and their objects."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -31,11 +31,11 @@ __all__ = [
     "training_files",
 ]
 
-# A part of a figure is drawn this often, relative to a whole object.
+# Sampling weight of a class or component, relative to the whole foreground.
 _PART_WEIGHT = 0.1
-# Connected parts smaller than this fraction of their class are left out.
+# Connected components smaller than this fraction of their class are left out.
 _MIN_PART = 0.1
-# Objects with fewer pixels than this in the cached image teach nothing.
+# Objects with fewer pixels than this in the cached image are left out.
 _MIN_PIXELS = 30
 
 
@@ -44,10 +44,10 @@ class CachedObject:
     """One object of a cached image.
 
     Attributes:
-        mask: (h, w) uint8 coverage 0..255, cut to the object.
-        x, y: where its top left corner is in the image.
-        weight: how often it is drawn, relative to the other objects of the image.
-        whole: whether it is an object of its own, fit to be pasted elsewhere.
+        mask: (h, w) uint8 coverage 0..255, cropped to the object.
+        x, y: position of its top left corner in the image.
+        weight: sampling weight among the objects of the image.
+        whole: whether it is a whole object, which can be pasted elsewhere.
     """
 
     mask: npt.NDArray[np.uint8]
@@ -59,7 +59,7 @@ class CachedObject:
 
 @dataclass(frozen=True, kw_only=True)
 class CachedImage:
-    """An image (H, W, 3) uint8 RGB, its objects, and how many were too small to be any."""
+    """An image (H, W, 3) uint8 RGB, its objects, and how many others are too small."""
 
     image: npt.NDArray[np.uint8]
     objects: tuple[CachedObject, ...] = ()
@@ -67,12 +67,12 @@ class CachedImage:
 
 
 class CachedSource(Sequence[CachedImage]):
-    """The images of a source: read when first asked for, and kept while there is room.
+    """The images of a source, cached at their first use while there is room.
 
     Args:
-        read: gives the image of a number.
-        count: how many there are.
-        limit: bytes of images and masks to keep; what comes later is read again each time.
+        read: reads the image of an index.
+        count: number of images.
+        limit: size of the cache in bytes; images beyond it are read again each time.
     """
 
     def __init__(self, read: Callable[[int], CachedImage], count: int, limit: float) -> None:
@@ -110,9 +110,9 @@ class Library:
     """All training images.
 
     Attributes:
-        images: the images of each source; in some there may be no object.
-        weights: how often each source is drawn; sums to 1.
-        paste_weights: how often each source gives objects to paste; sums to 1, or all are 0.
+        images: the images of each source; some may have no object.
+        weights: sampling probability of each source.
+        paste_weights: the same for objects to paste, or all 0.
         backgrounds: photographs without annotation.
     """
 
@@ -121,29 +121,34 @@ class Library:
     paste_weights: tuple[float, ...]
     backgrounds: Sequence[CachedImage]
 
+    def random_image(self, weights: tuple[float, ...], rng: np.random.Generator) -> CachedImage:
+        """An image of a source sampled by `weights`."""
+        source = self.images[rng.choice(len(self.images), p=weights)]
+        return source[int(rng.integers(len(source)))]
+
 
 def training_files(config: TrainingConfig) -> list[Path]:
-    """Every image file that a run learns from, annotated ones first."""
+    """Every image file of the training set, annotated ones first."""
     files = []
     for source in config.sources:
         paths = open_dataset(source.path).image_paths()
-        files += [paths[i] for i in _numbers(paths, config.hold_out, held=False)]
+        files += [paths[i] for i in _indices(paths, config.hold_out, held=False)]
     return files + _background_files(config)
 
 
 def held_out(config: TrainingConfig) -> list[Dataset]:
-    """What a run does not learn from, to measure it: held-out images and `config.validation`."""
+    """The validation sets: `config.validation` and held-out images."""
     found: list[Dataset] = [open_dataset(path) for path in config.validation]
     if config.hold_out:
         for source in config.sources:
             dataset = open_dataset(source.path)
-            numbers = _numbers(dataset.image_paths(), config.hold_out, held=True)
-            found.append(Subset(dataset, numbers))
+            indices = _indices(dataset.image_paths(), config.hold_out, held=True)
+            found.append(Subset(dataset, indices))
     return found
 
 
 def load_library(config: TrainingConfig) -> Library:
-    """What the run learns from; files are read when they are first needed.
+    """The training set of a run; files are read when they are first needed.
 
     Raises:
         InputError: a source has no object in it, or a file cannot be used.
@@ -180,10 +185,10 @@ def load_library(config: TrainingConfig) -> Library:
     )
 
 
-def _numbers(paths: list[Path], hold_out: int, *, held: bool) -> list[int]:
-    """Numbers of the items of a source that are held out, or of those that are learned from.
+def _indices(paths: list[Path], hold_out: int, *, held: bool) -> list[int]:
+    """Indices of the items of a source that are held out, or of the others.
 
-    An image that several people have annotated comes several times, and is held out as a whole.
+    All annotations of an image are held out together.
     """
     places = {path: i for i, path in enumerate(dict.fromkeys(paths))}
     return [
@@ -197,20 +202,20 @@ def _background_files(config: TrainingConfig) -> list[Path]:
 
 def _open_source(source: DataSource, config: TrainingConfig, room: float) -> CachedSource:
     dataset = open_dataset(source.path)
-    numbers = _numbers(dataset.image_paths(), config.hold_out, held=False)
+    indices = _indices(dataset.image_paths(), config.hold_out, held=False)
     side = config.scenes.cache_side
     if source.kind == "classes" and not isinstance(dataset, MaskFolderDataset):
         raise InputError(f"{source.path}: classes are read from images/ and masks/ only")
 
-    def read(index: int) -> CachedImage:
-        number = numbers[index]
+    def read(i: int) -> CachedImage:
+        index = indices[i]
         try:
             if isinstance(dataset, MaskFolderDataset) and source.kind == "classes":
-                image = read_image(dataset.image_paths()[number])
-                labels = dataset.label_map(number)
-                objects = _figure_and_parts(np.where(labels == VOID_LABEL, 0, labels))
+                image = read_image(dataset.image_paths()[index])
+                labels = dataset.label_map(index)
+                objects = _foreground_and_parts(np.where(labels == VOID_LABEL, 0, labels))
             else:
-                item = dataset[number]
+                item = dataset[index]
                 image, objects = item.image, [(mask, 1.0, True) for mask in item.masks]
         except SamkitError as error:  # one bad file among many must not end a long run
             warnings.warn(f"left out: {error}", stacklevel=2)
@@ -220,13 +225,13 @@ def _open_source(source: DataSource, config: TrainingConfig, room: float) -> Cac
             image=_resized(image, side), objects=kept, too_small=len(objects) - len(kept)
         )
 
-    return CachedSource(read, len(numbers), room)
+    return CachedSource(read, len(indices), room)
 
 
-def _figure_and_parts(
+def _foreground_and_parts(
     labels: npt.NDArray[np.int32],
 ) -> list[tuple[npt.NDArray[np.bool_], float, bool]]:
-    """Class map -> the whole figure, each class, and the parts of classes that have several."""
+    """Class map -> the whole foreground, each class, and the components of those with several."""
     found = [(labels > 0, 1.0, True)]
     for label in np.unique(labels[labels > 0]):
         region = labels == label
@@ -245,8 +250,7 @@ def _objects(
     objects = []
     for mask, weight, whole in masks:
         small = _resized(mask.astype(np.uint8) * 255, side)
-        solid = small > 127
-        if solid.sum() < _MIN_PIXELS:
+        if (small > 127).sum() < _MIN_PIXELS:
             continue
         x, y, w, h = cv2.boundingRect((small > 0).astype(np.uint8))
         cut = np.ascontiguousarray(small[y : y + h, x : x + w])
@@ -255,7 +259,7 @@ def _objects(
 
 
 def _resized(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """Shrink so that the longest side is at most `side`."""
+    """Downscaled so that the longest side is at most `side`."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:

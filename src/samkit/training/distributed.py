@@ -1,76 +1,128 @@
-"""Several processes that train one network, each on its share of every batch."""
+"""Data-parallel training: several processes train one network, each on its share of every batch."""
 
+import multiprocessing
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Team", "is_first", "joined", "torchrun_size", "torchrun_team", "under_torchrun"]
+from samkit.errors import SamkitError
+
+__all__ = ["Worker", "is_main_process", "torchrun_world_size", "under_torchrun", "worker_group"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Team:
-    """A process's place among those that train together; alone by default."""
+class Worker:
+    """A process of data-parallel training; by default the only one."""
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
 
-    def average(self, tensors: list[Tensor]) -> None:
+    def all_reduce_mean(self, tensors: list[Tensor]) -> None:
         """Replace tensors by their mean over all processes, in place."""
-        if self.size == 1:
+        if self.world_size == 1:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
-        flat /= self.size
+        flat /= self.world_size
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
 
-@contextmanager
-def joined(meeting: str, *, rank: int, size: int) -> Iterator[Team]:
-    """Meet the other processes at a file and share the processor's cores with them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(max(1, (cores or 1) // size))
-    cv2.setNumThreads(1)
-    dist.init_process_group(
-        "gloo", init_method=Path(meeting).absolute().as_uri(), rank=rank, world_size=size
-    )
-    try:
-        yield Team(rank=rank, size=size)
-    finally:
-        dist.destroy_process_group()
-
-
-def torchrun_size() -> int:
+def torchrun_world_size() -> int:
     """How many processes torchrun has started, or 1."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def under_torchrun() -> bool:
     """Whether torchrun has started this process as one of several."""
-    return torchrun_size() > 1 and "RANK" in os.environ
+    return torchrun_world_size() > 1 and "RANK" in os.environ
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one of those started by torchrun that writes files."""
     return not under_torchrun() or os.environ["RANK"] == "0"
 
 
 @contextmanager
-def torchrun_team(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
-    """Meet the processes that torchrun has started -> the team, and this process's device."""
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+def worker_group(
+    processes: int, device: torch.device, target: Callable[..., None], arguments: tuple[Any, ...]
+) -> Iterator[tuple[Worker, torch.device]]:
+    """Join the processes that train together -> this worker, and the device it trains on.
+
+    These are the processes of torchrun, or else `processes` on the CPU, of which this one starts
+    the others to run `target(worker, *arguments)`.
+    """
+    if under_torchrun():
+        if device.type == "cuda":
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(device)
+        with _process_group("nccl" if device.type == "cuda" else "gloo") as worker:
+            yield worker, device
+        return
+    if processes < 2:
+        yield Worker(), device
+        return
+    context = multiprocessing.get_context("spawn")
+    threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        rendezvous = (Path(folder).absolute() / "rendezvous").as_uri()
+        others = [
+            context.Process(
+                target=_run, args=(rendezvous, rank, processes, target, *arguments), daemon=True
+            )
+            for rank in range(1, processes)
+        ]
+        for other in others:
+            other.start()
+        try:
+            with _cpu_group(rendezvous, 0, processes) as worker:
+                yield worker, device
+                for other in others:
+                    other.join()
+        finally:
+            for other in others:
+                other.terminate()
+                other.join()
+            torch.set_num_threads(threads)
+
+
+def _run(
+    rendezvous: str, rank: int, world_size: int, target: Callable[..., None], *arguments: Any
+) -> None:
     try:
-        yield Team(rank=dist.get_rank(), size=dist.get_world_size()), device
+        with _cpu_group(rendezvous, rank, world_size) as worker:
+            target(worker, *arguments)
+    except SamkitError as error:  # one line, as the main process mostly fails with the same error
+        raise SystemExit(f"process {rank}: {error}") from None
+
+
+@contextmanager
+def _cpu_group(rendezvous: str, rank: int, world_size: int) -> Iterator[Worker]:
+    """Join processes that share the cores of the CPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(max(1, (cores or 1) // world_size))
+    cv2.setNumThreads(1)
+    with _process_group("gloo", rendezvous, rank, world_size) as worker:
+        yield worker
+
+
+@contextmanager
+def _process_group(
+    backend: str, rendezvous: str | None = None, rank: int = -1, world_size: int = -1
+) -> Iterator[Worker]:
+    """Join a process group; torchrun's, unless the other arguments are given."""
+    dist.init_process_group(backend, init_method=rendezvous, rank=rank, world_size=world_size)
+    try:
+        yield Worker(rank=dist.get_rank(), world_size=dist.get_world_size())
     finally:
         dist.destroy_process_group()

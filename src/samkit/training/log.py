@@ -1,4 +1,4 @@
-"""What a run leaves for people to look at: CSV files and, if wanted, TensorBoard's."""
+"""Logs of a run: CSV files and, optionally, TensorBoard's."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ __all__ = ["Log"]
 
 
 class Log:
-    """Writes reports and validations as they come.
+    """Writes reports and validations.
 
     Args:
         checkpoint: of the run. Reports go beside it into NAME.training.csv, validations into
             NAME.validation.csv.
         tensorboard: folder for TensorBoard, or None.
-        step: from which a run goes on; rows after it are dropped.
+        step: from which the run starts or resumes; rows after it are dropped.
 
     Raises:
         InputError: TensorBoard is asked for but not installed, or a file cannot be written.
@@ -64,7 +64,7 @@ class Log:
         self._writer.flush()
 
     def close(self) -> None:
-        """Write out what TensorBoard has not yet."""
+        """Flush and close TensorBoard's file."""
         if self._writer is not None:
             self._writer.close()
 
@@ -90,7 +90,7 @@ def _drop_after(path: Path, step: int) -> None:
     if step and path.is_file():
         with path.open(newline="", errors="replace") as file:
             header, *rows = list(csv.reader(file)) or [[]]
-        # A row that a kill cut off is dropped too.
+        # An incomplete row, of a run that was killed, is dropped too.
         whole = [row for row in rows if len(row) == len(header) and row[0].isdigit()]
         rows = [row for row in whole if int(row[0]) <= step]
     if rows:

@@ -1,4 +1,4 @@
-"""What a prediction is told about its errors."""
+"""The losses of mask predictions."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ __all__ = ["Outcome", "mask_iou", "prediction_loss"]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Loss of N prompts and how good their masks are.
+    """Loss of N prompts and the IoU of their masks.
 
     Attributes:
-        loss: scalar, to be differentiated.
-        iou: (N, K) real IoU of each mask, index 0 being the single mask.
-        picked: (N,) real IoU of the candidate with the best predicted IoU.
+        loss: scalar, with gradients.
+        iou: (N, K) actual IoU of each mask, index 0 being the single mask.
+        picked: (N,) actual IoU of the candidate with the highest predicted IoU.
     """
 
     loss: Tensor
@@ -30,10 +30,10 @@ class Outcome:
 def prediction_loss(prediction: MaskPrediction, target: Tensor, config: LossConfig) -> Outcome:
     """Loss of the single mask, of the best candidate, of the predicted IoUs and object score.
 
-    Only the best of the candidates is pulled towards the target, so that they may differ
-    (2304.02643, section 3); the others get `spread` of it, so that none is ever lost.
+    Of the candidates, mainly the one of least loss is trained, so that they may differ
+    (2304.02643, section 3); `spread` of the loss is their mean, so that all are trained.
 
-    Of an object that is not there only the object score is told so (2408.00714, appendix D.2).
+    An absent object trains only the object score (2408.00714, appendix D.2).
 
     Args:
         prediction: N prompts, K masks of (h, w) logits each.
@@ -68,7 +68,7 @@ def _mask_errors(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     truth = target[:, None].expand_as(logits)
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     p = logits.sigmoid()
-    # Focal: pixels that are right already hardly count.
+    # Focal: well-classified pixels have little weight.
     wrong = (p - truth).abs().square()
     balance = 0.25 * truth + 0.75 * (1 - truth)
     overlap, total = (p * truth).sum((-2, -1)), (p + truth).sum((-2, -1))

@@ -1,4 +1,4 @@
-"""Simulated users: boxes and clicks for the objects of a scene, and batches of them."""
+"""Simulated prompts for the objects of scenes, and batches of them."""
 
 from dataclasses import dataclass, fields
 
@@ -10,14 +10,13 @@ from samkit.evaluation.clicks import farthest_point
 from samkit.nn import TokenLabel
 from samkit.training.config import PromptConfig, Stage, TrainingConfig
 from samkit.training.data import Library
-from samkit.training.synthesis.scenes import Scene, make_scene
+from samkit.training.synthesis import Scene, make_scene
 
-__all__ = ["STRIDE", "Batch", "correction_clicks", "make_batch", "simulated_prompt"]
+__all__ = ["Batch", "correction_clicks", "downscaled", "make_batch", "simulated_prompt"]
 
-STRIDE = 4
-"""Masks are predicted and judged at a quarter of the input size."""
-
-_NOTHING = (np.zeros((2, 2)), (TokenLabel.ABSENT, TokenLabel.ABSENT))
+# Masks are predicted, and losses computed, at a quarter of the input size.
+_STRIDE = 4
+_NO_POINTS = (np.zeros((2, 2)), (TokenLabel.ABSENT, TokenLabel.ABSENT))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +25,11 @@ class Batch:
 
     Attributes:
         images: (B, S, S, 3) uint8 RGB.
-        targets: (B, P, S / 4, S / 4) uint8 coverage 0..255 of the object that each prompt means.
-        points: (B, P, 2, 2) float32 xy, pixels of the input: a click (and nothing), or a box.
+        targets: (B, P, S / 4, S / 4) uint8 coverage 0..255 of the object of each prompt.
+        points: (B, P, 2, 2) float32 xy, pixels of the input: a click and an absent point, or a box.
         labels: (B, P, 2) int64 `TokenLabel`s of the points.
-        masks: (B, P, S / 4, S / 4) uint8 coverage of the rough mask that is the prompt.
-        has_mask: (B, P) bool, which prompts have one.
+        masks: (B, P, S / 4, S / 4) uint8 coverage of mask prompts.
+        has_mask: (B, P) bool, which prompts are masks.
     """
 
     images: npt.NDArray[np.uint8]
@@ -41,49 +40,49 @@ class Batch:
     has_mask: npt.NDArray[np.bool_]
 
     def split(self, count: int) -> list["Batch"]:
-        """The batch in `count` parts of as many images each."""
+        """The batch in `count` equal parts."""
         columns = {f.name: np.split(getattr(self, f.name), count) for f in fields(self)}
         return [Batch(**{name: c[i] for name, c in columns.items()}) for i in range(count)]
 
 
 def make_batch(
-    library: Library, config: TrainingConfig, stage: Stage, step: int, *, part: int = 0
+    library: Library, config: TrainingConfig, stage: Stage, step: int, *, rank: int = 0
 ) -> Batch:
-    """The batch of a step, or one part of it: the same for the same seed, stage, step and part."""
-    rng = np.random.default_rng([config.seed, step, part])
-    images, targets, points, labels, masks = [], [], [], [], []
+    """The share of one process of the batch of a step; seed, stage, step and rank determine it."""
+    rng = np.random.default_rng([config.seed, step, rank])
+    images, targets, points, labels, masks, has_mask = [], [], [], [], [], []
     for _ in range(stage.images):
         scene = make_scene(library, config.scenes, stage.size, rng)
         images.append(scene.image)
-        for index in _choose(scene, stage.prompts, rng):
-            mask = scene.masks[index]
-            small = cv2.resize(
-                mask, (stage.size // STRIDE, stage.size // STRIDE), interpolation=cv2.INTER_AREA
-            )
-            targets.append(np.round(small * 255).astype(np.uint8))
-            if rng.random() < config.prompts.mask:
-                xy, kinds, rough = *_NOTHING, _rough_mask(targets[-1], rng)
-            else:
-                xy, kinds = simulated_prompt(mask > 0.5, config.prompts, rng)
-                rough = None
+        chosen = scene.masks[_choose(scene, stage.prompts, rng)]
+        for mask, target in zip(chosen, downscaled(chosen), strict=True):
+            is_mask = rng.random() < config.prompts.mask
+            masks.append(_rough_mask(target, rng) if is_mask else np.zeros_like(target))
+            xy, kinds = _NO_POINTS if is_mask else simulated_prompt(mask > 0.5, config.prompts, rng)
+            targets.append(target)
             points.append(xy)
             labels.append(kinds)
-            masks.append(rough)
+            has_mask.append(is_mask)
     shape = (stage.images, stage.prompts)
     return Batch(
         images=np.stack(images),
         targets=np.stack(targets).reshape(*shape, *targets[0].shape),
         points=np.stack(points).reshape(*shape, 2, 2).astype(np.float32),
         labels=np.array(labels, np.int64).reshape(*shape, 2),
-        masks=np.stack(
-            [np.zeros_like(targets[0]) if rough is None else rough for rough in masks]
-        ).reshape(*shape, *targets[0].shape),
-        has_mask=np.array([rough is not None for rough in masks]).reshape(shape),
+        masks=np.stack(masks).reshape(*shape, *targets[0].shape),
+        has_mask=np.array(has_mask).reshape(shape),
     )
 
 
+def downscaled(masks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Coverage (N, S, S) 0..1 -> (N, S / 4, S / 4) 0..255."""
+    size = masks.shape[-1] // _STRIDE
+    small = [cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) for mask in masks]
+    return np.round(np.reshape(small, (-1, size, size)) * 255).astype(np.uint8)
+
+
 def _choose(scene: Scene, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Objects to ask for: each at most once more often than any other, by weight."""
+    """Objects to prompt: all equally often; weights decide which ones get the remaining prompts."""
     available = len(scene.weights)
     odds = scene.weights / scene.weights.sum()
     whole = np.tile(np.arange(available), count // available)
@@ -96,7 +95,7 @@ def simulated_prompt(
 ) -> tuple[npt.NDArray[np.float64], tuple[int, int]]:
     """A box or a click for a mask (H, W): two points xy and their labels.
 
-    Where the mask is empty at this size, the prompt is for the whole picture.
+    Where the mask is empty at this size, the prompt is for the whole image.
     """
     if not mask.any():
         mask = np.ones_like(mask)
@@ -115,7 +114,7 @@ def simulated_prompt(
 
 
 def _rough_mask(target: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """A mask as a user or another program might give it: too large, too small, off, or coarse."""
+    """A mask prompt with errors: dilated, eroded, shifted or coarse."""
     height, width = target.shape
     _, _, w, h = cv2.boundingRect((target > 127).astype(np.uint8))
     side = max(w, h)
@@ -139,19 +138,19 @@ def _rough_mask(target: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.
 def correction_clicks(
     predicted: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """A click on an error of each prediction.
+    """A click on an error of each predicted mask.
 
     Args:
         predicted, target: (N, h, w) at a quarter of the input size.
 
     Returns:
-        xy (N, 2) float32 in pixels of the input, and labels (N,): foreground where the object was
-        missed, background where it was exceeded. Half of the clicks are central in the larger
+        xy (N, 2) float32 in pixels of the input, and labels (N,): foreground for false negatives,
+        background for false positives. Half of the clicks are in the centre of the more frequent
         kind of error, half are anywhere in the errors; a perfect mask gets a click inside.
     """
     points, labels = [], []
-    for mine, truth in zip(predicted, target, strict=True):
-        missed, excess = truth & ~mine, mine & ~truth
+    for guess, truth in zip(predicted, target, strict=True):
+        missed, excess = truth & ~guess, guess & ~truth
         if rng.random() < 0.5:
             region = missed if missed.sum() >= excess.sum() else excess
             xy = np.array(farthest_point(region)) if region.any() else None
@@ -161,7 +160,7 @@ def correction_clicks(
         if xy is None:
             xy = _anywhere(truth if truth.any() else np.ones_like(truth), rng)
         labels.append(int(truth[int(xy[1]), int(xy[0])] or not (missed | excess).any()))
-        points.append((xy + 0.5) * STRIDE - 0.5)
+        points.append((xy + 0.5) * _STRIDE - 0.5)
     return np.array(points, np.float32), np.array(labels, np.int64)
 
 

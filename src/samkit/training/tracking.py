@@ -1,9 +1,8 @@
-"""Learning to follow objects: clips with prompts on their first frame, and the losses in them."""
+"""Training of tracking: clips with prompts on their first frame, and the loss of propagation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,30 +14,30 @@ from samkit.nn.memory import ObjectPrediction
 from samkit.training.config import LossConfig, Stage, TrainingConfig
 from samkit.training.data import Library
 from samkit.training.losses import prediction_loss
-from samkit.training.sampling import STRIDE, simulated_prompt
-from samkit.training.synthesis.clips import Clip, make_clip
+from samkit.training.sampling import downscaled, simulated_prompt
+from samkit.training.synthesis import Clip, make_clip
 
-__all__ = ["ClipBatch", "Episode", "follow", "make_clip_batch"]
+__all__ = ["ClipBatch", "Episode", "make_clip_batch", "propagate"]
 
-# Share of clips whose objects are given by their masks, as in the benchmarks of tracking.
-_GIVEN = 0.5
-# The first frame is this often far from the others, as it is late in a long video; frames.
-_FAR, _FARTHEST = 0.4, 120
-# The mask before is this often withheld, or moved by up to so much of the frame, so that the
-# network learns what an object looks like and not only where it was.
-_WITHHELD, _MOVED, _FARTHEST_MOVE = 0.15, 0.25, 0.08
+# Probability that a clip's objects are prompted by masks, as in the benchmarks of tracking.
+_MASK_PROMPTS = 0.5
+# Probability, and largest number of frames, of a gap after the first frame, as in long videos.
+_GAP, _MAX_GAP = 0.4, 120
+# Probabilities that the previous mask is dropped, or shifted by up to a fraction of the frame, so
+# that the network learns the appearance of an object and not only its position.
+_DROP, _SHIFT, _MAX_SHIFT = 0.15, 0.25, 0.08
 
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
-    """A clip, and N objects of it that are prompted on its first frame.
+    """A clip and N of its objects, prompted on its first frame.
 
     Attributes:
         frames: (T, S, S, 3) uint8 RGB.
         targets: (T, N, S / 4, S / 4) uint8 coverage 0..255 of each object.
-        masks: (N, S, S) bool, the objects in the first frame, if they are given by masks.
-        points, labels: (N, 2, 2) float32 and (N, 2) int64, if they are given by boxes or clicks.
-        gap: how many frames lie between the first and the second one.
+        masks: (N, S, S) bool, the mask prompts; None where prompts are boxes and clicks.
+        points, labels: (N, 2, 2) float32 and (N, 2) int64, the boxes and clicks.
+        gap: number of frames between the first and the second one.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -51,21 +50,21 @@ class Episode:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipBatch:
-    """Episodes of one step."""
+    """The episodes of a step."""
 
     episodes: tuple[Episode, ...]
 
     def split(self, count: int) -> list["ClipBatch"]:
-        """The batch in `count` parts of as many episodes each."""
+        """The batch in `count` equal parts."""
         size = len(self.episodes) // count
         return [ClipBatch(episodes=self.episodes[i * size : (i + 1) * size]) for i in range(count)]
 
 
 def make_clip_batch(
-    library: Library, config: TrainingConfig, stage: Stage, step: int, *, part: int = 0
+    library: Library, config: TrainingConfig, stage: Stage, step: int, *, rank: int = 0
 ) -> ClipBatch:
-    """The clips of a step, or a part of them: the same for the same seed, stage, step and part."""
-    rng = np.random.default_rng([config.seed, step, part])
+    """The share of one process of the clips of a step; seed, stage, step and rank determine it."""
+    rng = np.random.default_rng([config.seed, step, rank])
     return ClipBatch(
         episodes=tuple(_episode(library, config, stage, rng) for _ in range(stage.images))
     )
@@ -79,55 +78,48 @@ def _episode(
     prompts = [simulated_prompt(mask, config.prompts, rng) for mask in first]
     return Episode(
         frames=clip.frames,
-        targets=np.stack([_small(frame[chosen]) for frame in clip.masks]),
-        masks=first if rng.random() < _GIVEN else None,
+        targets=np.stack([downscaled(frame[chosen]) for frame in clip.masks]),
+        masks=first if rng.random() < _MASK_PROMPTS else None,
         points=np.array([xy for xy, _ in prompts], np.float32),
         labels=np.array([kinds for _, kinds in prompts], np.int64),
-        gap=int(rng.integers(_FARTHEST)) if rng.random() < _FAR else 0,
+        gap=int(rng.integers(_MAX_GAP)) if rng.random() < _GAP else 0,
     )
 
 
 def _prompted_clip(
     library: Library, config: TrainingConfig, stage: Stage, rng: np.random.Generator
 ) -> tuple[Clip, npt.NDArray[np.int64]]:
-    """A clip, perhaps played backward, and the objects to prompt on its first frame."""
+    """A clip, perhaps reversed, and the objects to prompt on its first frame."""
     while True:
         clip = make_clip(library, config.scenes, config.motion, stage.size, stage.frames, rng)
         if rng.random() < 0.5:
             clip = Clip(frames=clip.frames[::-1].copy(), masks=clip.masks[::-1])
         areas = clip.masks[0].mean((1, 2))
         large = areas >= config.scenes.min_area
-        shown = np.flatnonzero(large & (_small(clip.masks[0]).max((1, 2)) > 127))
+        shown = np.flatnonzero(large & (downscaled(clip.masks[0]).max((1, 2)) > 127))
         if len(shown):
             odds = np.sqrt(areas[shown])
             count = min(stage.prompts, len(shown))
             return clip, rng.choice(shown, count, replace=False, p=odds / odds.sum())
 
 
-def _small(masks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Coverage (N, S, S) 0..1 -> (N, S / 4, S / 4) 0..255."""
-    size = masks.shape[-1] // STRIDE
-    small = [cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) for mask in masks]
-    return np.round(np.reshape(small, (-1, size, size)) * 255).astype(np.uint8)
-
-
-def follow(
+def propagate(
     network: MemoryNetwork,
     pixels: Tensor,
     episode: Episode,
     config: LossConfig,
     rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Prompt the first frame and follow the objects through the others, as `VideoPredictor` does.
+    """Prompt the first frame and propagate the objects to the others, as `VideoPredictor` does.
 
     Args:
-        network: learns.
+        network: to be trained.
         pixels: (T, 3, S, S) normalised frames.
-        episode: what is to be found in them.
+        episode: the prompts and targets.
 
     Returns:
-        The mean loss over the followed frames, and the real IoU of the chosen masks in all of them,
-        of objects that are there.
+        The mean loss over the frames after the first, and the actual IoU of the chosen masks in
+        them, of the objects that are visible.
     """
     device = pixels.device
     targets = torch.from_numpy(episode.targets).to(device).float() / 255
@@ -141,15 +133,15 @@ def follow(
     losses, ious = [], []
     for t in range(1, len(frames)):
         number = t + episode.gap
-        # At full strength, whatever `residual_with_mask` says: a weaker memory learned to do less.
+        # At full strength, whatever `residual_with_mask`: a weaker memory learned less.
         recalled = network.recall(frames[t], [bank.reachable(number) for bank in banks])
         conditioned = network.condition(frames[t], recalled)
-        expected = network.propagation_prompts(_disturbed(found.logits, rng))
-        prediction = network.decode(conditioned, expected)
+        prompts = network.propagation_prompts(_augmented(found.logits, rng))
+        prediction = network.decode(conditioned, prompts)
         outcome = prediction_loss(prediction, targets[t], config)
         losses.append(outcome.loss)
         ious.append(outcome.picked[targets[t].flatten(1).amax(1) > 0.5])
-        # What is remembered is taken as it is: errors are not traced through the frames' masks.
+        # No gradients flow through the masks of earlier frames.
         found = network.choose(prediction, ambiguous=True)
         found = replace(found, logits=found.logits.detach())
         if t + 1 < len(frames):
@@ -185,16 +177,16 @@ def _remember(
         bank.add(number, memory, prompted=prompted)
 
 
-def _disturbed(logits: Tensor, rng: np.random.Generator) -> list[Tensor | None]:
-    """Masks before, (N, h, w), some of them withheld or moved."""
-    given: list[Tensor | None] = []
+def _augmented(logits: Tensor, rng: np.random.Generator) -> list[Tensor | None]:
+    """Previous masks (N, h, w), some of them dropped or shifted."""
+    masks: list[Tensor | None] = []
     for mask in logits:
         chance = rng.random()
-        if chance < _WITHHELD:
-            given.append(None)
-        elif chance < _WITHHELD + _MOVED:
-            down, right = np.round(rng.uniform(-_FARTHEST_MOVE, _FARTHEST_MOVE, 2) * mask.shape)
-            given.append(mask.roll((int(down), int(right)), (0, 1)))
+        if chance < _DROP:
+            masks.append(None)
+        elif chance < _DROP + _SHIFT:
+            down, right = np.round(rng.uniform(-_MAX_SHIFT, _MAX_SHIFT, 2) * mask.shape)
+            masks.append(mask.roll((int(down), int(right)), (0, 1)))
         else:
-            given.append(mask)
-    return given
+            masks.append(mask)
+    return masks

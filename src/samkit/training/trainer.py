@@ -1,4 +1,4 @@
-"""State of a training run and the step that changes it."""
+"""The state of a training run, and the training step."""
 
 import json
 import math
@@ -26,15 +26,15 @@ from samkit.nn import (
 )
 from samkit.sizes import from_dict
 from samkit.training.config import MEMORY_PARTS, Stage, TrainingConfig
-from samkit.training.distributed import Team
+from samkit.training.distributed import Worker
 from samkit.training.losses import Outcome, prediction_loss
 from samkit.training.sampling import Batch, correction_clicks
-from samkit.training.tracking import ClipBatch, follow
+from samkit.training.tracking import ClipBatch, propagate
 from samkit.transforms import BINARY_LOGIT
 
 __all__ = ["AnyBatch", "Report", "Trainer"]
 
-# The average follows the weights faster at the start: decay (1 + step) / (_EMA_RAMP + step).
+# The decay of the EMA rises from the start of the run: (1 + step) / (_EMA_RAMP + step).
 _EMA_RAMP = 10
 
 AnyBatch: TypeAlias = Batch | ClipBatch
@@ -42,15 +42,15 @@ AnyBatch: TypeAlias = Batch | ClipBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Where a run stands: means over the steps since the last report.
+    """The progress of a run, and means over the steps since the last report.
 
     Attributes:
         step, seconds, progress: steps and time so far, and the fraction of the run that is done.
         size: side of the network input.
-        learning_rate, loss: as they are.
+        learning_rate: of the next step; loss: mean over the batches.
         box_iou, click_iou: of the single mask after one prompt.
-        picked_iou, best_iou: after a click, of the candidate that the network prefers and of the
-            best one.
+        picked_iou, best_iou: after a click, of the candidate with the highest predicted IoU and
+            of the best one.
         track_iou: in clips, of objects in the frames after the prompted one.
         images_per_second: training speed; each frame of a clip counts.
     """
@@ -70,59 +70,61 @@ class Report:
 
 
 class Trainer:
-    """The state of a run, which is what a checkpoint holds, and the step that changes it."""
+    """The state of a run, as a checkpoint holds it, and the training step."""
 
     def __init__(
         self,
         config: TrainingConfig,
         *,
         start: Network | None = None,
-        team: Team | None = None,
+        resume_from: Path | None = None,
+        worker: Worker | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.config = config
-        self.team = team or Team()
+        self.worker = worker or Worker()
         self.device = device or torch.device("cpu")
         torch.manual_seed(config.seed)
         self.network = build(from_dict(config.network))
         if start is not None:
-            _take(self.network, start)
+            _load_weights(self.network, start)
         learns_memory = any(stage.frames > 1 for stage in config.stages)
         had_memory = start is not None and start.has_memory
         self.network.has_memory &= had_memory or learns_memory
         self.network.to(self.device).train()
-        learning = {}
+        self.trainable = {}
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not name.startswith(config.frozen))
             if parameter.requires_grad:
-                learning[name] = parameter
-        # As is usual, biases, norms and embeddings of one value per channel do not decay.
-        decays = [p for p in learning.values() if p.ndim > 1]
-        others = [p for p in learning.values() if p.ndim <= 1]
+                self.trainable[name] = parameter
+        # As is usual, biases, norms and embeddings of one vector have no weight decay.
+        matrices = [p for p in self.trainable.values() if p.ndim > 1]
+        vectors = [p for p in self.trainable.values() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [
-                {"params": decays, "weight_decay": config.weight_decay},
-                {"params": others, "weight_decay": 0.0},
+                {"params": matrices, "weight_decay": config.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
             ],
             lr=config.learning_rate,
             fused=True,
         )
-        self.learning = learning
-        self.average = {name: p.detach().clone() for name, p in learning.items()}
+        self.ema = {name: p.detach().clone() for name, p in self.trainable.items()}
         self.step = 0
         self.seconds = 0.0
-        self.measured = -1  # the last step after which the run was validated
-        # False while the weights are being changed, and after the run has diverged.
-        self.is_whole = True
+        self.validated = -1  # the last step after which the run was validated
+        # False while the optimiser updates the weights, and after the run has diverged.
+        self.is_consistent = True
         self._began = time.monotonic()
         self._mean = torch.tensor(self.network.config.mean).view(1, 3, 1, 1).to(self.device)
         self._std = torch.tensor(self.network.config.std).view(1, 3, 1, 1).to(self.device)
-        self._sums: dict[str, list[float]] = {}
+        self._metrics: dict[str, list[float]] = {}
         self._images = 0
         self._since = time.monotonic()
+        if resume_from is not None:
+            self._load(resume_from)
 
     def start_clock(self) -> None:
-        """Count time from now on, as a continuation of what was counted before."""
+        """Count time from now on, added to the seconds so far."""
         self._began = time.monotonic() - self.seconds
 
     def progress(self, step: int) -> float:
@@ -133,25 +135,25 @@ class Trainer:
         return self.seconds / (60 * self.config.minutes)
 
     def learning_rate(self) -> float:
-        """Linear warm-up, then a cosine to the end of the run."""
+        """Linear warm-up, then cosine decay to the end of the run."""
         config = self.config
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress(self.step))))
         floor = config.final_learning_rate
         rate = floor + (config.learning_rate - floor) * cosine
         return rate * min(1.0, (self.step + 1) / max(1, config.warmup))
 
-    def learn(self, batch: AnyBatch, stage: Stage) -> None:
+    def train_step(self, batch: AnyBatch, stage: Stage) -> None:
         """One step of the optimiser.
 
         Raises:
-            InputError: the run has diverged: the loss or its gradient is no longer a number.
+            InputError: the run has diverged: the loss or its gradient is not finite.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        # Seeded by the step, so that a resumed run drops out the same as an uninterrupted one.
+        # Seeded by the step, so that dropout is the same in a resumed run.
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
         rounds = self._rounds()
-        rng = self._generator(2, self.team.rank)
+        rng = self._generator(2, self.worker.rank)
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros(1, device=self.device)
         for part in batch.split(self.config.accumulate):
@@ -163,9 +165,9 @@ class Trainer:
                     losses = self._losses(part, rounds, rng)
             torch.autograd.backward([loss / self.config.accumulate for loss in losses])
             total += torch.stack(losses).detach().sum() / self.config.accumulate
-        self._agree(total)
-        norm = torch.nn.utils.clip_grad_norm_(self.learning.values(), self.config.clip_gradient)
-        self.is_whole = False
+        self._all_reduce(total)
+        norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), self.config.clip_gradient)
+        self.is_consistent = False
         if not bool((total + norm).isfinite()):
             raise InputError(
                 f"training has diverged: at step {self.step + 1} the loss is {float(total):.3g}, "
@@ -176,10 +178,8 @@ class Trainer:
         self.step += 1
         decay = min(self.config.ema, (1 + self.step) / (_EMA_RAMP + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.values()), list(self.learning.values()), 1 - decay
-            )
-        self.is_whole = True
+            torch._foreach_lerp_(list(self.ema.values()), list(self.trainable.values()), 1 - decay)
+        self.is_consistent = True
 
     def _rounds(self) -> int:
         """Correction rounds of this step."""
@@ -189,15 +189,15 @@ class Trainer:
     def _generator(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, self.step, *purpose])
 
-    def _agree(self, loss: Tensor) -> None:
-        """Make gradients, loss, and the time by which the run is planned the same everywhere."""
+    def _all_reduce(self, loss: Tensor) -> None:
+        """Average gradients, loss and the time so far over all processes."""
         clock = torch.tensor([time.monotonic() - self._began], device=self.device)
         gradients = []
-        for parameter in self.learning.values():
+        for parameter in self.trainable.values():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             gradients.append(parameter.grad)
-        self.team.average([*gradients, loss, clock])
+        self.worker.all_reduce_mean([*gradients, loss, clock])
         self.seconds = float(clock)
 
     def _clip_losses(self, batch: ClipBatch, rng: np.random.Generator) -> list[Tensor]:
@@ -206,9 +206,9 @@ class Trainer:
         losses = []
         for episode in batch.episodes:
             pixels = self._pixels(episode.frames)
-            loss, iou = follow(self.network, pixels, episode, self.config.loss, rng)
+            loss, iou = propagate(self.network, pixels, episode, self.config.loss, rng)
             losses.append(loss / len(batch.episodes))
-            self._note(len(pixels), loss=loss.detach()[None], track_iou=iou)
+            self._record(len(pixels), loss=loss.detach()[None], track_iou=iou)
         return losses
 
     def _losses(self, batch: Batch, rounds: int, rng: np.random.Generator) -> list[Tensor]:
@@ -237,7 +237,7 @@ class Trainer:
             prediction = self._decode(features, points, labels, previous)
             outcome = prediction_loss(prediction, target, self.config.loss)
             losses.append(outcome.loss / rounds)
-        self._note_prompts(batch, first)
+        self._record_prompts(batch, first)
         return losses
 
     def _pixels(self, images: npt.NDArray[np.uint8]) -> Tensor:
@@ -277,12 +277,12 @@ class Trainer:
             object_score=None if score is None else score.float(),
         )
 
-    def _note_prompts(self, batch: Batch, first: Outcome) -> None:
-        """Note how good the masks after the first prompts are."""
+    def _record_prompts(self, batch: Batch, first: Outcome) -> None:
+        """Record the IoU of the masks after the first prompts."""
         boxes = self._tensor(batch.labels[..., 0] == TokenLabel.BOX_TOP_LEFT).flatten()
         clicks = self._tensor(batch.labels[..., 0] == TokenLabel.FOREGROUND).flatten()
         iou = first.iou.detach()
-        self._note(
+        self._record(
             len(batch.images),
             loss=first.loss.detach()[None],
             box_iou=iou[boxes, 0],
@@ -291,50 +291,50 @@ class Trainer:
             best_iou=iou[clicks, 1:].amax(1),
         )
 
-    def _note(self, images: int, **values: Tensor) -> None:
+    def _record(self, images: int, **values: Tensor) -> None:
         for name, value in values.items():
-            self._sums.setdefault(name, []).extend(value.tolist())
+            self._metrics.setdefault(name, []).extend(value.tolist())
         self._images += images
 
     def report(self, stage: Stage) -> Report:
-        """Means since the last call."""
+        """Progress, and means since the last call."""
         now = time.monotonic()
-        means = {name: float(np.mean(v)) if v else 0.0 for name, v in self._sums.items()}
+        means = {name: float(np.mean(v)) if v else 0.0 for name, v in self._metrics.items()}
         report = Report(
             step=self.step,
             seconds=self.seconds,
             progress=self.progress(self.step),
             size=stage.size,
             learning_rate=self.learning_rate(),
-            images_per_second=self.team.size * self._images / (now - self._since),
+            images_per_second=self.worker.world_size * self._images / (now - self._since),
             **means,
         )
-        self._sums, self._images, self._since = {}, 0, now
+        self._metrics, self._images, self._since = {}, 0, now
         return report
 
-    def averaged(self) -> Network:
+    def ema_network(self) -> Network:
         """A copy of the network with the averaged weights, on the CPU, in eval mode."""
         network = build(self.network.config)
-        network.load_state_dict({**self.network.state_dict(), **self.average})
+        network.load_state_dict({**self.network.state_dict(), **self.ema})
         network.has_memory = self.network.has_memory
         return network.eval()
 
     def save(self, path: Path) -> None:
-        """Write all state."""
+        """Write a checkpoint."""
         state = {
             "config": json.dumps(self.config.to_dict()),
             "network": self.network.state_dict(),
-            "average": self.average,
+            "average": self.ema,
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
-            "measured": self.measured,
+            "measured": self.validated,
         }
         with write_atomically(path) as temporary:
             torch.save(state, temporary)
 
-    def load(self, path: Path) -> None:
-        """Take all state from a checkpoint of the same configuration."""
+    def _load(self, path: Path) -> None:
+        """Restore the state from a checkpoint of the same configuration."""
         if not path.is_file():
             raise CheckpointError(f"cannot resume: there is no checkpoint {path}")
         try:
@@ -344,27 +344,27 @@ class Trainer:
             why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
             raise CheckpointError(
                 f"{path} is not a checkpoint of a run{why}: expected the whole file that training "
-                "has written to go on from"
+                "has written"
             ) from error
         ours = json.loads(json.dumps(self.config.to_dict()))
-        # What is measured, and what is kept in memory, changes no weight.
-        free = ("validation", "validate_every", "validation_images", "cache_megabytes")
-        changed = sorted(n for n in ours if n not in free and ours[n] != theirs.get(n))
+        # Validation and the cache change no weights.
+        ignored = ("validation", "validate_every", "validation_images", "cache_megabytes")
+        changed = sorted(n for n in ours if n not in ignored and ours[n] != theirs.get(n))
         if changed:
             raise CheckpointError(
                 f"{path} belongs to a run with other {', '.join(changed)}, and only the same run "
                 "is resumed; begin a new one from the weights of that one instead"
             )
         self.network.load_state_dict(state["network"])
-        self.average = state["average"]
+        self.ema = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self.measured = state["measured"]
+        self.validated = state["measured"]
         self.start_clock()
 
 
-def _take(network: Network, start: Network) -> None:
-    """Copy weights; a memory that was never trained stays as it is initialised.
+def _load_weights(network: Network, start: Network) -> None:
+    """Copy the weights of `start`, except memory parts that were never trained.
 
     Raises:
         InputError: the networks have different tensors.
@@ -384,7 +384,7 @@ def _take(network: Network, start: Network) -> None:
 
 
 def _previous_masks(prediction: MaskPrediction, rng: np.random.Generator) -> Tensor:
-    """Logits (N, 1, h, w) that a user would correct: single masks, or the preferred candidates."""
+    """Logits (N, 1, h, w) to correct: the single masks, or the candidates of the best scores."""
     if rng.random() < 0.5:
         logits = prediction.logits.detach()[:, 0]
     else:

@@ -1,4 +1,4 @@
-"""How good the averaged weights of a run are on what it does not learn from."""
+"""Validation of the averaged weights (EMA) of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from samkit.nn import Network
 
 __all__ = ["Validation", "validate"]
 
-# After so many clicks, besides boxes. More would take much longer than the training between.
+# Numbers of clicks to evaluate, besides boxes. More take longer than the training in between.
 _CLICKS = (1,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """The measurements of `samkit eval` after some step.
+    """The metrics of `samkit eval` after a step.
 
     Attributes:
         step: of the run.
-        objects: how many were measured.
+        objects: number of objects.
         means: protocol -> means over all objects.
     """
 
@@ -49,7 +49,7 @@ def validate(
     images: int,
     device: torch.device,
 ) -> Validation:
-    """Measure a network on at most `images` images, evenly spread, of each data set.
+    """Evaluate a network on at most `images` images, evenly spaced, of each data set.
 
     Objects of every size count.
     """

@@ -7,8 +7,8 @@ from samkit.errors import InputError
 from samkit.training import SceneConfig, Stage
 from samkit.training.data import load_library
 from samkit.training.sampling import make_batch
-from samkit.training.synthesis.cutouts import drawn_shape, lay_over
-from samkit.training.synthesis.scenes import make_scene
+from samkit.training.synthesis import make_scene
+from samkit.training.synthesis.cutouts import shape_cutout
 
 
 @pytest.fixture
@@ -60,11 +60,11 @@ def test_shadows_darken_the_ground_beside_an_object(library):
     darker = 0
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        layer = drawn_shape(library, replace(still, shadow=1.0), 64, rng)
+        cutout = shape_cutout(library, replace(still, shadow=1.0), 64, rng)
         ground = np.full((64, 64, 3), 200, np.float32)
-        colours, alpha = layer.placed(np.array([[1.0, 0, 20], [0, 1, 20]]), 64)
-        with_shadow = lay_over(ground, layer, colours, alpha)
-        without = lay_over(ground, replace(layer, shadow=(0.0, 0.0, 0.0)), colours, alpha)
+        colours, alpha = cutout.warp_affine(np.array([[1.0, 0, 20], [0, 1, 20]]), 64)
+        with_shadow = cutout.composite(ground, colours, alpha)
+        without = replace(cutout, shadow=(0.0, 0.0, 0.0)).composite(ground, colours, alpha)
         assert (with_shadow <= without + 1e-3).all()
         inside = alpha > 0.99
         assert np.abs(with_shadow - without)[inside].max(initial=0) < 3
@@ -84,7 +84,7 @@ def test_a_scene_without_pixels_is_an_error(library, size):
         make_scene(library, SceneConfig(), size, np.random.default_rng(0))
 
 
-def test_a_batch_is_named_by_seed_step_and_part(library, config):
+def test_seed_step_and_rank_determine_a_batch(library, config):
     stage = Stage(size=64, images=2, prompts=5)
     batch = make_batch(library, config, stage, 3)
     assert batch.images.shape == (2, 64, 64, 3)
@@ -96,7 +96,7 @@ def test_a_batch_is_named_by_seed_step_and_part(library, config):
     assert np.array_equal(batch.points, again.points)
     others = [
         make_batch(library, config, stage, 4),
-        make_batch(library, config, stage, 3, part=1),
+        make_batch(library, config, stage, 3, rank=1),
         make_batch(library, replace(config, seed=1), stage, 3),
     ]
     assert not any(np.array_equal(batch.images, other.images) for other in others)

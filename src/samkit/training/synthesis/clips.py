@@ -1,8 +1,7 @@
-"""Training clips: scenes whose parts move smoothly, with exact masks in every frame.
+"""Training clips: scenes with smooth motion and exact masks in every frame.
 
-The camera pans and zooms over a photograph while cut-outs and drawn shapes move, turn, grow,
-bend, cover each other, cast shadows, and enter and leave the picture. Like a scene, a clip is a
-function of a random generator and the library of images.
+The camera pans and zooms over a photograph while cutouts move, rotate, scale, deform, occlude each
+other, cast shadows, and enter and leave the frame.
 """
 
 from dataclasses import dataclass, replace
@@ -14,22 +13,18 @@ import numpy.typing as npt
 from samkit.errors import InputError
 from samkit.training.config import ClipConfig, SceneConfig
 from samkit.training.data import CachedImage, Library
-from samkit.training.synthesis.cutouts import (
-    Layer,
-    Mask,
-    Pixels,
-    coverage,
-    lay_over,
-    pick_layer,
-    texture,
+from samkit.training.synthesis.cutouts import Cutout, Mask, Pixels, coverage, random_cutout, texture
+from samkit.training.synthesis.photometric import PhotometricAugmentation
+from samkit.training.synthesis.scenes import (
+    first_with_objects,
+    is_target,
+    random_crop_box,
+    random_photograph,
 )
-from samkit.training.synthesis.photometric import Light
-from samkit.training.synthesis.scenes import crop_box, draw_photograph, visible_enough
 
 __all__ = ["Clip", "make_clip"]
 
-_ATTEMPTS = 1000
-_MOVEMENTS = ("speed", "wander", "turn", "zoom", "bend", "camera")
+_MOTIONS = ("speed", "wander", "turn", "zoom", "bend", "camera")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +33,8 @@ class Clip:
 
     Attributes:
         frames: (T, S, S, 3) uint8 RGB.
-        masks: (T, N, S, S) float32 coverage 0..1 of what is visible of each object, which is
-            nothing where it is hidden or out of the picture.
+        masks: (T, N, S, S) float32 coverage 0..1 of the visible part of each object, empty where
+            it is occluded or out of the frame.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -47,7 +42,7 @@ class Clip:
 
     @property
     def visible(self) -> npt.NDArray[np.bool_]:
-        """(T, N): whether anything of each object covers most of a pixel."""
+        """(T, N): whether each object covers most of any pixel."""
         return np.asarray(self.masks.max((2, 3)) > 0.5)
 
 
@@ -59,7 +54,7 @@ def make_clip(
     frames: int,
     rng: np.random.Generator,
 ) -> Clip:
-    """A clip of `frames` frames of `size` pixels a side; in one of them at least one object shows.
+    """A clip of `frames` frames of `size` pixels a side, with at least one object in one of them.
 
     Raises:
         InputError: there are no frames or pixels, or the options and data leave no object large
@@ -69,21 +64,18 @@ def make_clip(
         raise InputError(
             f"expected at least one frame of one pixel a side, got {frames} of {size} pixels"
         )
-    for _ in range(_ATTEMPTS):
+
+    def attempt() -> Clip | None:
         pace = 0.1 ** rng.random() if rng.random() < motion.calm else 1.0
-        clip = _compose(library, scenes, _slowed(motion, pace), size, frames, rng)
-        if clip.masks.shape[1]:
-            return clip
-    raise InputError(
-        "no clip shows an object: expected annotated objects that cover at least "
-        f"{scenes.min_area:.2%} of a picture"
-    )
+        return _compose(library, scenes, _scaled(motion, pace), size, frames, rng)
+
+    return first_with_objects("clip", scenes, attempt)
 
 
-def _slowed(motion: ClipConfig, pace: float) -> ClipConfig:
-    """The same with movements that are `pace` times as large; only at full pace things enter."""
-    sizes = {name: getattr(motion, name) * pace for name in _MOVEMENTS}
-    return replace(motion, entry=motion.entry if pace == 1 else 0.0, **sizes)
+def _scaled(motion: ClipConfig, pace: float) -> ClipConfig:
+    """Motion `pace` times as large; objects enter and leave only at a pace of 1."""
+    amplitudes = {name: getattr(motion, name) * pace for name in _MOTIONS}
+    return replace(motion, entry=motion.entry if pace == 1 else 0.0, **amplitudes)
 
 
 def _compose(
@@ -93,24 +85,27 @@ def _compose(
     size: int,
     frames: int,
     rng: np.random.Generator,
-) -> Clip:
-    images, own = _filmed(library, scenes, motion, size, frames, rng)
+) -> Clip | None:
+    """A clip, or None if no object in it is a target."""
+    images, own = _background(library, scenes, motion, size, frames, rng)
     pastes = int(rng.integers(0 if own else 1, scenes.max_pastes + 1)) if scenes.max_pastes else 0
-    layers = [pick_layer(library, scenes, size, rng) for _ in range(pastes)]
-    moving = [(layer, _Path(layer, motion, size, frames, rng)) for layer in layers if layer]
-    light = Light.random(scenes, size, rng)
-    flicker = 1 + _smooth(frames, rng) * motion.flicker
+    cutouts = [random_cutout(library, scenes, size, rng) for _ in range(pastes)]
+    moving = [
+        (cutout, _Trajectory(cutout, motion, size, frames, rng)) for cutout in cutouts if cutout
+    ]
+    augmentation = PhotometricAugmentation.sample(scenes, size, rng)
+    flicker = 1 + _curve(frames, rng) * motion.flicker
 
     pictures, covers, wholes = [], [], []
     for t, image in enumerate(images):
         visible = [mask[t] for mask in own]
         whole = [float(mask.sum()) for mask in visible]
-        for layer, path in moving:
-            colours, alpha = layer.warped(*path.look_up(t))
-            image = lay_over(image, layer, colours, alpha)
+        for cutout, trajectory in moving:
+            colours, alpha = cutout.remap(*trajectory.sampling_grid(t))
+            image = cutout.composite(image, colours, alpha)
             visible = [mask * (1 - alpha) for mask in visible] + [alpha]
             whole.append(float(alpha.sum()))
-        pictures.append(light.applied(image * np.float32(flicker[t]), rng))
+        pictures.append(augmentation.apply(image * np.float32(flicker[t]), rng))
         covers.append(np.stack(visible) if visible else np.zeros((0, size, size), np.float32))
         wholes.append(whole)
     masks = np.stack(covers)  # (T, N, S, S)
@@ -118,14 +113,13 @@ def _compose(
         i
         for i in range(masks.shape[1])
         if any(
-            visible_enough(float(masks[t, i].sum()), wholes[t][i], size, scenes)
-            for t in range(frames)
+            is_target(float(masks[t, i].sum()), wholes[t][i], size, scenes) for t in range(frames)
         )
     ]
-    return Clip(frames=np.stack(pictures), masks=masks[:, kept])
+    return Clip(frames=np.stack(pictures), masks=masks[:, kept]) if kept else None
 
 
-def _filmed(
+def _background(
     library: Library,
     scenes: SceneConfig,
     motion: ClipConfig,
@@ -133,38 +127,38 @@ def _filmed(
     frames: int,
     rng: np.random.Generator,
 ) -> tuple[list[Pixels], list[list[Mask]]]:
-    """What a moving camera sees of a background: T pictures, and T masks of each object."""
+    """T images from a moving camera, and T masks of each of the photograph's own objects."""
     if rng.random() < scenes.procedural_background:
         side = round(size * 1.5)
         cached = CachedImage(image=texture(library, side, rng).astype(np.uint8))
         chosen: list[int] = []
     else:
-        cached, chosen = draw_photograph(library, rng)
+        cached, chosen = random_photograph(library, rng)
     chosen = chosen[: motion.max_objects]
-    first = np.array(crop_box(cached, chosen, scenes, rng), np.float64)
-    last = first + (np.array(crop_box(cached, chosen, scenes, rng)) - first) * motion.camera
-    mirrored = rng.random() < 0.5
+    first = np.array(random_crop_box(cached, chosen, scenes, rng), np.float64)
+    last = first + (np.array(random_crop_box(cached, chosen, scenes, rng)) - first) * motion.camera
+    flipped = rng.random() < 0.5
     pictures: list[Pixels] = []
     masks: list[list[Mask]] = [[] for _ in chosen]
     for progress in _eased(frames, rng):
-        # Between two parts of the photograph every part lies inside it.
+        # A crop between two crops of the photograph lies inside it.
         x, y, w, h = first + (last - first) * progress
         matrix = np.array([[size / w, 0, -x * size / w], [0, size / h, -y * size / h]])
-        if mirrored:
+        if flipped:
             matrix = np.array([[-1, 0, size], [0, 1, 0]]) @ np.vstack([matrix, [0, 0, 1]])
-        pictures.append(_seen(cached.image, matrix, size).astype(np.float32))
-        for index, seen in zip(chosen, masks, strict=True):
+        pictures.append(_warped(cached.image, matrix, size).astype(np.float32))
+        for index, own in zip(chosen, masks, strict=True):
             item = cached.objects[index]
             moved = matrix.copy()
             moved[:, 2] += matrix[:, :2] @ np.array([item.x, item.y], np.float64)
-            seen.append(coverage(_seen(item.mask, moved, size)))
+            own.append(coverage(_warped(item.mask, moved, size)))
     return pictures, masks
 
 
-def _seen(
+def _warped(
     image: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64], size: int
 ) -> npt.NDArray[np.uint8]:
-    """An image under a 2x3 map; one that shrinks it is not jagged."""
+    """An image under a 2x3 map, without aliasing where that shrinks it."""
     shrink = 1 / max(float(np.abs(matrix[:, :2]).sum(1).max()), 1e-6)
     if shrink > 1.5:
         small = tuple(max(1, round(side / shrink)) for side in image.shape[1::-1])
@@ -172,30 +166,25 @@ def _seen(
         image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
         matrix = np.column_stack([matrix[:, :2] / factors, matrix[:, 2]])
     border = cv2.BORDER_REPLICATE if image.ndim == 3 else cv2.BORDER_CONSTANT
-    seen = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
-    return np.asarray(seen, np.uint8)
+    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(warped, np.uint8)
 
 
-class _Path:
-    """How a layer moves: where each pixel of a frame looks in it."""
+class _Trajectory:
+    """The motion of a cutout through a clip."""
 
     def __init__(
-        self,
-        layer: Layer,
-        motion: ClipConfig,
-        size: int,
-        frames: int,
-        rng: np.random.Generator,
+        self, cutout: Cutout, motion: ClipConfig, size: int, frames: int, rng: np.random.Generator
     ) -> None:
         self.size = size
-        self.centre = np.array(layer.mask.shape[1::-1], np.float64) / 2
+        self.centre = np.array(cutout.mask.shape[1::-1], np.float64) / 2
         drift = rng.normal(0, 1, 2) * motion.speed * (frames - 1)
         time = np.linspace(-0.5, 0.5, frames)[:, None]
-        wander = np.column_stack([_smooth(frames, rng), _smooth(frames, rng)]) * motion.wander
+        wander = np.column_stack([_curve(frames, rng), _curve(frames, rng)]) * motion.wander
         middle = rng.uniform(0.1, 0.9, 2)
         if rng.random() < motion.entry:
-            # It is outside at one end of the clip and well inside at the other.
-            side = max(layer.mask.shape) * layer.scale / size
+            # Outside the frame at one end of the clip and well inside at the other.
+            side = max(cutout.mask.shape) * cutout.scale / size
             angle = rng.uniform(0, 2 * np.pi)
             outside = 0.5 + (0.75 + side / 2) * np.array([np.cos(angle), np.sin(angle)])
             inside = rng.uniform(0.25, 0.75, 2)
@@ -203,22 +192,22 @@ class _Path:
             drift = inside - outside if enters else outside - inside
             middle = (inside + outside) / 2
         self.centres = (middle + drift * time + wander) * size
-        mirror = -1.0 if rng.random() < 0.5 else 1.0
-        angles = np.deg2rad(rng.normal(0, 12) + motion.turn * _smooth(frames, rng))
-        scales = layer.scale * np.exp(motion.zoom * _smooth(frames, rng))
+        flip = -1.0 if rng.random() < 0.5 else 1.0
+        angles = np.deg2rad(rng.normal(0, 12) + motion.turn * _curve(frames, rng))
+        scales = cutout.scale * np.exp(motion.zoom * _curve(frames, rng))
         c, s = np.cos(angles), np.sin(angles)
-        # From the scene to the layer: the inverse of turning, mirroring and scaling.
+        # From the scene to the cutout: the inverse of rotation, flip and scaling.
         self.linear = np.stack(
-            [np.stack([c * mirror, s * mirror], -1), np.stack([-s, c], -1)], 1
+            [np.stack([c * flip, s * flip], -1), np.stack([-s, c], -1)], 1
         ) / scales[:, None, None]  # fmt: skip
-        length = max(layer.mask.shape)
+        length = max(cutout.mask.shape)
         self.waves = rng.uniform(0.5, 1.5, 2) * 2 * np.pi / length
         self.phases = rng.uniform(0, 2 * np.pi, 2)
         bends = motion.bend * length * (rng.random() < 0.6)
-        self.bends = np.column_stack([_smooth(frames, rng), _smooth(frames, rng)]) * bends
+        self.bends = np.column_stack([_curve(frames, rng), _curve(frames, rng)]) * bends
 
-    def look_up(self, t: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """x and y (S, S) in the layer of each pixel of frame t."""
+    def sampling_grid(self, t: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """x and y (S, S) in the cutout of each pixel of frame t."""
         offset = self.centre - self.linear[t] @ self.centres[t]
         (a, b), (c, d) = self.linear[t].astype(np.float32)
         grid = np.arange(self.size, dtype=np.float32)
@@ -231,8 +220,8 @@ class _Path:
         return x, y
 
 
-def _smooth(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """(T,) a smooth random curve, of the size of 1 and about 0."""
+def _curve(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """(T,) a smooth random curve around 0, with an amplitude of about 1."""
     time = np.linspace(0, 1, frames)
     periods, phases = rng.uniform(0.3, 1.5, 2), rng.uniform(0, 2 * np.pi, 2)
     waves = np.sin(2 * np.pi * periods[:, None] * time + phases[:, None])
@@ -240,7 +229,7 @@ def _smooth(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
 
 
 def _eased(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """(T,) from 0 to 1, evenly or with a soft start and end."""
+    """(T,) from 0 to 1, linear or eased in and out."""
     time = np.linspace(0, 1, frames)
     soft = time * time * (3 - 2 * time)
     return np.asarray(time + (soft - time) * rng.random())

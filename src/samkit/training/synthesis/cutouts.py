@@ -1,5 +1,6 @@
-"""What scenes are made of: cut-outs of training objects, drawn shapes, and textures."""
+"""Cutouts of training objects, drawn shapes and textures, and their compositing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -9,21 +10,14 @@ import numpy.typing as npt
 from samkit.training.config import SceneConfig
 from samkit.training.data import Library
 
-__all__ = [
-    "Layer",
-    "Mask",
-    "Pixels",
-    "coverage",
-    "drawn_shape",
-    "lay_over",
-    "pick_layer",
-    "texture",
-]
+__all__ = ["Cutout", "Mask", "Pixels", "coverage", "random_cutout", "shape_cutout", "texture"]
 
-# Cut-outs smaller than this (longest side in pixels) are not pasted.
+# Objects smaller than this (longest side in pixels) are not pasted.
 _MIN_CUT = 32
-# A shadow is a soft copy of the object, this dark at most and this far away at most (of its size).
+# A shadow is a blurred copy of the mask. Its largest opacity, and offset relative to the object.
 _SHADOW_DEPTH, _SHADOW_DISTANCE = 0.6, 0.25
+
+_LINEAR = cv2.INTER_LINEAR
 
 Pixels = npt.NDArray[np.float32]
 """(H, W, 3) RGB, 0..255."""
@@ -32,16 +26,15 @@ Mask = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
-    """Something to lay over a scene.
+class Cutout:
+    """An object to paste into a scene.
 
     Attributes:
         colours: (h, w, 3) uint8 RGB.
         mask: (h, w) uint8 coverage 0..255.
-        scale: how much it is to be enlarged when it is placed.
-        gain: (3,) of its colours; offset: added to them, 0..255.
-        shadow: depth of the shadow it casts, 0 for none; x and y distance as fractions of its
-            longest side.
+        scale: factor by which it is enlarged in the scene.
+        gain: (3,) factor of its colours; offset: added to them, for values 0..255.
+        shadow: opacity of its shadow, 0 for none; x and y offset as fractions of its longest side.
     """
 
     colours: npt.NDArray[np.uint8]
@@ -51,86 +44,73 @@ class Layer:
     offset: float
     shadow: tuple[float, float, float]
 
-    def warped(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> tuple[Pixels, Mask]:
-        """Colours and coverage of a scene whose pixels look at x, y (H, W) of the layer."""
-        colours = cv2.remap(
-            self.colours, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        ).astype(np.float32)
-        cover = cv2.remap(self.mask, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        return self._lit(colours), coverage(np.asarray(cover, np.uint8))
+    def remap(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> tuple[Pixels, Mask]:
+        """Colours and coverage in a scene, sampled at x, y (H, W) of the cutout."""
+        return self._warp(lambda image, border: cv2.remap(image, x, y, _LINEAR, borderMode=border))
 
-    def placed(self, matrix: npt.NDArray[np.float64], size: int) -> tuple[Pixels, Mask]:
-        """Colours (S, S, 3) and coverage (S, S) under a 2x3 map from the layer to the scene."""
+    def warp_affine(self, matrix: npt.NDArray[np.float64], size: int) -> tuple[Pixels, Mask]:
+        """Colours (S, S, 3) and coverage (S, S) under a 2x3 map from the cutout to the scene."""
         side = (size, size)
-        cover = cv2.warpAffine(self.mask, matrix, side, flags=cv2.INTER_LINEAR)
-        colours = cv2.warpAffine(
-            self.colours,
-            matrix,
-            side,
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        ).astype(np.float32)
-        return self._lit(colours), coverage(np.asarray(cover, np.uint8))
+        return self._warp(
+            lambda image, border: cv2.warpAffine(
+                image, matrix, side, flags=_LINEAR, borderMode=border
+            )
+        )
 
-    def _lit(self, colours: npt.NDArray[np.float32]) -> Pixels:
-        lit = np.clip(colours * self.gain + np.float32(self.offset), 0, 255)
-        return np.asarray(lit, np.float32)
+    def _warp(
+        self, warp: Callable[[npt.NDArray[np.uint8], int], cv2.typing.MatLike]
+    ) -> tuple[Pixels, Mask]:
+        mask = np.asarray(warp(self.mask, cv2.BORDER_CONSTANT), np.uint8)
+        colours = warp(self.colours, cv2.BORDER_REPLICATE).astype(np.float32)
+        colours = np.clip(colours * self.gain + np.float32(self.offset), 0, 255)
+        return np.asarray(colours, np.float32), coverage(mask)
+
+    def composite(self, image: Pixels, colours: Pixels, alpha: Mask) -> Pixels:
+        """The scene with the warped cutout and its shadow blended over it."""
+        opacity, right, down = self.shadow
+        if opacity > 0:
+            side = max(self.mask.shape) * self.scale
+            shift = np.array([[1, 0, right * side], [0, 1, down * side]])
+            shadow = cv2.warpAffine(alpha, shift, alpha.shape[::-1], flags=_LINEAR)
+            shadow = cv2.GaussianBlur(shadow, (0, 0), max(0.5, 0.04 * side))
+            image = image * (1 - np.float32(opacity) * np.asarray(shadow, np.float32))[..., None]
+        return image + (colours - image) * alpha[..., None]
 
 
-def lay_over(image: Pixels, layer: Layer, colours: Pixels, alpha: Mask) -> Pixels:
-    """The scene with a layer, as it was placed, and its shadow over it."""
-    depth, right, down = layer.shadow
-    if depth > 0:
-        side = max(layer.mask.shape) * layer.scale
-        shift = np.array([[1, 0, right * side], [0, 1, down * side]])
-        shadow = cv2.warpAffine(alpha, shift, alpha.shape[::-1], flags=cv2.INTER_LINEAR)
-        shadow = cv2.GaussianBlur(shadow, (0, 0), max(0.5, 0.04 * side))
-        image = image * (1 - np.float32(depth) * np.asarray(shadow, np.float32))[..., None]
-    return image + (colours - image) * alpha[..., None]
-
-
-def pick_layer(
+def random_cutout(
     library: Library, config: SceneConfig, size: int, rng: np.random.Generator
-) -> Layer | None:
-    """A cut-out or a drawn shape for a scene of `size` pixels; None if the draw has nothing."""
+) -> Cutout | None:
+    """An object or shape for a scene of `size` pixels; None if the sampled image has no object."""
     if rng.random() < config.shape or not any(library.paste_weights):
-        return drawn_shape(library, config, size, rng)
-    return cut_out(library, config, size, rng)
-
-
-def cut_out(
-    library: Library, config: SceneConfig, size: int, rng: np.random.Generator
-) -> Layer | None:
-    """A training object for a scene of `size` pixels, or None if the image drawn has none."""
-    source = library.images[rng.choice(len(library.images), p=library.paste_weights)]
-    cached = source[int(rng.integers(len(source)))]
+        return shape_cutout(library, config, size, rng)
+    cached = library.random_image(library.paste_weights, rng)
     whole = [item for item in cached.objects if item.whole and max(item.mask.shape) >= _MIN_CUT]
     if not whole:
         return None
     item = whole[rng.integers(len(whole))]
     h, w = item.mask.shape
     colours, mask = cached.image[item.y : item.y + h, item.x : item.x + w], item.mask
-    scale = min(_side(config, rng) * size / max(h, w), 2.0)
+    scale = min(_random_side(config, rng) * size / max(h, w), 2.0)
     if scale < 1:
         small = (max(2, round(w * scale)), max(2, round(h * scale)))
         colours = np.asarray(cv2.resize(colours, small, interpolation=cv2.INTER_AREA), np.uint8)
         mask = np.asarray(cv2.resize(mask, small, interpolation=cv2.INTER_AREA), np.uint8)
         scale = 1.0
-    return Layer(
+    return Cutout(
         colours=colours,
         mask=mask,
         scale=scale,
         gain=rng.uniform(0.75, 1.25, 3).astype(np.float32),
         offset=float(rng.uniform(-20, 20)),
-        shadow=_shadow(config, rng),
+        shadow=_random_shadow(config, rng),
     )
 
 
-def drawn_shape(
+def shape_cutout(
     library: Library, config: SceneConfig, size: int, rng: np.random.Generator
-) -> Layer:
+) -> Cutout:
     """A textured and shaded ellipse, polygon or blob."""
-    radius = _side(config, rng) * size / 2
+    radius = _random_side(config, rng) * size / 2
     kind = rng.integers(3)
     corners = 64 if kind != 1 else int(rng.integers(3, 8))
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
@@ -155,26 +135,25 @@ def drawn_shape(
     corners16 = np.round((outline - low) * 16).astype(np.int32)
     cv2.fillPoly(mask, [corners16], 255, cv2.LINE_AA, shift=4)
     colours = texture(library, max(height, width), rng)[:height, :width]
-    return Layer(
-        colours=(colours * _shading(height, width, rng)).clip(0, 255).astype(np.uint8),
+    return Cutout(
+        colours=(colours * _random_shading(height, width, rng)).clip(0, 255).astype(np.uint8),
         mask=mask,
         scale=1.0,
         gain=np.ones(3, np.float32),
         offset=0.0,
-        shadow=_shadow(config, rng),
+        shadow=_random_shadow(config, rng),
     )
 
 
 def texture(library: Library, size: int, rng: np.random.Generator) -> Pixels:
-    """(S, S, 3): a gradient with cloudy noise, or a magnified bit of a photograph."""
+    """(S, S, 3): a gradient with smooth noise, or an enlarged patch of a photograph."""
     if rng.random() < 0.4:
-        source = library.images[rng.choice(len(library.images), p=library.weights)]
-        image = source[int(rng.integers(len(source)))].image
+        image = library.random_image(library.weights, rng).image
         side = int(rng.integers(12, 64))
         y = int(rng.integers(0, max(1, image.shape[0] - side)))
         x = int(rng.integers(0, max(1, image.shape[1] - side)))
         patch = image[y : y + side, x : x + side]
-        return cv2.resize(patch, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        return cv2.resize(patch, (size, size), interpolation=_LINEAR).astype(np.float32)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     gradient = ramp[None, :] * np.cos(angle) + ramp[:, None] * np.sin(angle)
@@ -182,9 +161,8 @@ def texture(library: Library, size: int, rng: np.random.Generator) -> Pixels:
     image = first + (second - first) * (gradient[..., None] * rng.uniform(0, 0.5) + 0.5)
     cells = int(rng.integers(2, 40))
     noise = rng.normal(0, rng.uniform(0, 40), (cells, cells, 1 if rng.random() < 0.6 else 3))
-    clouds = cv2.resize(noise.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
-    clouds = clouds.reshape(size, size, -1)
-    return np.asarray(np.clip(image + clouds, 0, 255), np.float32)
+    smooth = cv2.resize(noise.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(image + smooth.reshape(size, size, -1), 0, 255), np.float32)
 
 
 def coverage(mask: npt.NDArray[np.uint8]) -> Mask:
@@ -192,20 +170,20 @@ def coverage(mask: npt.NDArray[np.uint8]) -> Mask:
     return mask.astype(np.float32) / np.float32(255)
 
 
-def _side(config: SceneConfig, rng: np.random.Generator) -> float:
+def _random_side(config: SceneConfig, rng: np.random.Generator) -> float:
     low, high = np.log(config.paste_side)
     return float(np.exp(rng.uniform(low, high)))
 
 
-def _shadow(config: SceneConfig, rng: np.random.Generator) -> tuple[float, float, float]:
+def _random_shadow(config: SceneConfig, rng: np.random.Generator) -> tuple[float, float, float]:
     if rng.random() >= config.shadow:
         return 0.0, 0.0, 0.0
     right, down = rng.uniform(-_SHADOW_DISTANCE, _SHADOW_DISTANCE, 2)
     return float(rng.uniform(0.2, _SHADOW_DEPTH)), float(right), float(down)
 
 
-def _shading(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """(h, w, 1) factor: light from one side, as on a round body."""
+def _random_shading(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """(h, w, 1) factor: illumination from one side."""
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
     towards = rng.uniform(-1, 1, 2)
     light = 1 + rng.uniform(0, 0.5) * (towards[0] * x + towards[1] * y)

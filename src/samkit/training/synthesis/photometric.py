@@ -1,4 +1,4 @@
-"""Light, colour, sharpness and noise of a picture, drawn at random."""
+"""Photometric augmentation: colour jitter, blur and noise."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ import numpy.typing as npt
 
 from samkit.training.config import SceneConfig
 
-__all__ = ["Light"]
+__all__ = ["PhotometricAugmentation"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Light:
-    """One camera in one light.
+class PhotometricAugmentation:
+    """An augmentation with its parameters sampled, for one image or all frames of a clip.
 
     Attributes:
         blur: standard deviation in pixels, 0 for none.
-        colours: (3, 3) matrix that RGB is multiplied with from the right.
+        colours: (3, 3) matrix by which RGB is multiplied from the right.
         contrast, brightness: factors.
-        noise: standard deviation, of values 0..255.
+        noise: standard deviation, for values 0..255.
     """
 
     blur: float
@@ -29,8 +29,10 @@ class Light:
     noise: float
 
     @classmethod
-    def random(cls, config: SceneConfig, size: int, rng: np.random.Generator) -> "Light":
-        """Light for pictures of `size` pixels a side."""
+    def sample(
+        cls, config: SceneConfig, size: int, rng: np.random.Generator
+    ) -> "PhotometricAugmentation":
+        """Random parameters for images of `size` pixels a side."""
         blur = rng.uniform(0.4, 1.6) * size / 192 if rng.random() < config.blur else 0.0
         grey = np.repeat(np.array([[0.299], [0.587], [0.114]], np.float32), 3, 1)
         if rng.random() < config.grey:
@@ -47,10 +49,10 @@ class Light:
             noise=rng.uniform(2, 14) if rng.random() < config.noise else 0.0,
         )
 
-    def applied(
+    def apply(
         self, image: npt.NDArray[np.float32], rng: np.random.Generator
     ) -> npt.NDArray[np.uint8]:
-        """(H, W, 3) float32 0..255 -> uint8. Only the noise is drawn."""
+        """(H, W, 3) float32 0..255 -> uint8. Only the noise is random."""
         if self.blur:
             image = np.asarray(cv2.GaussianBlur(image, (0, 0), self.blur), np.float32)
         image = image @ self.colours
