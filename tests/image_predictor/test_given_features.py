@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import CONFIGS, make
 
-from samkit import ImagePredictor, Prompt
+from samkit import ImageEmbedding, ImagePredictor, Prompt
 from samkit.errors import InputError
 
 
@@ -67,3 +67,17 @@ def test_other_features(predictor, image):
     for wrong in (twice, narrow, other):
         with pytest.raises(InputError, match="one image of this network"):
             predictor.embedding(wrong, (50, 83))
+
+
+def test_further_maps_are_kept(predictor, image, tmp_path):
+    """Maps that only some decoders read go wherever the embedding goes."""
+    embedding = predictor.embed(image)
+    maps = (torch.rand(1, 3, 5, 4), torch.rand(1, 2, 7, 7))
+    embedding = replace(embedding, features=replace(embedding.features, further=maps))
+    embedding.to("cpu").save(tmp_path / "embedding.safetensors")
+    loaded = ImageEmbedding.load(tmp_path / "embedding.safetensors")
+    assert len(loaded.features.high_resolution) == len(embedding.features.high_resolution)
+    for saved, read in zip(embedding.features.tensors, loaded.features.tensors, strict=True):
+        assert torch.equal(saved, read)
+    chosen = loaded.features.select(torch.tensor([0, 0])).further
+    assert [tuple(one.shape) for one in chosen] == [(2, 3, 5, 4), (2, 2, 7, 7)]
