@@ -75,6 +75,29 @@ def test_tensor_that_is_missing(removed):
         infer_config(state, "sam")
 
 
+@pytest.mark.parametrize(
+    ("name", "misshapen"),
+    [
+        ("sam-vit-b", "image_encoder.pos_embed"),
+        ("mobile-sam", "image_encoder.layers.1.blocks.0.attn.attention_biases"),
+        ("sam2.1-tiny", "maskmem_tpos_enc"),
+    ],
+)
+def test_tensor_of_too_few_dimensions(name, misshapen):
+    config = MODELS[name].config
+    state = meta_state(config)
+    state[misshapen] = torch.zeros(4)
+    with pytest.raises(CheckpointError, match="missing or misshapen"):
+        infer_config(state, config.family)
+
+
+def test_mobile_sam_has_four_stages():
+    state = meta_state(MODELS["mobile-sam"].config)
+    state = {k: v for k, v in state.items() if not k.startswith("image_encoder.layers.3.")}
+    with pytest.raises(CheckpointError, match="expected 4 stages in here, got 3"):
+        infer_config(state, "sam", "here")
+
+
 def test_gap_in_the_blocks():
     state = meta_state(MODELS["sam-vit-b"].config)
     state = {k: v for k, v in state.items() if ".blocks.3." not in k}
