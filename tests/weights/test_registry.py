@@ -49,7 +49,8 @@ def test_sources(name):
 @pytest.mark.parametrize("size", SIZES)
 def test_versions_of_sam2_differ_in_their_memory(size):
     old, new = MODELS[f"sam2-{size}"].config, MODELS[f"sam2.1-{size}"].config
-    assert not (old.memory.occlusion_embedding or old.memory.pointer_time)
+    assert not old.memory.occlusion_embedding
+    assert not old.memory.pointer_time
     assert new.memory.occlusion_embedding
     assert new.memory.pointer_time
     assert replace(old, memory=new.memory) == new
