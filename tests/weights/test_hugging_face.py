@@ -8,7 +8,7 @@ from transformers import Sam2Config, Sam2VideoConfig, SamConfig
 
 from samkit.errors import CheckpointError
 from samkit.sizes import MemoryConfig, sam2, sam_vit
-from samkit.weights import MODELS
+from samkit.weights import MODELS, hugging_face
 from samkit.weights.hugging_face import config_from_json, config_to_json
 
 WRITABLE = [name for name in MODELS if name not in ("pico", "mobile-sam")]
@@ -29,6 +29,113 @@ def test_what_transformers_writes(theirs, ours):
     assert config_from_json(json.loads(theirs().to_json_string())) == ours
 
 
+def find(values, path):
+    for name in path.split("."):
+        values = values[name]
+    return values
+
+
+@pytest.mark.parametrize(
+    ("kind", "theirs"), [("sam", SamConfig), ("sam2", Sam2Config), ("sam2_video", Sam2VideoConfig)]
+)
+def test_defaults_in_the_tables_are_those_of_transformers(kind, theirs):
+    values = json.loads(theirs().to_json_string(use_diff=False))
+    table = hugging_face._TABLES[kind]
+    defaults = {row.theirs: row.default for row in table.rows if row.default is not None}
+    stated = {**defaults, **table.fixed}
+    assert {path: find(values, path) for path in stated} == stated
+
+
+@pytest.mark.parametrize(
+    ("stated", "theta"),
+    [
+        ({"memory_attention_rope_theta": 500}, 500.0),
+        ({"rope_parameters": {"rope_theta": 500}}, 500.0),
+        ({"memory_attention_rope_theta": 300, "rope_parameters": {"rope_theta": 500}}, 500.0),
+        ({"memory_attention_rope_theta": 300, "rope_parameters": None}, 300.0),
+        ({"rope_parameters": {"rope_theta": None}}, 10000.0),
+    ],
+)
+def test_older_files_name_the_frequencies_of_positions_otherwise(stated, theta):
+    assert config_from_json({"model_type": "sam2_video", **stated}).memory.rope_theta == theta
+
+
+ODD_SAM = replace(
+    sam_vit("b"),
+    image_encoder=replace(
+        sam_vit("b").image_encoder,
+        dim=168,
+        depth=3,
+        heads=6,
+        mlp_ratio=2.5,
+        patch_size=8,
+        window_size=7,
+        global_blocks=(1,),
+        in_channels=4,
+        qkv_bias=False,
+        activation="relu",
+        norm_eps=1e-5,
+        attention_dropout=0.25,
+    ),
+    prompt_encoder=replace(sam_vit("b").prompt_encoder, mask_channels=32),
+    mask_decoder=replace(
+        sam_vit("b").mask_decoder, depth=3, heads=4, mlp_dim=96, candidates=4, iou_head_dim=48
+    ),
+    dim=64,
+    image_size=(512, 512),
+)
+ODD_SAM2 = replace(
+    sam2("tiny"),
+    image_encoder=replace(
+        sam2("tiny").image_encoder,
+        dim=48,
+        heads=3,
+        stages=(1, 1, 3, 1),
+        global_blocks=(3, 4),
+        window_sizes=(4, 2, 6, 3),
+        position_size=(5, 5),
+        mlp_ratio=3.0,
+        in_channels=4,
+    ),
+    prompt_encoder=replace(sam2("tiny").prompt_encoder, mask_channels=32),
+    mask_decoder=replace(
+        sam2("tiny").mask_decoder,
+        heads=4,
+        mlp_dim=96,
+        candidates=4,
+        iou_head_dim=48,
+        dynamic_multimask=False,
+        stability_delta=0.1,
+        stability_threshold=0.9,
+    ),
+    memory=replace(
+        sam2("tiny").memory,
+        slots=5,
+        pointers=9,
+        layers=2,
+        heads=2,
+        mlp_dim=96,
+        dropout=0.25,
+        rope_theta=500.0,
+        fuser_layers=1,
+        sigmoid_scale=15.0,
+        sigmoid_bias=-5.0,
+        occlusion_embedding=False,
+        pointer_time=False,
+    ),
+    dim=64,
+    fpn_top_down_levels=(1, 2, 3),
+    image_size=(512, 512),
+)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(ODD_SAM, SamConfig), (ODD_SAM2, Sam2VideoConfig)])
+def test_every_size_is_written_and_read(ours, theirs):
+    values = config_to_json(ours, memory=True, dtype="float32")
+    assert config_from_json(values) == ours
+    assert config_from_json(json.loads(theirs(**values).to_json_string(use_diff=False))) == ours
+
+
 @pytest.mark.parametrize("name", WRITABLE)
 @pytest.mark.parametrize("memory", [True, False])
 def test_there_and_back(name, memory):
@@ -45,7 +152,10 @@ def test_there_and_back(name, memory):
     ("values", "message"),
     [
         ({}, "of type None"),
-        ({"model_type": "bert"}, "of type 'bert'"),
+        ({"model_type": "bert"}, "of type 'bert'; expected 'sam' or 'sam2' or 'sam2_video'"),
+        ({"model_type": ["sam"]}, "cannot understand here"),
+        ([], "cannot understand here"),
+        ({"model_type": "sam", "vision_config": {"hidden_size": 0}}, "cannot understand here"),
         ({"model_type": "sam", "vision_config": {"use_rel_pos": False}}, "use_rel_pos=False"),
         ({"model_type": "sam", "vision_config": {"output_channels": 128}}, "hidden_size"),
         ({"model_type": "sam", "vision_config": []}, None),
@@ -80,7 +190,13 @@ def test_what_is_not_supported(values, message):
 
 def test_what_transformers_cannot_hold():
     config = sam2("tiny")
+    sam = sam_vit("b")
     for other, message in (
+        (replace(sam, prompt_encoder=replace(sam.prompt_encoder, pad_boxes=True)), "pad boxes"),
+        (replace(sam, mask_decoder=replace(sam.mask_decoder, iou_head_depth=4)), "three"),
+        (replace(config, mask_decoder=replace(config.mask_decoder, iou_sigmoid=False)), "sigmoid"),
+        (MODELS["mobile-sam"].config, "MobileSAM"),
+        (MODELS["pico"].config, "drawn prompts"),
         (replace(config, memory=replace(config.memory, dim=32)), "64 channels"),
         (replace(config, mask_decoder=replace(config.mask_decoder, depth=3)), "two layers"),
         (replace(config, mask_decoder=replace(config.mask_decoder, iou_head_depth=2)), "three"),

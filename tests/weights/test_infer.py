@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from tiny import make, tiny_pico
 
 from samkit.errors import CheckpointError
 from samkit.nn import build
 from samkit.sizes import ViTConfig
-from samkit.weights import MODELS
+from samkit.weights import MODELS, RegisteredModel, load_network
 from samkit.weights.infer import infer_config, ratio
 from samkit.weights.layouts import is_memory
 
@@ -75,6 +77,29 @@ def test_tensor_that_is_missing(removed):
         infer_config(state, "sam")
 
 
+@pytest.mark.parametrize(
+    ("name", "misshapen"),
+    [
+        ("sam-vit-b", "image_encoder.pos_embed"),
+        ("mobile-sam", "image_encoder.layers.1.blocks.0.attn.attention_biases"),
+        ("sam2.1-tiny", "maskmem_tpos_enc"),
+    ],
+)
+def test_tensor_of_too_few_dimensions(name, misshapen):
+    config = MODELS[name].config
+    state = meta_state(config)
+    state[misshapen] = torch.zeros(4)
+    with pytest.raises(CheckpointError, match="missing or misshapen"):
+        infer_config(state, config.family)
+
+
+def test_mobile_sam_has_four_stages():
+    state = meta_state(MODELS["mobile-sam"].config)
+    state = {k: v for k, v in state.items() if not k.startswith("image_encoder.layers.3.")}
+    with pytest.raises(CheckpointError, match="expected 4 stages in here, got 3"):
+        infer_config(state, "sam", "here")
+
+
 def test_gap_in_the_blocks():
     state = meta_state(MODELS["sam-vit-b"].config)
     state = {k: v for k, v in state.items() if ".blocks.3." not in k}
@@ -92,3 +117,15 @@ def test_two_window_sizes():
 @pytest.mark.parametrize(("dim", "hidden"), [(168, 696), (49, 100), (7, 22), (96, 384)])
 def test_ratio_survives_rounding_down(dim, hidden):
     assert int(dim * ratio(dim, hidden)) == hidden
+
+
+def test_shapes_of_a_registered_model(monkeypatch, tmp_path):
+    """Where no rule tells the sizes, a registered model of the same shapes does."""
+    network = make(tiny_pico())
+    path = tmp_path / "bare.safetensors"
+    save_file(network.state_dict(), path)
+    with pytest.raises(CheckpointError, match="not samkit's header"):
+        load_network(path)
+    row = RegisteredModel(name="tiny", config=tiny_pico(), parameters=1, year=2026)
+    monkeypatch.setitem(MODELS, "tiny", row)
+    assert load_network(path).config == tiny_pico()

@@ -13,7 +13,8 @@ def test_each_layout(network, layout):
     if "layers" in dict(network.image_encoder.named_children()) and layout != "samkit":
         layout = "meta"  # MobileSAM is not part of transformers
     state = table_of(family, layout).from_samkit(network.state_dict())
-    assert detect_layout(state) == (family, layout)
+    found = detect_layout(state)
+    assert (found.family, found.names) == (family, layout)
 
 
 @pytest.mark.parametrize(

@@ -198,14 +198,13 @@ def registered(mobile_sam, contents, cache, monkeypatch):
     torch.save(mobile_sam.state_dict(), path)
     model = RegisteredModel(
         name="tiny",
-        kind="mobile-sam",
+        config=mobile_sam.config,
         url="http://127.0.0.1:9/tiny.pt",
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         parameters=1,
         year=2023,
     )
     monkeypatch.setitem(MODELS, "tiny", model)
-    monkeypatch.setattr(RegisteredModel, "config", mobile_sam.config)
     return path
 
 

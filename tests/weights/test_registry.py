@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -45,6 +46,16 @@ def test_sources(name):
         assert model.filename.endswith((".pt", ".pth"))
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_versions_of_sam2_differ_in_their_memory(size):
+    old, new = MODELS[f"sam2-{size}"].config, MODELS[f"sam2.1-{size}"].config
+    assert not old.memory.occlusion_embedding
+    assert not old.memory.pointer_time
+    assert new.memory.occlusion_embedding
+    assert new.memory.pointer_time
+    assert replace(old, memory=new.memory) == new
+
+
 def test_files_are_different():
     assert len({m.filename for m in MODELS.values()}) == len(MODELS)
     assert len({m.sha256 for m in MODELS.values()}) == len(MODELS)
@@ -72,5 +83,9 @@ def test_unknown_name_that_resembles_none():
 
 
 def test_registry_needs_no_torch():
-    code = "import sys; from samkit.weights import MODELS; assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from samkit.weights import MODELS\n"
+        "assert MODELS['sam-vit-h'].config.image_encoder.depth == 32\n"
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

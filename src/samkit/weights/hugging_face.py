@@ -1,387 +1,354 @@
 """Sizes as ``config.json`` of transformers states them, read and written.
 
-A field that the file leaves out has the default of transformers. What samkit's networks cannot
-do, or transformers' cannot, is an error instead of a silent difference.
+One table for each type of model serves both directions. A field that the file leaves out has the
+default of transformers. What samkit's networks cannot do, or transformers' cannot, is an error
+instead of a silent difference.
 """
 
-from collections.abc import Mapping
+# One row per line, whatever its length.
+# ruff: noqa: E501
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from samkit.errors import CheckpointError
-from samkit.sizes import (
-    HieraConfig,
-    MaskDecoderConfig,
-    MemoryConfig,
-    PromptEncoderConfig,
-    Sam2Config,
-    SamConfig,
-    ViTConfig,
-)
+from samkit.sizes import NetworkConfig, Sam2Config, SamConfig, ViTConfig
 from samkit.weights.infer import ratio
 
 __all__ = ["config_from_json", "config_to_json"]
 
 _Json = Mapping[str, Any]
 
-# The one width that transformers' memory attention is written for.
-_MEMORY_DIM = 64
+_Convert = tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]
+"""(their value, sizes read so far) -> our value, and (our value, all sizes) -> their value."""
 
 
-def config_from_json(values: _Json, source: str = "config.json") -> SamConfig | Sam2Config:
+def _pair(value: int | list[int]) -> tuple[int, int]:
+    height, width = (value, value) if isinstance(value, int) else value
+    return height, width
+
+
+def _hidden(config: Any) -> int:
+    return int(config.image_encoder.dim * config.image_encoder.mlp_ratio)
+
+
+def _doubled(heads: int, config: Any) -> list[int]:
+    return [heads * 2**i for i in range(len(config.image_encoder.stages))]
+
+
+def _first(heads: list[int], config: Any) -> int:
+    _expect("num_attention_heads_per_stage", heads, _doubled(heads[0], config))
+    return heads[0]
+
+
+# fmt: off
+_SAME: _Convert = (lambda value, _: value, lambda value, _: value)
+_LIST: _Convert = (lambda value, _: tuple(value), lambda value, _: list(value))
+_PAIR: _Convert = (lambda value, _: _pair(value), lambda value, _: list(value))
+_SIDE: _Convert = (lambda value, _: _pair(value), lambda value, _: value[0])
+_HIDDEN: _Convert = (lambda value, c: ratio(c.image_encoder.dim, value or _hidden(c)), lambda _, c: _hidden(c))
+_THETA: _Convert = (lambda value, c: float(value or c.memory.rope_theta), lambda value, _: value)
+_HEADS: _Convert = (_first, _doubled)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A size that both have, and the default of transformers."""
+
+    ours: str
+    theirs: str
+    default: object
+    convert: _Convert = _SAME
+    written: bool = True
+
+
+@dataclass(frozen=True)
+class _Implied:
+    """A field of theirs that our sizes imply: a constant or a function of them.
+
+    It is written, and checked on reading if the row has the default of transformers.
+    """
+
+    theirs: str
+    value: object
+    default: object = None
+
+    def of(self, config: NetworkConfig) -> object:
+        return self.value(config) if callable(self.value) else self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """One type of model.
+
+    Attributes:
+        architecture: the class in transformers.
+        start: our sizes where no row says otherwise.
+        rows: in the order in which they are read and written; a later one overrides.
+        fixed: what their networks can vary and ours cannot; it must be absent or this value.
+        limits: what our networks can vary and theirs cannot: (name, value, reason).
+    """
+
+    architecture: str
+    start: NetworkConfig
+    rows: tuple[_Field | _Implied, ...]
+    fixed: dict[str, object]
+    limits: tuple[tuple[str, object, str], ...]
+
+
+# fmt: off
+_DECODER = (
+    _Implied("mask_decoder_config.hidden_size", lambda c: c.dim, 256),
+    _Field("mask_decoder.mlp_dim", "mask_decoder_config.mlp_dim", 2048),
+    _Field("mask_decoder.depth", "mask_decoder_config.num_hidden_layers", 2),
+    _Field("mask_decoder.heads", "mask_decoder_config.num_attention_heads", 8),
+    _Field("mask_decoder.candidates", "mask_decoder_config.num_multimask_outputs", 3),
+    _Field("mask_decoder.iou_head_depth", "mask_decoder_config.iou_head_depth", 3),
+    _Field("mask_decoder.iou_head_dim", "mask_decoder_config.iou_head_hidden_dim", 256),
+)
+_FIXED = {
+    "prompt_encoder_config.num_point_embeddings": 4,
+    "prompt_encoder_config.hidden_act": "gelu",
+    "prompt_encoder_config.layer_norm_eps": 1e-6,
+    "mask_decoder_config.attention_downsample_rate": 2,
+    "mask_decoder_config.iou_head_depth": 3,
+}
+_LIMITS = (
+    ("mask_decoder.iou_head_depth", 3, "its IoU head has three layers"),
+)
+
+_SAM = _Table(
+    architecture="SamModel",
+    start=SamConfig(),
+    rows=(
+        _Implied("vision_config.model_type", "sam_vision_model"),
+        _Field("image_encoder.dim", "vision_config.hidden_size", 768),
+        _Field("dim", "vision_config.output_channels", 256),
+        _Field("image_encoder.depth", "vision_config.num_hidden_layers", 12),
+        _Field("image_encoder.heads", "vision_config.num_attention_heads", 12),
+        _Field("image_encoder.in_channels", "vision_config.num_channels", 3),
+        _Field("image_size", "vision_config.image_size", 1024, _SIDE),
+        _Field("image_encoder.patch_size", "vision_config.patch_size", 16),
+        _Field("image_encoder.mlp_ratio", "vision_config.mlp_ratio", 4.0),
+        _Field("image_encoder.mlp_ratio", "vision_config.mlp_dim", None, _HIDDEN),
+        _Field("image_encoder.window_size", "vision_config.window_size", 14),
+        _Field("image_encoder.global_blocks", "vision_config.global_attn_indexes", [2, 5, 8, 11], _LIST),
+        _Implied("vision_config.num_pos_feats", lambda c: c.dim // 2),
+        _Field("image_encoder.qkv_bias", "vision_config.qkv_bias", True),
+        _Field("image_encoder.activation", "vision_config.hidden_act", "gelu"),
+        _Field("image_encoder.norm_eps", "vision_config.layer_norm_eps", 1e-6),
+        _Field("image_encoder.attention_dropout", "vision_config.attention_dropout", 0.0),
+
+        _Implied("prompt_encoder_config.model_type", "sam_prompt_encoder"),
+        _Implied("prompt_encoder_config.hidden_size", lambda c: c.dim, 256),
+        _Implied("prompt_encoder_config.image_size", lambda c: c.image_size[0]),
+        _Implied("prompt_encoder_config.patch_size", lambda c: c.image_encoder.patch_size),
+        _Field("prompt_encoder.mask_channels", "prompt_encoder_config.mask_input_channels", 16),
+
+        _Implied("mask_decoder_config.model_type", "sam_mask_decoder"),
+        *_DECODER,
+    ),
+    fixed={
+        **_FIXED,
+        "vision_config.use_abs_pos": True,
+        "vision_config.use_rel_pos": True,
+        "mask_decoder_config.hidden_act": "relu",
+    },
+    limits=(
+        *_LIMITS,
+        ("image_encoder.__class__", ViTConfig, "MobileSAM is not part of it"),
+        ("prompt_encoder.pad_boxes", False, "its SAM does not pad boxes"),
+    ),
+)
+
+_SAM2 = _Table(
+    architecture="Sam2Model",
+    start=Sam2Config(),
+    rows=(
+        _Implied("vision_config.model_type", "sam2_vision_model"),
+        _Implied("vision_config.backbone_config.model_type", "sam2_hiera_det_model"),
+        _Field("image_encoder.dim", "vision_config.backbone_config.hidden_size", 96),
+        _Implied("vision_config.backbone_config.num_attention_heads", lambda c: c.image_encoder.heads),
+        _Field("image_encoder.in_channels", "vision_config.backbone_config.num_channels", 3),
+        _Implied("vision_config.backbone_config.image_size", lambda c: list(c.image_size)),
+        _Field("image_encoder.position_size", "vision_config.backbone_config.window_positional_embedding_background_size", [7, 7], _PAIR),
+        _Field("image_encoder.stages", "vision_config.backbone_config.blocks_per_stage", [1, 2, 7, 2], _LIST),
+        _Implied("vision_config.backbone_config.embed_dim_per_stage", lambda c: list(c.image_encoder.stage_dims), [96, 192, 384, 768]),
+        _Field("image_encoder.heads", "vision_config.backbone_config.num_attention_heads_per_stage", [1, 2, 4, 8], _HEADS),
+        _Field("image_encoder.window_sizes", "vision_config.backbone_config.window_size_per_stage", [8, 4, 14, 7], _LIST),
+        _Field("image_encoder.global_blocks", "vision_config.backbone_config.global_attention_blocks", [5, 7, 9], _LIST),
+        _Field("image_encoder.mlp_ratio", "vision_config.backbone_config.mlp_ratio", 4.0),
+        _Implied("vision_config.backbone_channel_list", lambda c: list(reversed(c.image_encoder.stage_dims)), [768, 384, 192, 96]),
+        _Implied("vision_config.backbone_feature_sizes", lambda c: [[c.image_size[0] // stride] * 2 for stride in (4, 8, 16)]),
+        _Field("dim", "vision_config.fpn_hidden_size", 256),
+        _Field("fpn_top_down_levels", "vision_config.fpn_top_down_levels", [2, 3], _LIST),
+
+        _Implied("prompt_encoder_config.model_type", "sam2_prompt_encoder"),
+        _Implied("prompt_encoder_config.hidden_size", lambda c: c.dim, 256),
+        _Field("image_size", "prompt_encoder_config.image_size", 1024, _SIDE),
+        _Implied("prompt_encoder_config.patch_size", 16),
+        _Field("prompt_encoder.mask_channels", "prompt_encoder_config.mask_input_channels", 16),
+
+        _Implied("mask_decoder_config.model_type", "sam2_mask_decoder"),
+        *_DECODER,
+        _Field("mask_decoder.dynamic_multimask", "mask_decoder_config.dynamic_multimask_via_stability", True),
+        _Field("mask_decoder.stability_delta", "mask_decoder_config.dynamic_multimask_stability_delta", 0.05),
+        _Field("mask_decoder.stability_threshold", "mask_decoder_config.dynamic_multimask_stability_thresh", 0.98),
+    ),
+    fixed={
+        **_FIXED,
+        "vision_config.backbone_config.patch_kernel_size": [7, 7],
+        "vision_config.backbone_config.patch_stride": [4, 4],
+        "vision_config.backbone_config.patch_padding": [3, 3],
+        "vision_config.backbone_config.query_stride": [2, 2],
+        "vision_config.backbone_config.num_query_pool_stages": 3,
+        "vision_config.backbone_config.hidden_act": "gelu",
+        "vision_config.backbone_config.layer_norm_eps": 1e-6,
+        "vision_config.fpn_kernel_size": 1,
+        "vision_config.fpn_stride": 1,
+        "vision_config.fpn_padding": 0,
+        "vision_config.num_feature_levels": 3,
+        "mask_decoder_config.num_hidden_layers": 2,
+    },
+    limits=(
+        *_LIMITS,
+        ("mask_decoder.depth", 2, "its SAM 2 has a two-way transformer of two layers"),
+        ("mask_decoder.high_resolution", True, "its SAM 2 uses high-resolution features"),
+        ("mask_decoder.iou_sigmoid", True, "its SAM 2 puts the predicted IoU through a sigmoid"),
+        ("mask_decoder.object_score", True, "its SAM 2 has object scores"),
+    ),
+)
+
+_SAM2_VIDEO = _Table(
+    architecture="Sam2VideoModel",
+    start=_SAM2.start,
+    rows=(
+        *_SAM2.rows,
+        _Implied("prompt_encoder_config.model_type", "sam2_video_prompt_encoder"),
+        _Implied("mask_decoder_config.model_type", "sam2_video_mask_decoder"),
+        _Implied("image_size", lambda c: c.image_size[0]),
+        _Field("memory.slots", "num_maskmem", 7),
+        _Field("memory.pointers", "max_object_pointers_in_encoder", 16),
+        _Field("memory.sigmoid_scale", "sigmoid_scale_for_mem_enc", 20.0),
+        _Field("memory.sigmoid_bias", "sigmoid_bias_for_mem_enc", -10.0),
+        _Field("memory.occlusion_embedding", "enable_occlusion_spatial_embedding", True),
+        _Field("memory.pointer_time", "enable_temporal_pos_encoding_for_object_pointers", True),
+        _Implied("memory_attention_hidden_size", lambda c: c.dim, 256),
+        _Field("memory.layers", "memory_attention_num_layers", 4),
+        _Field("memory.heads", "memory_attention_num_attention_heads", 1),
+        _Field("memory.mlp_dim", "memory_attention_feed_forward_hidden_size", 2048),
+        _Field("memory.dropout", "memory_attention_dropout", 0.1),
+        _Implied("memory_attention_rope_dropout", lambda c: c.memory.dropout),
+        _Implied("memory_attention_rope_feat_sizes", lambda c: [c.image_size[0] // 16] * 2),
+        _Field("memory.rope_theta", "memory_attention_rope_theta", None, _THETA, written=False),  # in older files
+        _Implied("rope_parameters.rope_type", "axial"),
+        _Field("memory.rope_theta", "rope_parameters.rope_theta", None, _THETA),
+        _Implied("memory_encoder_hidden_size", lambda c: c.dim, 256),
+        _Field("memory.dim", "memory_encoder_output_channels", 64),
+        _Implied("mask_downsampler_embed_dim", lambda c: c.dim, 256),
+        _Field("memory.fuser_layers", "memory_fuser_num_layers", 2),
+        _Implied("memory_fuser_embed_dim", lambda c: c.dim, 256),
+        _Implied("memory_fuser_intermediate_dim", lambda c: c.dim * 4, 1024),
+    ),
+    fixed={
+        **_SAM2.fixed,
+        "memory_attention_downsample_rate": 1,
+        "memory_attention_feed_forward_hidden_act": "relu",
+        "mask_downsampler_kernel_size": 3,
+        "mask_downsampler_stride": 2,
+        "mask_downsampler_padding": 1,
+        "mask_downsampler_total_stride": 16,
+        "mask_downsampler_hidden_act": "gelu",
+        "memory_fuser_kernel_size": 7,
+        "memory_fuser_padding": 3,
+        "memory_fuser_hidden_act": "gelu",
+    },
+    limits=(
+        *_SAM2.limits,
+        ("memory.dim", 64, "its memories have 64 channels"),
+    ),
+)
+
+_TABLES = {"sam": _SAM, "sam2": _SAM2, "sam2_video": _SAM2_VIDEO}
+# fmt: on
+
+
+def config_from_json(values: _Json, source: str = "config.json") -> NetworkConfig:
     """Sizes from a parsed ``config.json`` of SamModel, Sam2Model or Sam2VideoModel.
 
     Raises:
         CheckpointError: another kind of model, or an option that samkit has no network for.
     """
-    kind = values.get("model_type")
     try:
-        if kind == "sam":
-            return _sam(values)
-        if kind in ("sam2", "sam2_video"):
-            return _sam2(values, video=kind == "sam2_video")
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        kind = values.get("model_type")
+        if kind in _TABLES:
+            return _read(values, _TABLES[kind])
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"cannot understand {source}: {error}") from error
-    raise CheckpointError(
-        f"{source} describes a model of type {kind!r}; expected 'sam', 'sam2' or 'sam2_video'"
-    )
+    expected = " or ".join(map(repr, _TABLES))
+    raise CheckpointError(f"{source} describes a model of type {kind!r}; expected {expected}")
 
 
-def _require(values: _Json, **expected: object) -> None:
-    """Fields that samkit's networks fix must be absent or have that value."""
-    for name, want in expected.items():
-        got = values.get(name, want)
-        if got != want:
-            raise CheckpointError(f"{name}={got!r} is not supported: expected {want!r}")
-
-
-def _require_widths(width: int, *parts: _Json) -> None:
-    if any(part.get("hidden_size", 256) != width for part in parts):
-        raise CheckpointError(f"expected hidden_size={width} in prompt encoder and mask decoder")
-
-
-def _pair(value: int | list[int]) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    height, width = value
-    return height, width
-
-
-def _sam(values: _Json) -> SamConfig:
-    vision = values.get("vision_config") or {}
-    prompts = values.get("prompt_encoder_config") or {}
-    decoder = values.get("mask_decoder_config") or {}
-    _require(vision, use_abs_pos=True, use_rel_pos=True)
-    _require(prompts, num_point_embeddings=4, hidden_act="gelu", layer_norm_eps=1e-6)
-    _require(decoder, hidden_act="relu", attention_downsample_rate=2, iou_head_depth=3)
-    dim = vision.get("hidden_size", 768)
-    width = vision.get("output_channels", 256)
-    _require_widths(width, prompts, decoder)
-    mlp_dim = vision.get("mlp_dim") or int(dim * vision.get("mlp_ratio", 4.0))
-    encoder = ViTConfig(
-        dim=dim,
-        depth=vision.get("num_hidden_layers", 12),
-        heads=vision.get("num_attention_heads", 12),
-        mlp_ratio=ratio(dim, mlp_dim),
-        patch_size=vision.get("patch_size", 16),
-        window_size=vision.get("window_size", 14),
-        global_blocks=tuple(vision.get("global_attn_indexes", (2, 5, 8, 11))),
-        in_channels=vision.get("num_channels", 3),
-        qkv_bias=vision.get("qkv_bias", True),
-        activation=vision.get("hidden_act", "gelu"),
-        norm_eps=vision.get("layer_norm_eps", 1e-6),
-        attention_dropout=vision.get("attention_dropout", 0.0),
-    )
-    return SamConfig(
-        image_encoder=encoder,
-        prompt_encoder=PromptEncoderConfig(mask_channels=prompts.get("mask_input_channels", 16)),
-        mask_decoder=MaskDecoderConfig(**_decoder_sizes(decoder)),
-        dim=width,
-        image_size=_pair(vision.get("image_size", 1024)),
-    )
-
-
-def _decoder_sizes(decoder: _Json) -> dict[str, Any]:
-    return {
-        "depth": decoder.get("num_hidden_layers", 2),
-        "heads": decoder.get("num_attention_heads", 8),
-        "mlp_dim": decoder.get("mlp_dim", 2048),
-        "candidates": decoder.get("num_multimask_outputs", 3),
-        "iou_head_dim": decoder.get("iou_head_hidden_dim", 256),
-    }
-
-
-def _sam2(values: _Json, *, video: bool) -> Sam2Config:
-    vision = values.get("vision_config") or {}
-    prompts = values.get("prompt_encoder_config") or {}
-    decoder = values.get("mask_decoder_config") or {}
-    dim = vision.get("fpn_hidden_size", 256)
-    encoder = _hiera(vision.get("backbone_config") or {})
-    channels = list(reversed(encoder.stage_dims))
-    _require(vision, fpn_kernel_size=1, fpn_stride=1, fpn_padding=0, num_feature_levels=3)
-    if vision.get("backbone_channel_list", [768, 384, 192, 96]) != channels:
-        raise CheckpointError(f"expected backbone_channel_list={channels}")
-    _require(prompts, num_point_embeddings=4, hidden_act="gelu", layer_norm_eps=1e-6)
-    _require(decoder, attention_downsample_rate=2, iou_head_depth=3, num_hidden_layers=2)
-    _require_widths(dim, prompts, decoder)
-    return Sam2Config(
-        image_encoder=encoder,
-        prompt_encoder=PromptEncoderConfig(
-            pad_boxes=True, mask_channels=prompts.get("mask_input_channels", 16)
-        ),
-        mask_decoder=MaskDecoderConfig(
-            **_decoder_sizes(decoder),
-            high_resolution=True,
-            iou_sigmoid=True,
-            object_score=True,
-            dynamic_multimask=decoder.get("dynamic_multimask_via_stability", True),
-            stability_delta=decoder.get("dynamic_multimask_stability_delta", 0.05),
-            stability_threshold=decoder.get("dynamic_multimask_stability_thresh", 0.98),
-        ),
-        memory=_memory(values, dim) if video else MemoryConfig(),
-        dim=dim,
-        fpn_top_down_levels=tuple(vision.get("fpn_top_down_levels", (2, 3))),
-        image_size=_pair(prompts.get("image_size", 1024)),
-    )
-
-
-def _hiera(backbone: _Json) -> HieraConfig:
-    dim = backbone.get("hidden_size", 96)
-    heads = backbone.get("num_attention_heads_per_stage", [1, 2, 4, 8])
-    config = HieraConfig(
-        dim=dim,
-        heads=heads[0],
-        stages=tuple(backbone.get("blocks_per_stage", (1, 2, 7, 2))),
-        global_blocks=tuple(backbone.get("global_attention_blocks", (5, 7, 9))),
-        window_sizes=tuple(backbone.get("window_size_per_stage", (8, 4, 14, 7))),
-        position_size=_pair(backbone.get("window_positional_embedding_background_size", [7, 7])),
-        mlp_ratio=backbone.get("mlp_ratio", 4.0),
-        in_channels=backbone.get("num_channels", 3),
-    )
-    _require(
-        backbone,
-        patch_kernel_size=[7, 7],
-        patch_stride=[4, 4],
-        patch_padding=[3, 3],
-        query_stride=[2, 2],
-        num_query_pool_stages=3,
-        hidden_act="gelu",
-        layer_norm_eps=1e-6,
-    )
-    dims = list(config.stage_dims)
-    if backbone.get("embed_dim_per_stage", [96, 192, 384, 768]) != dims:
-        raise CheckpointError(f"expected embed_dim_per_stage={dims}: each twice the one before")
-    doubled = [heads[0] * 2**i for i in range(len(dims))]
-    if heads != doubled:
-        raise CheckpointError(f"expected num_attention_heads_per_stage={doubled}, got {heads}")
+def _read(values: _Json, table: _Table) -> NetworkConfig:
+    for theirs, want in table.fixed.items():
+        _expect(theirs, _find(values, theirs, want), want)
+    config = table.start
+    for row in table.rows:
+        got = _find(values, row.theirs, row.default)
+        if isinstance(row, _Field):
+            config = _replaced(config, row.ours, row.convert[0](got, config))
+        elif row.default is not None:
+            _expect(row.theirs, got, row.of(config))
     return config
 
 
-def _memory(values: _Json, dim: int) -> MemoryConfig:
-    widths = {
-        "memory_attention_hidden_size": 256,
-        "memory_encoder_hidden_size": 256,
-        "mask_downsampler_embed_dim": 256,
-        "memory_fuser_embed_dim": 256,
-    }
-    for name, default in widths.items():
-        if values.get(name, default) != dim:
-            raise CheckpointError(f"expected {name}={dim}, got {values.get(name, default)}")
-    _require(
-        values,
-        memory_attention_downsample_rate=1,
-        memory_attention_feed_forward_hidden_act="relu",
-        mask_downsampler_kernel_size=3,
-        mask_downsampler_stride=2,
-        mask_downsampler_padding=1,
-        mask_downsampler_total_stride=16,
-        mask_downsampler_hidden_act="gelu",
-        memory_fuser_kernel_size=7,
-        memory_fuser_padding=3,
-        memory_fuser_hidden_act="gelu",
-    )
-    if values.get("memory_fuser_intermediate_dim", 1024) != dim * 4:
-        raise CheckpointError(f"expected memory_fuser_intermediate_dim={dim * 4}")
-    rope = values.get("rope_parameters") or {}
-    return MemoryConfig(
-        dim=values.get("memory_encoder_output_channels", 64),
-        slots=values.get("num_maskmem", 7),
-        pointers=values.get("max_object_pointers_in_encoder", 16),
-        layers=values.get("memory_attention_num_layers", 4),
-        heads=values.get("memory_attention_num_attention_heads", 1),
-        mlp_dim=values.get("memory_attention_feed_forward_hidden_size", 2048),
-        dropout=values.get("memory_attention_dropout", 0.1),
-        rope_theta=float(
-            rope.get("rope_theta") or values.get("memory_attention_rope_theta") or 10000.0
-        ),
-        fuser_layers=values.get("memory_fuser_num_layers", 2),
-        sigmoid_scale=values.get("sigmoid_scale_for_mem_enc", 20.0),
-        sigmoid_bias=values.get("sigmoid_bias_for_mem_enc", -10.0),
-        occlusion_embedding=values.get("enable_occlusion_spatial_embedding", True),
-        pointer_time=values.get("enable_temporal_pos_encoding_for_object_pointers", True),
+def _find(values: _Json, theirs: str, default: object) -> Any:
+    *parts, name = theirs.split(".")
+    for part in parts:
+        values = values.get(part) or {}
+    return values.get(name, default)
+
+
+def _expect(theirs: str, got: object, want: object) -> None:
+    if got != want:
+        raise CheckpointError(f"expected {theirs}={want!r}, got {theirs}={got!r}")
+
+
+def _replaced(config: Any, ours: str, value: object) -> Any:
+    """A config with another value of the attribute at a dotted path."""
+    name, _, rest = ours.partition(".")
+    return replace(
+        config, **{name: _replaced(getattr(config, name), rest, value) if rest else value}
     )
 
 
-def config_to_json(config: SamConfig | Sam2Config, *, memory: bool, dtype: str) -> dict[str, Any]:
+def config_to_json(config: NetworkConfig, *, memory: bool, dtype: str) -> dict[str, Any]:
     """The ``config.json`` of these sizes; SAM 2 without its memory becomes a Sam2Model.
 
     Raises:
         CheckpointError: transformers has no such network.
     """
-    if own := config.unpublished_features:
-        raise _impossible(f"it has samkit's own additions: {', '.join(own)}")
+    video = f"{config.family}_video"
+    kind = video if memory and video in _TABLES else config.family
+    table = _TABLES[kind]
+    reasons = [reason for ours, want, reason in table.limits if attrgetter(ours)(config) != want]
     if config.image_size[0] != config.image_size[1]:
-        raise _impossible(f"it needs square images, not {config.image_size}")
-    if config.mask_decoder.iou_head_depth != 3:
-        raise _impossible("its IoU head has three layers")
-    if isinstance(config, SamConfig):
-        return _sam_json(config, dtype)
-    return _sam2_json(config, memory=memory, dtype=dtype)
-
-
-def _impossible(reason: str) -> CheckpointError:
-    return CheckpointError(f"transformers has no such network: {reason}")
-
-
-def _sam_json(config: SamConfig, dtype: str) -> dict[str, Any]:
-    encoder = config.image_encoder
-    if not isinstance(encoder, ViTConfig):
-        raise _impossible("MobileSAM is not part of it")
-    if config.prompt_encoder.pad_boxes:
-        raise _impossible("its SAM does not pad boxes")
-    size = config.image_size[0]
-    return {
-        "architectures": ["SamModel"],
-        "model_type": "sam",
-        "dtype": dtype,
-        "vision_config": {
-            "model_type": "sam_vision_model",
-            "hidden_size": encoder.dim,
-            "output_channels": config.dim,
-            "num_hidden_layers": encoder.depth,
-            "num_attention_heads": encoder.heads,
-            "num_channels": encoder.in_channels,
-            "image_size": size,
-            "patch_size": encoder.patch_size,
-            "mlp_ratio": encoder.mlp_ratio,
-            "mlp_dim": int(encoder.dim * encoder.mlp_ratio),
-            "window_size": encoder.window_size,
-            "global_attn_indexes": list(encoder.global_blocks),
-            "num_pos_feats": config.dim // 2,
-            "qkv_bias": encoder.qkv_bias,
-            "hidden_act": encoder.activation,
-            "layer_norm_eps": encoder.norm_eps,
-            "attention_dropout": encoder.attention_dropout,
-        },
-        "prompt_encoder_config": {
-            "model_type": "sam_prompt_encoder",
-            "hidden_size": config.dim,
-            "image_size": size,
-            "patch_size": encoder.patch_size,
-            "mask_input_channels": config.prompt_encoder.mask_channels,
-        },
-        "mask_decoder_config": {
-            "model_type": "sam_mask_decoder",
-            **_decoder_json(config.mask_decoder, config.dim),
-        },
-    }
-
-
-def _decoder_json(decoder: MaskDecoderConfig, dim: int) -> dict[str, Any]:
-    return {
-        "hidden_size": dim,
-        "mlp_dim": decoder.mlp_dim,
-        "num_hidden_layers": decoder.depth,
-        "num_attention_heads": decoder.heads,
-        "num_multimask_outputs": decoder.candidates,
-        "iou_head_depth": decoder.iou_head_depth,
-        "iou_head_hidden_dim": decoder.iou_head_dim,
-    }
-
-
-def _sam2_json(config: Sam2Config, *, memory: bool, dtype: str) -> dict[str, Any]:
-    decoder = config.mask_decoder
-    if not (decoder.high_resolution and decoder.iou_sigmoid and decoder.object_score):
-        raise _impossible("its SAM 2 uses high-resolution features, a sigmoid and object scores")
-    if decoder.depth != 2:
-        raise _impossible("its SAM 2 has a two-way transformer of two layers")
-    if memory and config.memory.dim != _MEMORY_DIM:
-        raise _impossible(f"its memories have {_MEMORY_DIM} channels, not {config.memory.dim}")
-    kind = "sam2_video" if memory else "sam2"
-    size = config.image_size[0]
-    values: dict[str, Any] = {
-        "architectures": ["Sam2VideoModel" if memory else "Sam2Model"],
-        "model_type": kind,
-        "dtype": dtype,
-        "vision_config": _vision_json(config),
-        "prompt_encoder_config": {
-            "model_type": f"{kind}_prompt_encoder",
-            "hidden_size": config.dim,
-            "image_size": size,
-            "patch_size": 16,
-            "mask_input_channels": config.prompt_encoder.mask_channels,
-        },
-        "mask_decoder_config": {
-            "model_type": f"{kind}_mask_decoder",
-            **_decoder_json(decoder, config.dim),
-            "dynamic_multimask_via_stability": decoder.dynamic_multimask,
-            "dynamic_multimask_stability_delta": decoder.stability_delta,
-            "dynamic_multimask_stability_thresh": decoder.stability_threshold,
-        },
-    }
-    return values | (_memory_json(config) if memory else {})
-
-
-def _vision_json(config: Sam2Config) -> dict[str, Any]:
-    encoder, size = config.image_encoder, config.image_size[0]
-    assert isinstance(encoder, HieraConfig)
-    return {
-        "model_type": "sam2_vision_model",
-        "backbone_config": {
-            "model_type": "sam2_hiera_det_model",
-            "hidden_size": encoder.dim,
-            "num_attention_heads": encoder.heads,
-            "num_channels": encoder.in_channels,
-            "image_size": [size, size],
-            "window_positional_embedding_background_size": list(encoder.position_size),
-            "blocks_per_stage": list(encoder.stages),
-            "embed_dim_per_stage": list(encoder.stage_dims),
-            "num_attention_heads_per_stage": [
-                encoder.heads * 2**i for i in range(len(encoder.stages))
-            ],
-            "window_size_per_stage": list(encoder.window_sizes),
-            "global_attention_blocks": list(encoder.global_blocks),
-            "mlp_ratio": encoder.mlp_ratio,
-        },
-        "backbone_channel_list": list(reversed(encoder.stage_dims)),
-        "backbone_feature_sizes": [[size // stride, size // stride] for stride in (4, 8, 16)],
-        "fpn_hidden_size": config.dim,
-        "fpn_top_down_levels": list(config.fpn_top_down_levels),
-    }
-
-
-def _memory_json(config: Sam2Config) -> dict[str, Any]:
-    memory, dim = config.memory, config.dim
-    grid = config.image_size[0] // 16
-    return {
-        "image_size": config.image_size[0],
-        "num_maskmem": memory.slots,
-        "max_object_pointers_in_encoder": memory.pointers,
-        "sigmoid_scale_for_mem_enc": memory.sigmoid_scale,
-        "sigmoid_bias_for_mem_enc": memory.sigmoid_bias,
-        "enable_occlusion_spatial_embedding": memory.occlusion_embedding,
-        "enable_temporal_pos_encoding_for_object_pointers": memory.pointer_time,
-        "memory_attention_hidden_size": dim,
-        "memory_attention_num_layers": memory.layers,
-        "memory_attention_num_attention_heads": memory.heads,
-        "memory_attention_feed_forward_hidden_size": memory.mlp_dim,
-        "memory_attention_dropout": memory.dropout,
-        "memory_attention_rope_dropout": memory.dropout,
-        "memory_attention_rope_feat_sizes": [grid, grid],
-        "rope_parameters": {"rope_type": "axial", "rope_theta": memory.rope_theta},
-        "memory_encoder_hidden_size": dim,
-        "memory_encoder_output_channels": memory.dim,
-        "mask_downsampler_embed_dim": dim,
-        "memory_fuser_num_layers": memory.fuser_layers,
-        "memory_fuser_embed_dim": dim,
-        "memory_fuser_intermediate_dim": dim * 4,
-    }
+        reasons.append(f"it needs square images, not {config.image_size}")
+    if own := config.unpublished_features:
+        reasons.append(f"it does not know samkit's own additions: {', '.join(own)}")
+    if reasons:
+        raise CheckpointError(f"transformers has no such network: {'; '.join(reasons)}")
+    values = {"architectures": [table.architecture], "model_type": kind, "dtype": dtype}
+    for row in table.rows:
+        *parts, name = row.theirs.split(".")
+        target: dict[str, Any] = values
+        for part in parts:
+            target = target.setdefault(part, {})
+        if isinstance(row, _Implied):
+            target[name] = row.of(config)
+        elif row.written:
+            target[name] = row.convert[1](attrgetter(row.ours)(config), config)
+    return values

@@ -7,7 +7,7 @@ needs samkit's own weight file or a Hugging Face folder, which say them.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from torch import Tensor
@@ -17,6 +17,7 @@ from samkit.sizes import (
     HieraConfig,
     MaskDecoderConfig,
     MemoryConfig,
+    NetworkConfig,
     PromptEncoderConfig,
     Sam2Config,
     SamConfig,
@@ -25,34 +26,36 @@ from samkit.sizes import (
     mobile_sam,
     sam2,
 )
-from samkit.weights.layouts import Family, is_memory
+from samkit.weights.layouts import is_memory
 
 __all__ = ["has_memory", "infer_config", "infer_memory"]
 
 _RELEASED = (sam2("tiny"), sam2("small"), sam2("base-plus"), sam2("large"))
 
+_Shapes = Mapping[str, tuple[int, ...]]
+
 
 def infer_config(
-    state: Mapping[str, Tensor], family: Family, source: str = "the checkpoint"
-) -> SamConfig | Sam2Config:
+    state: Mapping[str, Tensor], family: str, source: str = "the checkpoint"
+) -> NetworkConfig:
     """Sizes of the network that these tensors (samkit's names) belong to.
 
     Raises:
-        CheckpointError: a tensor that is needed for this is missing, or the sizes are none of
-            the released ones.
+        CheckpointError: a tensor that is needed for this is missing or misshapen, or the sizes
+            are none of the released ones.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     try:
+        shapes = _shapes(state)
         return _sam(shapes, source) if family == "sam" else _sam2(shapes, source)
-    except (KeyError, IndexError, ZeroDivisionError) as error:
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(
-            f"cannot tell the sizes of the network from {source}: no usable {error}"
+            f"cannot tell the sizes of the network from {source}: missing or misshapen: {error}"
         ) from error
 
 
-def has_memory(state: Mapping[str, Tensor]) -> bool:
+def has_memory(names: Iterable[str]) -> bool:
     """Whether a SAM 2 checkpoint (samkit's names) holds any part of the memory."""
-    return any(is_memory(name) for name in state)
+    return any(map(is_memory, names))
 
 
 def infer_memory(state: Mapping[str, Tensor], memory: MemoryConfig) -> MemoryConfig:
@@ -61,58 +64,46 @@ def infer_memory(state: Mapping[str, Tensor], memory: MemoryConfig) -> MemoryCon
     Raises:
         KeyError: the memory is not complete.
     """
-    return _memory({name: tuple(tensor.shape) for name, tensor in state.items()}, memory)
+    return _memory(_shapes(state), memory)
 
 
-_Shapes = Mapping[str, tuple[int, ...]]
+def _shapes(state: Mapping[str, Tensor]) -> _Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _sam(shapes: _Shapes, source: str) -> SamConfig:
-    dim = shapes["prompt_encoder.no_mask_embed.weight"][1]
-    if "image_encoder.patch_embed.seq.0.c.weight" in shapes:
-        tiny, size = _tiny_vit(shapes, source)
-        return SamConfig(
-            image_encoder=tiny,
-            prompt_encoder=_prompt_encoder(shapes, PromptEncoderConfig()),
-            mask_decoder=_mask_decoder(shapes, MaskDecoderConfig()),
-            dim=dim,
-            image_size=size,
-        )
-    vit, size = _vit(shapes, source)
+    tiny = "image_encoder.patch_embed.seq.0.c.weight" in shapes
+    encoder, image_size = _tiny_vit(shapes, source) if tiny else _vit(shapes, source)
     return SamConfig(
-        image_encoder=vit,
+        image_encoder=encoder,
         prompt_encoder=_prompt_encoder(shapes, PromptEncoderConfig()),
         mask_decoder=_mask_decoder(shapes, MaskDecoderConfig()),
-        dim=dim,
-        image_size=size,
+        dim=shapes["prompt_encoder.no_mask_embed.weight"][1],
+        image_size=image_size,
     )
 
 
 def _vit(shapes: _Shapes, source: str) -> tuple[ViTConfig, tuple[int, int]]:
     _, rows, columns, dim = shapes["image_encoder.pos_embed"]
     _, in_channels, patch, _ = shapes["image_encoder.patch_embed.proj.weight"]
-    depth = _count(shapes, r"image_encoder\.blocks\.(\d+)\..*")
-    tables = [
-        (
-            shapes[f"image_encoder.blocks.{i}.attn.rel_pos_h"],
-            shapes[f"image_encoder.blocks.{i}.attn.rel_pos_w"],
-        )
+    depth = _count(shapes, "image_encoder.blocks")
+    # A window of n rows has 2 n - 1 relative positions.
+    positions = [
+        tuple(shapes[f"image_encoder.blocks.{i}.attn.rel_pos_{axis}"][0] for axis in "hw")
         for i in range(depth)
     ]
     everywhere = (2 * rows - 1, 2 * columns - 1)
-    global_blocks = tuple(i for i, (h, w) in enumerate(tables) if (h[0], w[0]) == everywhere)
-    windows = {(h[0] + 1) // 2 for i, (h, _) in enumerate(tables) if i not in global_blocks}
+    windows = {(sides[0] + 1) // 2 for sides in positions if sides != everywhere}
     if len(windows) > 1:
         raise CheckpointError(f"expected one window size in {source}, got {sorted(windows)}")
-    hidden = shapes["image_encoder.blocks.0.mlp.layers.0.weight"][0]
     config = ViTConfig(
         dim=dim,
         depth=depth,
-        heads=dim // tables[0][0][1],
-        mlp_ratio=ratio(dim, hidden),
+        heads=dim // shapes["image_encoder.blocks.0.attn.rel_pos_h"][1],
+        mlp_ratio=ratio(dim, shapes["image_encoder.blocks.0.mlp.layers.0.weight"][0]),
         patch_size=patch,
         window_size=windows.pop() if windows else ViTConfig().window_size,
-        global_blocks=global_blocks,
+        global_blocks=tuple(i for i, sides in enumerate(positions) if sides == everywhere),
         in_channels=in_channels,
         qkv_bias="image_encoder.blocks.0.attn.qkv.bias" in shapes,
     )
@@ -120,40 +111,26 @@ def _vit(shapes: _Shapes, source: str) -> tuple[ViTConfig, tuple[int, int]]:
 
 
 def _tiny_vit(shapes: _Shapes, source: str) -> tuple[TinyViTConfig, tuple[int, int]]:
-    released = mobile_sam()
-    config = released.image_encoder
-    assert isinstance(config, TinyViTConfig)
-    stages = _count(shapes, r"image_encoder\.layers\.(\d+)\..*")
-    heads, windows = [config.heads[0]], [config.window_sizes[0]]
-    for stage in range(1, stages):
-        table = shapes[f"image_encoder.layers.{stage}.blocks.0.attn.attention_biases"]
-        heads.append(table[0])
-        windows.append(math.isqrt(table[1]))
-    depths = tuple(
-        _count(shapes, rf"image_encoder\.layers\.{stage}\.blocks\.(\d+)\..*")
-        for stage in range(stages)
-    )
-    first = shapes["image_encoder.layers.0.blocks.0.conv1.c.weight"]
-    dims = [first[1]] + [
-        shapes[f"image_encoder.layers.{stage}.blocks.0.attn.proj.weight"][0]
-        for stage in range(1, stages)
-    ]
-    if stages != len(config.dims):
-        raise CheckpointError(f"expected {len(config.dims)} stages in {source}, got {stages}")
-    kernel = shapes["image_encoder.layers.1.blocks.0.local_conv.c.weight"][-1]
-    hidden = shapes["image_encoder.layers.1.blocks.0.mlp.fc1.weight"][0]
+    released = TinyViTConfig()
+    stages = _count(shapes, "image_encoder.layers")
+    if stages != len(released.dims):
+        raise CheckpointError(f"expected {len(released.dims)} stages in {source}, got {stages}")
+    first, *blocks = (f"image_encoder.layers.{stage}.blocks.0" for stage in range(stages))
+    hidden, dim = shapes[f"{first}.conv1.c.weight"][:2]
+    dims = [shapes[f"{block}.attn.proj.weight"][0] for block in blocks]
+    biases = [shapes[f"{block}.attn.attention_biases"] for block in blocks]
     config = replace(
-        config,
-        dims=tuple(dims),
-        depths=depths,
-        heads=tuple(heads),
-        window_sizes=tuple(windows),
-        mlp_ratio=ratio(dims[1], hidden),
-        expand_ratio=ratio(dims[0], first[0]),
-        local_conv_size=kernel,
+        released,
+        dims=(dim, *dims),
+        depths=tuple(_count(shapes, f"image_encoder.layers.{i}.blocks") for i in range(stages)),
+        heads=(released.heads[0], *(bias[0] for bias in biases)),
+        window_sizes=(released.window_sizes[0], *(math.isqrt(bias[1]) for bias in biases)),
+        mlp_ratio=ratio(dims[0], shapes[f"{blocks[0]}.mlp.fc1.weight"][0]),
+        expand_ratio=ratio(dim, hidden),
+        local_conv_size=shapes[f"{blocks[0]}.local_conv.c.weight"][-1],
         in_channels=shapes["image_encoder.patch_embed.seq.0.c.weight"][1],
     )
-    return config, released.image_size
+    return config, mobile_sam().image_size
 
 
 def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
@@ -163,43 +140,35 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
             f"{source} has samkit's own ResNet encoder but not samkit's header, which has the "
             "network's sizes: write such files with samkit.weights.save_network"
         )
-    dim = shapes[f"{trunk}.pos_embed"][1]
-    depth = _count(shapes, r"image_encoder\.trunk\.blocks\.(\d+)\..*")
+    _, dim, height, width = shapes[f"{trunk}.pos_embed"]
+    depth = _count(shapes, f"{trunk}.blocks")
     starts = [i for i in range(1, depth) if f"{trunk}.blocks.{i}.proj.weight" in shapes]
-    ends = [*starts, depth]
-    stages = tuple(end - start for start, end in zip([0, *starts], ends, strict=True))
-    sizes = [(c, c.image_encoder) for c in _RELEASED if isinstance(c.image_encoder, HieraConfig)]
-    found = [(c, e) for c, e in sizes if (e.dim, e.stages) == (dim, stages)]
-    if not found:
-        known = ", ".join(f"{e.dim} wide {e.stages}" for _, e in sizes)
+    stages = tuple(end - start for start, end in zip([0, *starts], [*starts, depth], strict=True))
+    known = []
+    for released in _RELEASED:
+        encoder = released.image_encoder
+        assert isinstance(encoder, HieraConfig)
+        if (encoder.dim, encoder.stages) == (dim, stages):
+            break
+        known.append(f"{encoder.dim} wide {encoder.stages}")
+    else:
         raise CheckpointError(
             f"the Hiera encoder in {source} is {dim} wide with stages {stages}, which is no "
-            f"released size ({known}); its heads and windows cannot be told from tensors alone: "
-            "use samkit's own weight file or a Hugging Face folder"
+            f"released size ({', '.join(known)}); its heads and windows cannot be told from "
+            "tensors alone: use samkit's own weight file or a Hugging Face folder"
         )
-    released, encoder = found[0]
-    height, width = shapes[f"{trunk}.pos_embed"][2:]
-    memory = released.memory
-    if any(is_memory(name) for name in shapes):
-        memory = _memory(shapes, memory)
     return replace(
         released,
-        image_encoder=_hiera(shapes, encoder, (height, width)),
-        prompt_encoder=_prompt_encoder(shapes, PromptEncoderConfig(pad_boxes=True)),
+        image_encoder=replace(
+            encoder,
+            position_size=(height, width),
+            mlp_ratio=ratio(dim, shapes[f"{trunk}.blocks.0.mlp.layers.0.weight"][0]),
+            in_channels=shapes[f"{trunk}.patch_embed.proj.weight"][1],
+        ),
+        prompt_encoder=_prompt_encoder(shapes, released.prompt_encoder),
         mask_decoder=_mask_decoder(shapes, released.mask_decoder),
-        memory=memory,
+        memory=_memory(shapes, released.memory) if has_memory(shapes) else released.memory,
         dim=shapes["prompt_encoder.no_mask_embed.weight"][1],
-    )
-
-
-def _hiera(shapes: _Shapes, released: HieraConfig, position_size: tuple[int, int]) -> HieraConfig:
-    trunk = "image_encoder.trunk"
-    hidden = shapes[f"{trunk}.blocks.0.mlp.layers.0.weight"][0]
-    return replace(
-        released,
-        position_size=position_size,
-        mlp_ratio=ratio(released.dim, hidden),
-        in_channels=shapes[f"{trunk}.patch_embed.proj.weight"][1],
     )
 
 
@@ -209,9 +178,9 @@ def _memory(shapes: _Shapes, memory: MemoryConfig) -> MemoryConfig:
         memory,
         dim=dim,
         slots=slots,
-        layers=_count(shapes, r"memory_attention\.layers\.(\d+)\..*"),
+        layers=_count(shapes, "memory_attention.layers"),
         mlp_dim=shapes["memory_attention.layers.0.linear1.weight"][0],
-        fuser_layers=_count(shapes, r"memory_encoder\.fuser\.layers\.(\d+)\..*"),
+        fuser_layers=_count(shapes, "memory_encoder.fuser.layers"),
         occlusion_embedding="no_obj_embed_spatial" in shapes,
         pointer_time="obj_ptr_tpos_proj.weight" in shapes,
     )
@@ -228,10 +197,10 @@ def _prompt_encoder(shapes: _Shapes, released: PromptEncoderConfig) -> PromptEnc
 def _mask_decoder(shapes: _Shapes, released: MaskDecoderConfig) -> MaskDecoderConfig:
     return replace(
         released,
-        depth=_count(shapes, r"mask_decoder\.transformer\.layers\.(\d+)\..*"),
+        depth=_count(shapes, "mask_decoder.transformer.layers"),
         mlp_dim=shapes["mask_decoder.transformer.layers.0.mlp.layers.0.weight"][0],
         candidates=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
-        iou_head_depth=_count(shapes, r"mask_decoder\.iou_prediction_head\.layers\.(\d+)\..*"),
+        iou_head_depth=_count(shapes, "mask_decoder.iou_prediction_head.layers"),
         iou_head_dim=shapes["mask_decoder.iou_prediction_head.layers.0.weight"][0],
     )
 
@@ -242,10 +211,10 @@ def ratio(dim: int, hidden: int) -> float:
     return value if int(dim * value) == hidden else math.nextafter(value, math.inf)
 
 
-def _count(shapes: _Shapes, pattern: str) -> int:
-    """Modules in a numbered list: the number captured runs from 0 without a gap."""
-    compiled = re.compile(pattern)
-    found = {int(match[1]) for match in map(compiled.fullmatch, shapes) if match}
+def _count(shapes: _Shapes, modules: str) -> int:
+    """Modules in a numbered list, whose numbers run from 0 without a gap."""
+    pattern = re.compile(re.escape(modules) + r"\.(\d+)\..*")
+    found = {int(match[1]) for match in map(pattern.fullmatch, shapes) if match}
     if found != set(range(len(found))) or not found:
-        raise KeyError(pattern.replace("\\", ""))
+        raise KeyError(f"{modules}.{{i}}")
     return len(found)

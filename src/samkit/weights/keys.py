@@ -19,7 +19,7 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError
 
-__all__ = ["RenameTable", "Repeated", "Stacked"]
+__all__ = ["Layout", "RenameTable", "Repeated", "Stacked"]
 
 _PLACEHOLDERS = {"{i}": r"(?P<i>\d+)", "{j}": r"(?P<j>\d+)", "{rest}": r"(?P<rest>.+)"}
 
@@ -124,6 +124,23 @@ class RenameTable:
             else:
                 _put(result, _rename(name, self._export_rows), tensor)
         return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How checkpoints of one family are laid out somewhere.
+
+    Attributes:
+        family: as in `NetworkConfig.family`.
+        names: "samkit", "meta" or "hugging-face".
+        sign: pattern of a tensor's name that this layout has, and none of those after it.
+        table: the names.
+    """
+
+    family: str
+    names: str
+    sign: str
+    table: RenameTable = RenameTable(rows=())
 
 
 def _put(result: dict[str, Tensor], name: str, tensor: Tensor) -> None:

@@ -3,9 +3,10 @@
 # One row per line, whatever its length.
 # ruff: noqa: E501
 
-from samkit.weights.keys import RenameTable, Repeated, Stacked
+from samkit.weights.keys import Layout, RenameTable, Repeated, Stacked
+from samkit.weights.keys_sam import HUGGING_FACE_HEADS
 
-__all__ = ["HUGGING_FACE", "MEMORY", "META"]
+__all__ = ["HUGGING_FACE", "LAYOUTS", "MEMORY", "META"]
 
 # What an image never needs. A checkpoint of transformers' Sam2Model has none of these tensors.
 MEMORY = (
@@ -41,29 +42,13 @@ HUGGING_FACE = RenameTable(
         ("image_encoder.trunk.blocks.{i}.proj.{rest}", "vision_encoder.backbone.blocks.{i}.proj.{rest}"),
         ("image_encoder.neck.convs.{i}.conv.{rest}", "vision_encoder.neck.convs.{i}.{rest}"),
 
-        ("prompt_encoder.mask_downscaling.0.{rest}", "prompt_encoder.mask_embed.conv1.{rest}"),
-        ("prompt_encoder.mask_downscaling.1.{rest}", "prompt_encoder.mask_embed.layer_norm1.{rest}"),
-        ("prompt_encoder.mask_downscaling.3.{rest}", "prompt_encoder.mask_embed.conv2.{rest}"),
-        ("prompt_encoder.mask_downscaling.4.{rest}", "prompt_encoder.mask_embed.layer_norm2.{rest}"),
-        ("prompt_encoder.mask_downscaling.6.{rest}", "prompt_encoder.mask_embed.conv3.{rest}"),
-
-        ("mask_decoder.transformer.layers.{i}.norm{j}.{rest}", "mask_decoder.transformer.layers.{i}.layer_norm{j}.{rest}"),
+        *HUGGING_FACE_HEADS,
         ("mask_decoder.transformer.layers.{i}.mlp.layers.0.{rest}", "mask_decoder.transformer.layers.{i}.mlp.proj_in.{rest}"),
         ("mask_decoder.transformer.layers.{i}.mlp.layers.1.{rest}", "mask_decoder.transformer.layers.{i}.mlp.proj_out.{rest}"),
         ("mask_decoder.transformer.layers.{i}.self_attn.out_proj.{rest}", "mask_decoder.transformer.layers.{i}.self_attn.o_proj.{rest}"),
         ("mask_decoder.transformer.layers.{i}.cross_attn_token_to_image.out_proj.{rest}", "mask_decoder.transformer.layers.{i}.cross_attn_token_to_image.o_proj.{rest}"),
         ("mask_decoder.transformer.layers.{i}.cross_attn_image_to_token.out_proj.{rest}", "mask_decoder.transformer.layers.{i}.cross_attn_image_to_token.o_proj.{rest}"),
         ("mask_decoder.transformer.final_attn_token_to_image.out_proj.{rest}", "mask_decoder.transformer.final_attn_token_to_image.o_proj.{rest}"),
-        ("mask_decoder.transformer.norm_final_attn.{rest}", "mask_decoder.transformer.layer_norm_final_attn.{rest}"),
-        ("mask_decoder.output_upscaling.0.{rest}", "mask_decoder.upscale_conv1.{rest}"),
-        ("mask_decoder.output_upscaling.1.{rest}", "mask_decoder.upscale_layer_norm.{rest}"),
-        ("mask_decoder.output_upscaling.3.{rest}", "mask_decoder.upscale_conv2.{rest}"),
-        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.0.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.proj_in.{rest}"),
-        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.1.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.layers.0.{rest}"),
-        ("mask_decoder.output_hypernetworks_mlps.{i}.layers.2.{rest}", "mask_decoder.output_hypernetworks_mlps.{i}.proj_out.{rest}"),
-        ("mask_decoder.iou_prediction_head.layers.0.{rest}", "mask_decoder.iou_prediction_head.proj_in.{rest}"),
-        ("mask_decoder.iou_prediction_head.layers.1.{rest}", "mask_decoder.iou_prediction_head.layers.0.{rest}"),
-        ("mask_decoder.iou_prediction_head.layers.2.{rest}", "mask_decoder.iou_prediction_head.proj_out.{rest}"),
         ("mask_decoder.pred_obj_score_head.layers.0.{rest}", "mask_decoder.pred_obj_score_head.proj_in.{rest}"),
         ("mask_decoder.pred_obj_score_head.layers.1.{rest}", "mask_decoder.pred_obj_score_head.layers.0.{rest}"),
         ("mask_decoder.pred_obj_score_head.layers.2.{rest}", "mask_decoder.pred_obj_score_head.proj_out.{rest}"),
@@ -120,3 +105,14 @@ HUGGING_FACE = RenameTable(
 )
 """Sam2Model and Sam2VideoModel of transformers; the former lacks the memory's tensors."""
 # fmt: on
+
+LAYOUTS = (
+    Layout(
+        family="sam2",
+        names="hugging-face",
+        sign=r"vision_encoder\.backbone\.blocks\..*",
+        table=HUGGING_FACE,
+    ),
+    Layout(family="sam2", names="meta", sign=r"sam_mask_decoder\..*", table=META),
+    Layout(family="sam2", names="samkit", sign=r"image_encoder\.trunk\..*"),
+)

@@ -2,27 +2,17 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 from torch import Tensor
 
 from samkit.errors import CheckpointError
 from samkit.weights import keys_sam, keys_sam2
-from samkit.weights.keys import RenameTable
+from samkit.weights.keys import Layout, RenameTable
 
-__all__ = ["Family", "Names", "detect_layout", "is_memory", "is_unused", "table_of"]
+__all__ = ["detect_layout", "is_memory", "is_unused", "table_of"]
 
-Family = Literal["sam", "sam2"]
-Names = Literal["samkit", "meta", "hugging-face"]
-
-_TABLES: dict[tuple[Family, Names], RenameTable] = {
-    ("sam", "samkit"): RenameTable(rows=()),
-    ("sam", "meta"): keys_sam.META,
-    ("sam", "hugging-face"): keys_sam.HUGGING_FACE,
-    ("sam2", "samkit"): RenameTable(rows=()),
-    ("sam2", "meta"): keys_sam2.META,
-    ("sam2", "hugging-face"): keys_sam2.HUGGING_FACE,
-}
+# The first whose sign is there is the one.
+_LAYOUTS: tuple[Layout, ...] = (*keys_sam2.LAYOUTS, *keys_sam.LAYOUTS)
 
 # Signs of relatives that samkit has no network for, looked for first: they look like SAM too.
 _RELATIVES = (
@@ -33,16 +23,6 @@ _RELATIVES = (
         r"image_encoder\.(backbone|features|stages)\..*",
         "another variant of SAM (EfficientViT-SAM, EdgeSAM or the like)",
     ),
-)
-
-# A tensor that each layout has, and no other.
-_SIGNS: tuple[tuple[str, Family, Names], ...] = (
-    (r"vision_encoder\.backbone\.blocks\..*", "sam2", "hugging-face"),
-    (r"vision_encoder\.layers\..*", "sam", "hugging-face"),
-    (r"sam_mask_decoder\..*", "sam2", "meta"),
-    (r"image_encoder\.trunk\..*", "sam2", "samkit"),
-    (r"mask_decoder\.transformer\.layers\.0\.mlp\.lin1\..*", "sam", "meta"),
-    (r"mask_decoder\.transformer\.layers\.0\.mlp\.layers\.0\..*", "sam", "samkit"),
 )
 
 _OTHERS = (
@@ -57,10 +37,8 @@ _OTHERS = (
 )
 
 
-def detect_layout(
-    state: Mapping[str, Tensor], source: str = "the checkpoint"
-) -> tuple[Family, Names]:
-    """Tell the family and the layout of a checkpoint by the names of its tensors.
+def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -> Layout:
+    """Tell the layout of a checkpoint by the names of its tensors.
 
     Raises:
         CheckpointError: it is none of them; the message says what it looks like.
@@ -69,9 +47,9 @@ def detect_layout(
     for pattern, kind in _RELATIVES:
         if _any(pattern, state):
             raise CheckpointError(f"{source} looks like {kind}; {expected}")
-    for pattern, family, names in _SIGNS:
-        if _any(pattern, state):
-            return family, names
+    for layout in _LAYOUTS:
+        if _any(layout.sign, state):
+            return layout
     for pattern, kind in _OTHERS:
         if _any(pattern, state):
             raise CheckpointError(f"{source} looks like {kind}; {expected}")
@@ -79,12 +57,12 @@ def detect_layout(
     raise CheckpointError(f"{source} is of an unknown kind; {expected}. Its tensors: {first}, ...")
 
 
-def table_of(family: Family, names: Names) -> RenameTable:
+def table_of(family: str, names: str) -> RenameTable:
     """The rename table between samkit's names and a layout's."""
-    return _TABLES[family, names]
+    return next(one.table for one in _LAYOUTS if (one.family, one.names) == (family, names))
 
 
-def is_unused(family: Family, name: str) -> bool:
+def is_unused(family: str, name: str) -> bool:
     """Whether a tensor (samkit's name) may be in a checkpoint though no network has it."""
     return family == "sam" and any(_fits(pattern, name) for pattern in keys_sam.UNUSED)
 

@@ -8,6 +8,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,12 +24,9 @@ from samkit.weights.hub import fetch_folder, is_hub_id
 from samkit.weights.hugging_face import config_from_json
 from samkit.weights.infer import has_memory, infer_config, infer_memory
 from samkit.weights.layouts import (
-    Family,
-    Names,
     detect_layout,
     is_memory,
     is_unused,
-    table_of,
 )
 from samkit.weights.registry import MODELS, RegisteredModel, find_model
 from samkit.weights.tensor_file import write_safetensors
@@ -53,8 +51,8 @@ class OpenedCheckpoint:
     """
 
     source: str
-    family: Family
-    names: Names
+    family: str
+    names: str
     config: NetworkConfig
     state: dict[str, Tensor]
     memory: bool
@@ -144,15 +142,15 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
     """
     path, registered = _locate(source, progress)
     checkpoint = read_state_dict(path)
-    family, names = detect_layout(checkpoint.tensors, checkpoint.source)
-    state = table_of(family, names).to_samkit(checkpoint.tensors)
+    layout = detect_layout(checkpoint.tensors, checkpoint.source)
+    family, state = layout.family, layout.table.to_samkit(checkpoint.tensors)
     memory = has_memory(state)
     config = _config(checkpoint, family, state, registered)
     _check(checkpoint.source, family, state, config, memory=memory)
     return OpenedCheckpoint(
         source=checkpoint.source,
         family=family,
-        names=names,
+        names=layout.names,
         config=config,
         state=state,
         memory=memory,
@@ -192,7 +190,7 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
 
 def _config(
     checkpoint: Checkpoint,
-    family: Family,
+    family: str,
     state: Mapping[str, Tensor],
     registered: RegisteredModel | None,
 ) -> NetworkConfig:
@@ -216,7 +214,7 @@ def _config(
     elif registered is not None:
         config = registered.config
     else:
-        config = infer_config(state, family, source)
+        config = _inferred(source, family, state)
     try:
         config.validate()
     except (ValueError, TypeError, AttributeError) as error:
@@ -228,9 +226,21 @@ def _config(
     return config
 
 
+def _inferred(source: str, family: str, state: Mapping[str, Tensor]) -> NetworkConfig:
+    """Sizes from the shapes of tensors, or those of a registered model that has the same."""
+    try:
+        return infer_config(state, family, source)
+    except CheckpointError:
+        for model in MODELS.values():
+            with suppress(CheckpointError):
+                _check(source, family, state, model.config, memory=has_memory(state))
+                return model.config
+        raise
+
+
 def _check(
     source: str,
-    family: Family,
+    family: str,
     state: Mapping[str, Tensor],
     config: NetworkConfig,
     *,

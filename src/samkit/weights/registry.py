@@ -3,14 +3,14 @@
 Importing this module imports neither torch nor the networks.
 """
 
+# A row in two lines, whatever their length.
+# ruff: noqa: E501
+
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
 
 from samkit.errors import UnknownModelError
-
-if TYPE_CHECKING:
-    from samkit.sizes import Sam2Config, SamConfig
+from samkit.sizes import NetworkConfig, mobile_sam, pico, sam2, sam_vit
 
 __all__ = ["MODELS", "RegisteredModel", "find_model"]
 
@@ -26,36 +26,21 @@ class RegisteredModel:
 
     Attributes:
         name: what `samkit.load` is called with.
-        kind, size: which sizes it has (see `config`).
+        config: sizes of the network.
+        parameters: number of trainable values.
+        year: of publication.
         url: where its weights are published; None for the bundled `pico`.
         sha256: of the whole file, in hexadecimal digits; None for the bundled `pico`.
         licence: SPDX identifier of the weights' licence.
-        parameters: number of trainable values.
-        year: of publication.
     """
 
     name: str
-    kind: Literal["pico", "sam-vit", "mobile-sam", "sam2", "sam2.1"]
-    size: str = ""
+    config: NetworkConfig
+    parameters: int
+    year: int
     url: str | None = None
     sha256: str | None = None
     licence: str = "Apache-2.0"
-    parameters: int
-    year: int
-
-    @property
-    def config(self) -> "SamConfig | Sam2Config":
-        """Sizes of the network."""
-        from samkit import sizes as config
-
-        if self.kind == "pico":
-            return config.pico()
-        if self.kind == "mobile-sam":
-            return config.mobile_sam()
-        if self.kind == "sam-vit":
-            return config.sam_vit(cast(Literal["b", "l", "h"], self.size))
-        size = cast(Literal["tiny", "small", "base-plus", "large"], self.size)
-        return config.sam2(size, version="2.1" if self.kind == "sam2.1" else "2")
 
     @property
     def filename(self) -> str:
@@ -63,121 +48,35 @@ class RegisteredModel:
         return self.url.rsplit("/", 1)[1] if self.url else f"{self.name}.safetensors"
 
 
+# fmt: off
 _TABLE = (
-    RegisteredModel(
-        name="pico",
-        kind="pico",
-        parameters=3_786_598,
-        year=2026,
-    ),
-    RegisteredModel(
-        name="sam-vit-b",
-        kind="sam-vit",
-        size="b",
-        parameters=93_735_472,
-        year=2023,
-        url=f"{_SAM}/sam_vit_b_01ec64.pth",
-        sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-    ),
-    RegisteredModel(
-        name="sam-vit-l",
-        kind="sam-vit",
-        size="l",
-        parameters=312_342_832,
-        year=2023,
-        url=f"{_SAM}/sam_vit_l_0b3195.pth",
-        sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
-    ),
-    RegisteredModel(
-        name="sam-vit-h",
-        kind="sam-vit",
-        size="h",
-        parameters=641_090_608,
-        year=2023,
-        url=f"{_SAM}/sam_vit_h_4b8939.pth",
-        sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
-    ),
-    RegisteredModel(
-        name="mobile-sam",
-        kind="mobile-sam",
-        parameters=9_808_452,
-        year=2023,
-        url=f"{_MOBILE}/mobile_sam.pt",
-        sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
-    ),
-    RegisteredModel(
-        name="sam2-tiny",
-        kind="sam2",
-        size="tiny",
-        parameters=38_945_986,
-        year=2024,
-        url=f"{_SAM2}/sam2_hiera_tiny.pt",
-        sha256="65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125",
-    ),
-    RegisteredModel(
-        name="sam2-small",
-        kind="sam2",
-        size="small",
-        parameters=46_043_842,
-        year=2024,
-        url=f"{_SAM2}/sam2_hiera_small.pt",
-        sha256="95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3",
-    ),
-    RegisteredModel(
-        name="sam2-base-plus",
-        kind="sam2",
-        size="base-plus",
-        parameters=80_833_666,
-        year=2024,
-        url=f"{_SAM2}/sam2_hiera_base_plus.pt",
-        sha256="d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071",
-    ),
-    RegisteredModel(
-        name="sam2-large",
-        kind="sam2",
-        size="large",
-        parameters=224_430_130,
-        year=2024,
-        url=f"{_SAM2}/sam2_hiera_large.pt",
-        sha256="7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b",
-    ),
-    RegisteredModel(
-        name="sam2.1-tiny",
-        kind="sam2.1",
-        size="tiny",
-        parameters=38_962_498,
-        year=2024,
-        url=f"{_SAM21}/sam2.1_hiera_tiny.pt",
-        sha256="7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
-    ),
-    RegisteredModel(
-        name="sam2.1-small",
-        kind="sam2.1",
-        size="small",
-        parameters=46_060_354,
-        year=2024,
-        url=f"{_SAM21}/sam2.1_hiera_small.pt",
-        sha256="6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
-    ),
-    RegisteredModel(
-        name="sam2.1-base-plus",
-        kind="sam2.1",
-        size="base-plus",
-        parameters=80_850_178,
-        year=2024,
-        url=f"{_SAM21}/sam2.1_hiera_base_plus.pt",
-        sha256="a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
-    ),
-    RegisteredModel(
-        name="sam2.1-large",
-        kind="sam2.1",
-        size="large",
-        parameters=224_446_642,
-        year=2024,
-        url=f"{_SAM21}/sam2.1_hiera_large.pt",
-        sha256="2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
-    ),
+    RegisteredModel(name="pico", config=pico(), parameters=3_786_598, year=2026),
+    RegisteredModel(name="sam-vit-b", config=sam_vit("b"), parameters=93_735_472, year=2023,
+        url=f"{_SAM}/sam_vit_b_01ec64.pth", sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
+    RegisteredModel(name="sam-vit-l", config=sam_vit("l"), parameters=312_342_832, year=2023,
+        url=f"{_SAM}/sam_vit_l_0b3195.pth", sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
+    RegisteredModel(name="sam-vit-h", config=sam_vit("h"), parameters=641_090_608, year=2023,
+        url=f"{_SAM}/sam_vit_h_4b8939.pth", sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
+    RegisteredModel(name="mobile-sam", config=mobile_sam(), parameters=9_808_452, year=2023,
+        url=f"{_MOBILE}/mobile_sam.pt", sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"),
+    RegisteredModel(name="sam2-tiny", config=sam2("tiny", version="2"), parameters=38_945_986, year=2024,
+        url=f"{_SAM2}/sam2_hiera_tiny.pt", sha256="65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125"),
+    RegisteredModel(name="sam2-small", config=sam2("small", version="2"), parameters=46_043_842, year=2024,
+        url=f"{_SAM2}/sam2_hiera_small.pt", sha256="95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3"),
+    RegisteredModel(name="sam2-base-plus", config=sam2("base-plus", version="2"), parameters=80_833_666, year=2024,
+        url=f"{_SAM2}/sam2_hiera_base_plus.pt", sha256="d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071"),
+    RegisteredModel(name="sam2-large", config=sam2("large", version="2"), parameters=224_430_130, year=2024,
+        url=f"{_SAM2}/sam2_hiera_large.pt", sha256="7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b"),
+    RegisteredModel(name="sam2.1-tiny", config=sam2("tiny"), parameters=38_962_498, year=2024,
+        url=f"{_SAM21}/sam2.1_hiera_tiny.pt", sha256="7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"),
+    RegisteredModel(name="sam2.1-small", config=sam2("small"), parameters=46_060_354, year=2024,
+        url=f"{_SAM21}/sam2.1_hiera_small.pt", sha256="6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"),
+    RegisteredModel(name="sam2.1-base-plus", config=sam2("base-plus"), parameters=80_850_178, year=2024,
+        url=f"{_SAM21}/sam2.1_hiera_base_plus.pt", sha256="a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
+    RegisteredModel(name="sam2.1-large", config=sam2("large"), parameters=224_446_642, year=2024,
+        url=f"{_SAM21}/sam2.1_hiera_large.pt", sha256="2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
 )
+# fmt: on
 
 MODELS: dict[str, RegisteredModel] = {model.name: model for model in _TABLE}
 """Name -> model, in the order in which `samkit models` lists them."""
