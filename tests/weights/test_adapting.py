@@ -78,5 +78,5 @@ def test_what_does_not_fit(sam: Sam, mobile_sam: Sam) -> None:
     for name in ("stem", "image_encoder.neck.1", "image_encoder.pos_embed"):
         with pytest.raises(InputError, match="first convolution"):
             adapt(sam, sam.config, first_conv=name)
-    with pytest.raises(InputError, match="tiny_vit"):
+    with pytest.raises(InputError, match="TinyViT"):
         adapt(mobile_sam, mobile_sam.config, first_conv=FIRST)

@@ -58,7 +58,8 @@ def adapt(network: Network, config: NetworkConfig, *, first_conv: str) -> Networ
     """
     encoder = network.config.image_encoder
     if not isinstance(encoder, ViTConfig):
-        raise InputError(f"expected a network with a ViT, got one with the encoder {encoder.kind}")
+        got = type(encoder).__name__.removesuffix("Config")
+        raise InputError(f"expected a network with a ViT, got one with {got}")
     state = network.state_dict()
     weight = state.get(f"{first_conv}.weight")
     if weight is None or weight.ndim != 4:

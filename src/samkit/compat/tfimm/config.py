@@ -175,7 +175,7 @@ def described_by(config: NetworkConfig) -> SegmentAnythingModelConfig:
     """
     encoder, decoder = config.image_encoder, config.mask_decoder
     if not isinstance(config, SamConfig) or not isinstance(encoder, ViTConfig):
-        got = f"{config.family} with the encoder {encoder.kind}"
+        got = " with ".join(type(c).__name__.removesuffix("Config") for c in (config, encoder))
         raise InputError(f"expected SAM with a ViT, got {got}; samkit.ImagePredictor runs it")
     cfg = SegmentAnythingModelConfig(
         in_channels=encoder.in_channels,
