@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from samkit.errors import PromptError
+from samkit import rle
+from samkit.errors import InputError, PromptError
 
 __all__ = ["Prompt", "as_prompts"]
 
 _SHOWN_POINTS = 6
 # No image is as large; beyond it, arithmetic on float32 coordinates overflows.
 _MAX_COORDINATE = 1e9
+# A few characters of run lengths can stand for any number of pixels; no image read has more.
+_MAX_MASK_PIXELS = 2**29
+_KEYS = ("points", "labels", "box", "mask")
+_MASK_KEYS = ({"size", "counts"}, {"size", "logits"})
 
 
 def _no_points() -> NDArray[np.float32]:
@@ -142,6 +150,69 @@ class Prompt:
             )
         return cls(mask_input=_read_mask(_array(array, "mask")))
 
+    def to_dict(self) -> dict[str, Any]:
+        """The prompt as values that JSON holds exactly; what it does not have is left out.
+
+        >>> (Prompt.point(420, 310) + Prompt.box(9, 9, 300, 400)).to_dict()
+        {'points': [[420.0, 310.0]], 'labels': [1], 'box': [9.0, 9.0, 300.0, 400.0]}
+        >>> Prompt.mask(np.eye(2, dtype=bool)).to_dict()
+        {'mask': {'size': [2, 2], 'counts': '0120'}}
+
+        Returns:
+            ``points`` [[x, y], ...] with their ``labels``, 1 or 0; ``box`` [x0, y0, x1, y1];
+            ``mask`` with ``size`` [height, width] and, if it is binary, ``counts`` (COCO's
+            compressed run lengths), else ``logits`` (base64 of little-endian float32, row by row).
+        """
+        values: dict[str, Any] = {}
+        if len(self.point_coords):
+            values["points"] = self.point_coords.tolist()
+            values["labels"] = self.point_labels.tolist()
+        if self.box_xyxy is not None:
+            values["box"] = self.box_xyxy.tolist()
+        if self.mask_input is not None:
+            values["mask"] = _mask_to_dict(self.mask_input)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Prompt:
+        """A prompt from the values that :meth:`to_dict` gives, usually read from JSON.
+
+        >>> Prompt.from_dict({"points": [[420, 310], [50, 60]], "labels": [1, 0]})
+        Prompt.points([[420, 310], [50, 60]], labels=[1, 0])
+
+        Args:
+            values: some of the keys of :meth:`to_dict`; None counts as left out. Points without
+                ``labels`` are foreground. ``counts`` may also be a list of run lengths.
+
+        Raises:
+            PromptError: an unknown key, no points, box or mask, labels without points, or
+                something that is not of its form.
+        """
+        if not isinstance(values, Mapping):
+            raise PromptError(
+                f"expected a dict with some of {', '.join(_KEYS)}, got {_describe(values)}"
+            )
+        if unknown := sorted(str(key) for key in values if key not in _KEYS):
+            raise PromptError(
+                f"unknown {', '.join(unknown):.80}; expected some of {', '.join(_KEYS)}"
+            )
+        points, labels, box, mask = (values.get(key) for key in _KEYS)
+        if labels is not None and points is None:
+            raise PromptError("labels: they go with points")
+        parts = []
+        if points is not None:
+            parts.append(cls.points(points, labels))
+        if box is not None:
+            if not isinstance(box, (list, tuple)) or len(box) != 4:
+                got = f"{len(box)} values" if isinstance(box, (list, tuple)) else _describe(box)
+                raise PromptError(f"box: expected [x0, y0, x1, y1], got {got}")
+            parts.append(cls.box(*box))
+        if mask is not None:
+            parts.append(cls(mask_input=_mask_from_dict(mask)))
+        if not parts:
+            raise PromptError("expected points, a box or a mask, got none of them")
+        return reduce(add, parts)
+
     def __add__(self, other: Prompt) -> Prompt:
         """Both about the same object: points in order, at most one box and one mask.
 
@@ -238,7 +309,7 @@ def as_prompts(value: Prompt | Sequence[Prompt]) -> tuple[Prompt, ...]:
 def _array(value: object, what: str) -> NDArray[Any]:
     try:
         return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise PromptError(
             f"{what}: expected an array of numbers, got {_describe(value)} ({error})"
         ) from error
@@ -368,6 +439,43 @@ def _binary_from_integers(array: NDArray[Any]) -> NDArray[np.bool_]:
             f"Prompt.mask(array == {top}); give logits as floats"
         )
     return inside
+
+
+def _mask_to_dict(mask: NDArray[Any]) -> dict[str, Any]:
+    height, width = mask.shape
+    if mask.dtype == np.bool_:
+        return {**rle.as_rle(rle.encode([mask])[0], (height, width))}
+    logits = base64.b64encode(mask.astype("<f4").tobytes()).decode("ascii")
+    return {"size": [height, width], "logits": logits}
+
+
+def _mask_from_dict(values: object) -> NDArray[np.bool_] | NDArray[np.float32]:
+    if not isinstance(values, Mapping) or set(values) not in _MASK_KEYS:
+        raise PromptError(
+            f"mask: expected a dict with size, and counts or logits, got {_describe(values)}"
+        )
+    size = values["size"]
+    is_pair = isinstance(size, (list, tuple)) and len(size) == 2
+    if not is_pair or not all(type(side) is int and side > 0 for side in size):
+        raise PromptError("mask: expected size [height, width] of whole numbers from 1 on")
+    height, width = size
+    if height * width > _MAX_MASK_PIXELS:
+        raise PromptError(f"mask: expected a size of at most {_MAX_MASK_PIXELS} pixels")
+    if "counts" in values:
+        try:
+            counts = rle.checked_counts(values, (height, width), "the mask")
+        except InputError as error:
+            raise PromptError(f"mask: {error}") from error
+        return rle.decode_one(counts, (height, width))
+    try:
+        data = base64.b64decode(values["logits"], validate=True)
+    except (TypeError, ValueError) as error:
+        raise PromptError(f"mask: expected logits as base64 ({error})") from error
+    if len(data) != height * width * 4:
+        raise PromptError(
+            f"mask: expected logits of {height} x {width} float32 numbers, got {len(data)} bytes"
+        )
+    return np.frombuffer(data, "<f4").reshape(height, width).astype(np.float32)
 
 
 def _describe(value: object) -> str:

@@ -118,8 +118,9 @@ def _plain_run_lengths(counts: object, name: str) -> npt.NDArray[np.int64]:
     except (ValueError, OverflowError):  # ragged or too deep lists
         runs = None
     if runs is None or runs.ndim != 1 or not np.issubdtype(runs.dtype, np.integer):
+        got = type(counts).__name__ if runs is None else f"{runs.dtype} of shape {runs.shape}"
         raise InputError(
-            f"expected the counts of {name} as a string or a list of integers, got {counts!r:.80}"
+            f"expected the counts of {name} as a string or a list of integers, got {got}"
         )
     return runs.astype(np.int64)
 

@@ -31,7 +31,6 @@ from typing import Any
 
 import torch
 
-from samkit import rle
 from samkit.errors import InputError
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
@@ -114,14 +113,4 @@ def _prompt_log(session: Session) -> str:
 def _log_lines(session: Session) -> Iterator[dict[str, Any]]:
     for object_id, state in session.objects.items():
         for frame, answer in state.answers.items():
-            prompt = answer.prompt
-            line: dict[str, Any] = {"frame": frame, "object_id": object_id}
-            if len(prompt.point_coords):
-                line["points"] = prompt.point_coords.tolist()
-                line["labels"] = prompt.point_labels.tolist()
-            if prompt.box_xyxy is not None:
-                line["box"] = prompt.box_xyxy.tolist()
-            if prompt.mask_input is not None:
-                (counts,) = rle.encode([prompt.mask_input > 0])
-                line["mask"] = {"size": prompt.mask_input.shape, "counts": counts.decode()}
-            yield line
+            yield {"frame": frame, "object_id": object_id, **answer.prompt.to_dict()}
