@@ -26,6 +26,11 @@ class RLE(TypedDict):
     """Compressed run lengths."""
 
 
+def as_rle(counts: bytes, image_size: tuple[int, int]) -> RLE:
+    """One mask's counts as COCO holds them."""
+    return RLE(size=list(image_size), counts=counts.decode("ascii"))
+
+
 def encode(masks: Iterable[BoolArray]) -> tuple[bytes, ...]:
     """Encode masks (H, W) one after the other, so that only one is copied at a time."""
     # cv2 transposes many times faster than numpy does.
@@ -108,10 +113,14 @@ def checked_counts(rle: Mapping[str, Any], image_size: tuple[int, int], name: st
 
 
 def _plain_run_lengths(counts: object, name: str) -> npt.NDArray[np.int64]:
-    runs = np.asarray(counts) if isinstance(counts, (list, tuple, np.ndarray)) else None
+    try:
+        runs = np.asarray(counts) if isinstance(counts, (list, tuple, np.ndarray)) else None
+    except (ValueError, OverflowError):  # ragged or too deep lists
+        runs = None
     if runs is None or runs.ndim != 1 or not np.issubdtype(runs.dtype, np.integer):
+        got = type(counts).__name__ if runs is None else f"{runs.dtype} of shape {runs.shape}"
         raise InputError(
-            f"expected the counts of {name} as a string or a list of integers, got {counts!r:.80}"
+            f"expected the counts of {name} as a string or a list of integers, got {got}"
         )
     return runs.astype(np.int64)
 

@@ -253,6 +253,25 @@ def test_a_file_of_prompts(track, tracked, clip) -> None:
     check_same(masks_of(Path("m.json")), tracked(ordered))
 
 
+def test_a_file_of_prompts_as_dicts(track, tracked, clip) -> None:
+    """All that `Prompt.to_dict` gives, and clicks beside a mask from a file."""
+    rough = np.zeros((37, 51), bool)
+    rough[5:20, 10:30] = True
+    Image.fromarray(rough).save("rough.png")
+    logits = Prompt.mask(np.where(rough, 2.5, -1.5)) + CLICK
+    file = {"mask": "rough.png", "points": [[20, 10]], "box": None}
+    said = [
+        (0, 1, Prompt.mask(rough), Prompt.mask(rough).to_dict()),
+        (1, 2, logits, logits.to_dict()),
+        (2, 3, Prompt.mask(rough) + Prompt.point(20, 10), file),
+    ]
+    entries = [{"frame": frame, "object_id": i, **values} for frame, i, _, values in said]
+    Path("p.json").write_text(json.dumps(entries))
+    code, _, err = track(clip, "--prompts", "p.json", "-o", "m.json")
+    assert code == 0, err
+    check_same(masks_of(Path("m.json")), tracked([one[:3] for one in said]))
+
+
 def test_masks_of_an_indexed_picture(track, tracked, clip) -> None:
     labels = np.zeros((37, 51), np.uint8)
     labels[5:20, 10:30], labels[25:35, 30:45] = 3, 5
@@ -308,6 +327,10 @@ def test_a_file_of_prompts_with_a_byte_order_mark(track, clip) -> None:
         ('[{"frame": 0, "object_id": 1, "labels": [1]}]', "labels: they go with points"),
         ('[{"frame": 0, "object_id": 1, "mask": "no.png"}]', "no.png: no such file"),
         ('[{"frame": 0, "object_id": 1, "mask": 3}]', "mask: expected the name of a file"),
+        (
+            '[{"frame": 0, "object_id": 1, "mask": {"size": [2, 2], "counts": "5"}}]',
+            "(frame 0, object 1): mask: expected run lengths of the mask that fill 2 x 2 pixels",
+        ),
         (
             '[{"frame": 0, "object_id": 1, "box": [1, 2, 3, 4]}, '
             '{"frame": 0, "object_id": 1, "box": [1, 2, 3, 4]}]',

@@ -124,7 +124,7 @@ def test_many_masks_are_compressed_and_drop_their_logits(
 ) -> None:
     expected = predictor.predict(photo(), ALL)
     assert not expected.is_compressed
-    monkeypatch.setattr(predictor_module, "_DENSE_BYTES", 1000)
+    monkeypatch.setattr("samkit.masks.storage.DENSE_BYTES", 1000)
     monkeypatch.setattr(predictor_module, "_LOGITS_BYTES", 1000)
     masks = predictor.predict(photo(), ALL)
     assert masks.is_compressed

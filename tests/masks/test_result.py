@@ -151,6 +151,64 @@ def test_from_rle(some: Masks) -> None:
     assert_same(again, some)
 
 
+@pytest.mark.parametrize("limit", [2**28, 1])
+def test_from_pixels(some: Masks, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """One after the other, dense or as run lengths: the same masks."""
+    monkeypatch.setattr("samkit.masks.storage.DENSE_BYTES", limit)
+    fields = {name: getattr(some, name) for name in FIELDS if name not in ("masks", "areas")}
+    scores = fields.pop("scores")
+    again = Masks.from_pixels(iter(some.masks), some.image_size, scores, **fields)
+    assert again.is_compressed == (len(some) > 0 and limit == 1)
+    assert_same(again, some)
+    assert not again.masks.flags.writeable
+
+
+def test_masks_to_be_joined_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("samkit.masks.storage.DENSE_BYTES", 3 * ONE.size)
+    for total, compressed in ((None, False), (3, False), (4, True)):
+        masks = Masks.from_pixels(ONE, (4, 5), [1], total=total)
+        assert masks.is_compressed == compressed, total
+
+
+@pytest.mark.parametrize(
+    ("masks", "reason"),
+    [
+        ([], "as many masks as scores, 1, got 0"),
+        ([ONE[0], ONE[0]], "as many masks as scores, 1, got more"),
+        ([ONE[0].astype(np.uint8)], r"masks \(4, 5\) of bool, got \(4, 5\) of uint8"),
+        ([ONE[0].T], r"masks \(4, 5\) of bool, got \(5, 4\)"),
+    ],
+)
+@pytest.mark.parametrize("total", [1, 10**9])
+def test_pixels_that_do_not_fit(masks: list[np.ndarray], reason: str, total: int) -> None:
+    with pytest.raises(InputError, match=reason):
+        Masks.from_pixels(masks, (4, 5), [1], total=total)
+
+
+def test_from_counts(some: Masks) -> None:
+    counts = [rle["counts"].encode() for rle in some.to_rle()]
+    fields = {name: getattr(some, name) for name in FIELDS if name not in ("masks", "areas")}
+    again = Masks.from_counts(counts, some.image_size, fields.pop("scores"), **fields)
+    assert again.is_compressed
+    assert_same(again, some)
+
+
+def test_a_field_that_does_not_exist() -> None:
+    for value in (None, [1]):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'box'"):
+            Masks(ONE, [1], box=value)  # type: ignore[call-arg]
+
+
+def test_without_logits(some: Masks) -> None:
+    for masks in (some, some.compressed()):
+        light = masks.without_logits()
+        assert light.logits is None
+        assert masks.logits is not None
+        assert light.is_compressed == masks.is_compressed
+        for name in FIELDS[:-1]:
+            np.testing.assert_array_equal(getattr(light, name), getattr(masks, name))
+
+
 @st.composite
 def indices(draw: st.DrawFn) -> tuple[int, Any]:
     count = draw(st.integers(0, 6))
@@ -239,6 +297,16 @@ def test_concatenate_keeps_what_all_have() -> None:
     empty = Masks.empty((4, 5))
     assert len(Masks.concatenate([empty, empty.compressed()])) == 0
     assert Masks.concatenate([empty, empty.compressed()]).is_compressed
+
+
+def test_a_single_part_is_not_copied() -> None:
+    masks, empty = random_masks(3), Masks.empty((6, 7))
+    assert Masks.concatenate([masks]) is masks
+    assert Masks.concatenate([empty, masks, empty]) is masks
+    packed = Masks.concatenate([masks, empty.compressed()])
+    assert packed.is_compressed
+    assert_same(packed, masks)
+    assert Masks.concatenate([empty]) is empty
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from PIL import Image
 from videos import make_video, number_of, picture
 
 from samkit.errors import ImageError, InputError
-from samkit.media import frames as frames_module
-from samkit.media import video_file
+from samkit.media import stream, video_file
 from samkit.media.frames import Frames, open_frames
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "data" / "samples"
@@ -514,7 +513,7 @@ def test_a_camera_has_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
     clock = iter([10.0, 10.5, 10.6])
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    monkeypatch.setattr(frames_module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(stream.time, "monotonic", lambda: next(clock))
     frames = open_frames(0)
     found = []
     for i in range(3):

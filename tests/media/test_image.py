@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,18 @@ def test_the_source_is_not_shared() -> None:
     np.testing.assert_array_equal(source, RGB)
 
 
+def test_large_images_are_copied_once(tmp_path: Path) -> None:
+    grey = np.arange(2000, dtype=np.uint8)[:, None] * np.ones(1500, np.uint8)
+    stack = np.dstack([grey, grey, grey])
+    Image.fromarray(stack).save(tmp_path / "a.png")
+    for source in (stack, Image.fromarray(stack), tmp_path / "a.png", Image.fromarray(grey)):
+        tracemalloc.start()
+        read_image(source)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1.5 * stack.nbytes, source
+
+
 def test_channels_of_arrays() -> None:
     grey = RGB[:, :, 0]
     three = np.repeat(grey[:, :, None], 3, axis=2)
@@ -115,7 +128,9 @@ def test_rounding_outside_the_range_is_clipped() -> None:
     assert read_image(np.array([[-0.0005, 1.0005]]))[0, :, 0].tolist() == [0, 255]
 
 
-def test_modes_of_pillow() -> None:
+@pytest.mark.parametrize("band", [1, 2, 5, 256])
+def test_modes_of_pillow(monkeypatch: pytest.MonkeyPatch, band: int) -> None:
+    monkeypatch.setattr(image_module, "_BAND", band)
     image = Image.fromarray(RGB)
     alpha = Image.fromarray(RNG.integers(0, 256, (5, 7), dtype=np.uint8))
     rgba = image.copy()

@@ -46,7 +46,7 @@ def test_no_objects():
 def test_many_pixels_are_held_as_run_lengths(monkeypatch, non_overlapping):
     found = {i: an_object(i) for i in range(3)}
     dense = memory_masks.masks_of(found, TRANSFORM, non_overlapping=non_overlapping)
-    monkeypatch.setattr(memory_masks, "_DENSE_BYTES", 1000)
+    monkeypatch.setattr("samkit.masks.storage.DENSE_BYTES", 1000)
     compressed = memory_masks.masks_of(found, TRANSFORM, non_overlapping=non_overlapping)
     assert compressed.is_compressed
     assert not dense.is_compressed

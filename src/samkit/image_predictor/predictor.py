@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samkit import rle, weights
+from samkit import weights
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
 from samkit.image_predictor.batching import decoder_batches
 from samkit.image_predictor.device import find_device, find_dtype
@@ -26,8 +26,7 @@ from samkit.weights.tensor_file import fingerprint
 
 __all__ = ["ImagePredictor", "load"]
 
-# Beyond this many bytes masks are held as RLE, and low-resolution logits are not kept.
-_DENSE_BYTES = 2**28
+# Beyond this many bytes low-resolution logits are not kept.
 _LOGITS_BYTES = 2**28
 # What runs in half precision, if anything does: nearly all of the time is spent there.
 _HALF_PARTS = ("image_encoder", "memory_attention")
@@ -131,15 +130,14 @@ class ImagePredictor:
         self.check_embedding(embedding)
         priors = None if prior is None else self._prior_logits(prior, prompts, embedding)
 
-        height, breadth = embedding.image_size
-        dense = len(prompts) * width * height * breadth <= _DENSE_BYTES
+        total = len(prompts) * width
         h, w = embedding.transform.mask_size
-        keep_logits = len(prompts) * width * h * w * 4 <= _LOGITS_BYTES
+        keep_logits = total * h * w * 4 <= _LOGITS_BYTES
 
         parts = []
         for start, prediction in self._decode(embedding, prompts, priors, candidates):
             parts.append(
-                _masks(prediction, embedding.transform, start, dense=dense, keep_logits=keep_logits)
+                _masks(prediction, embedding.transform, start, total=total, keep_logits=keep_logits)
             )
         return Masks.concatenate(parts) if parts else Masks.empty(embedding.image_size)
 
@@ -385,13 +383,12 @@ def _masks(
     transform: ImageTransform,
     first_prompt: int,
     *,
-    dense: bool,
+    total: int,
     keep_logits: bool,
 ) -> Masks:
-    """One decoder call's prediction as Masks; prompts are counted from `first_prompt`."""
+    """One decoder call's prediction, of `total` masks; prompts are counted from `first_prompt`."""
     N, K = prediction.iou.shape
     logits = prediction.logits.flatten(0, 1)  # (N * K, h, w)
-    size = transform.image_size
     # One at a time: at the image's size, logits take far more memory than a mask.
     masks = ((transform.masks_to_image(low[None])[0] > 0).cpu().numpy() for low in logits)
     prompt_index = first_prompt + np.repeat(np.arange(N), K)
@@ -403,17 +400,15 @@ def _masks(
             "the network's answer is not a number: its weights are damaged, or its dtype is too "
             "narrow (try float32)"
         )
-    kept = logits.float().cpu().numpy() if keep_logits else None
-    if not dense:
-        rles = [{"size": size, "counts": counts} for counts in rle.encode(masks)]
-        return Masks.from_rle(
-            rles, size, scores, object_ids=object_ids, prompt_index=prompt_index, logits=kept
-        )
-    pixels = np.empty((N * K, *size), np.bool_)
-    for pixel, mask in zip(pixels, masks, strict=True):
-        pixel[...] = mask
-    pixels.flags.writeable = False  # so that Masks need not copy them
-    return Masks(pixels, scores, object_ids=object_ids, prompt_index=prompt_index, logits=kept)
+    return Masks.from_pixels(
+        masks,
+        transform.image_size,
+        scores,
+        total=total,
+        object_ids=object_ids,
+        prompt_index=prompt_index,
+        logits=logits.float().cpu().numpy() if keep_logits else None,
+    )
 
 
 def _dtype_of(network: Network, dtype: str | torch.dtype, device: torch.device) -> torch.dtype:

@@ -343,8 +343,8 @@ def _size(pixels: npt.NDArray[Any]) -> tuple[int, int]:
 def _as_masks(found: list[_Proposal], size: tuple[int, int], first_id: int = 0) -> Masks:
     # An empty mask has no stability; it can only be among the results if none is asked for.
     stability = [0.0 if np.isnan(p.mask.stability) else p.mask.stability for p in found]
-    return Masks.from_rle(
-        [{"size": list(size), "counts": p.mask.counts} for p in found],
+    return Masks.from_counts(
+        [p.mask.counts for p in found],
         size,
         [p.score for p in found],
         object_ids=np.arange(first_id, first_id + len(found)),

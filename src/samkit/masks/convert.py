@@ -1,14 +1,12 @@
-"""`Masks` as the values of other libraries."""
+"""Masks as the values of other libraries."""
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from samkit import rle
 from samkit.errors import MissingDependencyError
-from samkit.rle import RLE
-
-if TYPE_CHECKING:
-    from samkit.masks.result import Masks
-
+from samkit.masks.fields import Fields
+from samkit.masks.storage import Storage
 
 COCO_KEYS = {
     "presence": "presence",
@@ -19,32 +17,31 @@ COCO_KEYS = {
 """Key in an annotation -> optional field of `Masks`."""
 
 
-def to_rle(masks: "Masks") -> list[RLE]:
+def to_rle(masks: Storage) -> list[rle.RLE]:
     """See `Masks.to_rle`."""
-    return [
-        RLE(size=list(masks.image_size), counts=one.decode("ascii"))
-        for one in masks._storage.counts()
-    ]
+    return [rle.as_rle(counts, masks.image_size) for counts in masks.counts()]
 
 
-def to_coco(masks: "Masks", image_id: int, category_id: int, first_id: int) -> list[dict[str, Any]]:
+def to_coco(
+    masks: Storage, fields: Fields, image_id: int, category_id: int, first_id: int
+) -> list[dict[str, Any]]:
     """See `Masks.to_coco`."""
     annotations: list[dict[str, Any]] = []
     columns = (
         to_rle(masks),
-        masks.boxes.tolist(),
-        masks.areas.tolist(),
-        masks.scores.tolist(),
-        masks.object_ids.tolist(),
-        masks.prompt_index.tolist(),
+        fields.boxes_of(masks).tolist(),
+        masks.areas().tolist(),
+        fields.scores.tolist(),
+        fields.object_ids.tolist(),
+        fields.prompt_index.tolist(),
     )
-    for rle, (x0, y0, x1, y1), area, score, object_id, prompt in zip(*columns, strict=True):
+    for one, (x0, y0, x1, y1), area, score, object_id, prompt in zip(*columns, strict=True):
         annotations.append(
             {
                 "id": first_id + len(annotations),
                 "image_id": image_id,
                 "category_id": category_id,
-                "segmentation": rle,
+                "segmentation": one,
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
                 "area": area,
                 "iscrowd": 0,
@@ -54,14 +51,14 @@ def to_coco(masks: "Masks", image_id: int, category_id: int, first_id: int) -> l
             }
         )
     for key, name in COCO_KEYS.items():
-        values = getattr(masks, name)
+        values = getattr(fields, name)
         if values is not None:
             for annotation, value in zip(annotations, values.tolist(), strict=True):
                 annotation[key] = value
     return annotations
 
 
-def to_supervision(masks: "Masks") -> Any:
+def to_supervision(masks: Storage, fields: Fields) -> Any:
     """See `Masks.to_supervision`."""
     try:
         supervision = importlib.import_module("supervision")
@@ -70,9 +67,9 @@ def to_supervision(masks: "Masks") -> Any:
             "to_supervision needs the package supervision: pip install supervision"
         ) from error
     return supervision.Detections(
-        xyxy=masks.boxes.copy(),
-        mask=masks.masks.copy(),
-        confidence=masks.scores.copy(),
-        tracker_id=masks.object_ids.copy(),
-        data={"prompt_index": masks.prompt_index.copy()},
+        xyxy=fields.boxes_of(masks).copy(),
+        mask=masks.dense().copy(),
+        confidence=fields.scores.copy(),
+        tracker_id=fields.object_ids.copy(),
+        data={"prompt_index": fields.prompt_index.copy()},
     )

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -10,9 +9,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from samkit.geometry import mask_boxes
-
-if TYPE_CHECKING:
-    from samkit.masks.result import Masks
+from samkit.masks.fields import Fields
+from samkit.masks.storage import Storage
 
 Colour = tuple[int, int, int]
 Picture = npt.NDArray[np.uint8]
@@ -49,26 +47,35 @@ def painting_order(scores: npt.NDArray[np.float32]) -> list[int]:
 
 
 def draw(
-    masks: "Masks", picture: Picture, *, alpha: float, outline: bool, boxes: bool, labels: bool
+    picture: Picture,
+    masks: Storage,
+    fields: Fields,
+    *,
+    alpha: float,
+    outline: bool,
+    boxes: bool,
+    labels: bool,
 ) -> None:
     """Draw masks into a picture (H, W, 3) of their size in place; see `Masks.overlay`."""
-    order = painting_order(masks.scores)
-    colours = [colour_of(int(masks.object_ids[i])) for i in order]
-    paint_masks(picture, (masks[i].masks[0] for i in order), colours, alpha=alpha, outline=outline)
+    order, ids, scores = painting_order(fields.scores), fields.object_ids, fields.scores
+    colours = [colour_of(int(ids[i])) for i in order]
+    paint_masks(picture, (masks[i] for i in order), colours, alpha=alpha, outline=outline)
+    if not (boxes or labels):
+        return
+    frames = fields.boxes_of(masks)
     for i, colour in zip(order, colours, strict=True):
-        box = masks.boxes[i]
-        if (box[2:] <= box[:2]).any():
+        if (frames[i, 2:] <= frames[i, :2]).any():
             continue
         if boxes:
-            draw_box(picture, box, colour)
+            draw_box(picture, frames[i], colour)
         if labels:
-            draw_label(picture, box, f"{masks.object_ids[i]}: {masks.scores[i]:.2f}", colour)
+            draw_label(picture, frames[i], f"{ids[i]}: {scores[i]:.2f}", colour)
 
 
-def notebook_png(masks: "Masks") -> bytes:
+def notebook_png(masks: Storage, fields: Fields) -> bytes:
     """The masks on a dark ground as a PNG of at most 800 pixels a side."""
     picture = np.full((*masks.image_size, 3), _NOTEBOOK_GROUND, np.uint8)
-    draw(masks, picture, alpha=0.8, outline=True, boxes=False, labels=False)
+    draw(picture, masks, fields, alpha=0.8, outline=True, boxes=False, labels=False)
     image = Image.fromarray(picture)
     image.thumbnail((_NOTEBOOK_SIDE, _NOTEBOOK_SIDE))
     buffer = io.BytesIO()

@@ -1,199 +1,98 @@
-"""The arrays that go with N masks, and the checks of everything a caller gives."""
+"""The arrays that go with N masks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from samkit.errors import InputError
+from samkit.masks import checks
+from samkit.masks.storage import Storage
 
-_Array = TypeVar("_Array", bound=npt.NDArray[Any])
+Floats: TypeAlias = npt.NDArray[np.float32]
+Integers: TypeAlias = npt.NDArray[np.int64]
 
 
-OPTIONAL: dict[str, tuple[int, ...]] = {
-    "presence": (),
-    "stability": (),
-    "points": (2,),
-    "crop_boxes": (4,),
-    "boxes": (4,),
-}
-"""Fields of numbers that masks may have, and the shape of what belongs to one mask."""
+class GivenFields(TypedDict, total=False):
+    """What a caller may say of N masks besides their scores; `samkit.Masks` says what each is."""
+
+    object_ids: npt.ArrayLike | None
+    prompt_index: npt.ArrayLike | None
+    presence: npt.ArrayLike | None
+    stability: npt.ArrayLike | None
+    points: npt.ArrayLike | None
+    crop_boxes: npt.ArrayLike | None
+    boxes: npt.ArrayLike | None
+    logits: npt.ArrayLike | None
+
+
+# Optional fields of finite numbers, of these shapes for each mask.
+_NUMBER = {"shape": ()}
+_POINT = {"shape": (2,)}
+_BOX = {"shape": (4,)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fields:
     """What is known of each of N masks, as read-only arrays; `samkit.Masks` says what each is."""
 
-    scores: npt.NDArray[np.float32]
-    object_ids: npt.NDArray[np.int64]
-    prompt_index: npt.NDArray[np.int64]
-    presence: npt.NDArray[np.float32] | None
-    stability: npt.NDArray[np.float32] | None
-    points: npt.NDArray[np.float32] | None
-    crop_boxes: npt.NDArray[np.float32] | None
-    boxes: npt.NDArray[np.float32] | None
-    logits: npt.NDArray[np.float32] | None
+    scores: Floats
+    object_ids: Integers
+    prompt_index: Integers
+    presence: Floats | None = field(default=None, metadata=_NUMBER)
+    stability: Floats | None = field(default=None, metadata=_NUMBER)
+    points: Floats | None = field(default=None, metadata=_POINT)
+    crop_boxes: Floats | None = field(default=None, metadata=_BOX)
+    boxes: Floats | None = field(default=None, metadata=_BOX)
+    logits: Floats | None = None
 
     @classmethod
-    def checked(
-        cls,
-        count: int,
-        *,
-        scores: object,
-        object_ids: object | None,
-        prompt_index: object | None,
-        logits: object | None,
-        **optional: object | None,
-    ) -> "Fields":
+    def checked(cls, count: int, scores: object, given: Mapping[str, object]) -> "Fields":
         """Copy and check what a caller gives for ``count`` masks.
 
         Raises:
             InputError: a shape, type or value does not fit.
+            TypeError: there is no such field.
         """
-        given = {
-            name: None if value is None else _floats(name, value, (count, *OPTIONAL[name]))
-            for name, value in optional.items()
+        if unknown := given.keys() - set(FIELD_NAMES[1:]):
+            raise TypeError(f"Masks got an unexpected keyword argument {min(unknown)!r}")
+        numbers = {
+            one.name: checks.floats(one.name, value, (count, *one.metadata["shape"]))
+            for one in fields(cls)
+            if "shape" in one.metadata and (value := given.get(one.name)) is not None
         }
         return cls(
-            scores=_floats("scores", scores, (count,)),
-            object_ids=_identifiers("object_ids", object_ids, count),
-            prompt_index=_identifiers("prompt_index", prompt_index, count),
-            logits=None if logits is None else _logits(logits, count),
-            **given,
+            scores=checks.floats("scores", scores, (count,)),
+            object_ids=checks.identifiers("object_ids", given.get("object_ids"), count),
+            prompt_index=checks.identifiers("prompt_index", given.get("prompt_index"), count),
+            logits=checks.logits(given.get("logits"), count),
+            **numbers,
         )
 
-    def take(self, at: npt.NDArray[np.int64]) -> "Fields":
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All that is not None, by name."""
+        values = {name: getattr(self, name) for name in FIELD_NAMES}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def boxes_of(self, masks: Storage) -> Floats:
+        """Boxes (N, 4): those that were given, or else the tight ones of the masks."""
+        return masks.boxes() if self.boxes is None else self.boxes
+
+    def take(self, at: Integers) -> "Fields":
         """The fields of the masks at some positions."""
-        taken: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            taken[field.name] = None if value is None else frozen(value[at])
-        return Fields(**taken)
+        return Fields(**{name: checks.frozen(value[at]) for name, value in self.arrays().items()})
 
     @staticmethod
     def joined(parts: Sequence["Fields"]) -> "Fields":
         """One after the other. What some part lacks, or has in another size, becomes None."""
-        names = [field.name for field in fields(Fields)]
-        return Fields(**{n: _joined_if_all([getattr(part, n) for part in parts]) for n in names})
+        known = [part.arrays() for part in parts]
+        joined = {}
+        for name in FIELD_NAMES:
+            arrays = [one[name] for one in known if name in one]
+            if len(arrays) == len(known) and len({array.shape[1:] for array in arrays}) == 1:
+                joined[name] = checks.frozen(np.concatenate(arrays))
+        return Fields(**joined)
 
 
-def mask_stack(value: object) -> npt.NDArray[np.bool_]:
-    """Check masks (N, H, W). A read-only bool array is taken as it is, any other is copied."""
-    array = _array("masks", value)
-    if array.ndim != 3:
-        hint = ": use mask[None] for a single one" if array.ndim == 2 else ""
-        raise InputError(f"expected masks of shape (N, H, W), got {array.shape}{hint}")
-    image_size(array.shape[1:])
-    if array.dtype != np.bool_:
-        if not np.issubdtype(array.dtype, np.integer):
-            raise InputError(
-                f"expected masks of bool, got {array.dtype}: use logits > 0 or values > 0.5"
-            )
-        if array.size and (array.min() < 0 or array.max() > 1):
-            raise InputError(
-                f"expected masks of bool or of 0 and 1, got {array.dtype} from "
-                f"{array.min()} to {array.max()}: use values > 0"
-            )
-        return frozen(array.astype(np.bool_))
-    return frozen(array.copy()) if array.flags.writeable else array
-
-
-def image_size(value: object) -> tuple[int, int]:
-    """Check an image size (height, width), both at least 1."""
-    array = _array("an image size", value)
-    if array.shape != (2,) or not np.issubdtype(array.dtype, np.integer) or array.min() < 1:
-        raise InputError(f"expected an image size (height, width), both at least 1, got {value!r}")
-    return int(array[0]), int(array[1])
-
-
-def _floats(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Check finite numbers of a shape."""
-    array = _numbers(name, value)
-    if array.shape != shape:
-        raise InputError(f"expected {name} of shape {shape}, got {array.shape}")
-    if not np.isfinite(array).all():
-        raise InputError(f"expected {name} to be finite, got NaN or infinity")
-    return array
-
-
-def _logits(value: object, count: int) -> npt.NDArray[np.float32]:
-    """Check logits (N, h, w), h and w at least 1."""
-    array = _numbers("logits", value)
-    if array.ndim != 3 or array.shape[0] != count or 0 in array.shape[1:]:
-        raise InputError(f"expected logits of shape ({count}, h, w), got {array.shape}")
-    return array
-
-
-def _identifiers(name: str, value: object | None, count: int) -> npt.NDArray[np.int64]:
-    """Check integers (N,); without a value they are 0, 1, 2, ..."""
-    if value is None:
-        return frozen(np.arange(count, dtype=np.int64))
-    array = _array(name, value)
-    if array.shape != (count,):
-        raise InputError(f"expected {name} of shape ({count},), got {array.shape}")
-    if array.size and not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"expected {name} of integers, got {array.dtype}")
-    if array.size and array.max() > np.iinfo(np.int64).max:
-        raise InputError(f"expected {name} of 64-bit integers, got {array.max()}")
-    return frozen(array.astype(np.int64))
-
-
-def frozen(array: _Array) -> _Array:
-    """Make an array read-only and return it."""
-    array.flags.writeable = False
-    return array
-
-
-def positions(index: object, count: int) -> npt.NDArray[np.int64]:
-    """Turn an index (int, slice, bool array or int array) into positions 0..N-1.
-
-    Raises:
-        IndexError: out of range, of another type, or a bool array of another length.
-    """
-    if isinstance(index, slice):
-        return np.array(range(*index.indices(count)), np.int64)
-    try:
-        array = np.asarray(index)
-    except ValueError as error:  # ragged lists
-        raise IndexError(f"cannot index {count} masks with {index!r:.80}") from error
-    if array.shape == (0,) and isinstance(index, list):
-        return np.arange(0)
-    if array.dtype == np.bool_:
-        if array.shape != (count,):
-            raise IndexError(f"expected {count} bools to index {count} masks, got {array.shape}")
-        return array.nonzero()[0]
-    if isinstance(index, tuple) or array.ndim > 1 or not np.issubdtype(array.dtype, np.integer):
-        raise IndexError(
-            "expected an int, a slice, or a bool or int array (N,) to index masks, "
-            f"got {index!r:.80}"
-        )
-    if array.size and (array.min() < -count or array.max() >= count):
-        raise IndexError(f"index {index!r:.80} is out of range for {count} masks")
-    at = np.atleast_1d(array).astype(np.int64)
-    return np.where(at < 0, at + count, at)
-
-
-def _joined_if_all(arrays: Sequence[npt.NDArray[Any] | None]) -> Any:
-    present = [array for array in arrays if array is not None]
-    if len(present) < len(arrays) or len({array.shape[1:] for array in present}) != 1:
-        return None
-    return frozen(np.concatenate(present))
-
-
-def _array(name: str, value: object) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError) as error:  # ragged lists, tensors of another device
-        raise InputError(f"expected {name} as an array of numbers: {error}") from error
-
-
-def _numbers(name: str, value: object) -> npt.NDArray[np.float32]:
-    array = _array(name, value)
-    if array.size and not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
-        raise InputError(f"expected {name} as an array of numbers, got {array.dtype}")
-    if np.iscomplexobj(array):
-        raise InputError(f"expected {name} as an array of real numbers, got {array.dtype}")
-    with np.errstate(over="ignore"):
-        return frozen(array.astype(np.float32))
+FIELD_NAMES = tuple(one.name for one in fields(Fields))

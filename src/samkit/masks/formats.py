@@ -1,8 +1,8 @@
-"""`Masks` to files and back. What each format holds is said in `Masks.save`."""
+"""Masks to files and back. What each format holds is said in `Masks.save`."""
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,11 +13,12 @@ from PIL.PngImagePlugin import PngInfo
 
 from samkit import rle
 from samkit.errors import InputError
-from samkit.masks import drawing
-from samkit.masks.convert import COCO_KEYS
-from samkit.masks.fields import OPTIONAL
-from samkit.masks.result import Masks
-from samkit.media import ImageSource, write_atomically, write_image
+from samkit.masks import checks, drawing
+from samkit.masks.contours import outer_contours
+from samkit.masks.convert import COCO_KEYS, to_coco
+from samkit.masks.fields import FIELD_NAMES, Fields
+from samkit.masks.storage import Pixels, RunLengths, Storage
+from samkit.media import ImageSource, write_atomically
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -38,30 +39,30 @@ _MOST_LABELS = 4096
 
 
 def save(
-    masks: Masks, path: str | os.PathLike[str], name: str | None, image: ImageSource | None
+    masks: Storage,
+    fields: Fields,
+    path: str | os.PathLike[str],
+    name: str,
+    image: ImageSource | None,
 ) -> None:
-    """See `Masks.save`."""
-    name = format_of(path, name, has_image=image is not None)
-    if name == "overlay":
-        write_image(path, masks.overlay(image))
-        return
+    """Write masks in any format but an overlay; see `Masks.save`."""
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         if name == "png":
-            _write_png(masks, file)
+            _write_png(masks, fields, file)
         elif name == "coco":
-            _write_coco(masks, file, image)
+            _write_coco(masks, fields, file, image)
         elif name == "jsonl":
-            _write_jsonl(masks, file, image)
+            _write_jsonl(masks, fields, file, image)
         elif name == "npz":
-            _write_npz(masks, file)
+            _write_npz(masks, fields, file)
         else:
-            _write_polygons(masks, file)
+            _write_polygons(masks, fields, file)
 
 
-def load(path: str | os.PathLike[str]) -> Masks:
+def load(path: str | os.PathLike[str]) -> tuple[Storage, Fields]:
     """See `Masks.load`."""
     path = Path(path)
-    readers: dict[str, Callable[[IO[bytes]], Masks]] = {
+    readers: dict[str, Callable[[IO[bytes]], tuple[Storage, Fields]]] = {
         ".png": _read_png,
         ".json": _read_coco,
         ".npz": _read_npz,
@@ -107,32 +108,30 @@ def format_of(path: str | os.PathLike[str], name: str | None, *, has_image: bool
     return name
 
 
-def _write_png(masks: Masks, file: IO[bytes]) -> None:
+def _write_png(masks: Storage, fields: Fields, file: IO[bytes]) -> None:
     if len(masks) > 65535:
         raise InputError(f"expected at most 65535 masks for a PNG, got {len(masks)}: use npz")
     info = PngInfo()
     facts = {
-        "scores": masks.scores.tolist(),
-        "object_ids": masks.object_ids.tolist(),
-        "prompt_index": masks.prompt_index.tolist(),
+        "scores": fields.scores.tolist(),
+        "object_ids": fields.object_ids.tolist(),
+        "prompt_index": fields.prompt_index.tolist(),
     }
     info.add_text(_PNG_KEY, json.dumps(facts))
     if len(masks) == 1:
-        Image.fromarray(masks.masks[0].astype(np.uint8) * np.uint8(255)).save(
-            file, "PNG", pnginfo=info
-        )
+        Image.fromarray(masks[0].astype(np.uint8) * np.uint8(255)).save(file, "PNG", pnginfo=info)
         return
     index = np.zeros(masks.image_size, np.uint8 if len(masks) < 256 else np.uint16)
-    for i in drawing.painting_order(masks.scores):
-        index[masks[i].masks[0]] = i + 1
+    for i in drawing.painting_order(fields.scores):
+        index[masks[i]] = i + 1
     image = Image.fromarray(index)
     if len(masks) < 256:
-        colours = [drawing.colour_of(int(object_id)) for object_id in masks.object_ids]
+        colours = [drawing.colour_of(int(object_id)) for object_id in fields.object_ids]
         image.putpalette([value for colour in [(0, 0, 0), *colours] for value in colour])
     image.save(file, "PNG", pnginfo=info)
 
 
-def _read_png(file: IO[bytes]) -> Masks:
+def _read_png(file: IO[bytes]) -> tuple[Storage, Fields]:
     with Image.open(file, formats=["PNG"]) as image:
         text = getattr(image, "text", {}).get(_PNG_KEY)
         index, mode = np.asarray(image), image.mode
@@ -149,26 +148,29 @@ def _read_png(file: IO[bytes]) -> Masks:
         count = len(facts["scores"]) if facts else int(index.max())
     if index.max() > count:
         raise InputError(f"expected values up to {count}, got {index.max()}")
-    fields = {"scores": np.ones(count), **_known(facts, "scores", "object_ids", "prompt_index")}
+    ids = _known(facts, "object_ids", "prompt_index")
+    fields = Fields.checked(count, facts.get("scores", np.ones(count)), ids)
     if count < 256:
         numbers = np.arange(1, count + 1, dtype=index.dtype)
-        return Masks(index == numbers[:, None, None], **fields)
+        return Pixels(checks.frozen(index == numbers[:, None, None])), fields
     height, width = index.shape
-    return _compressed((index == i + 1 for i in range(count)), (height, width), fields)
+    return RunLengths(rle.encode(index == i + 1 for i in range(count)), (height, width)), fields
 
 
-def _write_coco(masks: Masks, file: IO[bytes], image: ImageSource | None) -> None:
+def _write_coco(masks: Storage, fields: Fields, file: IO[bytes], image: ImageSource | None) -> None:
     height, width = masks.image_size
     data = {
         "images": [{"id": 1, "width": width, "height": height, "file_name": _name_of(image)}],
         "categories": [{"id": 1, "name": "object"}],
-        "annotations": masks.to_coco(),
+        "annotations": to_coco(masks, fields, 1, 1, 1),
     }
     file.write(json.dumps(data).encode())
 
 
-def _write_jsonl(masks: Masks, file: IO[bytes], image: ImageSource | None) -> None:
-    for annotation in masks.to_coco():
+def _write_jsonl(
+    masks: Storage, fields: Fields, file: IO[bytes], image: ImageSource | None
+) -> None:
+    for annotation in to_coco(masks, fields, 1, 1, 1):
         line = {"file_name": _name_of(image), **annotation}
         file.write(json.dumps(line).encode() + b"\n")
 
@@ -177,47 +179,45 @@ def _name_of(image: ImageSource | None) -> str:
     return Path(image).name if isinstance(image, (str, os.PathLike)) else ""
 
 
-def _read_coco(file: IO[bytes]) -> Masks:
+def _read_coco(file: IO[bytes]) -> tuple[Storage, Fields]:
     data = json.load(file)
     if not isinstance(data, dict) or not {"images", "annotations"} <= data.keys():
         raise InputError("expected a COCO data set with 'images' and 'annotations'")
     if len(data["images"]) != 1:
         raise InputError(f"expected the masks of one image, got {len(data['images'])} images")
     image, annotations = data["images"][0], data["annotations"]
-    fields: dict[str, Any] = {"scores": [one.get("score", 1.0) for one in annotations]}
+    masks = RunLengths.checked(
+        [one["segmentation"] for one in annotations], (image["height"], image["width"])
+    )
+    given: dict[str, Any] = {}
     keys = {"object_id": "object_ids", "prompt_index": "prompt_index", **COCO_KEYS}
     for key, name in keys.items():
         if annotations and all(key in one for one in annotations):
-            fields[name] = [one[key] for one in annotations]
+            given[name] = [one[key] for one in annotations]
     if annotations and all("bbox" in one for one in annotations):
         xywh = np.array([one["bbox"] for one in annotations], np.float64)
-        fields["boxes"] = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-    rles = [one["segmentation"] for one in annotations]
-    return Masks.from_rle(rles, (image["height"], image["width"]), **fields)
+        given["boxes"] = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    scores = [one.get("score", 1.0) for one in annotations]
+    return masks, Fields.checked(len(masks), scores, given)
 
 
-def _write_npz(masks: Masks, file: IO[bytes]) -> None:
+def _write_npz(masks: Storage, fields: Fields, file: IO[bytes]) -> None:
     height, width = masks.image_size
     packed = np.empty((len(masks), height, (width + 7) // 8), np.uint8)
     for row, mask in zip(packed, masks, strict=True):
-        row[...] = np.packbits(mask.masks[0], axis=1)
+        row[...] = np.packbits(mask, axis=1)
     arrays: dict[str, Any] = {
         "samkit_masks": np.array(_NPZ_VERSION),
         "packed": packed,
         "image_size": np.array(masks.image_size),
-        "compressed": np.array(masks.is_compressed),
-        "scores": masks.scores,
-        "boxes": masks.boxes,
-        "object_ids": masks.object_ids,
-        "prompt_index": masks.prompt_index,
+        "compressed": np.array(isinstance(masks, RunLengths)),
+        "boxes": fields.boxes_of(masks),
+        **fields.arrays(),
     }
-    for name in ("presence", "stability", "points", "crop_boxes", "logits"):
-        if (array := getattr(masks, name)) is not None:
-            arrays[name] = array
     np.savez_compressed(file, **arrays)
 
 
-def _read_npz(file: IO[bytes]) -> Masks:
+def _read_npz(file: IO[bytes]) -> tuple[Storage, Fields]:
     archive = np.load(file, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile) or "samkit_masks" not in archive:
         raise InputError("expected masks that were saved by samkit")
@@ -231,33 +231,26 @@ def _read_npz(file: IO[bytes]) -> Masks:
     packed: npt.NDArray[np.uint8] = arrays["packed"]
     if packed.ndim != 3 or packed.shape[1:] != (height, (width + 7) // 8):
         raise InputError(f"expected packed masks of {height} x {width}, got {packed.shape}")
-    fields = _known(arrays, "scores", "object_ids", "prompt_index", "logits", *OPTIONAL)
+    fields = Fields.checked(len(packed), arrays["scores"], _known(arrays, *FIELD_NAMES[1:]))
     if not arrays["compressed"]:
         stack = np.unpackbits(packed, axis=2, count=width).view(np.bool_)
-        return Masks(stack, **fields)
+        return Pixels(checks.mask_stack(checks.frozen(stack))), fields
     one_by_one = (np.unpackbits(row, axis=1, count=width).view(np.bool_) for row in packed)
-    return _compressed(one_by_one, (height, width), fields)
+    return RunLengths(rle.encode(one_by_one), checks.image_size((height, width))), fields
 
 
-def _write_polygons(masks: Masks, file: IO[bytes]) -> None:
+def _write_polygons(masks: Storage, fields: Fields, file: IO[bytes]) -> None:
     objects = [
         {
-            "object_id": int(masks.object_ids[i]),
-            "prompt_index": int(masks.prompt_index[i]),
-            "score": float(masks.scores[i]),
+            "object_id": int(fields.object_ids[i]),
+            "prompt_index": int(fields.prompt_index[i]),
+            "score": float(fields.scores[i]),
             "rings": [ring.tolist() for ring in rings],
         }
-        for i, rings in enumerate(masks.polygons())
+        for i, rings in enumerate(map(outer_contours, masks))
     ]
     data = {"image_size": list(masks.image_size), "polygons": objects}
     file.write(json.dumps(data).encode())
-
-
-def _compressed(
-    masks: Iterable[npt.NDArray[np.bool_]], image_size: tuple[int, int], fields: dict[str, Any]
-) -> Masks:
-    rles = ({"size": image_size, "counts": one} for one in rle.encode(masks))
-    return Masks.from_rle(rles, image_size, **fields)
 
 
 def _known(values: dict[str, Any], *names: str) -> dict[str, Any]:

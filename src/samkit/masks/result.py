@@ -1,17 +1,24 @@
 """`Masks`: what every prediction returns."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from samkit import rle
 from samkit.errors import InputError
-from samkit.masks import contours, convert, drawing, fields, storage
-from samkit.media import ImageSource, read_image
+from samkit.masks import checks, contours, convert, drawing, formats
+from samkit.masks.fields import Fields, GivenFields
+from samkit.masks.storage import Pixels, RunLengths, Storage, hold, joined
+from samkit.media import ImageSource, read_image, write_image
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
 
 
 class Masks:
@@ -26,22 +33,11 @@ class Masks:
     """
 
     __slots__ = ("_fields", "_storage")
-    _fields: fields.Fields
-    _storage: storage.Storage
+    _fields: Fields
+    _storage: Storage
 
     def __init__(
-        self,
-        masks: npt.ArrayLike,
-        scores: npt.ArrayLike,
-        *,
-        object_ids: npt.ArrayLike | None = None,
-        prompt_index: npt.ArrayLike | None = None,
-        presence: npt.ArrayLike | None = None,
-        stability: npt.ArrayLike | None = None,
-        points: npt.ArrayLike | None = None,
-        crop_boxes: npt.ArrayLike | None = None,
-        logits: npt.ArrayLike | None = None,
-        boxes: npt.ArrayLike | None = None,
+        self, masks: npt.ArrayLike, scores: npt.ArrayLike, **fields: Unpack[GivenFields]
     ) -> None:
         """Check and keep the arrays of N masks.
 
@@ -60,19 +56,8 @@ class Masks:
         Raises:
             InputError: a shape, type or value does not fit.
         """
-        self._storage = storage.Pixels(fields.mask_stack(masks))
-        self._fields = fields.Fields.checked(
-            len(self._storage.masks),
-            scores=scores,
-            object_ids=object_ids,
-            prompt_index=prompt_index,
-            presence=presence,
-            stability=stability,
-            points=points,
-            crop_boxes=crop_boxes,
-            logits=logits,
-            boxes=boxes,
-        )
+        self._storage = Pixels(checks.mask_stack(masks))
+        self._fields = Fields.checked(len(self._storage), scores, fields)
 
     @classmethod
     def from_rle(
@@ -80,16 +65,8 @@ class Masks:
         rles: Iterable[rle.RLE | Mapping[str, Any]],
         image_size: tuple[int, int],
         scores: npt.ArrayLike,
-        *,
-        object_ids: npt.ArrayLike | None = None,
-        prompt_index: npt.ArrayLike | None = None,
-        presence: npt.ArrayLike | None = None,
-        stability: npt.ArrayLike | None = None,
-        points: npt.ArrayLike | None = None,
-        crop_boxes: npt.ArrayLike | None = None,
-        logits: npt.ArrayLike | None = None,
-        boxes: npt.ArrayLike | None = None,
-    ) -> "Masks":
+        **fields: Unpack[GivenFields],
+    ) -> Masks:
         """Hold masks given as COCO RLE, with ``counts`` as str, bytes or a list of run lengths.
 
         ``image_size`` is (height, width); the other arguments are as for ``Masks(...)``.
@@ -97,29 +74,58 @@ class Masks:
         Raises:
             InputError: an RLE is damaged or of another size, or a field does not fit.
         """
-        size = fields.image_size(image_size)
-        strings = tuple(rle.checked_counts(one, size, f"RLE {i}") for i, one in enumerate(rles))
-        checked = fields.Fields.checked(
-            len(strings),
-            scores=scores,
-            object_ids=object_ids,
-            prompt_index=prompt_index,
-            presence=presence,
-            stability=stability,
-            points=points,
-            crop_boxes=crop_boxes,
-            logits=logits,
-            boxes=boxes,
-        )
-        return cls._of(storage.RunLengths(strings, size), checked)
+        return cls._of(RunLengths.checked(rles, image_size), scores, fields)
 
     @classmethod
-    def empty(cls, image_size: tuple[int, int]) -> "Masks":
+    def from_counts(
+        cls,
+        counts: Iterable[bytes],
+        image_size: tuple[int, int],
+        scores: npt.ArrayLike,
+        **fields: Unpack[GivenFields],
+    ) -> Masks:
+        """Hold run lengths made by `samkit.rle`; unlike those of `from_rle` they are not checked.
+
+        ``image_size`` is (height, width); the other arguments are as for ``Masks(...)``.
+        """
+        return cls._of(RunLengths(tuple(counts), image_size), scores, fields)
+
+    @classmethod
+    def from_pixels(
+        cls,
+        masks: Iterable[npt.NDArray[np.bool_]],
+        image_size: tuple[int, int],
+        scores: Sequence[float] | npt.NDArray[Any],
+        *,
+        total: int | None = None,
+        **fields: Unpack[GivenFields],
+    ) -> Masks:
+        """Hold masks (H, W) bool that come one after the other, so that only one is held twice.
+
+        Where they would take more than 256 MB as pixels, they are held as run lengths.
+
+        Args:
+            masks: as many as there are scores.
+            image_size: (height, width).
+            scores: (N,) predicted IoU, finite.
+            total: how many masks these and others, that they are to be joined with, will be: all
+                of them count for the 256 MB.
+            fields: as for ``Masks(...)``.
+
+        Raises:
+            InputError: a mask has another shape or type, or a field does not fit.
+        """
+        count = len(scores)
+        held = hold(masks, count, image_size, count if total is None else total)
+        return cls._of(held, scores, fields)
+
+    @classmethod
+    def empty(cls, image_size: tuple[int, int]) -> Masks:
         """No masks of an image of size (height, width)."""
-        return cls(np.zeros((0, *fields.image_size(image_size)), np.bool_), ())
+        return cls(np.zeros((0, *checks.image_size(image_size)), np.bool_), ())
 
     @classmethod
-    def concatenate(cls, parts: Iterable["Masks"]) -> "Masks":
+    def concatenate(cls, parts: Iterable[Masks]) -> Masks:
         """Join the masks of one image in the given order.
 
         The result is compressed when any part is. Ids and prompt indices are kept as they are.
@@ -137,13 +143,8 @@ class Masks:
         if len(sizes) != 1:
             raise InputError(f"expected Masks of one image size to concatenate, got {sizes}")
         filled = [part for part in parts if len(part)] or parts[:1]
-        pixels = storage.joined([part._storage for part in filled])
-        if any(part.is_compressed for part in parts):
-            pixels = storage.RunLengths(pixels.counts(), sizes[0])
-        known = [part._fields for part in filled]
-        if any(one.boxes is not None for one in known):  # the boxes of some may have been given
-            known = [dataclasses.replace(part._fields, boxes=part.boxes) for part in filled]
-        return cls._of(pixels, fields.Fields.joined(known))
+        whole = filled[0] if len(filled) == 1 else cls._joined(filled)
+        return whole.compressed() if any(part.is_compressed for part in parts) else whole
 
     @property
     def masks(self) -> npt.NDArray[np.bool_]:
@@ -158,16 +159,15 @@ class Masks:
     @property
     def boxes(self) -> npt.NDArray[np.float32]:
         """(N, 4) float32 xyxy in pixels, far edges exclusive; zeros for an empty mask."""
-        if self._fields.boxes is None:
-            boxes = fields.frozen(self._storage.boxes())
+        boxes = self._fields.boxes_of(self._storage)
+        if self._fields.boxes is None:  # kept for the next time
             self._fields = dataclasses.replace(self._fields, boxes=boxes)
-            return boxes
-        return self._fields.boxes
+        return boxes
 
     @property
     def areas(self) -> npt.NDArray[np.int64]:
         """(N,) int64, pixels of each mask; counted at each access."""
-        return fields.frozen(self._storage.areas())
+        return self._storage.areas()
 
     @property
     def object_ids(self) -> npt.NDArray[np.int64]:
@@ -214,30 +214,35 @@ class Masks:
     @property
     def is_compressed(self) -> bool:
         """Whether the masks are held as run lengths."""
-        return isinstance(self._storage, storage.RunLengths)
+        return isinstance(self._storage, RunLengths)
 
-    def compressed(self) -> "Masks":
+    def compressed(self) -> Masks:
         """The same masks held as run lengths."""
         if self.is_compressed:
             return self
-        return self._of(storage.RunLengths(self._storage.counts(), self.image_size), self._fields)
+        counts = RunLengths(self._storage.counts(), self.image_size)
+        return self._with(counts, self._fields)
+
+    def without_logits(self) -> Masks:
+        """The same masks without their low-resolution logits, which take much room."""
+        return self._with(self._storage, dataclasses.replace(self._fields, logits=None))
 
     def __len__(self) -> int:
         return len(self._fields.scores)
 
-    def __getitem__(self, index: Any) -> "Masks":
+    def __getitem__(self, index: Any) -> Masks:
         """Select by int (one mask), slice, bool array (N,), or int array or list (M,).
 
         Raises:
             IndexError: out of range, or not one of these.
         """
-        at = fields.positions(index, len(self))
-        return self._of(self._storage.take(at), self._fields.take(at))
+        at = checks.positions(index, len(self))
+        return self._with(self._storage.take(at), self._fields.take(at))
 
-    def __iter__(self) -> Iterator["Masks"]:
+    def __iter__(self) -> Iterator[Masks]:
         return (self[i] for i in range(len(self)))
 
-    def best(self) -> "Masks":
+    def best(self) -> Masks:
         """The mask with the highest score of each prompt, in the order the prompts first appear."""
         best: dict[int, int] = {}
         for i, prompt in enumerate(self.prompt_index.tolist()):
@@ -247,7 +252,7 @@ class Masks:
 
     def to_rle(self) -> list[rle.RLE]:
         """Each mask as COCO RLE: ``{"size": [height, width], "counts": str}``."""
-        return convert.to_rle(self)
+        return convert.to_rle(self._storage)
 
     def polygons(self, epsilon: float = 0.0) -> list[list[contours.Ring]]:
         """The outer contours of each mask: a list of rings (K, 2) float32 xy per mask.
@@ -262,7 +267,7 @@ class Masks:
         """
         if not 0 <= epsilon < float("inf"):
             raise InputError(f"expected epsilon to be 0 or more pixels, got {epsilon}")
-        return [contours.outer_contours(mask, epsilon) for mask in self._storage.each()]
+        return [contours.outer_contours(mask, epsilon) for mask in self._storage]
 
     def to_coco(
         self, image_id: int = 1, category_id: int = 1, *, first_id: int = 1
@@ -271,7 +276,7 @@ class Masks:
 
         ``first_id`` is the id of the first annotation; the others count up from it.
         """
-        return convert.to_coco(self, image_id, category_id, first_id)
+        return convert.to_coco(self._storage, self._fields, image_id, category_id, first_id)
 
     def to_supervision(self) -> Any:
         """The masks as ``supervision.Detections``, with object ids as tracker ids.
@@ -279,7 +284,7 @@ class Masks:
         Raises:
             MissingDependencyError: supervision is not installed.
         """
-        return convert.to_supervision(self)
+        return convert.to_supervision(self._storage, self._fields)
 
     def overlay(
         self,
@@ -313,7 +318,15 @@ class Masks:
                 f"expected an image of the size of the masks {self.image_size} (height, width), "
                 f"got {picture.shape[:2]}"
             )
-        drawing.draw(self, picture, alpha=alpha, outline=outline, boxes=boxes, labels=labels)
+        drawing.draw(
+            picture,
+            self._storage,
+            self._fields,
+            alpha=alpha,
+            outline=outline,
+            boxes=boxes,
+            labels=labels,
+        )
         return picture
 
     def save(
@@ -344,12 +357,14 @@ class Masks:
             InputError: unknown format, a suffix that does not fit it, an overlay without its
                 image, or a place that cannot be written.
         """
-        from samkit.masks import formats
-
-        formats.save(self, path, format, image)
+        name = formats.format_of(path, format, has_image=image is not None)
+        if name == "overlay":
+            write_image(path, self.overlay(image))
+        else:
+            formats.save(self._storage, self._fields, path, name, image)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Masks":
+    def load(cls, path: str | os.PathLike[str]) -> Masks:
         """Read masks that `save` wrote as ``npz``, ``coco`` or ``png``.
 
         A COCO file of others is read when it has one image and RLE annotations, a PNG when it is
@@ -358,9 +373,7 @@ class Masks:
         Raises:
             InputError: missing, damaged, or not such a file.
         """
-        from samkit.masks import formats
-
-        return formats.load(path)
+        return cls._with(*formats.load(path))
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -375,23 +388,33 @@ class Masks:
 
     def _repr_png_(self) -> bytes:
         """A picture for notebooks."""
-        return drawing.notebook_png(self)
+        return drawing.notebook_png(self._storage, self._fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not by default: unpickled and copied arrays would be writable.
         return _restored, (self._storage, self._fields)
 
     @classmethod
-    def _of(cls, pixels: storage.Storage, checked: fields.Fields) -> "Masks":
+    def _joined(cls, parts: Sequence[Masks]) -> Masks:
+        fields = [part._fields for part in parts]
+        if any(one.boxes is not None for one in fields):  # the boxes of some may have been given
+            fields = [dataclasses.replace(part._fields, boxes=part.boxes) for part in parts]
+        return cls._with(joined([part._storage for part in parts]), Fields.joined(fields))
+
+    @classmethod
+    def _of(cls, held: Storage, scores: npt.ArrayLike, fields: GivenFields) -> Masks:
+        return cls._with(held, Fields.checked(len(held), scores, fields))
+
+    @classmethod
+    def _with(cls, held: Storage, fields: Fields) -> Masks:
         masks = cls.__new__(cls)
-        masks._storage, masks._fields = pixels, checked
+        masks._storage, masks._fields = held, fields
         return masks
 
 
-def _restored(pixels: storage.Storage, known: fields.Fields) -> Masks:
-    if isinstance(pixels, storage.Pixels):
-        fields.frozen(pixels.masks)
-    for field in dataclasses.fields(known):
-        if (array := getattr(known, field.name)) is not None:
-            fields.frozen(array)
-    return Masks._of(pixels, known)
+def _restored(held: Storage, fields: Fields) -> Masks:
+    if isinstance(held, Pixels):
+        checks.frozen(held.masks)
+    for array in fields.arrays().values():
+        checks.frozen(array)
+    return Masks._with(held, fields)

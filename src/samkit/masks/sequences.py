@@ -17,7 +17,7 @@ from samkit.masks import drawing
 from samkit.masks.result import Masks
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
-from samkit.media.pending import PendingFile
+from samkit.media.writing import PendingFile
 
 __all__ = [
     "MOST_PNG_ID",

@@ -1,13 +1,18 @@
 """The two ways to hold the pixels of N masks: as pixels, or as run lengths."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from samkit import rle
 from samkit.geometry import mask_boxes
+from samkit.masks import checks
+
+DENSE_BYTES = 2**28
+"""Masks that take more bytes as pixels are held as run lengths by `hold`: 256 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,6 +20,16 @@ class Pixels:
     """Masks (N, H, W) bool, read-only."""
 
     masks: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __getitem__(self, i: int) -> npt.NDArray[np.bool_]:
+        mask: npt.NDArray[np.bool_] = self.masks[i]
+        return mask
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.bool_]]:
+        return iter(self.masks)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -24,10 +39,6 @@ class Pixels:
     def dense(self) -> npt.NDArray[np.bool_]:
         return self.masks
 
-    def each(self) -> Iterator[npt.NDArray[np.bool_]]:
-        """The masks (H, W) one after the other."""
-        return iter(self.masks)
-
     def counts(self) -> tuple[bytes, ...]:
         return rle.encode(self.masks)
 
@@ -35,15 +46,13 @@ class Pixels:
         # A run of neighbours is a view: an image's worth of pixels per mask is not copied.
         if at.size and (np.diff(at) == 1).all():
             return Pixels(self.masks[int(at[0]) : int(at[-1]) + 1])
-        chosen = self.masks[at]
-        chosen.flags.writeable = False
-        return Pixels(chosen)
+        return Pixels(checks.frozen(self.masks[at]))
 
     def boxes(self) -> npt.NDArray[np.float32]:
-        return mask_boxes(self.masks)
+        return checks.frozen(mask_boxes(self.masks))
 
     def areas(self) -> npt.NDArray[np.int64]:
-        return np.array([np.count_nonzero(mask) for mask in self.masks], np.int64)
+        return checks.frozen(np.array([np.count_nonzero(mask) for mask in self.masks], np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,14 +62,28 @@ class RunLengths:
     strings: tuple[bytes, ...]
     image_size: tuple[int, int]
 
-    def dense(self) -> npt.NDArray[np.bool_]:
-        masks = rle.decode(self.strings, self.image_size)
-        masks.flags.writeable = False
-        return masks
+    @staticmethod
+    def checked(rles: Iterable[Mapping[str, Any]], image_size: tuple[int, int]) -> "RunLengths":
+        """Check COCO RLE from outside.
 
-    def each(self) -> Iterator[npt.NDArray[np.bool_]]:
-        """The masks (H, W) one after the other, each decoded when its turn comes."""
-        return (rle.decode_one(one, self.image_size) for one in self.strings)
+        Raises:
+            InputError: it is damaged or of another size.
+        """
+        size = checks.image_size(image_size)
+        strings = (rle.checked_counts(one, size, f"RLE {i}") for i, one in enumerate(rles))
+        return RunLengths(tuple(strings), size)
+
+    def __len__(self) -> int:
+        return len(self.strings)
+
+    def __getitem__(self, i: int) -> npt.NDArray[np.bool_]:
+        return rle.decode_one(self.strings[i], self.image_size)
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.bool_]]:
+        return (self[i] for i in range(len(self)))
+
+    def dense(self) -> npt.NDArray[np.bool_]:
+        return checks.frozen(rle.decode(self.strings, self.image_size))
 
     def counts(self) -> tuple[bytes, ...]:
         return self.strings
@@ -69,20 +92,44 @@ class RunLengths:
         return RunLengths(tuple(self.strings[i] for i in at), self.image_size)
 
     def boxes(self) -> npt.NDArray[np.float32]:
-        return rle.boxes(self.strings, self.image_size)
+        return checks.frozen(rle.boxes(self.strings, self.image_size))
 
     def areas(self) -> npt.NDArray[np.int64]:
-        return rle.areas(self.strings, self.image_size)
+        return checks.frozen(rle.areas(self.strings, self.image_size))
 
 
-Storage = Pixels | RunLengths
+Storage: TypeAlias = Pixels | RunLengths
+"""Masks (H, W), by position and one after the other; run lengths are decoded when asked for."""
 
 
-def joined(parts: list[Storage]) -> Storage:
+def hold(
+    masks: Iterable[npt.NDArray[np.bool_]], count: int, image_size: tuple[int, int], total: int
+) -> Storage:
+    """Hold masks (H, W) that come one after the other: pixels, or run lengths if they are many.
+
+    Args:
+        masks: ``count`` of them; one at a time is held twice.
+        count: how many.
+        image_size: (height, width).
+        total: how many masks, with these, are to be kept together. Where all of them would take
+            more than `DENSE_BYTES` as pixels, these are held as run lengths.
+
+    Raises:
+        InputError: a mask of another size or type, or another number of them.
+    """
+    size = checks.image_size(image_size)
+    masks = checks.each_mask(masks, count, size)
+    if total * size[0] * size[1] > DENSE_BYTES:
+        return RunLengths(rle.encode(masks), size)
+    pixels = np.empty((count, *size), np.bool_)
+    for i, mask in enumerate(masks):
+        pixels[i] = mask
+    return Pixels(checks.frozen(pixels))
+
+
+def joined(parts: Sequence[Storage]) -> Storage:
     """One storage after the other, as run lengths when any of them is."""
     if any(isinstance(part, RunLengths) for part in parts):
         strings = tuple(one for part in parts for one in part.counts())
         return RunLengths(strings, parts[0].image_size)
-    masks = np.concatenate([part.dense() for part in parts])
-    masks.flags.writeable = False
-    return Pixels(masks)
+    return Pixels(checks.frozen(np.concatenate([part.dense() for part in parts])))

@@ -1,7 +1,20 @@
-"""Files to images, and files written whole or not at all."""
+"""Files to images and to the frames of videos, and files written whole or not at all.
 
-from samkit.media.files import IMAGE_SUFFIXES, list_images, write_atomically
+From the bottom to the top, each file imports only those before it:
+
+- `files`: which image files are meant by paths, folders and patterns;
+- `writing`: files that appear whole or not at all;
+- `pixels`: arrays of any usual kind to RGB;
+- `image`: one image from whatever holds one, and to a file;
+- `stream`: frames that can be had once, in order;
+- `video_index`, `video_file`: which frames a video file has; decoding them;
+- `frames`: the frames of any source;
+- `video_writer`: frames to a video file.
+"""
+
+from samkit.media.files import IMAGE_SUFFIXES, list_images
 from samkit.media.image import MAX_PIXELS, ImageSource, read_image, write_image
+from samkit.media.writing import write_atomically
 
 __all__ = [
     "IMAGE_SUFFIXES",

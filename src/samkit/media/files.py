@@ -1,15 +1,13 @@
-"""Finding image files, and writing files so that a half-written one never remains."""
+"""Finding image files."""
 
 import glob
 import os
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from samkit.errors import ImageError, InputError
+from samkit.errors import ImageError
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
@@ -44,56 +42,6 @@ def as_path(source: str | os.PathLike[str]) -> Path:
     if address.netloc not in ("", "localhost"):
         raise ImageError(f"expected a file on this machine, got host {address.netloc!r} in {text}")
     return Path(url2pathname(address.path))
-
-
-@contextmanager
-def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path to write to, and put it at ``path`` once all went well.
-
-    The temporary file lies in the folder of ``path`` (created when missing) and has its suffix, so
-    that writers that look at the suffix choose the same format. It replaces ``path`` in one step
-    when the block ends without an error; otherwise it is removed and ``path`` stays as it was. A
-    symbolic link is followed: the file that it points to is replaced.
-
-    Raises:
-        InputError: ``path`` is a folder or another thing that is not a plain file, its folder
-            cannot be created or written to, or the block raised an OSError (no space left).
-    """
-    if "\0" in os.fspath(path) or "://" in os.fspath(path):
-        raise InputError(f"cannot write {os.fspath(path)!r}: expected the path of a file")
-    # Not resolved by Path.resolve, which would raise RuntimeError for a loop of links.
-    target = Path(os.path.realpath(path))
-    try:
-        there = target.exists()
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    if target.is_dir():
-        raise InputError(f"cannot write {path}: expected a file, but it is a folder")
-    if there and not target.is_file():
-        raise InputError(f"cannot write {path}: it is there and is not a plain file")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: cannot create its folder ({error.strerror})"
-        ) from None
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write {path}: no permission to write in {target.parent}")
-    temporary = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")
-    try:
-        # Some writers give their files to the owner alone; what the user's settings say counts.
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        temporary.unlink()
-        yield temporary
-        if not temporary.exists():
-            raise InputError(f"cannot write {path}: nothing was written")
-        temporary.chmod(mode)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def list_images(

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from samkit.errors import ImageError, InputError
-from samkit.media.files import as_path, write_atomically
+from samkit.media.files import as_path
 from samkit.media.pixels import is_tensor, rgb_from_array, rgb_from_tensor
+from samkit.media.writing import write_atomically
 
 # A torch tensor is accepted too; it is not named, so that torch is not needed to read this.
 ImageSource: TypeAlias = (
@@ -42,6 +43,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_BAND = 256  # rows of an image that are converted at a time
 _pillow_limit = threading.Lock()
 
 
@@ -163,12 +165,17 @@ def _rgb_from_pil(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
     try:
         image.load()
         upright = _upright(image)
-        array = _array_from_pil(upright, image.format)
+        if upright.mode[0] not in "IF":
+            return _rgb_from_8_bits(upright)
+        values = np.asarray(upright)
     except MemoryError:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise ImageError(f"cannot read {name}: {error}") from error
-    return rgb_from_array(array, name)
+    # Of mode "I", PNG and PPM hold 16 bits, in 32 because Pillow does.
+    if upright.mode != "F" and (upright.mode != "I" or image.format in ("PNG", "PPM")):
+        values = values.astype(np.uint16)
+    return rgb_from_array(values, name)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -180,20 +187,18 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def _array_from_pil(image: Image.Image, file_format: str | None) -> npt.NDArray[Any]:
-    """Pixels as an array that `rgb_from_array` understands."""
-    mode = image.mode
-    if mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)
-    if mode == "I" and file_format in ("PNG", "PPM"):
-        return np.asarray(image).astype(np.uint16)  # both hold 16 bits, in 32 because Pillow does
-    if mode in ("L", "RGB", "I", "F"):
-        return np.asarray(image)
-    if mode in ("La", "LA"):
-        return np.asarray(image.convert("LA").convert("L"))
-    if mode in ("P", "PA", "RGBa"):
-        image = image.convert("RGBA")  # straight to RGB, Pillow would complain about transparency
-    return np.asarray(image.convert("RGB"))
+def _rgb_from_8_bits(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Pixels of any mode with 8 bits, band by band: Pillow makes copies of all that it gives."""
+    width, height = image.size
+    rgb = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _BAND):
+        band = image.crop((0, top, width, min(top + _BAND, height)))
+        if band.mode in ("La", "LA"):
+            band = band.convert("LA").convert("L")
+        if band.mode in ("P", "PA", "RGBa"):
+            band = band.convert("RGBA")  # straight to RGB, Pillow would complain about transparency
+        rgb[top : top + _BAND] = np.asarray(band.convert("RGB"))
+    return rgb
 
 
 @contextmanager

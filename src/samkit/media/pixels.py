@@ -39,6 +39,8 @@ def rgb_from_array(array: npt.NDArray[Any], name: str = "array") -> npt.NDArray[
     if array.ndim == 3:
         array = array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3]
     grey_or_rgb = _to_uint8(array, name)
+    if grey_or_rgb is not array and grey_or_rgb.ndim == 3 and grey_or_rgb.flags.c_contiguous:
+        return grey_or_rgb
     rgb = np.empty((*grey_or_rgb.shape[:2], 3), np.uint8)
     rgb[...] = grey_or_rgb[:, :, None] if grey_or_rgb.ndim == 2 else grey_or_rgb
     return rgb
@@ -114,6 +116,7 @@ def _to_uint8(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
             f"expected {name} of {dtype} with values 0..1, got {low:g}..{high:g}: "
             "scale it, or use uint8 for 0..255"
         )
-    scaled = np.clip(array, 0, 1).astype(np.float32, copy=False) * np.float32(255)
-    rounded: npt.NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
+    scaled = np.clip(array, 0, 1).astype(np.float32, copy=False)
+    scaled *= np.float32(255)
+    rounded: npt.NDArray[np.uint8] = np.rint(scaled, out=scaled).astype(np.uint8)
     return rounded

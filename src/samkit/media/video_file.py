@@ -16,7 +16,7 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from samkit.errors import InputError
-from samkit.media.frames import StreamFrames, VideoFormat
+from samkit.media.stream import StreamFrames, VideoFormat
 from samkit.media.video_index import average_rate, open_video, reason_of, scan_video
 
 __all__ = ["AddressFrames", "VideoFrames"]

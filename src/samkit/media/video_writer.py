@@ -15,7 +15,7 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from samkit.errors import InputError
-from samkit.media.pending import PendingFile
+from samkit.media.writing import PendingFile
 
 __all__ = ["VideoWriter"]
 

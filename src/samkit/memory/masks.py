@@ -6,16 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samkit import rle
 from samkit.errors import SamkitError
 from samkit.masks import Masks
 from samkit.nn.memory import ObjectPrediction
 from samkit.transforms import ImageTransform
 
 __all__ = ["masks_of"]
-
-# Beyond this many bytes masks are held as RLE.
-_DENSE_BYTES = 2**28
 
 
 def masks_of(
@@ -34,9 +30,8 @@ def masks_of(
     Raises:
         SamkitError: what the network found is not a number.
     """
-    size = transform.image_size
     if not found:
-        return Masks.empty(size)
+        return Masks.empty(transform.image_size)
     low = torch.cat([one.logits for one in found.values()])
     scores = torch.cat([one.iou for one in found.values()]).float().cpu().numpy()
     presence = torch.cat([one.object_score for one in found.values()])[:, 0].float().sigmoid()
@@ -48,13 +43,14 @@ def masks_of(
     pixels = (
         inside(transform.masks_to_image(one[None])[0], i).cpu().numpy() for i, one in enumerate(low)
     )
-    ids, logits, here = list(found), low.float().cpu().numpy(), presence.cpu().numpy()
-    if len(low) * size[0] * size[1] > _DENSE_BYTES:
-        rles = [{"size": size, "counts": counts} for counts in rle.encode(pixels)]
-        return Masks.from_rle(rles, size, scores, object_ids=ids, presence=here, logits=logits)
-    masks = np.stack(list(pixels))
-    masks.flags.writeable = False  # so that Masks need not copy them
-    return Masks(masks, scores, object_ids=ids, presence=here, logits=logits)
+    return Masks.from_pixels(
+        pixels,
+        transform.image_size,
+        scores,
+        object_ids=list(found),
+        presence=presence.cpu().numpy(),
+        logits=low.float().cpu().numpy(),
+    )
 
 
 def _above_zero(logits: Tensor, _: int) -> Tensor:

@@ -258,9 +258,7 @@ def test_from_a_network() -> None:
     assert core_config(model.cfg) == network.config
     assert model({"images": np.zeros((1, 128, 128, 3), np.float32)}).masks.shape == (1, 1, 128, 128)
     for wrong in (make_network(tiny_sam2()), "sam_vit_b", None):
-        with pytest.raises(
-            InputError, match="expected (SAM with a ViT|a network of SAM)"
-        ):
+        with pytest.raises(InputError, match=r"expected (SAM with a ViT|a network of SAM)"):
             SegmentAnythingModel.from_network(wrong)  # type: ignore[arg-type]
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FramePrompt", "read_prompts"]
 
-_KEYS = {"frame", "object_id", "points", "labels", "box", "mask"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class FramePrompt:
@@ -133,11 +131,6 @@ def _from_file(path: Path) -> Iterator[FramePrompt]:
         origin += f" (frame {frame}, object {object_id})"
         if frame < 0:
             raise _bad(f"{origin}: expected a frame from 0 on")
-        if unknown := sorted(entry.keys() - _KEYS):
-            raise _bad(
-                f"{origin}: unknown {', '.join(unknown)}; expected some of "
-                f"{', '.join(sorted(_KEYS))}"
-            )
         try:
             prompt = _prompt_of_entry(entry, object_id, path.parent)
         except (PromptError, ImageError) as error:
@@ -170,43 +163,19 @@ def _whole(entry: dict[str, Any], key: str, origin: str) -> int:
 
 
 def _prompt_of_entry(entry: dict[str, Any], object_id: int, folder: Path) -> Prompt:
+    """What `Prompt.from_dict` takes, and for the mask also the name of a file."""
     from samkit import Prompt
     from samkit.errors import PromptError
 
-    parts: list[Prompt] = []
-    points, labels, box, mask = (entry.get(key) for key in ("points", "labels", "box", "mask"))
-    if labels is not None and points is None:
-        raise PromptError("labels: they go with points")
-    if points is not None:
-        parts.append(Prompt.points(points, labels))
-    if box is not None:
-        if not isinstance(box, list) or len(box) != 4:
-            raise PromptError(f"box: expected [x0, y0, x1, y1], got {box!r:.80}")
-        parts.append(Prompt.box(*box))
-    if mask is not None:
-        parts.append(_mask_of_entry(mask, object_id, folder))
-    if not parts:
-        raise PromptError("expected points, a box or a mask")
-    prompt = parts[0]
-    for part in parts[1:]:
-        prompt = prompt + part
-    return prompt
-
-
-def _mask_of_entry(mask: Any, object_id: int, folder: Path) -> Prompt:
-    """The name of a file, or COCO run lengths, as in the log of a saved session."""
-    from samkit import Masks, Prompt
-    from samkit.errors import InputError, PromptError
-
-    if isinstance(mask, str):
-        return mask_of(folder / mask, object_id)
-    try:
-        height, width = mask["size"]
-        return Prompt.mask(Masks.from_rle([mask], (height, width), [1.0]).masks[0])
-    except (TypeError, KeyError, ValueError, InputError) as error:
-        raise PromptError(
-            f"mask: expected the name of a file, or size and counts of run lengths: {error}"
-        ) from None
+    values = {key: value for key, value in entry.items() if key not in ("frame", "object_id")}
+    mask = values.get("mask")
+    if mask is None or isinstance(mask, dict):
+        return Prompt.from_dict(values)
+    if not isinstance(mask, str):
+        raise PromptError(f"mask: expected the name of a file, or a dict, got {mask!r:.80}")
+    prompt = mask_of(folder / values.pop("mask"), object_id)
+    has_more = any(value is not None for value in values.values())
+    return Prompt.from_dict(values) + prompt if has_more else prompt
 
 
 def _bad(message: str) -> typer.BadParameter:

@@ -132,7 +132,7 @@ def _write_in_order(
     failure: Exception | None = None
     try:
         for frame, masks in results:
-            held[frame] = _light(masks)
+            held[frame] = masks.compressed().without_logits()
             if is_stopped():
                 break
     except Exception as error:  # whatever it is, what was found is written first
@@ -167,20 +167,6 @@ def _results(tracker: VideoPredictor, frames: Frames, plan: Plan) -> Iterator[tu
         raise InputError(f"the video ended before frame {plan.first}")
     if waiting:
         raise InputError(f"{waiting[0].origin}: the video ended before frame {waiting[0].frame}")
-
-
-def _light(masks: Masks) -> Masks:
-    """The same as run lengths, and without logits."""
-    from samkit import Masks
-
-    return Masks.from_rle(
-        masks.to_rle(),
-        masks.image_size,
-        masks.scores,
-        object_ids=masks.object_ids,
-        prompt_index=masks.prompt_index,
-        presence=masks.presence,
-    )
 
 
 def _report(
