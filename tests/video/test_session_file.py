@@ -299,7 +299,7 @@ def put(place, name, value):
         lambda about, _: put(first_prompted(about), "corrects", None),
         lambda about, _: put(first_prompted(about)["prompt"], "box", [9, 9, 1, 1]),
         lambda about, _: put(first_prompted(about)["prompt"], "box", None),
-        lambda about, _: put(first_prompted(about)["prompt"], "points", [[1, 2]]),
+        lambda about, _: put(first_prompted(about)["prompt"], "points", [[1]]),
         lambda about, _: put(first_prompted(about)["prompt"], "mask", 999),
         lambda about, _: put(first_prompted(about)["prediction"], "logits", None),
         lambda about, _: put(

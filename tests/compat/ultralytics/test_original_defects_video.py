@@ -102,7 +102,7 @@ def test_5_absent_objects_are_remembered_as_absent(
     assert not absent.masks.data.any()
     assert absent.boxes.conf[0] < 0.25
     state = tracker.inference_state.tracker._session.objects[0]  # type: ignore[union-attr]
-    bank, found = state.bank, state.recent[-1].found
+    bank, found = state.bank, state.recent[-1].prediction
     features = tracker.core.embed(frames[1, ..., ::-1].copy()).features
     here = {}
     for score in (-5.0, 5.0):
@@ -199,8 +199,8 @@ def test_6_clicks_correct_what_is_remembered(
     corrected = memory(frames[9], **click, obj_ids=[1])[0]  # type: ignore[index]
     unknown = memory(frames[9], **click, obj_ids=[2])[0]  # type: ignore[index]
     assert not np.array_equal(unknown.core.logits[1], corrected.core.logits[0])
-    assert memory.memory_bank[1].objects[1].recalled
-    assert not memory.memory_bank[1].objects[2].recalled
+    assert memory.memory_bank[1].objects[1].corrects
+    assert not memory.memory_bank[1].objects[2].corrects
     more = memory(frames[9], points=[[3, 3]], labels=[0], obj_ids=[1], update_memory=True)[0]  # type: ignore[index]
     assert not np.array_equal(more.core.logits[0], corrected.core.logits[0])
     assert len(memory.memory_bank) == 2  # the same image again
