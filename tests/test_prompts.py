@@ -475,7 +475,7 @@ class TestDict:
             ({}, "expected points, a box or a mask"),
             ({"box": None}, "expected points, a box or a mask"),
             ({"boxes": [1, 2, 3, 4]}, "unknown boxes; expected some of points, labels, box, mask"),
-            ({1: 2, "box": [1, 2, 3, 4]}, "unknown 1"),
+            ({10**5000: 2, "box": [1, 2, 3, 4]}, "unknown int; expected"),
             ({"labels": [1]}, "labels: they go with points"),
             ({"labels": [1], "box": [1, 2, 3, 4]}, "labels: they go with points"),
             ({"points": []}, "at least one point"),

@@ -187,10 +187,9 @@ class Prompt:
             raise PromptError(
                 f"expected a dict with some of {', '.join(_KEYS)}, got {describe(values)}"
             )
-        if unknown := sorted(str(key) for key in values if key not in _KEYS):
-            raise PromptError(
-                f"unknown {', '.join(unknown):.80}; expected some of {', '.join(_KEYS)}"
-            )
+        if unknown := [key for key in values if key not in _KEYS]:
+            names = ", ".join(key if isinstance(key, str) else describe(key) for key in unknown)
+            raise PromptError(f"unknown {names:.80}; expected some of {', '.join(_KEYS)}")
         points, labels, box, mask = (values.get(key) for key in _KEYS)
         if labels is not None and points is None:
             raise PromptError("labels: they go with points")
