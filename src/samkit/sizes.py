@@ -80,6 +80,11 @@ class ImageEncoderConfig:
         """Height and width of the input are multiples of this."""
         return 32
 
+    @property
+    def told_by_shapes(self) -> bool:
+        """Whether what the tensors do not show is as in the released networks."""
+        return True
+
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
         """Number of layers, and channels with the heads or groups that have to divide them.
 
@@ -120,6 +125,10 @@ class ViTConfig(ImageEncoderConfig):
     @property
     def input_step(self) -> int:
         return self.patch_size
+
+    @property
+    def told_by_shapes(self) -> bool:
+        return (self.activation, self.norm_eps) == (ViTConfig.activation, ViTConfig.norm_eps)
 
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
         if self.activation not in get_args(Activation):

@@ -34,24 +34,23 @@ __all__ = ["Sam2"]
 # Logits of an object that is not there, and of masks that are given.
 _ABSENT_LOGIT, _SURE_LOGIT = -1024.0, 10.0
 
-_TRUNKS: dict[type[ImageEncoderConfig], Callable[[Any], nn.Module]] = {
-    HieraConfig: Hiera,
-    ResNetConfig: ResNet,
-}
 
-
-class Sam2ImageEncoder(nn.Module):
+class PyramidEncoder(nn.Module):
     """Trunk and feature pyramid: pixels (B, C, H, W) -> maps of strides 4, 8 and 16."""
 
-    def __init__(self, config: Sam2Config) -> None:
+    def __init__(self, trunk: nn.Module, stage_dims: tuple[int, ...], config: Sam2Config) -> None:
         super().__init__()
-        encoder: Any = config.image_encoder
-        self.trunk = _TRUNKS[type(encoder)](encoder)
-        self.neck = FpnNeck(encoder.stage_dims, config.dim, config.fpn_top_down_levels)
+        self.trunk = trunk
+        self.neck = FpnNeck(stage_dims, config.dim, config.fpn_top_down_levels)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        levels: list[Tensor] = self.neck(self.trunk(pixels))
-        return levels
+        return self.neck(self.trunk(pixels))
+
+
+_ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]] = {
+    HieraConfig: lambda sizes, network: PyramidEncoder(Hiera(sizes), sizes.stage_dims, network),
+    ResNetConfig: lambda sizes, network: PyramidEncoder(ResNet(sizes), sizes.stage_dims, network),
+}
 
 
 class Sam2(MemoryNetwork):
@@ -67,7 +66,7 @@ class Sam2(MemoryNetwork):
         # False where a checkpoint of the image part alone was loaded: the memory is untrained.
         self.has_memory = True
         dim, memory = config.dim, config.memory
-        self.image_encoder = Sam2ImageEncoder(config)
+        self.image_encoder = _ENCODERS[type(config.image_encoder)](config.image_encoder, config)
         self.prompt_encoder = PromptEncoder(config.prompt_encoder, dim, stride=config.stride)
         self.mask_decoder = MaskDecoder(config.mask_decoder, dim)
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
 from samkit.media import write_atomically
-from samkit.sizes import NetworkConfig, ViTConfig
 from samkit.weights.hugging_face import config_to_json
 from samkit.weights.layouts import is_unused, table_of
 from samkit.weights.loading import (
@@ -65,7 +64,7 @@ def convert(
                 f"{opened.source} can be written in the layout 'samkit' only, not {layout!r}: no "
                 f"other code knows {' and '.join(own)}"
             )
-        if not _told_by_shapes(opened.config):
+        if not opened.config.image_encoder.told_by_shapes:
             raise CheckpointError(
                 f"{opened.source} cannot be written in the layout {layout!r}, which holds tensors "
                 "only: its activation or the epsilon of its norms is not that of released networks"
@@ -75,15 +74,6 @@ def convert(
         # Through an open file, or torch would put the temporary name into the archive.
         with write_atomically(target) as temporary, temporary.open("wb") as file:
             torch.save({"model": state} if wrapped else state, file)
-
-
-def _told_by_shapes(config: NetworkConfig) -> bool:
-    """Whether all that the encoder's tensors do not show is as in the released networks."""
-    encoder = config.image_encoder
-    return not isinstance(encoder, ViTConfig) or (encoder.activation, encoder.norm_eps) == (
-        ViTConfig.activation,
-        ViTConfig.norm_eps,
-    )
 
 
 def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
