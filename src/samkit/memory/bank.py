@@ -1,4 +1,4 @@
-"""What one object remembers of a video: what attention can reach, and nothing else."""
+"""The memories of one object that attention can reach."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -30,13 +30,13 @@ class MemoryBank:
         return len(self.prompted) + len(self.tracked)
 
     def copy(self) -> "MemoryBank":
-        """A bank that remembers the same, and forgets on its own."""
+        """A bank with the same memories, which changes independently."""
         bank = MemoryBank(slots=self.slots, pointers=self.pointers, nearest=self.nearest)
         bank.prompted, bank.tracked = dict(self.prompted), dict(self.tracked)
         return bank
 
     def add(self, frame: int, memory: Memory, *, prompted: bool) -> None:
-        """Remember a frame; it replaces what was remembered of it."""
+        """Add the memory of a frame, or replace it."""
         self.prompted.pop(frame, None)
         self.tracked.pop(frame, None)
         (self.prompted if prompted else self.tracked)[frame] = memory
@@ -44,10 +44,10 @@ class MemoryBank:
     def reachable(
         self, frame: int, *, backward: bool = False, frames: int | None = None
     ) -> ReachableMemory:
-        """What is in reach from a frame.
+        """The memories in reach from a frame.
 
         Args:
-            frame: where the object is looked for.
+            frame: in which the object is to be predicted.
             backward: going towards the start of the video.
             frames: how many the video has, if that is known.
         """
@@ -81,14 +81,14 @@ class MemoryBank:
         anchors: Iterable[int] = (),
         one_way: bool = False,
     ) -> None:
-        """Forget what can be reached neither from `frame` nor from those that follow.
+        """Drop memories in reach neither from `frame` nor from those after it.
 
         Args:
-            frame: the one that is looked at next.
+            frame: the next one.
             backward: going towards the start of the video.
-            anchors: frames from which a pass in the other direction will set out.
-            one_way: frames that have gone by never come again. Prompted frames are then forgotten
-                too where newer ones (`nearest` of them) have taken their place.
+            anchors: frames from which a pass in the other direction will start.
+            one_way: past frames never come again. Prompted frames are then dropped too where newer
+                ones (`nearest` of them) have replaced them.
         """
         step = -1 if backward else 1
         for t in list(self.tracked):

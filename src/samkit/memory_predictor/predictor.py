@@ -28,7 +28,7 @@ _ATTENTION_BYTES = 2**30
 
 
 class MemoryPredictor:
-    """Show objects in some images, and find them in others (memory of SAM 2, 2408.00714).
+    """Prompt objects in some images, and find them in others (memory of SAM 2, 2408.00714).
 
     Images may differ in size and need no order. Each remembered image is an entry; an object is
     remembered only from entries in which it was prompted.
@@ -41,7 +41,7 @@ class MemoryPredictor:
         predictor: of a SAM 2 network with memory.
         max_entries: how many images are remembered; None for no limit. Beyond it the oldest entry
             goes, and an object that was prompted nowhere else is forgotten with it.
-        non_overlapping: give each pixel to the object that is surest of it.
+        non_overlapping: give each pixel to the object with the highest logit there.
 
     Raises:
         InputError: the network cannot remember, or `max_entries` is not at least 1.
@@ -81,20 +81,19 @@ class MemoryPredictor:
     def remember(
         self, image: Any, prompts: Mapping[int, Prompt], *, entry: int | None = None
     ) -> Masks:
-        """Say what objects are in an image.
+        """Prompt objects in an image, and remember them.
 
-        A box or a mask says by itself what the object is. Clicks add up with what was said of the
-        object in the same image before, and refine its mask. In an image where nothing was said
-        of the object yet, clicks correct what memory finds there, if it is remembered from other
-        images. A mask on its own is remembered as it is; one without any pixel says that the
-        object is not there.
+        A box or a mask replaces earlier prompts of the object in the same image. Clicks are added
+        to them, and refine the mask. In an image where the object was not prompted yet, clicks
+        correct what memory finds there, if it is remembered from other images. A mask alone is
+        remembered unchanged; an empty one means that the object is absent.
 
-        An image that is remembered already is recognised, and its entry is changed: what is said
-        of its other objects stays. An error leaves everything as it was.
+        An image that is remembered already is recognised, and its entry is updated: its other
+        objects stay. An error changes nothing.
 
         Args:
             image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
-            prompts: object id -> what is said of it; ids are integers of 64 bits.
+            prompts: object id -> prompt; ids are integers of 64 bits.
             entry: number of the entry that this image is, where recognition fails because the
                 image was embedded on another machine, or with other rounding.
 
@@ -106,14 +105,14 @@ class MemoryPredictor:
             InputError: no prompts, an id that is no integer, no such entry, or an image of another
                 size than the entry's; ImageError, PromptError: not an image, or not a prompt.
         """
-        said = _checked_prompts(prompts)
+        checked = _checked_prompts(prompts)
         if entry is not None:
             self._entry(entry)  # before the costly look at the image
-        embedding = self._look(image)
+        embedding = self._embed(image)
         known = self._entry_of(embedding, entry)
         new = {
             object_id: self._prompted(known, object_id, prompt, embedding)
-            for object_id, prompt in said.items()
+            for object_id, prompt in checked.items()
         }
         known = replace(known, objects={**known.objects, **new})
         order = tuple(dict.fromkeys((*self._order, *new)))
@@ -139,7 +138,7 @@ class MemoryPredictor:
         """
         if not self._order:
             raise InputError("nothing to look for: remember an object in some image first")
-        embedding = self._look(image)
+        embedding = self._embed(image)
         reachable = [self.reachable(object_id) for object_id in self._order]
         found: list[ObjectPrediction] = []
         for some in self._batches(reachable, embedding.features):
@@ -153,28 +152,28 @@ class MemoryPredictor:
     def look_for(
         self, image: Any, object_id: int, prompt: Prompt | None = None
     ) -> ObjectPrediction:
-        """What the network says of one object in an image, as tensors. Nothing is remembered.
+        """The prediction of one object in an image, as tensors. Nothing is remembered.
 
         Args:
             image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
             object_id: the object.
-            prompt: what is said of it there, as in `remember`; None to find it by memory alone.
+            prompt: as in `remember`; None to find it by memory alone.
 
         Raises:
-            InputError: nothing is remembered of the object and nothing is said of it either.
+            InputError: nothing is remembered of the object, and there is no prompt.
         """
         number = checked_id(object_id)
         if prompt is None:
             reachable = [self.reachable(number)]
-            embedding = self._look(image)
+            embedding = self._embed(image)
             return predict_from_memory(self._network, embedding.features, reachable)
-        said = checked_prompt(prompt)
-        embedding = self._look(image)
+        checked = checked_prompt(prompt)
+        embedding = self._embed(image)
         entry = self._entry_of(embedding, None)
-        return self._prompted(entry, number, said, embedding).prediction
+        return self._prompted(entry, number, checked, embedding).prediction
 
     def copy(self) -> "MemoryPredictor":
-        """A memory of the same things, which goes its own way. Tensors are shared."""
+        """A copy that changes independently. Tensors are shared."""
         other = MemoryPredictor(
             self.predictor, self.max_entries, non_overlapping=self.non_overlapping
         )
@@ -214,7 +213,7 @@ class MemoryPredictor:
         self._keep({}, ())
 
     def reachable(self, object_id: int, *, without_entry: int | None = None) -> ReachableMemory:
-        """What is remembered of an object, as the network takes it.
+        """The memories of an object, as the network takes them.
 
         Args:
             object_id: the object.
@@ -271,7 +270,7 @@ class MemoryPredictor:
         memory._next = max(memory._entries, default=-1) + 1
         return memory
 
-    def _look(self, image: Any) -> ImageEmbedding:
+    def _embed(self, image: Any) -> ImageEmbedding:
         if not isinstance(image, ImageEmbedding):
             return self.predictor.embed(image)
         self.predictor.check_embedding(image)
@@ -357,7 +356,7 @@ def _checked_prompts(prompts: object) -> dict[int, Prompt]:
             f"prompts: expected {{object id: Prompt}}, got {type(prompts).__name__}; "
             "for a single object write {1: prompt}"
         )
-    said = {checked_id(key): checked_prompt(value) for key, value in prompts.items()}
-    if not said:
+    checked = {checked_id(key): checked_prompt(value) for key, value in prompts.items()}
+    if not checked:
         raise InputError("prompts: expected at least one object, got none")
-    return said
+    return checked

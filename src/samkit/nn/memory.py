@@ -1,4 +1,4 @@
-"""What a network remembers of an object, and what it says of one in a frame of a video."""
+"""What a network remembers of objects, and predicts of them in a frame of a video."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ class ObjectPrediction:
         logits: (N, h, w) mask logits at a quarter of the input size.
         iou: (N,) predicted IoU.
         pointer: (N, D) object pointers.
-        object_score: (N, 1) logit of "the object is here".
+        object_score: (N, 1) logit that the object is in the frame.
     """
 
     logits: Tensor
@@ -56,7 +56,7 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class ReachableMemory:
-    """What one object remembers, as seen from one frame (2408.00714, section 4).
+    """The memories of one object in reach from one frame (2408.00714, section 4).
 
     Attributes:
         memories: (frames ago, memory with tokens) of each; 0 marks a prompted frame, however long
@@ -77,7 +77,7 @@ class MemoryTokens:
     Attributes:
         tokens, positions: (N, M, d): maps, one after the other, then the tokens of pointers.
         pointer_tokens: how many tokens at the end belong to pointers.
-        attended: (N, M) bool, or None for all: objects that remember less are filled up.
+        attended: (N, M) bool, or None for all: objects with fewer memories are padded.
     """
 
     tokens: Tensor
@@ -87,14 +87,14 @@ class MemoryTokens:
 
     @cached_property
     def keys(self) -> Tensor:
-        """Tokens and where and when they are (N, M, d)."""
+        """Tokens with their positions (N, M, d)."""
         return self.tokens + self.positions
 
     def to(self, dtype: torch.dtype) -> "MemoryTokens":
         return replace(self, tokens=self.tokens.to(dtype), positions=self.positions.to(dtype))
 
     def one_by_one(self) -> "list[MemoryTokens]":
-        """The same of each object, without what it is filled up with."""
+        """The tokens of each object, without padding."""
         first_pointer = self.tokens.shape[1] - self.pointer_tokens
         objects = []
         for i in range(len(self.tokens)):

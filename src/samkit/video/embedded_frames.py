@@ -1,4 +1,4 @@
-"""Frames of a video as a network sees them, one at a time."""
+"""Embeddings of the frames of a video, one at a time."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ class EmbeddedFrames:
     """Reads and embeds frames when they are needed; the last one is kept.
 
     Args:
-        predictor: what looks at them.
-        frames: of a video, or None where they are given by `show`.
+        predictor: that embeds them.
+        frames: of a video, or None where they are passed to `embed_given`.
         size: (H, W) in pixels that they have to have; None to take it from the first one.
     """
 
@@ -30,12 +30,12 @@ class EmbeddedFrames:
         return None if self.frames is None else self.frames.count
 
     def close(self, *, also_video: bool) -> None:
-        """Let go of the last frame, and of the video too if that was opened for this."""
+        """Forget the last frame, and close the video if `also_video`."""
         if self.frames is not None and also_video:
             self.frames.close()
         self._last = None
 
-    def look(self, number: int) -> ImageEmbedding | None:
+    def embed(self, number: int) -> ImageEmbedding | None:
         """Embed a frame; None if the video ends before it.
 
         Raises:
@@ -51,10 +51,10 @@ class EmbeddedFrames:
             pixels = self.frames.read(number)
         except IndexError:
             return None
-        return self.show(number, pixels)
+        return self.embed_given(number, pixels)
 
-    def show(self, number: int, frame: Any) -> ImageEmbedding:
-        """Embed a frame that is given.
+    def embed_given(self, number: int, frame: Any) -> ImageEmbedding:
+        """Embed a frame from outside.
 
         Raises:
             InputError: it is no image, or has another size.

@@ -1,4 +1,4 @@
-"""All that a session holds of one object: values, which prompting and tracking replace."""
+"""The state of one object in a session."""
 
 from dataclasses import dataclass, field, replace
 

@@ -22,17 +22,17 @@ Direction = Literal["forward", "backward", "both"]
 
 
 class VideoPredictor:
-    """Follow objects through a video (2408.00714), in constant memory.
+    """Track objects through a video (2408.00714), in constant memory.
 
-    Objects are prompted on any frame, at any time, also while tracking; each keeps its own id, and
-    what is said of one does not touch the others. Frames are read when they are needed.
+    Objects are prompted on any frame, at any time, also while tracking. Each keeps its id, and
+    prompts of one do not change the others. Frames are read when they are needed.
 
         tracker = samkit.VideoPredictor(samkit.load("sam2.1-tiny"), "cars.mp4")
         tracker.prompt(0, 1, samkit.Prompt.box(5, 5, 90, 80))
         for frame, masks in tracker.track(): ...
 
-    What is kept does not grow with the frames, only with the frames that are prompted: all of them
-    are in reach of attention, unless `nearest_prompts` says otherwise.
+    Memory grows with the number of prompted frames only: attention reaches all of them, unless
+    `nearest_prompts` limits it.
 
     Args:
         predictor: of a SAM 2 network with memory.
@@ -41,7 +41,7 @@ class VideoPredictor:
         nearest_prompts: how many prompted frames are attended to at once; None for all of them.
             Of a camera, a stream or frames given to `step`, prompted frames that are out of reach
             are then forgotten.
-        non_overlapping: give each pixel to the object that is surest of it.
+        non_overlapping: give each pixel to the object with the highest logit there.
 
     Raises:
         InputError: the network cannot track, or the video cannot be read.
@@ -89,7 +89,7 @@ class VideoPredictor:
         self.close()
 
     def close(self) -> None:
-        """Let go of the video and of all that is remembered. Nothing can be asked afterwards.
+        """Close the video and forget everything. The tracker cannot be used afterwards.
 
         Frames that were opened by the caller stay open.
         """
@@ -112,12 +112,12 @@ class VideoPredictor:
     # Prompts
 
     def prompt(self, frame: int, object_id: int, prompt: Prompt) -> Masks:
-        """Say what an object is in a frame, or correct what was found there.
+        """Prompt an object in a frame, or correct its mask there.
 
-        Where the object was not tracked yet the prompt speaks for itself. On a frame where it was,
-        the prompt corrects the mask found there, and what is tracked from there on follows it.
-        Several prompts of one object on one frame add up; a mask or a box starts anew. A mask
-        is taken as it is; one without any pixel says that the object is not there.
+        Where the object was not tracked yet, the mask depends on the prompt alone. On a tracked
+        frame the prompt corrects the mask that is there, and tracking from there on follows the
+        correction. Points of one object on one frame add up; a mask or a box replaces the prompts
+        before it. A mask alone is kept unchanged; an empty one means that the object is absent.
 
         Args:
             frame: number of the frame, from 0.
@@ -136,7 +136,7 @@ class VideoPredictor:
         checked_prompt(prompt)
         if number < 0:
             raise InputError(f"frame: expected a number from 0 on, got {frame}")
-        embedding = self._frames.look(number)
+        embedding = self._frames.embed(number)
         if embedding is None:
             raise InputError(
                 "frame: expected a number below "
@@ -146,12 +146,11 @@ class VideoPredictor:
         return self._session.masks(number)
 
     def undo(self) -> Masks:
-        """Take back the last prompt that was not taken back yet.
+        """Undo the last prompt that was not undone yet.
 
-        Its object is put back to where it was before that prompt, with all it remembered then: what
-        was tracked of it since is forgotten, other objects are not touched, and an object of
-        which this was the first prompt is gone. Up to 16 prompts can be taken back, not those of
-        objects that were removed.
+        Its object gets back the state and the memory from before that prompt: what was tracked of
+        it since is forgotten, other objects do not change, and an object whose first prompt this
+        was is removed. Up to 16 prompts can be undone, except those of removed objects.
 
         Returns:
             The masks of all objects that are known in the frame of that prompt.
@@ -180,11 +179,11 @@ class VideoPredictor:
         start: int | None = None,
         stop: int | None = None,
     ) -> Iterator[tuple[int, Masks]]:
-        """Follow all objects, frame by frame.
+        """Track all objects, frame by frame.
 
         Prompts and removals take effect from the next frame on; the loop ends when the last object
-        is removed. It may be left at any time, and tracking goes on with `start`. A frame that was
-        corrected stays as corrected when it is tracked again.
+        is removed. It can be left at any time and continued with `start`. A corrected frame keeps
+        its correction when it is tracked again.
 
         Args:
             direction: "both" goes forward first, and then backward from the frame before `start`.
@@ -225,7 +224,7 @@ class VideoPredictor:
 
         Args:
             frame: an image of any kind that `samkit.read_image` takes.
-            prompts: object id -> what is said of it in this frame.
+            prompts: object id -> its prompt in this frame.
 
         Returns:
             The masks of all objects in this frame.
@@ -241,11 +240,11 @@ class VideoPredictor:
         if prompts is not None and not isinstance(prompts, Mapping):
             kind = type(prompts).__name__
             raise InputError(f"prompts: expected a mapping of object ids to Prompts, got {kind}")
-        said = {checked_id(i): checked_prompt(prompt) for i, prompt in (prompts or {}).items()}
+        checked = {checked_id(i): checked_prompt(prompt) for i, prompt in (prompts or {}).items()}
         number = self._session.last_step + 1
-        embedding = self._frames.show(number, frame)
+        embedding = self._frames.embed_given(number, frame)
         self._session.last_step = number
-        for object_id, prompt in said.items():
+        for object_id, prompt in checked.items():
             self._session.prompt(number, object_id, prompt, embedding)
         self._session.propagate(number, embedding, backward=False)
         return self._session.masks(number)
@@ -256,10 +255,10 @@ class VideoPredictor:
         return f"<VideoPredictor: {len(self._session.objects)} objects, {video}>"
 
     def forget_around(self, object_id: int, frame: int) -> None:
-        """Forget what tracking saw of an object in the frames around one, on both sides.
+        """Forget the tracked memories of an object in the frames around one, on both sides.
 
-        What was said of it stays, on that frame and others. For corrections of an object that was
-        lost: memories of the wrong thing would pull tracking back.
+        Prompted frames stay. For corrections of an object that was lost: memories of the wrong
+        thing would mislead tracking.
 
         Raises:
             InputError: there is no such object, or the tracker is closed.
@@ -289,11 +288,10 @@ class VideoPredictor:
         predictor: ImagePredictor,
         video: VideoSource | None = None,
     ) -> "VideoPredictor":
-        """Go on with a session that `save` wrote, as if it had not been interrupted.
+        """Continue a session that `save` wrote, as if it had not been interrupted.
 
-        Which frame comes next is up to the caller: `track(start=...)`. A live session goes on with
-        `step`. `nearest_prompts` and `non_overlapping` are those of the session, and prompts can be
-        undone as before.
+        Tracking continues with `track(start=...)`, a live session with `step`. `nearest_prompts`
+        and `non_overlapping` are those of the session, and prompts can be undone as before.
 
         Args:
             path: the safetensors file.
@@ -347,7 +345,7 @@ class VideoPredictor:
                 )
             if not self._session.objects:
                 return
-            embedding = self._frames.look(number)
+            embedding = self._frames.embed(number)
             if embedding is None:
                 return
             self._session.propagate(number, embedding, backward=backward)

@@ -1,4 +1,4 @@
-"""The state of tracking: objects, what was said of them, and how to take it back."""
+"""The state of tracking: objects, their prompts, and how to undo them."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -17,13 +17,13 @@ from samkit.video.propagation import prompt_frame, propagate
 __all__ = ["UNDO_STEPS", "Session", "UndoStep"]
 
 UNDO_STEPS = 16
-"""How many prompts can be taken back. Each step holds the memory of one object as it was, up to
+"""How many prompts can be undone. Each step holds the memory of one object as it was, up to
 some 10 MB with the released networks, so there has to be a bound."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UndoStep:
-    """How to take back one prompt.
+    """How to undo one prompt.
 
     Attributes:
         frame, object_id: where the prompt was, and of which object.
@@ -41,7 +41,7 @@ def _no_history() -> deque[UndoStep]:
 
 @dataclass(kw_only=True, eq=False)
 class Session:
-    """All that tracking knows. It reads no frames: their embeddings are given to it.
+    """The state of tracking. It reads no frames: embeddings are passed to its methods.
 
     Attributes:
         network: with memory.
@@ -53,7 +53,7 @@ class Session:
         last_step: number of the last frame of a live session, from 0; -1 before the first one.
         turn: where the last pass in both directions turns round, or None.
         objects: by id, in the order in which they were first prompted.
-        history: prompts that can be taken back, the last one last.
+        history: prompts that can be undone, the last one last.
     """
 
     network: MemoryNetwork
@@ -87,7 +87,10 @@ class Session:
         self.objects[object_id] = state
 
     def undo(self) -> int:
-        """Take back the last prompt, and say on which frame it was.
+        """Undo the last prompt.
+
+        Returns:
+            The number of its frame.
 
         Raises:
             InputError: there is none.
@@ -95,7 +98,7 @@ class Session:
         if not self.history:
             raise InputError(
                 f"nothing to undo: the last {UNDO_STEPS} prompts of objects that are still there "
-                "can be taken back"
+                "can be undone"
             )
         step = self.history.pop()
         if step.before is None:
@@ -105,7 +108,7 @@ class Session:
         return step.frame
 
     def remove(self, object_id: int) -> None:
-        """Forget an object, and how to take back its prompts.
+        """Forget an object, and how to undo its prompts.
 
         Raises:
             InputError: there is no such object.

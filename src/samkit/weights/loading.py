@@ -209,8 +209,10 @@ def _config(
         if isinstance(config, Sam2Config) and "maskmem_tpos_enc" in state:
             try:
                 config = replace(config, memory=infer_memory(state, config.memory))
-            except KeyError as error:
-                raise CheckpointError(f"the memory in {source} lacks {error}") from error
+            except (KeyError, IndexError, ValueError) as error:
+                raise CheckpointError(
+                    f"the memory in {source} is missing or misshapen: {error}"
+                ) from error
     elif registered is not None:
         config = registered.config
     else:
