@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samkit import Prompt
-from samkit.memory.asking import PromptedObject
+from samkit.memory.prediction import PromptedObject
 from samkit.nn.memory import ObjectPrediction
 from samkit.video import Memory, MemoryBank
 from samkit.video.object_state import ObjectState, TrackedFrame

@@ -1,7 +1,7 @@
 """What is remembered of objects: shared by video, memory across images, and training.
 
 - `bank`: the memories of one object that attention can reach
-- `asking`: what a network predicts from prompts, from memory, or from both
+- `prediction`: what a network predicts from prompts, from memory, or from both
 - `masks`: predictions as `Masks`
 - `codec`: prompted objects and memories in files
 - `arguments`: checks of networks, ids, frame numbers and prompts

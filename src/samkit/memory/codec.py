@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from samkit.media import MAX_PIXELS
-from samkit.memory.asking import PromptedObject
+from samkit.memory.prediction import PromptedObject
 from samkit.nn import MemoryNetwork
 from samkit.nn.memory import Memory, ObjectPrediction
 from samkit.prompts import Prompt

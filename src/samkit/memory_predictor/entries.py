@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samkit.image_predictor import ImageEmbedding
-from samkit.memory.asking import PromptedObject
+from samkit.memory.prediction import PromptedObject
 from samkit.nn.memory import Memory, ReachableMemory
 
 __all__ = ["Entry", "image_signature", "reachable_memory"]

@@ -9,13 +9,13 @@ from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
 from samkit.masks import Masks
 from samkit.memory.arguments import checked_id, checked_prompt, network_with_memory, whole_number
-from samkit.memory.asking import (
+from samkit.memory.masks import masks_of
+from samkit.memory.prediction import (
     PromptedObject,
     predict_from_memory,
     predict_prompted,
     starts_anew,
 )
-from samkit.memory.masks import masks_of
 from samkit.memory_predictor.entries import Entry, image_signature, reachable_memory
 from samkit.nn import ImageFeatures
 from samkit.nn.memory import ObjectPrediction, ReachableMemory

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
-from samkit.memory.asking import PromptedObject
 from samkit.memory.bank import MemoryBank
+from samkit.memory.prediction import PromptedObject
 from samkit.nn.memory import ObjectPrediction
 
 __all__ = ["ObjectState", "TrackedFrame"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from samkit.image_predictor import ImageEmbedding
-from samkit.memory.asking import (
+from samkit.memory.prediction import (
     PromptedObject,
     predict_from_memory,
     predict_prompted,

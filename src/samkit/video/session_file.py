@@ -32,7 +32,6 @@ from torch import Tensor
 from samkit.errors import InputError
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
-from samkit.memory.asking import PromptedObject
 from samkit.memory.codec import (
     MemoryReader,
     MemoryWriter,
@@ -42,6 +41,7 @@ from samkit.memory.codec import (
     read_size,
     read_whole,
 )
+from samkit.memory.prediction import PromptedObject
 from samkit.nn import MemoryNetwork
 from samkit.video.object_state import ObjectState, TrackedFrame
 from samkit.video.session import Session, UndoStep

@@ -5,7 +5,7 @@ import torch
 from tiny import make, tiny_sam2
 
 from samkit import Prompt
-from samkit.memory.asking import mask_pixels, remember, starts_anew
+from samkit.memory.prediction import mask_pixels, remember, starts_anew
 from samkit.nn.memory import ObjectPrediction
 
 
