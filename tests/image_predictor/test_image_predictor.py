@@ -15,7 +15,7 @@ from samkit.image_predictor import predictor as predictor_module
 from samkit.image_predictor.prompt_tokens import tokens_of
 from samkit.masks import Masks
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors
-from samkit.nn.image_views import LowRankViews
+from samkit.nn.fast.low_rank_views import LowRankViews
 from samkit.prompts import Prompt
 
 CLICK = Prompt.point(30, 20)

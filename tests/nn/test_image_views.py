@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from samkit.nn import ImageFeatures
 from samkit.nn.attention import Attention
-from samkit.nn.image_views import DenseViews, ImageViews, LowRankViews, image_views
+from samkit.nn.fast.low_rank_views import LowRankViews
+from samkit.nn.fast.switch import plain
+from samkit.nn.image_views import DenseViews, ImageViews, image_views
 from samkit.nn.mask_decoder import Attended, MaskDecoder
 from samkit.nn.prompt_encoder import PromptEmbedding
 from samkit.sizes import MaskDecoderConfig
@@ -127,6 +129,8 @@ def test_the_form_of_views() -> None:
         assert isinstance(image_views(*small, many, HEADS), DenseViews)
         narrow = (x.half() for x in (image, positions, many))
         assert isinstance(image_views(*narrow, HEADS), DenseViews)
+        with plain():
+            assert isinstance(image_views(image, positions, many, HEADS), DenseViews)
     assert isinstance(image_views(image, positions, many, HEADS), DenseViews)  # for training
 
 

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from samkit.nn import PromptTensors, image_encoder
@@ -12,7 +11,7 @@ from samkit.nn.image_encoder import RelativeAttention, relative_table
 from samkit.nn.layers import DropPath, LayerNorm2d, window_partition, window_unpartition
 from samkit.nn.mask_decoder import MaskDecoder, MaskPrediction, stability_score
 from samkit.nn.memory import MemoryTokens
-from samkit.nn.memory_attention import MemoryAttention, weighted_sums
+from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.position_encoding import (
     FourierPositions,
     apply_rotary,
@@ -140,50 +139,15 @@ def test_rotary_repeats_over_memories() -> None:
     torch.testing.assert_close(twice, apply_rotary(x, turns).repeat(1, 1, 2, 1))
 
 
-@pytest.mark.parametrize("width", [4, 16])
-def test_weighted_sums_are_attention(width: int) -> None:
-    q, k, v = (
-        torch.randn(2, 1, 600, 16),
-        torch.randn(2, 1, 1500, 16),
-        torch.randn(2, 1, 1500, width),
-    )
-    plain = F.scaled_dot_product_attention(q, k, v)
-    torch.testing.assert_close(weighted_sums(q, k, v), plain)
-    with torch.inference_mode():
-        half = weighted_sums(*(x.bfloat16() for x in (q, k + 3, v)))
-    torch.testing.assert_close(half.float(), plain, rtol=0, atol=0.03)
-
-
-@pytest.mark.parametrize("pointers", [0, 3])
-@pytest.mark.parametrize("ragged", [False, True])
-def test_fast_memory_attention_is_the_plain_one(pointers: int, ragged: bool) -> None:
-    config = MemoryConfig(dim=8, layers=2, mlp_dim=24)
-    attention = MemoryAttention(config, 16).eval()
-    memory, positions = torch.randn(2, 24 + pointers, 8), torch.randn(2, 24 + pointers, 8)
-    attended = None
-    if ragged:
-        attended = torch.ones(2, 24 + pointers, dtype=torch.bool)
-        attended[1, 12:24] = False
-        attended[0, 25:] = False
-    tokens = MemoryTokens(
-        tokens=memory, positions=positions, pointer_tokens=pointers, attended=attended
-    )
-    one = torch.randn(1, 16, 3, 4)
-    # With gradients torch's attention is used; each object has the frame to itself.
-    plain = attention(one.expand(2, -1, -1, -1), tokens).detach()
-    with torch.inference_mode():
-        fast = attention(one, tokens)
-    torch.testing.assert_close(fast, plain)
-
-
 def test_dropout_needs_no_gradients() -> None:
     config = MemoryConfig(dim=8, layers=1, mlp_dim=24, dropout=0.5)
     layer = MemoryAttention(config, 16).train().layers[0].self_attn
     x = torch.randn(1, 16, 16)
+    turns = axial_rotary(16, 4, 4, device=x.device)
     with torch.no_grad():
-        assert not torch.equal(layer(x, x, x, (4, 4)), layer(x, x, x, (4, 4)))
+        assert not torch.equal(layer(x, x, x, turns), layer(x, x, x, turns))
         layer.eval()
-        assert torch.equal(layer(x, x, x, (4, 4)), layer(x, x, x, (4, 4)))
+        assert torch.equal(layer(x, x, x, turns), layer(x, x, x, turns))
 
 
 def test_rotary_positions_of_a_prediction_serve_training() -> None:

@@ -5,7 +5,7 @@ from itertools import takewhile
 
 from samkit.image_predictor.prompt_tokens import tokens_of
 from samkit.nn import ImageFeatures, Network
-from samkit.nn.image_views import is_low_rank
+from samkit.nn.fast.low_rank_views import is_low_rank
 from samkit.prompts import Prompt
 
 __all__ = ["decoder_batches", "prompts_at_once"]

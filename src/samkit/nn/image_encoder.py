@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
+from samkit.nn.fast.bfloat16_attention import attend_on_grid_in_bfloat16, pays_in_bfloat16
 from samkit.nn.layers import MLP, DropPath, LayerNorm2d, window_partition, window_unpartition
 from samkit.sizes import Activation, ViTConfig
 
@@ -151,13 +151,7 @@ class RelativeAttention(nn.Module):
         B, heads, H, W, _ = row_bias.shape
         dropout = self.attention_dropout if self.training else 0.0
         if not dropout and pays_in_bfloat16(q, H * W):
-            # A bias is its product with the one-hot vector of the key's row or column.
-            row = torch.eye(H, dtype=k.dtype).repeat_interleave(W, 0)
-            column = torch.eye(W, dtype=k.dtype).repeat(H, 1)
-            places = torch.cat([row, column], 1).expand(B, heads, -1, -1)
-            biases = torch.cat([row_bias, column_bias], -1).flatten(2, 3)
-            q = torch.cat([q * q.shape[-1] ** -0.5, biases], -1)
-            return attend_in_bfloat16(q, torch.cat([k, places], -1), v)
+            return attend_on_grid_in_bfloat16(q, k, v, row_bias, column_bias)
         rows = max(1, _BIAS_ELEMENTS // (B * heads * W * H * W))
         parts = []
         for top in range(0, H, rows):

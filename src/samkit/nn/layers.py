@@ -11,16 +11,10 @@ __all__ = [
     "MLP",
     "DropPath",
     "LayerNorm2d",
-    "infers_on_cpu",
     "pad_to_windows",
     "window_partition",
     "window_unpartition",
 ]
-
-
-def infers_on_cpu(x: Tensor) -> bool:
-    """Whether x is on a CPU, without gradients: what fits the cache beats a large batch then."""
-    return x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 class LayerNorm2d(nn.Module):

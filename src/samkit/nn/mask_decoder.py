@@ -165,7 +165,10 @@ class MaskDecoder(nn.Module):
         first, norm, act1, second, act2 = self.output_upscaling
         assert isinstance(norm, LayerNorm2d)
         weight, bias = _as_linear(second)
-        finer = [_to_cells(level, attended.grid) for level in attended.high_resolution]
+        finer = [
+            _to_cells(level, attended.grid, doublings)
+            for level, doublings in zip(attended.high_resolution, (2, 1), strict=False)
+        ]
         h, w = attended.grid
         logits = [filters.new_empty(0, filters.shape[1], 4 * h, 4 * w)]
         for some, x in attended.views.linear(*_as_linear(first)):
@@ -198,12 +201,12 @@ class MaskDecoder(nn.Module):
         with the best predicted IoU, as in SAM 2.
         """
         logits, iou, tokens = prediction.logits, prediction.iou, prediction.tokens
-        chosen = torch.zeros(len(iou), dtype=torch.long, device=iou.device)
+        rows = torch.arange(iou.shape[0], device=iou.device)
+        chosen = torch.zeros_like(rows)
         if self.config.dynamic_multimask and not self.training:
             stable = stability_score(logits[:, 0], self.config.stability_delta)
             best = iou[:, 1:].argmax(1) + 1
             chosen = torch.where(stable >= self.config.stability_threshold, chosen, best)
-        rows = torch.arange(len(iou), device=iou.device)
         return MaskPrediction(
             logits=logits[rows, chosen][:, None],
             iou=iou[rows, chosen][:, None],
@@ -223,7 +226,7 @@ class MaskDecoder(nn.Module):
 
 def _of(level: Tensor, index: slice | Tensor) -> Tensor:
     """The maps of some prompts; of one image, which serves all of them."""
-    return level if len(level) == 1 else level[index]
+    return level if level.shape[0] == 1 else level[index]
 
 
 def _as_linear(layer: nn.Module) -> tuple[Tensor, Tensor]:
@@ -233,10 +236,9 @@ def _as_linear(layer: nn.Module) -> tuple[Tensor, Tensor]:
     return layer.weight.permute(2, 3, 1, 0).flatten(0, 2), layer.bias.repeat(4)
 
 
-def _to_cells(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+def _to_cells(maps: Tensor, grid: tuple[int, int], k: int) -> Tensor:
     """(B, C, h * 2^k, w * 2^k) -> (B, h * w, 4^k, C), as k such convolutions would make it."""
     h, w = grid
-    k = (maps.shape[2] // h).bit_length() - 1
     maps = maps.unflatten(3, (w, *[2] * k)).unflatten(2, (h, *[2] * k))  # (B, C, h, 2 .., w, 2 ..)
     fine = [axis for i in range(k) for axis in (3 + i, 4 + k + i)]
     return maps.permute(0, 2, 3 + k, *fine, 1).flatten(1, 2).flatten(2, -2)

@@ -4,17 +4,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
-from samkit.nn.layers import infers_on_cpu
+from samkit.nn.fast.switch import fast_on_cpu
+from samkit.nn.fast.tiled_attention import attend_then_project
 from samkit.nn.memory import MemoryTokens
 from samkit.nn.position_encoding import apply_rotary, axial_rotary, sine_positions
 from samkit.sizes import MemoryConfig
 
-__all__ = ["MemoryAttention", "weighted_sums"]
+__all__ = ["MemoryAttention"]
 
 _RESIDUAL_SCALE = 0.1
-# Queries and keys at a time: their scores stay in the cache.
-_QUERIES, _KEYS = 512, 1024
 
 
 class MemoryAttention(nn.Module):
@@ -22,6 +20,8 @@ class MemoryAttention(nn.Module):
 
     def __init__(self, config: MemoryConfig, dim: int) -> None:
         super().__init__()
+        self.head_dim = dim // config.heads
+        self.theta = config.rope_theta
         self.layers = nn.ModuleList(MemoryAttentionLayer(config, dim) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
         if config.residual:  # what is not learned yet disturbs little
@@ -44,11 +44,12 @@ class MemoryAttention(nn.Module):
         """
         h, w = features.shape[-2:]
         positions = sine_positions(features.shape[1], h, w).to(features)
-        x = (features + 0.1 * positions).flatten(2).transpose(1, 2)
+        x = (features + 0.1 * positions).flatten(2).transpose(1, 2).contiguous()
+        turns = axial_rotary(self.head_dim, h, w, theta=self.theta, device=x.device)
         # On a CPU the memory of one object fits the cache, and needs no filling up.
-        memories = memory.one_by_one() if infers_on_cpu(x) else [memory]
+        memories = memory.one_by_one() if fast_on_cpu(x) else [memory]
         for layer in self.layers:
-            x = layer(x, memories, (h, w))
+            x = layer(x, memories, turns)
         return self.norm(x).transpose(1, 2).unflatten(2, (h, w))
 
 
@@ -66,19 +67,22 @@ class MemoryAttentionLayer(nn.Module):
         self.norm3 = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, memories: list[MemoryTokens], grid: tuple[int, int]) -> Tensor:
+    def forward(self, x: Tensor, memories: list[MemoryTokens], turns: Tensor) -> Tensor:
+        """(1 or N, h * w, D) and memories, of all N objects or of each alone -> (N, h * w, D)."""
         # Until something is remembered of them, all objects share one frame.
         y = self.norm1(x)
-        x = x + self.dropout(self.self_attn(y, y, y, grid))
-        frames = x.split(1) if len(x) == len(memories) else [x] * len(memories)
+        x = x + self.dropout(self.self_attn(y, y, y, turns))
+        if len(memories) == 1:
+            return self._recall(x, memories[0], turns)
+        frames = x.expand(len(memories), -1, -1).split(1)
         return torch.cat(
-            [self._recall(x, memory, grid) for x, memory in zip(frames, memories, strict=True)]
+            [self._recall(x, memory, turns) for x, memory in zip(frames, memories, strict=True)]
         )
 
-    def _recall(self, x: Tensor, memory: MemoryTokens, grid: tuple[int, int]) -> Tensor:
+    def _recall(self, x: Tensor, memory: MemoryTokens, turns: Tensor) -> Tensor:
         mask = None if memory.attended is None else memory.attended[:, None, None, :]
         y = self.cross_attn_image(
-            self.norm2(x), memory.keys, memory.tokens, grid, memory.pointer_tokens, mask
+            self.norm2(x), memory.keys, memory.tokens, turns, memory.pointer_tokens, mask
         )
         x = x + self.dropout(y)
         y = F.relu(self.linear1(self.norm3(x)))
@@ -91,7 +95,6 @@ class RotaryAttention(nn.Module):
     def __init__(self, config: MemoryConfig, dim: int, key_dim: int) -> None:
         super().__init__()
         self.heads = config.heads
-        self.theta = config.rope_theta
         self.dropout = config.dropout
         self.q_proj = nn.Linear(dim, dim)
         self.k_proj = nn.Linear(key_dim, dim)
@@ -103,69 +106,26 @@ class RotaryAttention(nn.Module):
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        grid: tuple[int, int],
+        turns: Tensor,
         unplaced_keys: int = 0,
         mask: Tensor | None = None,
     ) -> Tensor:
         """(1 or B, h * w, C), (B, K, C'), (B, K, C') -> (B, h * w, C).
 
-        The last `unplaced_keys` keys have no place on the grid and are not rotated. Where mask
-        (B, 1, 1, K) is False nothing is attended to.
+        Queries and keys are rotated by `turns`, those of `axial_rotary`; the last `unplaced_keys`
+        keys have no place on the grid and are not. Where mask (B, 1, 1, K) is False nothing is
+        attended to.
         """
         q, k = (self._heads(x) for x in (self.q_proj(q), self.k_proj(k)))
-        turns = axial_rotary(q.shape[-1], *grid, theta=self.theta, device=q.device)
         placed = k.shape[-2] - unplaced_keys
-        q = apply_rotary(q, turns).expand(len(k), -1, -1, -1)
+        q = apply_rotary(q, turns).expand(k.shape[0], -1, -1, -1)
         k = torch.cat([apply_rotary(k[:, :, :placed], turns), k[:, :, placed:]], 2)
         dropout = self.dropout if self.training else 0.0
-        if self.heads == 1 and mask is None and not dropout and infers_on_cpu(q):
-            if v.shape[-1] < q.shape[-1]:
-                # The published order with fewer products: the weighted sum of projected values is
-                # the projection of the weighted sum.
-                x = self.v_proj(weighted_sums(q, k, v[:, None]))
-            else:
-                x = weighted_sums(q, k, self.v_proj(v)[:, None])
+        if self.heads == 1 and mask is None and not dropout and fast_on_cpu(q):
+            x = attend_then_project(q, k, v, self.v_proj)
         else:
             x = F.scaled_dot_product_attention(q, k, self._heads(self.v_proj(v)), mask, dropout)
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, c)
-
-
-def weighted_sums(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Scaled dot-product attention in the way that is fastest on a CPU.
-
-    Args:
-        q, k, v: (B, 1, L, c), (B, 1, K, c), (B, 1, K, d), where d may be less than c.
-
-    Returns:
-        (B, 1, L, d).
-    """
-    if pays_in_bfloat16(q, k.shape[-2]):
-        return attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
-    if v.shape[-1] == q.shape[-1]:
-        return F.scaled_dot_product_attention(q, k, v)
-    scaled = q * q.shape[-1] ** -0.5
-    found = [_attend_in_tiles(*one) for one in zip(scaled[:, 0], k[:, 0], v[:, 0], strict=True)]
-    return torch.stack(found)[:, None]
-
-
-def _attend_in_tiles(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention (L, c), (K, c), (K, d) -> (L, d), some queries and some keys at a time.
-
-    Each tile has its own softmax; how much of the whole it holds is the softmax over the tiles'
-    sums of exponentials, as in FlashAttention (2205.14135, section 3.1).
-    """
-    found = q.new_empty(len(q), v.shape[1])
-    for rows, into in zip(q.split(_QUERIES), found.split(_QUERIES), strict=True):
-        sums, weights = [], []
-        for keys, values in zip(k.split(_KEYS), v.split(_KEYS), strict=True):
-            scores = rows @ keys.t()
-            shares = scores.softmax(-1)
-            sums.append(shares @ values)
-            # The largest share is exp(largest score) / sum of exponentials.
-            weights.append(scores.amax(-1) - shares.amax(-1).log())
-        shares = torch.stack(weights).softmax(0)
-        into.copy_(torch.einsum("tld,tl->ld", torch.stack(sums), shares))
-    return found

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
+
+from samkit.nn.fast.complex_rotary import complex_turns, rotate_complex
+from samkit.nn.fast.switch import fast_on_cpu
 
 __all__ = [
     "FourierPositions",
@@ -74,32 +76,35 @@ def temporal_sine(times: Tensor, dim: int, *, temperature: float = 10000.0) -> T
     return torch.cat([angles.sin(), angles.cos()], -1)
 
 
-@lru_cache(maxsize=8)
 def axial_rotary(
     dim: int, height: int, width: int, *, theta: float = 10000.0, device: torch.device
 ) -> Tensor:
-    """Two-dimensional rotary positions (2403.13298): unit complex numbers (h * w, dim / 2).
+    """Two-dimensional rotary positions (2403.13298): cosines and sines (h * w, dim / 2, 2).
 
     Half of them turn with x, half with y.
     """
-    with torch.inference_mode(False):  # kept from a prediction, it serves training too
-        frequencies = theta ** -(torch.arange(0, dim, 4)[: dim // 4] / dim)
-        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        angles = torch.cat(
-            [
-                torch.outer(x.flatten().float(), frequencies),
-                torch.outer(y.flatten().float(), frequencies),
-            ],
-            -1,
-        )
-        return torch.polar(torch.ones_like(angles), angles).to(device)
+    frequencies = theta ** -(torch.arange(0, dim, 4, device=device)[: dim // 4] / dim)
+
+    def along(length: int) -> Tensor:
+        angles = torch.outer(torch.arange(length, device=device).float(), frequencies)
+        if fast_on_cpu(angles):
+            return complex_turns(angles)
+        return torch.stack([angles.cos(), angles.sin()], -1)
+
+    x = along(width)[None].expand(height, -1, -1, -1)
+    y = along(height)[:, None].expand(-1, width, -1, -1)
+    return torch.cat([x, y], 2).flatten(0, 1)
 
 
 def apply_rotary(x: Tensor, turns: Tensor) -> Tensor:
-    """Rotate channel pairs of x (B, heads, N, c) by unit complex numbers (L, c / 2).
+    """Rotate channel pairs of x (B, heads, N, c) by cosines and sines (L, c / 2, 2).
 
     N may be a multiple of L: several memories lie on the same grid, one after the other.
     """
-    pairs = x.float().unflatten(2, (-1, len(turns))).unflatten(-1, (-1, 2))
-    rotated = torch.view_as_complex(pairs.contiguous()) * turns
-    return torch.view_as_real(rotated).flatten(-2).flatten(2, 3).to(x.dtype)
+    pairs = x.float().unflatten(2, (-1, turns.shape[0])).unflatten(-1, (-1, 2))
+    if fast_on_cpu(x):
+        rotated = rotate_complex(pairs, turns)
+    else:
+        (a, b), (cos, sin) = pairs.unbind(-1), turns.unbind(-1)
+        rotated = torch.stack([a * cos - b * sin, a * sin + b * cos], -1)
+    return rotated.flatten(-2).flatten(2, 3).to(x.dtype)

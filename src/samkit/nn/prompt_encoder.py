@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from samkit.nn.fast.switch import fast_on_cpu
 from samkit.nn.layers import LayerNorm2d
 from samkit.nn.position_encoding import FourierPositions
 from samkit.sizes import PromptEncoderConfig
@@ -96,10 +97,12 @@ class PromptEncoder(nn.Module):
 
     def forward(self, prompts: PromptTensors, image_size: tuple[int, int]) -> PromptEmbedding:
         """Encode prompts for an input of `image_size` (H, W) pixels."""
-        absent = prompts.labels == TokenLabel.ABSENT
+        attended = prompts.labels != TokenLabel.ABSENT
+        # Attention without a mask is faster; on other devices finding out would wait for them.
+        unmasked = fast_on_cpu(attended) and bool(attended.all())
         return PromptEmbedding(
             sparse=self._embed_points(prompts, image_size),
-            attended=~absent if bool(absent.any()) else None,
+            attended=None if unmasked else attended,
             dense=self._embed_dense(prompts, image_size),
         )
 
@@ -125,8 +128,8 @@ class PromptEncoder(nn.Module):
         if masks is None and not self.draw_prompts:
             return no_mask.expand(1, -1, rows, columns)
         if masks is None:
-            masks = weight.new_zeros(len(prompts), 1, rows * 4, columns * 4)
-            has_mask = torch.zeros(len(prompts), dtype=torch.bool, device=weight.device)
+            masks = weight.new_zeros(prompts.points.shape[0], 1, rows * 4, columns * 4)
+            has_mask = torch.zeros(prompts.points.shape[0], dtype=torch.bool, device=weight.device)
         masks = masks.to(weight.dtype)
         given = None if has_mask is None else has_mask.view(-1, 1, 1, 1)
         if not self.draw_prompts:

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.switch import few_at_a_time
 from samkit.nn.features import ImageFeatures
 from samkit.nn.fpn_neck import FpnNeck
 from samkit.nn.hiera import Hiera
-from samkit.nn.layers import MLP, infers_on_cpu
+from samkit.nn.layers import MLP
 from samkit.nn.mask_decoder import MaskDecoder, MaskPrediction
 from samkit.nn.memory import (
     Memory,
@@ -213,9 +214,8 @@ class Sam2(MemoryNetwork):
         masks = (logits > 0).to(logits) if prompted else logits.sigmoid()
         frame = features.embedding.expand(len(masks), -1, -1, -1)
         scaled = masks * memory.sigmoid_scale + memory.sigmoid_bias
-        at_once = 1 if infers_on_cpu(scaled) else len(scaled)
-        pairs = zip(frame.split(at_once), scaled.split(at_once), strict=True)
-        maps = torch.cat([self.memory_encoder(*pair) for pair in pairs])
+        groups = few_at_a_time(scaled, 1)
+        maps = torch.cat([self.memory_encoder(frame[some], scaled[some]) for some in groups])
         if memory.occlusion_embedding:
             absent = (prediction.object_score <= 0).to(maps)[..., None, None]
             maps = maps + absent * self.no_obj_embed_spatial[..., None, None]

@@ -9,6 +9,7 @@ from tiny import randomise
 from torch import Tensor, nn
 
 from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
+from samkit.nn.fast.switch import plain
 from samkit.nn.hiera import PooledAttention
 from samkit.nn.image_encoder import RelativeAttention
 from samkit.nn.memory import MemoryTokens
@@ -42,6 +43,8 @@ def test_where_it_pays() -> None:
     assert not pays_in_bfloat16(q, 5000)  # there are gradients
     with torch.no_grad():
         assert pays_in_bfloat16(q, 5000)
+        with plain():
+            assert not pays_in_bfloat16(q, 5000)
         assert not pays_in_bfloat16(q, 100)
         assert not pays_in_bfloat16(q.float(), 5000)
 

@@ -5,7 +5,7 @@ import torch
 from transformers import SamConfig, SamModel
 
 from samkit.nn import Sam
-from samkit.nn.image_views import LowRankViews
+from samkit.nn.fast.low_rank_views import LowRankViews
 from samkit.weights import load_network
 
 SIZE = 192

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from samkit.nn.layers import infers_on_cpu
+from samkit.nn.fast.switch import fast_on_cpu
 
-__all__ = ["attend_in_bfloat16", "pays_in_bfloat16"]
+__all__ = ["attend_in_bfloat16", "attend_on_grid_in_bfloat16", "pays_in_bfloat16"]
 
 # Queries, and scores, at a time: they stay in the cache.
 _QUERIES, _SCORES = 512, 2**24
@@ -18,7 +18,7 @@ def pays_in_bfloat16(q: Tensor, keys: int) -> bool:
 
     It was measured to be faster than torch's attention on a CPU without a matrix unit.
     """
-    return q.dtype == torch.bfloat16 and keys >= _KEYS and infers_on_cpu(q)
+    return q.dtype == torch.bfloat16 and keys >= _KEYS and fast_on_cpu(q)
 
 
 def attend_in_bfloat16(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -43,3 +43,26 @@ def attend_in_bfloat16(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             scores = torch.mm(rows, key, out=buffer[: len(rows)])
             torch.mm(torch.softmax(scores, -1, out=scores), value, out=into)
     return found
+
+
+def attend_on_grid_in_bfloat16(
+    q: Tensor, k: Tensor, v: Tensor, row_bias: Tensor, column_bias: Tensor
+) -> Tensor:
+    """Attention over a grid with biases of the keys' rows and columns.
+
+    A bias is its product with the one-hot vector of the key's row or column.
+
+    Args:
+        q, k, v: (B, heads, H * W, c).
+        row_bias, column_bias: (B, heads, H, W, H), (B, heads, H, W, W).
+
+    Returns:
+        (B, heads, H * W, c).
+    """
+    B, heads, H, W, _ = row_bias.shape
+    row = torch.eye(H, dtype=k.dtype).repeat_interleave(W, 0)
+    column = torch.eye(W, dtype=k.dtype).repeat(H, 1)
+    places = torch.cat([row, column], 1).expand(B, heads, -1, -1)
+    biases = torch.cat([row_bias, column_bias], -1).flatten(2, 3)
+    q = torch.cat([q * q.shape[-1] ** -0.5, biases], -1)
+    return attend_in_bfloat16(q, torch.cat([k, places], -1), v)

@@ -1,0 +1,52 @@
+"""Attention in tiles, and memory attention that uses it, against torch's."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import randomise
+
+from samkit.nn.fast.switch import plain
+from samkit.nn.fast.tiled_attention import weighted_sums
+from samkit.nn.memory import MemoryTokens
+from samkit.nn.memory_attention import MemoryAttention
+from samkit.sizes import MemoryConfig
+
+
+@pytest.mark.parametrize("width", [4, 16])
+def test_weighted_sums_are_attention(width: int) -> None:
+    q, k, v = (
+        torch.randn(2, 1, 600, 16),
+        torch.randn(2, 1, 1500, 16),
+        torch.randn(2, 1, 1500, width),
+    )
+    expected = F.scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(weighted_sums(q, k, v), expected)
+    with torch.inference_mode():
+        half = weighted_sums(*(x.bfloat16() for x in (q, k + 3, v)))
+    torch.testing.assert_close(half.float(), expected, rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("pointers", [0, 3])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_fast_memory_attention_is_the_plain_one(pointers: int, ragged: bool) -> None:
+    config = MemoryConfig(dim=8, layers=2, mlp_dim=24)
+    torch.manual_seed(0)
+    attention = MemoryAttention(config, 16).eval()
+    randomise(attention)
+    memory, positions = torch.randn(2, 24 + pointers, 8), torch.randn(2, 24 + pointers, 8)
+    attended = None
+    if ragged:
+        attended = torch.ones(2, 24 + pointers, dtype=torch.bool)
+        attended[1, 12:24] = False
+        attended[0, 25:] = False
+    tokens = MemoryTokens(
+        tokens=memory, positions=positions, pointer_tokens=pointers, attended=attended
+    )
+    one = torch.randn(1, 16, 3, 4)
+    with torch.inference_mode():
+        fast = attention(one, tokens)
+        with plain():
+            slow = attention(one, tokens)
+            own = attention(one.expand(2, -1, -1, -1), tokens)
+    torch.testing.assert_close(fast, slow)
+    torch.testing.assert_close(fast, own)
