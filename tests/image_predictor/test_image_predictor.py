@@ -12,11 +12,12 @@ from tiny import CONFIGS, make, tiny_sam, tiny_sam2
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, batching
 from samkit.image_predictor import predictor as predictor_module
-from samkit.image_predictor.prompt_tokens import tokens_of
+from samkit.image_predictor.prompt_tokens import prompt_tensors, token_count
 from samkit.masks import Masks
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors
 from samkit.nn.fast.low_rank_views import LowRankViews
 from samkit.prompts import Prompt
+from samkit.transforms import ImageTransform
 
 CLICK = Prompt.point(30, 20)
 CLICKS = Prompt.point(30, 20) + Prompt.point(50.5, 8, label=0)
@@ -187,10 +188,16 @@ def test_padding_points_are_the_references() -> None:
     """SAM pads prompts without a box; SAM 2 pads all that have a point or a box."""
     for config, box_labels in ((tiny_sam(), [2, 3]), (tiny_sam2(), [2, 3, -1])):
         pad = config.prompt_encoder.pad_boxes
-        assert tokens_of(BOX, pad)[1].tolist() == box_labels
-        assert tokens_of(CLICKS, pad)[1].tolist() == [1, 0, -1]
-        assert tokens_of(BOX + CLICK, pad)[1].tolist() == [1, *box_labels]
-        assert tokens_of(MASK, pad)[1].tolist() == []
+        transform = ImageTransform.for_network(config, (50, 80))
+        for prompt, labels in (
+            (BOX, box_labels),
+            (CLICKS, [1, 0, -1]),
+            (BOX + CLICK, [1, *box_labels]),
+            (MASK, []),
+        ):
+            made = prompt_tensors([prompt], None, transform, pad, torch.device("cpu"))
+            assert made.labels.tolist() == [labels]
+            assert token_count(prompt, pad) == len(labels)
 
 
 def test_points_outside_the_image_are_allowed(predictor: ImagePredictor) -> None:

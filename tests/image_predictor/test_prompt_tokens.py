@@ -9,31 +9,27 @@ POINTS = np.array([[1, 2], [3, 4]], np.float32)
 LABELS = np.array([1, 0], np.int32)
 BOXES = [np.array([5, 6, 7, 8], np.float32), np.array([9, 10, 11, 12], np.float32)]
 
-# NOT_A_POINT is -1, the corners of a box are 2 and 3.
+# The corners of a box are 2 and 3.
 CASES = [
-    (2, 0, False, [[1, 2], [3, 4], [0, 0]], [1, 0, -1]),
-    (2, 0, True, [[1, 2], [3, 4], [0, 0]], [1, 0, -1]),
-    (2, 1, False, [[1, 2], [3, 4], [5, 6], [7, 8]], [1, 0, 2, 3]),
-    (1, 1, True, [[1, 2], [5, 6], [7, 8], [0, 0]], [1, 2, 3, -1]),
-    (0, 2, False, [[5, 6], [7, 8], [9, 10], [11, 12]], [2, 3, 2, 3]),
-    (0, 0, True, [], []),
+    (2, 0, [[1, 2], [3, 4]], [1, 0]),
+    (2, 1, [[1, 2], [3, 4], [5, 6], [7, 8]], [1, 0, 2, 3]),
+    (0, 2, [[5, 6], [7, 8], [9, 10], [11, 12]], [2, 3, 2, 3]),
+    (0, 0, [], []),
 ]
 
 
-@pytest.mark.parametrize(("points", "boxes", "pad_boxes", "places", "kinds"), CASES)
-def test_order_and_padding(
-    points: int, boxes: int, pad_boxes: bool, places: list[list[int]], kinds: list[int]
-) -> None:
-    xy, labels = tokens(POINTS[:points], LABELS[:points], BOXES[:boxes], pad_boxes)
+@pytest.mark.parametrize(("points", "boxes", "places", "kinds"), CASES)
+def test_order(points: int, boxes: int, places: list[list[int]], kinds: list[int]) -> None:
+    xy, labels = tokens(POINTS[:points], LABELS[:points], BOXES[:boxes])
     np.testing.assert_array_equal(xy, np.array(places, np.float32).reshape(-1, 2))
     np.testing.assert_array_equal(labels, np.array(kinds, np.int64))
     assert (xy.dtype, labels.dtype) == (np.float32, np.int64)
 
 
 def test_shorter_ones_are_filled_with_absent_tokens() -> None:
-    prompts = [tokens(POINTS, LABELS, [], False), tokens(POINTS[:0], LABELS[:0], BOXES, False)]
+    prompts = [tokens(POINTS, LABELS, []), tokens(POINTS[:0], LABELS[:0], BOXES)]
     points, labels = stack_tokens(prompts)
-    assert labels.tolist() == [[1, 0, -1, -2], [2, 3, 2, 3]]
+    assert labels.tolist() == [[1, 0, -2, -2], [2, 3, 2, 3]]
     assert points.shape == (2, 4, 2)
     assert points[0, 2:].tolist() == [[0, 0], [0, 0]]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from samkit.image_predictor.prompt_tokens import tokens_of
+from samkit.image_predictor.prompt_tokens import token_count
 from samkit.nn import ImageFeatures, Network
 from samkit.nn.fast.low_rank_views import is_low_rank
 from samkit.prompts import Prompt
@@ -30,7 +30,7 @@ def decoder_batches(
     with_its_like = [
         alone
         if with_priors or prompt.mask_input is not None
-        else prompts_at_once(features, network, tokens=len(tokens_of(prompt, pad_boxes)[1]))
+        else prompts_at_once(features, network, tokens=token_count(prompt, pad_boxes))
         for prompt in prompts
     ]
     start = 0

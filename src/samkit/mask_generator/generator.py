@@ -1,7 +1,7 @@
 """All masks of an image: a grid of points, and the best of what the network says to each."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -249,16 +249,12 @@ class AutomaticMaskGenerator:
         points: npt.NDArray[np.float32],
         masks: Tensor | None = None,
     ) -> PromptTensors:
-        """One click each, with the padding point that the reference gives to clicks."""
-        xy = embedding.transform.points_to_input(points)
-        padded = np.stack([xy, np.zeros_like(xy)], 1)
-        labels = torch.tensor([[TokenLabel.FOREGROUND, TokenLabel.NOT_A_POINT]])
-        device = self.predictor.device
-        return PromptTensors(
-            points=torch.from_numpy(padded).to(device),
-            labels=labels.repeat(len(points), 1).to(device),
-            masks=masks,
-        )
+        """One click each."""
+        xy = torch.from_numpy(embedding.transform.points_to_input(points))[:, None]
+        labels = torch.full((len(points), 1), TokenLabel.FOREGROUND)
+        # All networks pad clicks.
+        prompts = PromptTensors.padded(xy, labels, pad_boxes=True)
+        return replace(prompts.to(self.predictor.device), masks=masks)
 
     def _stable(
         self, upscale: Upscaler, logits: Tensor, scores: Tensor, owners: Tensor

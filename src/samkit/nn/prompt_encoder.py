@@ -1,16 +1,24 @@
 """Prompt encoder of SAM (2304.02643, appendix A): clicks and boxes to tokens, masks to a map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.switch import fast_on_cpu
 from samkit.nn.layers import LayerNorm2d
 from samkit.nn.position_encoding import FourierPositions
 from samkit.sizes import PromptEncoderConfig
 
-__all__ = ["PRIOR_LIMIT", "PromptEmbedding", "PromptEncoder", "PromptTensors", "TokenLabel"]
+__all__ = [
+    "PRIOR_LIMIT",
+    "PromptEmbedding",
+    "PromptEncoder",
+    "PromptTensors",
+    "TokenLabel",
+    "is_padded",
+]
 
 PRIOR_LIMIT = 32.0
 """Logits of an earlier mask are clamped to this when they are a prompt, as in the references."""
@@ -30,6 +38,17 @@ class TokenLabel:
     BOX_BOTTOM_RIGHT = 3
 
 
+_Bool = TypeVar("_Bool", bool, Tensor)
+
+
+def is_padded(has_tokens: _Bool, has_box: _Bool, pad_boxes: bool) -> _Bool:
+    """Whether a prompt ends with a "not a point" token.
+
+    SAM leaves it out where there is a box, and all networks where there is a mask alone.
+    """
+    return has_tokens if pad_boxes else has_tokens & (has_box ^ True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptTensors:
     """N prompts as tensors, ready for the prompt encoder.
@@ -39,22 +58,69 @@ class PromptTensors:
         labels: (N, T) int64, values of `TokenLabel`.
         masks: (N, 1, h, w) logits at a quarter of the input size, or None.
         has_mask: (N,) bool, which prompts have a mask; None means all or, without masks, none.
+        ragged: whether labels may be `ABSENT`; attention is faster where none is.
     """
 
     points: Tensor
     labels: Tensor
     masks: Tensor | None = None
     has_mask: Tensor | None = None
+    ragged: bool = True
 
     def __len__(self) -> int:
         return self.points.shape[0]
 
     @classmethod
+    def padded(
+        cls,
+        points: Tensor,
+        labels: Tensor,
+        *,
+        pad_boxes: bool,
+        masks: Tensor | None = None,
+        has_mask: Tensor | None = None,
+    ) -> "PromptTensors":
+        """Prompts that end with the "not a point" token that the weights were trained with.
+
+        Args:
+            points: (N, T, 2) points and corners of boxes, as in `points`.
+            labels: (N, T), `ABSENT` where a prompt has fewer tokens than others.
+            pad_boxes: as in `PromptEncoderConfig`.
+            masks, has_mask: as in the attributes.
+        """
+        points, labels = F.pad(points, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=TokenLabel.ABSENT)
+        places = torch.arange(labels.shape[1], device=labels.device)
+        end = torch.where(labels == TokenLabel.ABSENT, 0, places + 1).amax(1)  # (N,)
+        has_box = (labels == TokenLabel.BOX_TOP_LEFT).any(1)
+        end = torch.where(is_padded(end > 0, has_box, pad_boxes), end, -1)
+        labels = labels.masked_fill(places == end[:, None], TokenLabel.NOT_A_POINT)
+        used = int(torch.where(labels == TokenLabel.ABSENT, 0, places + 1).max())
+        labels = labels[:, :used]
+        return cls(
+            points=points[:, :used],
+            labels=labels,
+            masks=masks,
+            has_mask=has_mask,
+            ragged=bool((labels == TokenLabel.ABSENT).any()),
+        )
+
+    @classmethod
     def nothing(cls, count: int, device: torch.device) -> "PromptTensors":
-        """Prompts that say nothing, as SAM 2 asks about objects that it only follows."""
+        """N empty prompts, with which SAM 2 decodes objects that are only tracked."""
         return cls(
             points=torch.zeros(count, 2, 2, device=device),
             labels=torch.full((count, 2), TokenLabel.NOT_A_POINT, device=device),
+            ragged=False,
+        )
+
+    def to(self, device: torch.device) -> "PromptTensors":
+        """The same prompts on another device."""
+        return replace(
+            self,
+            points=self.points.to(device),
+            labels=self.labels.to(device),
+            masks=None if self.masks is None else self.masks.to(device),
+            has_mask=None if self.has_mask is None else self.has_mask.to(device),
         )
 
 
@@ -97,12 +163,9 @@ class PromptEncoder(nn.Module):
 
     def forward(self, prompts: PromptTensors, image_size: tuple[int, int]) -> PromptEmbedding:
         """Encode prompts for an input of `image_size` (H, W) pixels."""
-        attended = prompts.labels != TokenLabel.ABSENT
-        # Attention without a mask is faster; on other devices finding out would wait for them.
-        unmasked = fast_on_cpu(attended) and bool(attended.all())
         return PromptEmbedding(
             sparse=self._embed_points(prompts, image_size),
-            attended=None if unmasked else attended,
+            attended=prompts.labels != TokenLabel.ABSENT if prompts.ragged else None,
             dense=self._embed_dense(prompts, image_size),
         )
 

@@ -168,7 +168,7 @@ class Sam2(MemoryNetwork):
         return self.choose(self.decode(features, prompts), ambiguous=ambiguous)
 
     def choose(self, prediction: MaskPrediction, *, ambiguous: bool) -> ObjectPrediction:
-        rows = torch.arange(len(prediction.iou), device=prediction.iou.device)
+        rows = torch.arange(prediction.iou.shape[0], device=prediction.iou.device)
         if ambiguous:
             chosen = prediction.iou[:, 1:].argmax(1) + 1
             logits, iou = prediction.logits[rows, chosen], prediction.iou[rows, chosen]
@@ -189,7 +189,7 @@ class Sam2(MemoryNetwork):
         logits = (2 * masks - 1) * _SURE_LOGIT
         size = (masks.shape[-2] // 4, masks.shape[-1] // 4)
         prompts = replace(
-            PromptTensors.nothing(len(masks), masks.device), masks=self.mask_downsample(masks)
+            PromptTensors.nothing(masks.shape[0], masks.device), masks=self.mask_downsample(masks)
         )
         pointed = self.decode(features, prompts)
         token = self.mask_decoder.single(pointed).tokens[:, 0]
@@ -199,7 +199,7 @@ class Sam2(MemoryNetwork):
         pointer = self._pointer(token, pointed.object_score > 0)
         return ObjectPrediction(
             logits=F.interpolate(logits, size, mode="bilinear", antialias=True)[:, 0],
-            iou=masks.new_ones(len(masks)),
+            iou=masks.new_ones(masks.shape[0]),
             pointer=torch.where(here, pointer, self.no_obj_ptr),
             object_score=(2 * here.to(masks.dtype) - 1) * _SURE_LOGIT,
         )
@@ -212,7 +212,7 @@ class Sam2(MemoryNetwork):
         size = (height * MASK_STRIDE, width * MASK_STRIDE)
         logits = F.interpolate(prediction.logits[:, None], size, mode="bilinear")
         masks = (logits > 0).to(logits) if prompted else logits.sigmoid()
-        frame = features.embedding.expand(len(masks), -1, -1, -1)
+        frame = features.embedding.expand(masks.shape[0], -1, -1, -1)
         scaled = masks * memory.sigmoid_scale + memory.sigmoid_bias
         groups = few_at_a_time(scaled, 1)
         maps = torch.cat([self.memory_encoder(frame[some], scaled[some]) for some in groups])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from samkit.memory.bank import MemoryBank
-from samkit.nn import ImageFeatures, MemoryNetwork, PromptTensors, TokenLabel
+from samkit.nn import ImageFeatures, MemoryNetwork, PromptTensors
 from samkit.nn.memory import ObjectPrediction
 from samkit.training.config import LossConfig, Stage, TrainingConfig
 from samkit.training.data import Library
@@ -155,10 +155,8 @@ def _prompted(network: MemoryNetwork, frame: ImageFeatures, episode: Episode) ->
         given = torch.from_numpy(episode.masks).to(device)[:, None]
         return network.from_masks(frame, given.to(frame.embedding.dtype))
     points, labels = (torch.from_numpy(x).to(device) for x in (episode.points, episode.labels))
-    prompts = PromptTensors(
-        points=torch.cat([points, torch.zeros_like(points[:, :1])], 1),
-        labels=torch.cat([labels, torch.full_like(labels[:, :1], TokenLabel.NOT_A_POINT)], 1),
-    )
+    pad_boxes = network.config.prompt_encoder.pad_boxes
+    prompts = PromptTensors.padded(points, labels, pad_boxes=pad_boxes)
     found = network.segment(network.without_memory(frame), prompts, ambiguous=False)
     return replace(found, logits=found.logits.detach())
 

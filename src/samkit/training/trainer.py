@@ -256,14 +256,10 @@ class Trainer:
         masks: Tensor | None,
         has_mask: Tensor | None = None,
     ) -> MaskPrediction:
-        end = torch.full_like(labels[:, :1], TokenLabel.NOT_A_POINT)
-        # The reference gives the padding token to all prompts but masks alone, and SAM's boxes.
-        end[(labels == TokenLabel.ABSENT).all(1)] = TokenLabel.ABSENT
-        if not self.network.config.prompt_encoder.pad_boxes:
-            end[labels[:, 0] == TokenLabel.BOX_TOP_LEFT] = TokenLabel.ABSENT
-        prompts = PromptTensors(
-            points=torch.cat([points, torch.zeros_like(points[:, :1])], 1),
-            labels=torch.cat([labels, end], 1),
+        prompts = PromptTensors.padded(
+            points,
+            labels,
+            pad_boxes=self.network.config.prompt_encoder.pad_boxes,
             masks=masks,
             has_mask=None if masks is None else has_mask,
         )

@@ -49,17 +49,17 @@ class ObjectPrompts:
                 np.zeros((0, 2), np.float32) if clicks is None else clicks.point_coords,
                 np.zeros(0, np.int32) if clicks is None else clicks.point_labels,
                 [box.box_xyxy for box in boxes if box.box_xyxy is not None],
-                pad_boxes=False,
             )
             for clicks, boxes in zip(self.clicks[part], self.boxes[part], strict=True)
         ]
         points, labels = stack_tokens(sequences)
         masks = None if self.masks is None else torch.from_numpy(self.masks[part])[:, None]
-        return PromptTensors(
-            points=torch.from_numpy(transform.points_to_input(points)).to(device),
-            labels=torch.from_numpy(labels).to(device),
-            masks=None if masks is None else masks.to(device),
-        )
+        return PromptTensors.padded(
+            torch.from_numpy(transform.points_to_input(points)),
+            torch.from_numpy(labels),
+            pad_boxes=False,
+            masks=masks,
+        ).to(device)
 
 
 def read_prompts(
