@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from videos import number_of
 
-from samkit.compat.ultralytics.sources import check_source, open_video, source_images
+from samkit.compat.ultralytics.sources import open_video, source_images
 from samkit.errors import ImageError, InputError
 
 
@@ -22,7 +22,6 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
 
 
 def all_of(source: object) -> list[np.ndarray]:
-    check_source(source)
     return [image.pixels for image in source_images(source)]
 
 
@@ -106,7 +105,7 @@ def test_bad_sources(source: object, message: str) -> None:
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no image in the folder"):
-        check_source(tmp_path)
+        source_images(tmp_path)
 
 
 def test_videos(folder: Path, clip: Path, frames: np.ndarray) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from samkit.errors import ImageError, InputError
 
-__all__ = ["check_preprocessed", "image_list", "rgb_of_bgr", "tensor_of"]
+__all__ = ["check_preprocessed", "rgb_images", "rgb_of_bgr", "tensor_of"]
 
 _HINTS = {
     (2,): ": of a grey image use cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)",
@@ -46,11 +46,11 @@ def rgb_of_bgr(image: Any, name: str = "image") -> NDArray[np.uint8]:
     return np.ascontiguousarray(array[..., ::-1])
 
 
-def image_list(images: Any) -> list[Any]:
-    """A list of images, at least one.
+def rgb_images(images: Any) -> list[NDArray[np.uint8]]:
+    """A list of arrays (H, W, 3) uint8 BGR, at least one, as new ones in RGB.
 
     Raises:
-        ImageError: it is no list, or empty.
+        ImageError: it is no list, or empty, or as for `rgb_of_bgr`.
     """
     if not isinstance(images, (list, tuple)) or not images:
         length = f" of length {len(images)}" if hasattr(images, "__len__") else ""
@@ -58,7 +58,7 @@ def image_list(images: Any) -> list[Any]:
             "im: expected a list of images (H, W, 3), at least one, "
             f"got {type(images).__name__}{length}"
         )
-    return list(images)
+    return [rgb_of_bgr(one) for one in images]
 
 
 def check_preprocessed(im: Any) -> None:

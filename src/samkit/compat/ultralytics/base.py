@@ -13,19 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samkit.compat.ultralytics.arrays import check_preprocessed, image_list, rgb_of_bgr
+from samkit.compat.ultralytics.arrays import check_preprocessed, rgb_images, rgb_of_bgr
 from samkit.compat.ultralytics.delivery import Callbacks, Delivery
 from samkit.compat.ultralytics.features import Features, features_of
 from samkit.compat.ultralytics.loading import load_core
 from samkit.compat.ultralytics.prompts import PromptArrays
 from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import DEFAULT_CFG, Settings, read_settings
-from samkit.compat.ultralytics.sources import (
-    SourceImage,
-    check_source,
-    single_image,
-    source_images,
-)
+from samkit.compat.ultralytics.sources import SourceImage, single_image, source_images
 from samkit.compat.ultralytics.tensor_sources import record_images, recorded_images
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
@@ -160,7 +155,7 @@ class BasePredictor:
             ImageError, InputError: it is missing, or nothing of these.
         """
         if source is not None:
-            check_source(source)
+            source_images(source)  # checks it
         self._source = source
 
     def set_prompts(self, prompts: Mapping[str, Any]) -> None:
@@ -206,7 +201,7 @@ class BasePredictor:
         SAM keeps their aspect and pads at the bottom and right with the mean colour, which
         normalises to 0; SAM 2 stretches them.
         """
-        pixels = self._normalised([rgb_of_bgr(one) for one in image_list(im)])
+        pixels = self._normalised(rgb_images(im))
         return [np.ascontiguousarray(one[..., ::-1]) for one in self._pictures(pixels)]
 
     def preprocess(self, im: Any) -> Tensor:
@@ -222,7 +217,7 @@ class BasePredictor:
             if moved is not im and images is not None:
                 record_images(moved, images)
             return moved
-        return self._preprocess_rgb([rgb_of_bgr(one) for one in image_list(im)])
+        return self._preprocess_rgb(rgb_images(im))
 
     def get_im_features(self, im: Tensor) -> Features:
         """Features of preprocessed images (N, 3, H, W).
@@ -293,25 +288,19 @@ class BasePredictor:
     def _predict_images(
         self, source: Any, predict: Callable[[EncodedImage], Masks], stream: bool
     ) -> list[Results] | Iterator[Results]:
-        """Results for each image of a source."""
-        if source is not None:
-            check_source(source)
+        """Results for each image of a source; without one, of `set_image` or `setup_source`."""
+        images: Iterator[EncodedImage]
+        if source is None and self._image is not None:
+            images = iter([replace(self._image, preprocess_ms=0.0)])
+        elif source is None and self._source is None:
+            raise InputError("source: expected images, or set_image or setup_source before")
+        else:
+            sources = source_images(self._source if source is None else source)
+            images = map(self._encode_source, sources)
         results = (
-            self._result(image.source, predict(image), image.preprocess_ms)
-            for image in self._encoded_images(source)
+            self._result(image.source, predict(image), image.preprocess_ms) for image in images
         )
         return self._deliver(results, stream)
-
-    def _encoded_images(self, source: Any) -> Iterator[EncodedImage]:
-        """Of a source; if that is None, of `set_image`, else of `setup_source`."""
-        if source is None and self._image is not None:
-            yield replace(self._image, preprocess_ms=0.0)
-            return
-        source = self._source if source is None else source
-        if source is None:
-            raise InputError("source: expected images, or set_image or setup_source before")
-        for image in source_images(source):
-            yield self._encode_source(image)
 
     def _deliver(
         self, results: Iterator[Results], stream: bool

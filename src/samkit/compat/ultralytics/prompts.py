@@ -25,7 +25,8 @@ class PromptArrays:
     Attributes:
         bboxes: (N, 4) float32 xyxy, or None.
         points: (N, P, 2) float32 xy, or None.
-        labels: (N, P), or None where all points are foreground.
+        labels: (N, P), or None where all points are foreground. As arguments they may lack the
+            axis N or P where it is 1.
         masks: N arrays (h, w), or None.
     """
 
@@ -35,8 +36,23 @@ class PromptArrays:
     masks: tuple[NDArray[Any], ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.labels is not None and self.points is None:
+        if self.labels is None:
+            return
+        if self.points is None:
             raise PromptError("labels: expected points for them, got none")
+        N, P = self.points.shape[:2]
+        allowed: set[tuple[int, ...]] = {(N, P)}
+        if P == 1:
+            allowed.add((N,))
+        if N == 1:
+            allowed.add((P,))
+        if N == P == 1:
+            allowed.add(())
+        if self.labels.shape not in allowed:
+            raise PromptError(
+                f"labels: expected shape {(N, P)}, one for each point, got {self.labels.shape}"
+            )
+        object.__setattr__(self, "labels", self.labels.reshape(N, P))
 
     @classmethod
     def from_arguments(
@@ -52,7 +68,7 @@ class PromptArrays:
 
         Args:
             bboxes, points, masks: as in a call.
-            labels: as the points without their last axis; also (N, 1), or a number for one point.
+            labels: as the points without their last axis, see the attribute.
             defaults: values for the arguments that are None. Its labels go with its points.
 
         Raises:
@@ -96,10 +112,10 @@ class PromptArrays:
             value = getattr(self, name)
             if value is not None and len(value) != 1:
                 raise PromptError(f"{name}: expected one, of one object, got {len(value)}")
-        points = self.points
-        if points is not None and points.shape[1] == 1:
-            points = points.reshape(1, -1, 2)
-        return replace(self, points=points)
+        if self.points is None or self.points.shape[1] != 1:
+            return self
+        labels = None if self.labels is None else self.labels.reshape(1, -1)
+        return replace(self, points=self.points.reshape(1, -1, 2), labels=labels)
 
     def to_prompts(self, transform: ImageTransform) -> list[Prompt]:
         """One prompt for each object in an image.
@@ -122,34 +138,16 @@ class PromptArrays:
                 f"prompts: expected as many of each as there are objects, got {got}; "
                 "several points of one object have shape (1, P, 2)"
             )
-        labels = self._labels_of_points()
         count = next(iter(counts.values()))
-        return [self._prompt(i, labels, transform) for i in range(count)]
+        return [self._prompt(i, transform) for i in range(count)]
 
-    def _labels_of_points(self) -> NDArray[Any] | None:
-        """(N, P) for points (N, P, 2); one of these axes may be left out where the other is 1."""
-        if self.labels is None or self.points is None:
-            return None
-        N, P = self.points.shape[:2]
-        allowed: list[tuple[int, ...]] = [(N, P)]
-        if P == 1:
-            allowed.append((N,))
-        if N == 1:
-            allowed.append((P,))
-        if N == P == 1:
-            allowed.append(())
-        if self.labels.shape not in allowed:
-            raise PromptError(
-                f"labels: expected shape {(N, P)}, one for each point, got {self.labels.shape}"
-            )
-        return self.labels.reshape(N, P)
-
-    def _prompt(self, i: int, labels: NDArray[Any] | None, transform: ImageTransform) -> Prompt:
+    def _prompt(self, i: int, transform: ImageTransform) -> Prompt:
         parts = []
         if self.bboxes is not None:
             parts.append(Prompt.box(*self.bboxes[i].tolist()))
         if self.points is not None:
-            parts.append(Prompt.points(self.points[i], None if labels is None else labels[i]))
+            labels = None if self.labels is None else self.labels[i]
+            parts.append(Prompt.points(self.points[i], labels))
         if self.masks is not None:
             parts.append(_mask_prompt(self.masks[i], transform))
         return reduce(add, parts)

@@ -108,7 +108,6 @@ class Results:
     Nothing is left out: an empty mask, or one with a low score, keeps its index.
 
     Args:
-        orig_img, path, core, frame, speed: the attributes.
         scores: (N,), which become `boxes.conf`.
         conf: the score from which a mask is `confident`.
         has_ids: whether classes are object ids.

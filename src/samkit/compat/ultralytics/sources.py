@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from samkit.media.frames import Frames, open_frames
 __all__ = [
     "SourceImage",
     "SourceVideo",
-    "check_source",
     "open_video",
     "single_image",
     "source_images",
@@ -73,55 +72,46 @@ class SourceVideo:
         return SourceImage(pixels=self.frames.read(number), path=path, frame=number)
 
 
-def check_source(source: Any) -> None:
-    """Check the type of a source, and that its files exist, without reading them.
+def source_images(source: Any, first: int = 0) -> Iterator[SourceImage]:
+    """The images of a source one after the other; of a video its frames.
+
+    The type of the source, and whether its files exist, is checked at once; images are read when
+    they are needed.
+
+    Args:
+        source: as for `Predictor.setup_source`. Arrays are (H, W, 3) uint8 BGR, tensors (3, H, W)
+            or (N, 3, H, W) RGB from 0 to 1.
+        first: number of the first image without a name.
 
     Raises:
         ImageError, InputError: the message says what was expected.
     """
     if isinstance(source, (str, os.PathLike)):
-        _picture_files(os.fspath(source))
-    elif isinstance(source, (list, tuple)):
+        paths = _picture_files(os.fspath(source))
+        return _video_images(source) if paths is None else map(_read_file, paths)
+    if isinstance(source, (int, np.integer)):
+        return _video_images(source)
+    if isinstance(source, Iterator):
+        return chain.from_iterable(map(source_images, source, count(first)))
+    if isinstance(source, torch.Tensor) and source.ndim == 4:
+        _check_tensor(source)
+        source = list(source)
+    if isinstance(source, (list, tuple)):
         if not source:
             raise InputError("source: expected at least one image, got an empty list")
-        for one in source:
-            check_source(one)
-    elif isinstance(source, np.ndarray):
-        rgb_of_bgr(source)
-    elif isinstance(source, torch.Tensor):
-        _check_tensor(source)
-    elif not isinstance(source, (int, np.integer, Image.Image, Iterator)):
+        each = [source_images(one, number) for number, one in enumerate(source, first)]
+        return chain.from_iterable(each)
+    if not isinstance(source, (np.ndarray, torch.Tensor, Image.Image)):
         raise InputError(
             "source: expected a file, folder, pattern, URL, array, PIL image, tensor, or a list "
             f"of those, got {type(source).__name__}"
         )
-
-
-def source_images(source: Any, first: int = 0) -> Iterator[SourceImage]:
-    """The images of a source one after the other; of a video its frames.
-
-    Arrays are (H, W, 3) uint8 BGR, tensors (3, H, W) or (N, 3, H, W) RGB from 0 to 1.
-
-    Args:
-        source: one that passes `check_source`.
-        first: number of the first image without a name.
-    """
-    if isinstance(source, (str, os.PathLike)):
-        paths = _picture_files(os.fspath(source))
-        if paths is None:
-            yield from _video_images(source)
-        for path in paths or ():
-            yield SourceImage(pixels=read_image(path), path=str(path))
-    elif isinstance(source, (int, np.integer)):
-        yield from _video_images(source)
-    elif isinstance(source, torch.Tensor) and source.ndim == 4:
-        yield from source_images(list(source), first)
-    elif isinstance(source, (list, tuple, Iterator)):
-        for number, one in enumerate(source, first):
-            yield from source_images(one, number)
-    else:
-        name = getattr(source, "filename", None) or f"image{first}.jpg"
-        yield SourceImage(pixels=_pixels(source), path=str(name))
+    if isinstance(source, np.ndarray):
+        rgb_of_bgr(source)  # checks it
+    elif isinstance(source, torch.Tensor):
+        _check_tensor(source)
+    name = getattr(source, "filename", None) or f"image{first}.jpg"
+    return (SourceImage(pixels=_pixels(image), path=str(name)) for image in [source])
 
 
 def single_image(source: Any, name: str) -> SourceImage:
@@ -130,7 +120,6 @@ def single_image(source: Any, name: str) -> SourceImage:
     Raises:
         ImageError: not an image; InputError: none or several.
     """
-    check_source(source)
     images = list(islice(source_images(source), 2))
     if len(images) != 1:
         got = "several" if images else "none"
@@ -202,6 +191,10 @@ def _picture_files(text: str) -> list[Path] | None:
     if is_address or (path.is_file() and path.suffix.lower() not in _PICTURES):
         return None
     return list_images([text])
+
+
+def _read_file(path: Path) -> SourceImage:
+    return SourceImage(pixels=read_image(path), path=str(path))
 
 
 def _video_images(source: Any) -> Iterator[SourceImage]:
