@@ -102,7 +102,7 @@ def test_bad_prompts(given: dict[str, object], message: str) -> None:
     assert isinstance(caught.value, ValueError)
 
 
-def test_what_is_said_counts_over_what_was_stored() -> None:
+def test_arguments_take_precedence_over_stored_prompts() -> None:
     stored = PromptArrays.from_dict({"bboxes": [1, 2, 3, 4], "points": [5, 6], "labels": 0})
     assert not PromptArrays.from_arguments()
     assert PromptArrays.from_arguments(defaults=stored).to_prompts(SAM2) == [
