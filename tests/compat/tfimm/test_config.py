@@ -1,4 +1,4 @@
-"""Every field does what it says."""
+"""Every field has its effect."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -95,16 +95,16 @@ def test_all_kinds_with_a_batch_axis(
     boxes = np.concatenate([low, low + rng.uniform(1, 20, (N, 3, 2))], 2)
     masks = rng.normal(size=(N, 1, 16, 16))
     given = {"points": points, "labels": labels, "boxes": boxes, "masks": masks}
-    together = predictor(**given, return_logits=True)
-    assert together.masks.shape == (N, 3, 50, 83)
+    batch = predictor(**given, return_logits=True)
+    assert batch.masks.shape == (N, 3, 50, 83)
     for i in range(N):
         alone = predictor(**{name: value[i] for name, value in given.items()}, return_logits=True)
-        for one, all_ in zip(alone, together, strict=True):
+        for one, all_ in zip(alone, batch, strict=True):
             close(one, all_[i])
     # Long batches are decoded in parts.
     monkeypatch.setattr(predictor_module, "_AT_ONCE", 2)
     parts = predictor(**given, return_logits=True)
-    for one, all_ in zip(parts, together, strict=True):
+    for one, all_ in zip(parts, batch, strict=True):
         close(one, all_)
 
 

@@ -45,7 +45,7 @@ def test_as_the_core(shown: SAM2DynamicInteractivePredictor, frames: np.ndarray)
     assert np.array_equal(logits(next(several)), logits(result))  # type: ignore[call-overload]
 
 
-def test_what_is_said_is_shown_with_what_is_found(
+def test_prompted_objects_are_shown_with_those_found_by_memory(
     memory: SAM2DynamicInteractivePredictor, frames: np.ndarray
 ) -> None:
     """Object 7 is found by memory where -3 is prompted."""
@@ -56,11 +56,11 @@ def test_what_is_said_is_shown_with_what_is_found(
     core = MemoryPredictor(memory.core)
     core.remember(frames[0, ..., ::-1], {7: Prompt.box(5, 10, 20, 30)})
     found = core.predict(frames[5, ..., ::-1])
-    said = core.remember(frames[5, ..., ::-1], {-3: Prompt.point(40, 20)})
+    prompted = core.remember(frames[5, ..., ::-1], {-3: Prompt.point(40, 20)})
     assert found.logits is not None
-    assert said.logits is not None
+    assert prompted.logits is not None
     # One object or a batch of two: floats differ in the last digits.
-    expected = np.concatenate([found.logits, said.logits])
+    expected = np.concatenate([found.logits, prompted.logits])
     assert np.allclose(logits(second), expected, atol=1e-4)
 
 
@@ -103,7 +103,7 @@ def test_prompts_that_are_not_remembered(
         ({"bboxes": [], "obj_ids": [1], "update_memory": True}, "at least one"),
     ],
 )
-def test_what_does_not_belong_together(
+def test_prompts_and_ids_that_do_not_match(
     memory: SAM2DynamicInteractivePredictor, frames: np.ndarray, given: Any, message: str
 ) -> None:
     with pytest.raises((InputError, PromptError), match=message):
@@ -130,9 +130,9 @@ def test_ids_of_all_kinds(memory: SAM2DynamicInteractivePredictor, frames: np.nd
         frames[3], points=[[9, 9], [3, 3]], labels=[1, 0], obj_ids=[5, 5], update_memory=True
     )
     core = MemoryPredictor(memory.core)
-    said = core.remember(frames[3, ..., ::-1], {5: Prompt.points([[9, 9], [3, 3]], [1, 0])})
-    assert said.logits is not None
-    assert np.array_equal(logits(twice[0])[-1], said.logits[0])  # type: ignore[index]
+    prompted = core.remember(frames[3, ..., ::-1], {5: Prompt.points([[9, 9], [3, 3]], [1, 0])})
+    assert prompted.logits is not None
+    assert np.array_equal(logits(twice[0])[-1], prompted.logits[0])  # type: ignore[index]
 
 
 def test_stored_prompts_count_where_objects_are_named(

@@ -106,11 +106,11 @@ def test_prompts_for_a_folder(pico: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_features_computed_earlier(pico: dict[str, Any]) -> None:
-    """Look once, prompt later in a copy of half the size."""
-    looking = SAM2Predictor(overrides=pico)
-    looking.setup_model()
-    looking.set_image(str(COFFEE))
-    features = looking.features
+    """Encode once, prompt later in a copy of half the size."""
+    encoder = SAM2Predictor(overrides=pico)
+    encoder.setup_model()
+    encoder.set_image(str(COFFEE))
+    features = encoder.features
     prompting = SAM2Predictor(overrides=pico)
     masks, boxes = prompting.inference_features(
         features, src_shape=(400, 600), bboxes=[CUP], points=[[290, 150]]

@@ -21,7 +21,7 @@ BOX = [5, 10, 20, 30]
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Every image that a network looks at."""
+    """Every image that a network encodes."""
 
     def watch(predictor: Predictor) -> list[torch.Tensor]:
         seen: list[torch.Tensor] = []
@@ -154,14 +154,14 @@ def test_2_prompts_apply_to_every_image_until_replaced(
     assert everything.core.points is not None
 
 
-def test_2_what_a_call_says_counts(sam: Predictor, photo: np.ndarray) -> None:
+def test_2_arguments_of_a_call_take_precedence(sam: Predictor, photo: np.ndarray) -> None:
     expected = sam(photo, points=[[9, 9]], labels=[1])[0]  # type: ignore[index]
     sam.set_prompts({"points": [[40, 30], [1, 1]], "labels": [0, 0]})
-    said = sam(photo, points=[[9, 9]], labels=[1])[0]  # type: ignore[index]
-    assert np.array_equal(said.core.logits, expected.core.logits)
+    given = sam(photo, points=[[9, 9]], labels=[1])[0]  # type: ignore[index]
+    assert np.array_equal(given.core.logits, expected.core.logits)
     sam.set_prompts({"points": None, "labels": None, "bboxes": None})
-    said = sam(photo, points=[[9, 9]], labels=[1])[0]  # type: ignore[index]
-    assert np.array_equal(said.core.logits, expected.core.logits)
+    given = sam(photo, points=[[9, 9]], labels=[1])[0]  # type: ignore[index]
+    assert np.array_equal(given.core.logits, expected.core.logits)
 
 
 def test_2_arrays_are_not_modified_nor_followed(predictor: Predictor, photo: np.ndarray) -> None:
@@ -202,14 +202,14 @@ def test_3_coordinates_stay_float32(overrides: Any, photo: np.ndarray, asked: An
 def test_3_masks_of_all_kinds(
     predictor: Predictor, photo: np.ndarray, size: tuple[int, int], binary: bool
 ) -> None:
-    """Several at once; each counts, and none feels the others."""
+    """Several at once; each counts, and none depends on the others."""
     rng = np.random.default_rng(0)
     masks = rng.normal(size=(3, *size)).astype(np.float32) * 9
     given = masks > 0 if binary else masks
-    (together,) = predictor(photo, masks=given)
-    assert len(together) == 3
+    (batch,) = predictor(photo, masks=given)
+    assert len(batch) == 3
     for i in range(3):
         (alone,) = predictor(photo, masks=given[i : i + 1])
-        assert np.abs(alone.core.logits[0] - together.core.logits[i]).max() < 3e-6
-    # Random networks hardly listen to masks, but they do.
-    assert np.abs(together.core.logits[0] - together.core.logits[1]).max() > 1e-5
+        assert np.abs(alone.core.logits[0] - batch.core.logits[i]).max() < 3e-6
+    # Masks have little effect on random networks, but they have one.
+    assert np.abs(batch.core.logits[0] - batch.core.logits[1]).max() > 1e-5

@@ -89,7 +89,7 @@ def test_5_non_overlap_masks(tracker: SAM2VideoPredictor, frames: np.ndarray, ap
 def test_5_absent_objects_are_remembered_as_absent(
     models: dict[str, Path], overrides: Any, frames: np.ndarray
 ) -> None:
-    """Where the object is not there, memory has the embedding that says so, and an empty mask."""
+    """Where the object is absent, memory has the embedding of absence, and an empty mask."""
     tracker = SAM2VideoPredictor(overrides=overrides(models["tracker"]))
     network = tracker.core.network
     with torch.no_grad():

@@ -225,7 +225,7 @@ def test_a_tensor_of_other_origin_is_its_own_image(predictor: Predictor) -> None
 
 
 def test_a_tensor_keeps_its_image(predictor: Predictor, photo: np.ndarray) -> None:
-    """Coordinates of a preprocessed image stay its own, whatever was looked at since."""
+    """Coordinates of a preprocessed image stay its own, whatever was preprocessed since."""
     box, other = [3, 4, 50, 40], photo[:30, :70]
     im = predictor.preprocess([photo])
     expected, _ = predictor.inference(im, bboxes=box)
@@ -297,8 +297,8 @@ def test_labels_without_points(
             call()
     sam.set_prompts({"points": [9, 9]})
     stored = sam(labels=[0])[0]  # type: ignore[index]
-    said = sam(points=[9, 9], labels=[0])[0]  # type: ignore[index]
-    assert np.array_equal(stored.core.logits, said.core.logits)
+    given = sam(points=[9, 9], labels=[0])[0]  # type: ignore[index]
+    assert np.array_equal(stored.core.logits, given.core.logits)
 
 
 @pytest.mark.parametrize(

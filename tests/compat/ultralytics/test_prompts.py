@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from samkit import Prompt
-from samkit.compat.ultralytics.prompts import ObjectPrompts
+from samkit.compat.ultralytics.prompts import PromptArrays
 from samkit.errors import PromptError
 from samkit.transforms import ImageTransform
 
@@ -14,7 +14,7 @@ SAM = ImageTransform(image_size=(50, 83), input_size=(128, 128), keep_aspect=Tru
 
 
 def prompts(transform: ImageTransform = SAM2, **given: object) -> list[Prompt]:
-    return ObjectPrompts.read(**given).prompts(transform)
+    return PromptArrays.from_arguments(**given).to_prompts(transform)
 
 
 @pytest.mark.parametrize(
@@ -102,30 +102,30 @@ def test_bad_prompts(given: dict[str, object], message: str) -> None:
     assert isinstance(caught.value, ValueError)
 
 
-def test_what_is_said_counts_over_what_was_stored() -> None:
-    stored = ObjectPrompts.of_dict({"bboxes": [1, 2, 3, 4], "points": [5, 6], "labels": 0})
-    assert not ObjectPrompts.read()
-    assert ObjectPrompts.read(stored=stored).prompts(SAM2) == [
+def test_arguments_take_precedence_over_stored_prompts() -> None:
+    stored = PromptArrays.from_dict({"bboxes": [1, 2, 3, 4], "points": [5, 6], "labels": 0})
+    assert not PromptArrays.from_arguments()
+    assert PromptArrays.from_arguments(defaults=stored).to_prompts(SAM2) == [
         Prompt.box(1, 2, 3, 4) + Prompt.point(5, 6, label=0)
     ]
-    other = ObjectPrompts.read(points=[7, 8], stored=stored)
-    assert other.prompts(SAM2) == [Prompt.box(1, 2, 3, 4) + Prompt.point(7, 8)]
-    relabelled = ObjectPrompts.read(labels=1, stored=stored)
-    assert relabelled.prompts(SAM2) == [Prompt.box(1, 2, 3, 4) + Prompt.point(5, 6)]
-    without = ObjectPrompts.of_dict({"bboxes": [1, 2, 3, 4]})
+    other = PromptArrays.from_arguments(points=[7, 8], defaults=stored)
+    assert other.to_prompts(SAM2) == [Prompt.box(1, 2, 3, 4) + Prompt.point(7, 8)]
+    relabelled = PromptArrays.from_arguments(labels=1, defaults=stored)
+    assert relabelled.to_prompts(SAM2) == [Prompt.box(1, 2, 3, 4) + Prompt.point(5, 6)]
+    without = PromptArrays.from_dict({"bboxes": [1, 2, 3, 4]})
     for read in (
-        lambda: ObjectPrompts.read(labels=1, stored=without),
-        lambda: ObjectPrompts.of_dict({"labels": 1}),
+        lambda: PromptArrays.from_arguments(labels=1, defaults=without),
+        lambda: PromptArrays.from_dict({"labels": 1}),
     ):
         with pytest.raises(PromptError, match="labels: expected points for them, got none"):
             read()
 
 
 def test_one_object() -> None:
-    one = ObjectPrompts.read(points=[[1, 2], [3, 4]], labels=[1, 0]).about_one()
-    assert one.prompts(SAM2) == [Prompt.points([[1, 2], [3, 4]], [1, 0])]
+    one = PromptArrays.from_arguments(points=[[1, 2], [3, 4]], labels=[1, 0]).for_one_object()
+    assert one.to_prompts(SAM2) == [Prompt.points([[1, 2], [3, 4]], [1, 0])]
     with pytest.raises(PromptError, match="bboxes: expected one"):
-        ObjectPrompts.read(bboxes=np.ones((2, 4))).about_one()
+        PromptArrays.from_arguments(bboxes=np.ones((2, 4))).for_one_object()
 
 
 def test_sam_masks_of_the_low_resolution_have_its_padding() -> None:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from videos import number_of
 
-from samkit.compat.ultralytics.sources import check_source, open_video, shots_of
+from samkit.compat.ultralytics.sources import open_video, source_images
 from samkit.errors import ImageError, InputError
 
 
@@ -22,8 +22,7 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
 
 
 def all_of(source: object) -> list[np.ndarray]:
-    check_source(source)
-    return [shot.pixels for shot in shots_of(source)]
+    return [image.pixels for image in source_images(source)]
 
 
 def test_arrays_are_bgr_all_others_rgb(folder: Path, photo: np.ndarray) -> None:
@@ -56,20 +55,22 @@ def test_folders_patterns_lists_and_videos(folder: Path, clip: Path, photo: np.n
 
 
 def test_paths_and_frames(folder: Path, clip: Path, photo: np.ndarray) -> None:
-    assert [Path(shot.path).name for shot in shots_of(folder)] == ["0.png", "1.png", "2.png"]
-    assert [shot.path for shot in shots_of([photo, photo])] == ["image0.jpg", "image1.jpg"]
-    assert [shot.path for shot in shots_of(Image.open(folder / "1.png"))] == [str(folder / "1.png")]
-    last = list(shots_of(clip))[-1]
+    assert [Path(image.path).name for image in source_images(folder)] == ["0.png", "1.png", "2.png"]
+    assert [image.path for image in source_images([photo, photo])] == ["image0.jpg", "image1.jpg"]
+    assert [image.path for image in source_images(Image.open(folder / "1.png"))] == [
+        str(folder / "1.png")
+    ]
+    last = list(source_images(clip))[-1]
     assert (last.path, last.frame) == (str(clip), 11)
-    assert [shot.frame for shot in shots_of(photo)] == [None]
+    assert [image.frame for image in source_images(photo)] == [None]
 
 
 def test_files_are_read_when_their_turn_comes(folder: Path) -> None:
     (folder / "1.png").write_bytes(b"damaged")
-    shots = shots_of(folder)
-    next(shots)
+    images = source_images(folder)
+    next(images)
     with pytest.raises(ImageError, match=r"1\.png"):
-        next(shots)
+        next(images)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_bad_sources(source: object, message: str) -> None:
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no image in the folder"):
-        check_source(tmp_path)
+        source_images(tmp_path)
 
 
 def test_videos(folder: Path, clip: Path, frames: np.ndarray) -> None:
@@ -113,12 +114,12 @@ def test_videos(folder: Path, clip: Path, frames: np.ndarray) -> None:
     for source in (frames, list(frames), iter(frames), (f for f in frames), tensor, list(tensor)):
         video = open_video(source)
         assert np.array_equal(video.frames.read(3), rgb[3])
-        assert video.shot(3).frame == 3
-    assert number_of(open_video(clip).shot(7).pixels) == 7
-    assert open_video(clip).shot(7).path == str(clip)
+        assert video.image(3).frame == 3
+    assert number_of(open_video(clip).image(7).pixels) == 7
+    assert open_video(clip).image(7).path == str(clip)
     pictures = open_video(folder)
     assert pictures.frames.count == 3
-    assert pictures.shot(2).path == str(folder / "2.png")
+    assert pictures.image(2).path == str(folder / "2.png")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Sizes of a network under tfimm's names, and their translation to samkit's."""
+"""The config of a network under tfimm's names, and its translation to samkit's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -49,7 +49,7 @@ class SegmentAnythingModelConfig:
     """Sizes and options of a `SegmentAnythingModel`; the defaults are those of `sam_vit_b`.
 
     Attributes:
-        name: of the model, for the reader.
+        name: of the model; it has no effect.
         url: of its weights, as `create_model` loads them: the address of one of samkit's models
             (downloaded once and verified), a checkpoint file, a folder, or a Hugging Face id.
         in_channels: of the images. Pretrained weights are adapted, see `first_conv`.
@@ -74,12 +74,12 @@ class SegmentAnythingModelConfig:
         decoder_iou_head_depth, decoder_iou_hidden_dim: sizes of the head that predicts scores.
         mean, std: of the images' channels, for values from 0 to 1. Three values serve any
             `in_channels`: one channel has their average, others repeat them in order.
-        first_conv: name of the convolution that sees the image, which is adapted where pretrained
-            weights have another number of channels: one channel gets the sum over those that are
-            there, others repeat them in order, scaled so that responses keep their size.
+        first_conv: name of the convolution on the image, which is adapted where pretrained weights
+            have another number of channels: one channel gets the sum over all, others repeat them
+            in order, scaled so that responses keep their size.
 
     Raises:
-        InputError: a value that no network can have, or the name of an unknown layer.
+        InputError: a value that is not valid, or the name of an unknown layer.
     """
 
     name: str = ""
@@ -132,36 +132,48 @@ class SegmentAnythingModelConfig:
             raise InputError(f"no network has these sizes: {error}") from error
 
 
+# Fields that only have another name in samkit's configs.
+_ENCODER_NAMES = {
+    "in_channels": "in_channels",
+    "encoder_patch_size": "patch_size",
+    "encoder_embed_dim": "dim",
+    "encoder_nb_blocks": "depth",
+    "encoder_nb_heads": "heads",
+    "encoder_mlp_ratio": "mlp_ratio",
+    "encoder_drop_rate": "dropout",
+    "encoder_attn_drop_rate": "attention_dropout",
+    "encoder_drop_path_rate": "drop_path",
+    "encoder_qkv_bias": "qkv_bias",
+    "encoder_global_attn_indices": "global_blocks",
+    "encoder_window_size": "window_size",
+}
+_PROMPT_NAMES = {"prompt_mask_hidden_dim": "mask_channels"}
+_DECODER_NAMES = {
+    "nb_multimask_outputs": "candidates",
+    "decoder_nb_blocks": "depth",
+    "decoder_nb_heads": "heads",
+    "decoder_mlp_channels": "mlp_dim",
+    "decoder_iou_head_depth": "iou_head_depth",
+    "decoder_iou_hidden_dim": "iou_head_dim",
+}
+_NETWORK_NAMES = {"input_size": "image_size", "embed_dim": "dim"}
+
+
 def core_config(cfg: SegmentAnythingModelConfig) -> SamConfig:
-    """The same sizes as samkit's networks have them."""
+    """The same network as samkit's config."""
+
+    def renamed(names: dict[str, str]) -> dict[str, Any]:
+        return {core: getattr(cfg, own) for own, core in names.items()}
+
     return SamConfig(
         image_encoder=ViTConfig(
-            dim=cfg.encoder_embed_dim,
-            depth=cfg.encoder_nb_blocks,
-            heads=cfg.encoder_nb_heads,
-            mlp_ratio=cfg.encoder_mlp_ratio,
-            patch_size=cfg.encoder_patch_size,
-            window_size=cfg.encoder_window_size,
-            global_blocks=cfg.encoder_global_attn_indices,
-            in_channels=cfg.in_channels,
-            qkv_bias=cfg.encoder_qkv_bias,
+            **renamed(_ENCODER_NAMES),
             activation=_activation(cfg.encoder_act_layer),
             norm_eps=_norm_eps(cfg.encoder_norm_layer),
-            dropout=cfg.encoder_drop_rate,
-            attention_dropout=cfg.encoder_attn_drop_rate,
-            drop_path=cfg.encoder_drop_path_rate,
         ),
-        prompt_encoder=PromptEncoderConfig(mask_channels=cfg.prompt_mask_hidden_dim),
-        mask_decoder=MaskDecoderConfig(
-            depth=cfg.decoder_nb_blocks,
-            heads=cfg.decoder_nb_heads,
-            mlp_dim=cfg.decoder_mlp_channels,
-            candidates=cfg.nb_multimask_outputs,
-            iou_head_depth=cfg.decoder_iou_head_depth,
-            iou_head_dim=cfg.decoder_iou_hidden_dim,
-        ),
-        dim=cfg.embed_dim,
-        image_size=cfg.input_size,
+        prompt_encoder=PromptEncoderConfig(**renamed(_PROMPT_NAMES)),
+        mask_decoder=MaskDecoderConfig(**renamed(_DECODER_NAMES)),
+        **renamed(_NETWORK_NAMES),
         mean=_per_channel(cfg.mean, cfg.in_channels),
         std=_per_channel(cfg.std, cfg.in_channels),
     )
@@ -171,37 +183,24 @@ def described_by(config: NetworkConfig) -> SegmentAnythingModelConfig:
     """The inverse of `core_config`.
 
     Raises:
-        InputError: tfimm's names cannot say what this network is.
+        InputError: the network has parts or options that tfimm's config has no fields for.
     """
-    encoder, decoder = config.image_encoder, config.mask_decoder
+    encoder = config.image_encoder
     if not isinstance(config, SamConfig) or not isinstance(encoder, ViTConfig):
         got = " with ".join(type(c).__name__.removesuffix("Config") for c in (config, encoder))
         raise InputError(f"expected SAM with a ViT, got {got}; samkit.ImagePredictor runs it")
+    parts: tuple[tuple[object, dict[str, str]], ...] = (
+        (encoder, _ENCODER_NAMES),
+        (config.prompt_encoder, _PROMPT_NAMES),
+        (config.mask_decoder, _DECODER_NAMES),
+        (config, _NETWORK_NAMES),
+    )
+    renamed = {own: getattr(part, core) for part, names in parts for own, core in names.items()}
     cfg = SegmentAnythingModelConfig(
-        in_channels=encoder.in_channels,
-        input_size=config.image_size,
-        embed_dim=config.dim,
-        nb_multimask_outputs=decoder.candidates,
-        encoder_patch_size=encoder.patch_size,
-        encoder_embed_dim=encoder.dim,
-        encoder_nb_blocks=encoder.depth,
-        encoder_nb_heads=encoder.heads,
-        encoder_mlp_ratio=encoder.mlp_ratio,
-        encoder_drop_rate=encoder.dropout,
-        encoder_attn_drop_rate=encoder.attention_dropout,
-        encoder_drop_path_rate=encoder.drop_path,
+        **renamed,
         # Python writes 1e-06.
         encoder_norm_layer=f"{_EPS_PREFIX}{encoder.norm_eps!r}".replace("e-0", "e-"),
         encoder_act_layer=encoder.activation,
-        encoder_qkv_bias=encoder.qkv_bias,
-        encoder_global_attn_indices=encoder.global_blocks,
-        encoder_window_size=encoder.window_size,
-        prompt_mask_hidden_dim=config.prompt_encoder.mask_channels,
-        decoder_nb_blocks=decoder.depth,
-        decoder_nb_heads=decoder.heads,
-        decoder_mlp_channels=decoder.mlp_dim,
-        decoder_iou_head_depth=decoder.iou_head_depth,
-        decoder_iou_hidden_dim=decoder.iou_head_dim,
         mean=config.mean,
         std=config.std,
     )
@@ -237,7 +236,7 @@ def _norm_eps(name: str) -> float:
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Means or deviations of three channels for any number; others are taken as they are."""
+    """Three means or deviations for any number of channels; another number is not changed."""
     if len(values) != 3 or channels < 1:
         return values
     if channels == 1:

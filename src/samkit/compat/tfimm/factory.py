@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,20 +44,20 @@ def create_model(
         model_name: "sam_vit_b", "sam_vit_l" or "sam_vit_h".
         pretrained: load the released weights, which are downloaded at first use, verified and kept.
         model_path: load these weights instead: a checkpoint file or folder.
-        in_channels, input_size, fixed_input_size: fields of the config that are to differ.
+        in_channels, input_size, fixed_input_size: other values for these fields of the config.
 
     Raises:
         UnknownModelError: there is no such model.
         DownloadError, CheckpointError: the weights could not be fetched or do not fit.
-        InputError: a value that no network can have.
+        InputError: a value that is not valid.
     """
-    cfg = _config(model_name)
-    if in_channels is not None:
-        cfg = replace(cfg, in_channels=in_channels)
-    if input_size is not None:
-        cfg = replace(cfg, input_size=input_size)
-    if fixed_input_size is not None:
-        cfg = replace(cfg, fixed_input_size=fixed_input_size)
+    changes: dict[str, Any] = {
+        "in_channels": in_channels,
+        "input_size": input_size,
+        "fixed_input_size": fixed_input_size,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    cfg = replace(_config(model_name), **given)
     if not pretrained and not model_path:
         return SegmentAnythingModel(cfg)
     return SegmentAnythingModel.from_pretrained(model_path or cfg.url, cfg)

@@ -2,19 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from samkit.compat.tfimm.arrays import array_of
-from samkit.compat.tfimm.config import (
-    SegmentAnythingModelConfig,
-    core_config,
-    described_by,
-)
+from samkit.compat.arrays import array_of
+from samkit.compat.tfimm.config import SegmentAnythingModelConfig, core_config, described_by
 from samkit.compat.tfimm.prompts import read_prompts
 from samkit.compat.tfimm.resizer import full_size
 from samkit.errors import ImageError, InputError
@@ -47,11 +42,11 @@ class Prediction(NamedTuple):
 class SegmentAnythingModel:
     """SAM (2304.02643) with a ViT.
 
-    It has random weights; `from_pretrained` (or `create_model`) and `from_network` fill them in. To
-    keep them: ``samkit.weights.save_network(model.network, "mine.safetensors")``.
+    Its weights are random; `from_pretrained` (or `create_model`) and `from_network` make a model
+    with others. To save them: ``samkit.weights.save_network(model.network, "mine.safetensors")``.
 
     Args:
-        cfg: its sizes.
+        cfg: its sizes and options.
 
     Attributes:
         cfg: as given.
@@ -63,7 +58,7 @@ class SegmentAnythingModel:
     def __init__(self, cfg: SegmentAnythingModelConfig) -> None:
         if not isinstance(cfg, SegmentAnythingModelConfig):
             raise InputError(f"expected a SegmentAnythingModelConfig, got {type(cfg).__name__}")
-        self._hold(build(core_config(cfg)), cfg)
+        self._set_network(build(core_config(cfg)), cfg)
 
     @classmethod
     def from_network(cls, network: Network) -> "SegmentAnythingModel":
@@ -77,7 +72,7 @@ class SegmentAnythingModel:
         if not isinstance(network, Network):
             raise InputError(f"expected a network of SAM, got {type(network).__name__}")
         model = cls.__new__(cls)
-        model._hold(network, described_by(network.config))
+        model._set_network(network, described_by(network.config))
         return model
 
     @classmethod
@@ -101,16 +96,16 @@ class SegmentAnythingModel:
         names = {model.url: name for name, model in MODELS.items() if model.url}
         source = names.get(str(source), source)
         if isinstance(source, str) and source in MODELS:
-            described_by(MODELS[source].config)  # refused before it is downloaded
+            described_by(MODELS[source].config)  # refuse it before the download
         network = load_network(source)
         if cfg is None:
             return cls.from_network(network)
         first_conv = cfg.first_conv.replace("/", ".")
         model = cls.__new__(cls)
-        model._hold(adapt(network, core_config(cfg), first_conv=first_conv), cfg)
+        model._set_network(adapt(network, core_config(cfg), first_conv=first_conv), cfg)
         return model
 
-    def _hold(self, network: Network, cfg: SegmentAnythingModelConfig) -> None:
+    def _set_network(self, network: Network, cfg: SegmentAnythingModelConfig) -> None:
         self.cfg = cfg
         self.network = network.eval()
         self.mask_threshold = cfg.mask_threshold
@@ -124,13 +119,13 @@ class SegmentAnythingModel:
     ) -> Prediction:
         """Masks of one object in each of N images.
 
-        All points, boxes and the mask of an image are about the same object.
+        All points, boxes and the mask of an image are of the same object.
 
         Args:
             inputs: ``images`` (N, H, W, C) normalised, and prompts in pixels of these images, any
                 of which may be left out: ``points`` (N, M1, 2), ``labels`` (N, M1) of 1, 0 or -1
                 (padding), ``boxes`` (N, M2, 4), ``masks`` (N, M3, H', W') logits with M3 0 or 1.
-                An image without any gets what the network says unasked.
+                For an image without any, the network predicts without a prompt.
             training: apply dropout and drop path.
             multimask_output: several masks for each object instead of one.
             return_logits: logits at the size of the images instead of masks.
@@ -198,10 +193,10 @@ class SegmentAnythingModel:
         rows, columns = self.grid_size(input_size)
         return rows * 4, columns * 4
 
-    # What a SAMPredictor needs one by one
+    # The steps of a call, which SAMPredictor takes one by one
 
     def encode(self, images: NDArray[np.float32]) -> ImageFeatures:
-        """Normalised images (N, H, W, C) -> what the network sees in them."""
+        """Normalised images (N, H, W, C) -> their features."""
         patch, (height, width) = self.cfg.encoder_patch_size, images.shape[1:3]
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
         pixels = torch.nn.functional.pad(pixels, (0, -width % patch, 0, -height % patch))
@@ -227,18 +222,18 @@ class SegmentAnythingModel:
         masks = full_size(transform, prediction.logits.flatten(0, 1), threshold)
         return Prediction(
             masks=masks.reshape(*prediction.iou.shape, *transform.image_size),
-            scores=_array(prediction.iou),
-            logits=_array(prediction.logits),
+            scores=prediction.iou.float().cpu().numpy(),
+            logits=prediction.logits.float().cpu().numpy(),
         )
 
     def _images(self, images: ArrayLike | None) -> NDArray[np.float32]:
         channels = self.cfg.in_channels
-        array: NDArray[Any] = np.zeros(0) if images is None else array_of(images, "images")
+        expected = f"images: expected shape (N, H, W, {channels}), none of it 0"
+        if images is None:
+            raise ImageError(f"{expected}, got none")
+        array = array_of(images, "images", ImageError)
         if array.ndim != 4 or array.shape[3] != channels or 0 in array.shape:
-            got = "none" if images is None else f"shape {array.shape}"
-            raise ImageError(
-                f"images: expected shape (N, H, W, {channels}), none of it 0, got {got}"
-            )
+            raise ImageError(f"{expected}, got shape {array.shape}")
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise ImageError(
                 "images: expected normalised images as finite floats "
@@ -250,9 +245,4 @@ class SegmentAnythingModel:
                 f"images: expected size {self.cfg.input_size}, got {size}; "
                 "with fixed_input_size=False a model takes any"
             )
-        return array.astype(np.float32)
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    values: NDArray[np.float32] = tensor.float().cpu().numpy()
-    return values
+        return array.astype(np.float32, copy=False)

@@ -1,15 +1,15 @@
 """Masks of prompts on one image at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from samkit.compat.tfimm.arrays import array_of, numbers
+from samkit.compat.arrays import array_of
 from samkit.compat.tfimm.model import Prediction, SegmentAnythingModel
-from samkit.compat.tfimm.prompts import ObjectPrompts, read_prompts
+from samkit.compat.tfimm.prompts import read_prompts
 from samkit.compat.tfimm.resizer import ImageResizer
 from samkit.errors import ImageError, InputError, PromptError
 from samkit.nn import ImageFeatures
@@ -20,6 +20,8 @@ __all__ = ["SAMPredictor"]
 
 Preprocessing = Callable[[NDArray[Any]], ArrayLike]
 
+# Axes of the prompts of one object, without a batch.
+_AXES = {"points": 2, "labels": 1, "boxes": 2, "masks": 3}
 # Prompts that are decoded at a time, which bounds the memory that many of them take.
 _AT_ONCE = 8
 # Resampling and colour conversion may leave 0..255 by this.
@@ -27,17 +29,17 @@ _TOLERANCE = 1.0
 
 
 class SAMPredictor:
-    """Looks at an image once, then answers any number of prompts about it.
+    """Encodes an image once, then predicts masks for any number of prompts on it.
 
     Images of any size are scaled into the model's `input_size` and padded.
 
     Args:
-        model: what is asked.
-        preprocessing: from a scaled image (h, w, C), values as they were given, to a normalised one
-            of the same size; by default the model's mean and deviation. Padding comes after it.
+        model: SAM.
+        preprocessing: from a scaled image (h, w, C), values as given, to a normalised one of the
+            same size; by default with the model's mean and deviation. Padding comes after it.
 
     Raises:
-        InputError: `model` is no SegmentAnythingModel, or `preprocessing` no function.
+        InputError: not a SegmentAnythingModel, or `preprocessing` is not a function.
     """
 
     def __init__(
@@ -53,11 +55,10 @@ class SAMPredictor:
             raise InputError(f"preprocessing: expected a function or None, got {kind}")
         self.model = model
         self.preprocessing = preprocessing
-        self._features: ImageFeatures | None = None
-        self._transform: ImageTransform | None = None
+        self._image: tuple[ImageFeatures, ImageTransform] | None = None
 
     def set_image(self, image: ArrayLike) -> None:
-        """Look at an image (H0, W0, C) with values 0..255; it replaces the one before.
+        """Encode an image (H0, W0, C) with values 0..255; it replaces the previous one.
 
         Raises:
             ImageError: another shape, or values that are no such numbers.
@@ -73,12 +74,11 @@ class SAMPredictor:
             normalised = pixels.permute(0, 2, 3, 1).numpy()
         else:
             normalised = resizer.pad_image(self._preprocess(resizer.scale_image(array)))[None]
-        self._features = self.model.encode(normalised)
-        self._transform = transform
+        self._image = self.model.encode(normalised), transform
 
     def clear_image(self) -> None:
         """Forget the image."""
-        self._features = self._transform = None
+        self._image = None
 
     def __call__(
         self,
@@ -96,8 +96,7 @@ class SAMPredictor:
             labels: (M1,) of 1 (foreground), 0 (background) or -1 (padding: its point is ignored);
                 without labels all points are foreground.
             boxes: (M2, 4) xyxy in pixels of the image, all around the same object.
-            masks: (M3, H', W') logits, M3 0 or 1, as an earlier call or `preprocess_masks` gives
-                them.
+            masks: (M3, H', W') logits, M3 0 or 1, of an earlier call or `preprocess_masks`.
             multimask_output: several masks for each object instead of one.
             return_logits: logits at the size of the image instead of masks.
 
@@ -108,29 +107,27 @@ class SAMPredictor:
             InputError: no image is set.
             PromptError: a wrong shape or value, or an object without any prompt.
         """
-        features, transform = self._image()
-        count = _batch_size(points, labels, boxes, masks)
-
-        def batched(value: ArrayLike | None) -> ArrayLike | None:
-            return value if value is None or count is not None else np.asarray(value)[None]
-
+        features, transform = self._current_image()
+        named = {"points": points, "labels": labels, "boxes": boxes, "masks": masks}
+        given = {name: array_of(value, name) for name, value in named.items() if value is not None}
+        count = _batch_size(given)
+        if count is None:
+            given = {name: array[None] for name, array in given.items()}
         prompts = read_prompts(
-            batched(points),
-            batched(labels),
-            batched(boxes),
-            batched(masks),
-            count=1 if count is None else count,
-            mask_size=transform.mask_size,
+            **given, count=1 if count is None else count, mask_size=transform.mask_size
         )
-        nothing = [i for i in range(len(prompts)) if prompts.says_nothing(i)]
-        if nothing:
-            which = "" if count is None else f" for object {nothing[0]}"
+        empty = [i for i in range(len(prompts)) if prompts.is_empty(i)]
+        if empty:
+            which = "" if count is None else f" for object {empty[0]}"
             raise PromptError(f"expected points, boxes or masks{which}, got none")
-        parts = list(self._predict(features, transform, prompts, multimask_output, return_logits))
-        if not parts:
-            return self._empty(transform, multimask_output, return_logits)
-        together = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return Prediction(*(array[0] if count is None else array for array in together))
+        parts = []
+        for start in range(0, max(1, len(prompts)), _AT_ONCE):  # also once for no objects
+            part = slice(start, start + _AT_ONCE)
+            tensors = prompts.tensors(part, transform, features.embedding.device)
+            prediction = self.model.decode(features, tensors, multimask_output)
+            parts.append(self.model.output(prediction, transform, return_logits))
+        arrays = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Prediction(*(array[0] if count is None else array for array in arrays))
 
     def preprocess_masks(self, mask: ArrayLike) -> NDArray[np.float32]:
         """Masks of the image as mask prompts: (M, H0, W0) -> (M, H', W'), also with leading N.
@@ -143,7 +140,7 @@ class SAMPredictor:
             InputError: no image is set.
             PromptError: another shape, or values that are no numbers.
         """
-        _, transform = self._image()
+        _, transform = self._current_image()
         array = array_of(mask, "mask")
         if array.ndim not in (3, 4) or array.shape[-2:] != transform.image_size:
             height, width = transform.image_size
@@ -152,7 +149,7 @@ class SAMPredictor:
                 f"got {array.shape}"
             )
         if array.dtype.kind == "f":
-            array = numbers(array, "mask")
+            array = array.astype(np.float32)
         result = np.empty((*array.shape[:-2], *transform.mask_size), np.float32)
         for index in np.ndindex(array.shape[:-2]):
             one = array[index]
@@ -161,40 +158,14 @@ class SAMPredictor:
             result[index] = transform.mask_to_input(prompt.mask_input).numpy()
         return result
 
-    def _predict(
-        self,
-        features: ImageFeatures,
-        transform: ImageTransform,
-        prompts: ObjectPrompts,
-        multimask_output: bool,
-        return_logits: bool,
-    ) -> Iterator[Prediction]:
-        for start in range(0, len(prompts), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            tensors = prompts.tensors(part, transform, features.embedding.device)
-            prediction = self.model.decode(features, tensors, multimask_output)
-            yield self.model.output(prediction, transform, return_logits)
-
-    def _empty(
-        self, transform: ImageTransform, multimask_output: bool, return_logits: bool
-    ) -> Prediction:
-        """The prediction for no objects (N = 0)."""
-        K = self.model.cfg.nb_multimask_outputs if multimask_output else 1
-        kind = np.float32 if return_logits else np.bool_
-        return Prediction(
-            masks=np.zeros((0, K, *transform.image_size), kind),
-            scores=np.zeros((0, K), np.float32),
-            logits=np.zeros((0, K, *transform.mask_size), np.float32),
-        )
-
-    def _image(self) -> tuple[ImageFeatures, ImageTransform]:
-        if self._features is None or self._transform is None:
+    def _current_image(self) -> tuple[ImageFeatures, ImageTransform]:
+        if self._image is None:
             raise InputError("no image is set: call set_image(image) first")
-        return self._features, self._transform
+        return self._image
 
     def _read(self, image: ArrayLike) -> NDArray[Any]:
         channels = self.model.cfg.in_channels
-        array = array_of(image, "image")
+        array = array_of(image, "image", ImageError)
         if array.ndim != 3 or array.shape[2] != channels or 0 in array.shape:
             raise ImageError(
                 f"image: expected shape (H0, W0, {channels}), none of it 0, got {array.shape}"
@@ -217,30 +188,17 @@ class SAMPredictor:
         return result
 
 
-def _batch_size(
-    points: ArrayLike | None,
-    labels: ArrayLike | None,
-    boxes: ArrayLike | None,
-    masks: ArrayLike | None,
-) -> int | None:
+def _batch_size(prompts: Mapping[str, NDArray[Any]]) -> int | None:
     """N where all prompts have a batch axis, None where none has."""
-    given = {
-        name: (array_of(value, name).shape, axes)
-        for name, value, axes in (
-            ("points", points, 2),
-            ("labels", labels, 1),
-            ("boxes", boxes, 2),
-            ("masks", masks, 3),
-        )
-        if value is not None
-    }
-    for name, (shape, axes) in given.items():
-        if len(shape) not in (axes, axes + 1):
+    sizes = set()
+    for name, array in prompts.items():
+        axes = _AXES[name]
+        if array.ndim not in (axes, axes + 1):
             raise PromptError(
-                f"{name}: expected {axes} axes, or {axes + 1} with a batch, got shape {shape}"
+                f"{name}: expected {axes} axes, or {axes + 1} with a batch, got shape {array.shape}"
             )
-    sizes = {shape[0] if len(shape) > axes else None for shape, axes in given.values()}
+        sizes.add(None if array.ndim == axes else len(array))
     if len(sizes) > 1:
-        shapes = ", ".join(f"{name} {shape}" for name, (shape, _) in given.items())
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in prompts.items())
         raise PromptError(f"expected all prompts with the same batch axis or none, got {shapes}")
     return sizes.pop() if sizes else None

@@ -1,58 +1,53 @@
-"""Prompts as tfimm takes them, batched and padded arrays, checked and made tensors."""
+"""Prompts in tfimm's form, batched and padded arrays, checked and as tensors."""
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from samkit.compat.tfimm.arrays import array_of, numbers
+from samkit.compat.arrays import array_of, finite_numbers
 from samkit.errors import PromptError
 from samkit.image_predictor.prompt_tokens import stack_tokens, tokens
 from samkit.nn import PromptTensors
-from samkit.prompts import Prompt
+from samkit.prompts import checks
 from samkit.transforms import ImageTransform
 
-__all__ = ["PADDING", "ObjectPrompts", "read_prompts"]
+__all__ = ["PromptBatch", "read_prompts"]
 
-PADDING = -1
-"""Label of a point that is not there, so that objects with fewer points fit a batch."""
+Tokens: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+# Label of a point that is ignored, so that objects with fewer points fit a batch.
+_PADDING = -1
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObjectPrompts:
-    """What is said about N objects.
+class PromptBatch:
+    """Prompts of N objects.
 
     Attributes:
-        clicks: of each object its points, without padding, or None.
-        boxes: of each object its boxes, any number.
+        tokens: of each object, coordinates (T, 2) in pixels of the image and labels (T,) of its
+            points and boxes, without padding.
         masks: (N, H', W') float32 logits, or None.
     """
 
-    clicks: tuple[Prompt | None, ...]
-    boxes: tuple[tuple[Prompt, ...], ...]
+    tokens: tuple[Tokens, ...]
     masks: NDArray[np.float32] | None
 
     def __len__(self) -> int:
-        return len(self.clicks)
+        return len(self.tokens)
 
-    def says_nothing(self, index: int) -> bool:
+    def is_empty(self, index: int) -> bool:
         """Whether an object has no prompt at all."""
-        return self.clicks[index] is None and not self.boxes[index] and self.masks is None
+        _, labels = self.tokens[index]
+        return not len(labels) and self.masks is None
 
     def tensors(
         self, part: slice, transform: ImageTransform, device: torch.device
     ) -> PromptTensors:
         """Some of the objects for the network, from pixels of the image to those of its input."""
-        sequences = [
-            tokens(
-                np.zeros((0, 2), np.float32) if clicks is None else clicks.point_coords,
-                np.zeros(0, np.int32) if clicks is None else clicks.point_labels,
-                [box.box_xyxy for box in boxes if box.box_xyxy is not None],
-            )
-            for clicks, boxes in zip(self.clicks[part], self.boxes[part], strict=True)
-        ]
-        points, labels = stack_tokens(sequences)
+        points, labels = stack_tokens(self.tokens[part])
         masks = None if self.masks is None else torch.from_numpy(self.masks[part])[:, None]
         return PromptTensors.padded(
             torch.from_numpy(transform.points_to_input(points)),
@@ -63,14 +58,14 @@ class ObjectPrompts:
 
 
 def read_prompts(
-    points: ArrayLike | None,
-    labels: ArrayLike | None,
-    boxes: ArrayLike | None,
-    masks: ArrayLike | None,
+    points: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    boxes: ArrayLike | None = None,
+    masks: ArrayLike | None = None,
     *,
     count: int,
     mask_size: tuple[int, int],
-) -> ObjectPrompts:
+) -> PromptBatch:
     """Check the prompts of `count` objects.
 
     Args:
@@ -95,26 +90,26 @@ def read_prompts(
     kinds = np.ones(xy.shape[:2], np.int64) if labels is None else array_of(labels, "labels")
     if kinds.shape != xy.shape[:2]:
         raise PromptError(f"labels: expected shape {xy.shape[:2]}, got {kinds.shape}")
-    if not np.isin(kinds, (1, 0, PADDING)).all():
-        wrong = kinds[~np.isin(kinds, (1, 0, PADDING))][0]
+    if not np.isin(kinds, (1, 0, _PADDING)).all():
+        wrong = kinds[~np.isin(kinds, (1, 0, _PADDING))][0]
         raise PromptError(
             f"labels: expected 1 (foreground), 0 (background) or -1 (padding), got {wrong}"
         )
-    corners = numbers(np.zeros((count, 0, 4)) if boxes is None else boxes, "boxes")
+    corners = finite_numbers(np.zeros((count, 0, 4)) if boxes is None else boxes, "boxes")
     if corners.ndim != 3 or corners.shape[0] != count or corners.shape[2] != 4:
         raise PromptError(f"boxes: expected shape ({count}, M2, 4), got {corners.shape}")
-    return ObjectPrompts(
-        clicks=tuple(_clicks(*pair) for pair in zip(xy, kinds, strict=True)),
-        boxes=tuple(tuple(Prompt(box_xyxy=box) for box in row) for row in corners),
+    return PromptBatch(
+        tokens=tuple(_tokens(*one) for one in zip(xy, kinds, corners, strict=True)),
         masks=_masks(masks, count, mask_size),
     )
 
 
-def _clicks(xy: NDArray[np.generic], labels: NDArray[np.generic]) -> Prompt | None:
-    there = labels != PADDING
-    if not there.any():
-        return None
-    return Prompt(point_coords=xy[there], point_labels=labels[there].astype(np.int32))
+def _tokens(xy: NDArray[Any], labels: NDArray[Any], boxes: NDArray[Any]) -> Tokens:
+    """Tokens of one object with points (M1, 2), labels (M1,) and boxes (M2, 4)."""
+    given = labels != _PADDING
+    points = checks.coordinates(xy[given], "points")
+    corners = [checks.box(box) for box in boxes]
+    return tokens(points, labels[given].astype(np.int32), corners)
 
 
 def _masks(
@@ -122,7 +117,7 @@ def _masks(
 ) -> NDArray[np.float32] | None:
     if masks is None:
         return None
-    logits = numbers(masks, "masks")
+    logits = finite_numbers(masks, "masks")
     if logits.ndim != 4 or logits.shape[0] != count or logits.shape[1] > 1:
         raise PromptError(
             f"masks: expected shape ({count}, M3, {mask_size[0]}, {mask_size[1]}) with M3 0 or 1, "

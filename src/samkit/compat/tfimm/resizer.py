@@ -8,8 +8,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from samkit.compat.tfimm.arrays import array_of, numbers
+from samkit.compat.arrays import array_of, finite_numbers
 from samkit.errors import ImageError, InputError, PromptError
+from samkit.prompts import checks
 from samkit.transforms import ImageTransform, checked_size, resize, resize_rgb
 
 __all__ = ["ImageResizer", "full_size"]
@@ -65,8 +66,9 @@ class ImageResizer:
         Raises:
             ImageError: another size or shape, or values that are no numbers.
         """
-        _expect_size(image, channels_last, self.src_size)
-        return self.scale_to_size(image, self.rescaled_size, channels_last)
+        return _on_batch(
+            lambda images: _resize(images, self.rescaled_size), image, channels_last, self.src_size
+        )
 
     def pad_image(self, image: ArrayLike, channels_last: bool = True) -> NDArray[Any]:
         """An image of `rescaled_size` -> of `dst_size`: zeros at the bottom and the right.
@@ -76,13 +78,12 @@ class ImageResizer:
         Raises:
             ImageError: another size or shape, or values that are no numbers.
         """
-        height, width = _expect_size(image, channels_last, self.rescaled_size)
-        bottom, right = self.dst_size[0] - height, self.dst_size[1] - width
+        (H, W), (h, w) = self.dst_size, self.rescaled_size
 
         def pad(images: NDArray[Any]) -> NDArray[Any]:
-            return np.pad(images, ((0, 0), (0, bottom), (0, right), (0, 0)))
+            return np.pad(images, ((0, 0), (0, H - h), (0, W - w), (0, 0)))
 
-        return _on_batch(pad, image, channels_last)
+        return _on_batch(pad, image, channels_last, self.rescaled_size)
 
     def unscale_image(self, image: ArrayLike, channels_last: bool = True) -> NDArray[Any]:
         """An image of `rescaled_size`, or of `dst_size` with its padding -> of `src_size`.
@@ -90,13 +91,12 @@ class ImageResizer:
         Raises:
             ImageError: another size or shape, or values that are no numbers.
         """
-        _expect_size(image, channels_last, self.rescaled_size, self.dst_size)
         h, w = self.rescaled_size
 
         def unscale(images: NDArray[Any]) -> NDArray[Any]:
             return _resize(images[:, :h, :w], self.src_size)
 
-        return _on_batch(unscale, image, channels_last)
+        return _on_batch(unscale, image, channels_last, self.rescaled_size, self.dst_size)
 
     def scale_points(self, points: ArrayLike) -> NDArray[np.float32]:
         """xy (..., 2) in pixels of the image -> in pixels of the network's input.
@@ -104,10 +104,7 @@ class ImageResizer:
         Raises:
             PromptError: another shape, or values that are no numbers.
         """
-        array = numbers(points, "points")
-        if array.ndim < 1 or array.shape[-1] != 2:
-            raise PromptError(f"points: expected shape (..., 2), got {array.shape}")
-        return self.transform.points_to_input(array)
+        return self.transform.points_to_input(_coordinates(points, "points", 2))
 
     def scale_boxes(self, boxes: ArrayLike) -> NDArray[np.float32]:
         """xyxy (..., 4) in pixels of the image -> in pixels of the network's input.
@@ -115,9 +112,7 @@ class ImageResizer:
         Raises:
             PromptError: another shape, or values that are no numbers.
         """
-        array = numbers(boxes, "boxes")
-        if array.ndim < 1 or array.shape[-1] != 4:
-            raise PromptError(f"boxes: expected shape (..., 4), got {array.shape}")
+        array = _coordinates(boxes, "boxes", 4)
         corners = self.transform.points_to_input(array.reshape(*array.shape[:-1], 2, 2))
         return corners.reshape(array.shape)
 
@@ -133,7 +128,7 @@ class ImageResizer:
         Raises:
             InputError: another shape, or values that are no numbers.
         """
-        array = numbers(mask, "mask")
+        array = finite_numbers(mask, "mask")
         if array.ndim < 2 or 0 in array.shape[-2:]:
             raise InputError(f"mask: expected shape (..., h, w), got {array.shape}")
         flat = torch.from_numpy(array.reshape(-1, *array.shape[-2:]))
@@ -169,14 +164,43 @@ def full_size(
     return masks
 
 
+def _coordinates(value: ArrayLike, name: str, length: int) -> NDArray[np.float32]:
+    """An array (..., length)."""
+    array = checks.coordinates(array_of(value, name), name)
+    if array.ndim < 1 or array.shape[-1] != length:
+        raise PromptError(f"{name}: expected shape (..., {length}), got {array.shape}")
+    return array
+
+
 def _on_batch(
-    function: Callable[[NDArray[Any]], NDArray[Any]], image: ArrayLike, channels_last: bool
+    function: Callable[[NDArray[Any]], NDArray[Any]],
+    image: ArrayLike,
+    channels_last: bool,
+    *sizes: tuple[int, int],
 ) -> NDArray[Any]:
-    """Apply a function of (N, H, W, C) to an image in any of the four layouts."""
-    array = _image(image)
+    """Apply a function of (N, H, W, C), uint8 or float32, to an image in any of the four layouts.
+
+    Args:
+        function: such as `_resize`.
+        image: of the caller.
+        channels_last: whether C is its last axis.
+        sizes: that the image may have; none for any.
+
+    Raises:
+        ImageError: another size or shape, or values that are no numbers.
+    """
+    array = array_of(image, "image", ImageError)
+    if array.ndim not in (3, 4) or 0 in array.shape[-3:]:
+        raise ImageError(f"image: expected 3 or 4 axes and pixels, got shape {array.shape}")
+    if array.dtype.kind not in "iuf":
+        raise ImageError(f"image: expected numbers, got {array.dtype}")
     batch = array if array.ndim == 4 else array[None]
     batch = batch if channels_last else batch.transpose(0, 2, 3, 1)
-    result = function(batch)
+    size = batch.shape[1:3]
+    if sizes and size not in sizes:
+        expected = " or ".join(str(size) for size in dict.fromkeys(sizes))
+        raise ImageError(f"image: expected size {expected}, got {size}")
+    result = function(batch if batch.dtype == np.uint8 else batch.astype(np.float32, copy=False))
     result = result if channels_last else result.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(result if array.ndim == 4 else result[0])
 
@@ -190,23 +214,3 @@ def _resize(images: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
         x = resize(x, size)
     resized = x.permute(0, 2, 3, 1).numpy()
     return np.rint(resized).astype(np.uint8) if images.dtype == np.uint8 else resized
-
-
-def _image(image: ArrayLike) -> NDArray[Any]:
-    array = array_of(image, "image")
-    if array.ndim not in (3, 4) or 0 in array.shape[-3:]:
-        raise ImageError(f"image: expected 3 or 4 axes and pixels, got shape {array.shape}")
-    if array.dtype.kind not in "iuf":
-        raise ImageError(f"image: expected numbers, got {array.dtype}")
-    return array if array.dtype == np.uint8 else array.astype(np.float32, copy=False)
-
-
-def _expect_size(
-    image: ArrayLike, channels_last: bool, *expected: tuple[int, int]
-) -> tuple[int, int]:
-    shape = _image(image).shape
-    height, width = shape[-3:-1] if channels_last else shape[-2:]
-    if (height, width) not in expected:
-        sizes = " or ".join(str(size) for size in dict.fromkeys(expected))
-        raise ImageError(f"image: expected size {sizes}, got {(height, width)}")
-    return height, width

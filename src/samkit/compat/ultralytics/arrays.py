@@ -1,4 +1,4 @@
-"""Arrays from whatever a caller gives."""
+"""Images and tensors from what a caller gives, checked."""
 
 from typing import Any
 
@@ -6,16 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samkit.errors import ImageError, InputError, PromptError
+from samkit.errors import ImageError, InputError
 
-__all__ = [
-    "array_of",
-    "check_preprocessed",
-    "coordinates",
-    "image_list",
-    "rgb_of_bgr",
-    "tensor_of",
-]
+__all__ = ["check_preprocessed", "rgb_images", "rgb_of_bgr", "tensor_of"]
 
 _HINTS = {
     (2,): ": of a grey image use cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)",
@@ -24,23 +17,8 @@ _HINTS = {
 }
 
 
-def array_of(value: Any, name: str) -> NDArray[Any]:
-    """A new array of the values of an array, tensor or nested lists.
-
-    Raises:
-        PromptError: it is none of these, such as nested lists of different lengths.
-    """
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.is_floating_point() else value).numpy()
-    try:
-        return np.array(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise PromptError(f"{name}: expected an array of numbers ({error})") from error
-
-
 def tensor_of(value: Any, name: str) -> torch.Tensor:
-    """A tensor of the values of an array, tensor or nested lists, not copied where that can be.
+    """A tensor of the values of an array, tensor or nested lists, not copied where possible.
 
     Raises:
         InputError: it is none of these.
@@ -51,28 +29,11 @@ def tensor_of(value: Any, name: str) -> torch.Tensor:
         raise InputError(f"{name}: expected a tensor ({error})") from error
 
 
-def coordinates(value: Any, name: str) -> NDArray[np.float32]:
-    """A new array of finite float32 numbers, at least one.
-
-    Raises:
-        PromptError: it is something else.
-    """
-    array = array_of(value, name)
-    if array.size == 0:
-        raise PromptError(f"{name}: expected at least one, got an empty array {array.shape}")
-    if array.dtype.kind not in "iuf":
-        raise PromptError(f"{name}: expected numbers, got {array.dtype}")
-    array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        raise PromptError(f"{name}: expected finite numbers, got NaN or infinity")
-    return array
-
-
 def rgb_of_bgr(image: Any, name: str = "image") -> NDArray[np.uint8]:
     """An array (H, W, 3) uint8 BGR, as OpenCV reads it, as a new one in RGB.
 
     Raises:
-        ImageError: another shape or type. Grey, alpha and 16 bits are not guessed at.
+        ImageError: another shape or type. Grey, alpha and 16 bits are not converted.
     """
     array = np.asarray(image)
     expected = f"{name}: expected an array (H, W, 3) of uint8 in BGR"
@@ -85,11 +46,11 @@ def rgb_of_bgr(image: Any, name: str = "image") -> NDArray[np.uint8]:
     return np.ascontiguousarray(array[..., ::-1])
 
 
-def image_list(images: Any) -> list[Any]:
-    """A list of images, at least one.
+def rgb_images(images: Any) -> list[NDArray[np.uint8]]:
+    """A list of arrays (H, W, 3) uint8 BGR, at least one, as new ones in RGB.
 
     Raises:
-        ImageError: it is none, or empty.
+        ImageError: it is no list, or empty, or as for `rgb_of_bgr`.
     """
     if not isinstance(images, (list, tuple)) or not images:
         length = f" of length {len(images)}" if hasattr(images, "__len__") else ""
@@ -97,11 +58,11 @@ def image_list(images: Any) -> list[Any]:
             "im: expected a list of images (H, W, 3), at least one, "
             f"got {type(images).__name__}{length}"
         )
-    return list(images)
+    return [rgb_of_bgr(one) for one in images]
 
 
 def check_preprocessed(im: Any) -> None:
-    """Raise ImageError unless this is a tensor as a network takes it."""
+    """Raise ImageError unless `im` is a tensor (N, 3, H, W), as `preprocess` returns it."""
     if not isinstance(im, torch.Tensor) or im.ndim != 4 or im.shape[1] != 3:
         got = tuple(im.shape) if hasattr(im, "shape") else type(im).__name__
         raise ImageError(f"im: expected a tensor (N, 3, H, W) of preprocess, got {got}")

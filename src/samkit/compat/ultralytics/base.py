@@ -1,8 +1,8 @@
-"""What all predictors share: settings, the model, sources, and images as the network takes them."""
+"""Settings, model, sources and preprocessing, which all predictors share."""
 
 import copy
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -13,38 +13,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samkit.compat.ultralytics.arrays import check_preprocessed, image_list, rgb_of_bgr
+from samkit.compat.ultralytics.arrays import check_preprocessed, rgb_images, rgb_of_bgr
 from samkit.compat.ultralytics.delivery import Callbacks, Delivery
 from samkit.compat.ultralytics.features import Features, features_of
 from samkit.compat.ultralytics.loading import load_core
-from samkit.compat.ultralytics.prompts import ObjectPrompts
+from samkit.compat.ultralytics.prompts import PromptArrays
 from samkit.compat.ultralytics.results import Results
-from samkit.compat.ultralytics.settings import Settings, read_settings
-from samkit.compat.ultralytics.sources import Shot, check_source, shots_of
-from samkit.compat.ultralytics.tensor_sources import images_of, note_images
+from samkit.compat.ultralytics.settings import DEFAULT_CFG, Settings, read_settings
+from samkit.compat.ultralytics.sources import SourceImage, single_image, source_images
+from samkit.compat.ultralytics.tensor_sources import record_images, recorded_images
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.masks import Masks
 from samkit.nn import ImageFeatures, Network
 
-__all__ = ["BasePredictor", "Look"]
+__all__ = ["BasePredictor", "EncodedImage"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Look:
-    """An image that was looked at.
+class EncodedImage:
+    """An image, preprocessed and encoded.
 
     Attributes:
-        im: (1, 3, H, W) as the network takes it.
-        shot: where it came from.
-        embedding: what the network sees in it.
-        speed: milliseconds that preprocessing took, 0 of an image that was set before.
+        source: its pixels and path.
+        im: (1, 3, H, W), the network's input.
+        embedding: the network's output.
+        preprocess_ms: milliseconds that preprocessing took, 0 if it was done before this call.
     """
 
+    source: SourceImage
     im: Tensor
-    shot: Shot
     embedding: ImageEmbedding
-    speed: float = 0.0
+    preprocess_ms: float = 0.0
 
 
 class BasePredictor:
@@ -52,25 +52,30 @@ class BasePredictor:
 
     Args:
         cfg: settings to start from.
-        overrides: settings that are to differ, see `Settings`.
+        overrides: settings that differ from `cfg`, see `Settings`.
         _callbacks: functions to call, see `samkit.compat.ultralytics.delivery.Callbacks`.
 
     Attributes:
         args: the settings.
         model: the network, None before it is loaded.
-        device: where it runs, None before it is loaded.
+        device: of the network, None before it is loaded.
         mean, std: (3, 1, 1) of the network's input, for values from 0 to 255.
-        im: the last image as the network takes it, (1, 3, H, W), or None.
+        im: the last preprocessed images (N, 3, H, W), or None.
         features: of the image that was set, or None.
-        prompts: what `set_prompts` was given, copied.
+        prompts: the dict given to `set_prompts`, copied.
         segment_all: whether everything mode is running.
     """
 
     default_model = "sam_b.pt"
     needs_sam2 = False
+    has_object_ids = False
+    """Whether classes of results are object ids."""
 
     def __init__(
-        self, cfg: Any, overrides: Mapping[str, Any] | None, _callbacks: Callbacks | None
+        self,
+        cfg: Any = DEFAULT_CFG,
+        overrides: Mapping[str, Any] | None = None,
+        _callbacks: Callbacks | None = None,
     ) -> None:
         self.args: Settings = read_settings(cfg, overrides)
         self.model: Network | None = None
@@ -81,43 +86,43 @@ class BasePredictor:
         self.features: Features | None = None
         self.prompts: dict[str, Any] = {}
         self.segment_all = False
-        self._deliver = Delivery(self.args, _callbacks)
+        self._delivery = Delivery(self.args, _callbacks)
         self._core: ImagePredictor | None = None
-        self._stored = ObjectPrompts()
+        self._stored = PromptArrays()
         self._source: Any = None
-        self._image: Look | None = None
-        self._has_looked = False  # at any image, ever
+        self._image: EncodedImage | None = None
+        self._has_preprocessed = False
 
     @property
     def results(self) -> list[Results]:
         """Of the last image, as a list of one."""
-        return self._deliver.results
+        return self._delivery.results
 
     @property
     def save_dir(self) -> Path | None:
-        """Where pictures were saved, None before the first one."""
-        return self._deliver.folder
+        """The folder of saved pictures, None before the first one."""
+        return self._delivery.folder
 
     # The model
 
     def setup_model(
         self, model: Any = None, model_path: str | Path | None = None, verbose: bool = True
     ) -> None:
-        """Load a model. What was known of images is forgotten.
+        """Load a model. Images, and what is remembered of them, are forgotten.
 
         Args:
             model: a network of samkit, an `ImagePredictor`, or a name or checkpoint.
-            model_path: a name or checkpoint, if no model is given; else that of the settings.
-            verbose: print what was loaded, unless the settings say no.
+            model_path: a name or checkpoint, if `model` is None; by default that of the settings.
+            verbose: print the model's name and size, unless the settings say no.
 
         Raises:
             UnknownModelError, CheckpointError, DownloadError: as of `samkit.load`.
-            InputError: it is not of the kind that this predictor needs.
+            InputError: not the kind of model that this predictor needs.
         """
         chosen = [model, model_path, self.args.model, self.default_model]
         source = next(one for one in chosen if one is not None)
         core = load_core(source, self.args, needs_sam2=self.needs_sam2)
-        self._take(core)
+        self._prepare(core)
         self.reset_image()
         self._core, self.model, self.device = core, core.network, core.device
         config = core.network.config
@@ -134,85 +139,85 @@ class BasePredictor:
         assert self._core is not None
         return self._core
 
-    def _take(self, core: ImagePredictor) -> None:
-        """Make ready for a model, or raise InputError if it cannot do what is needed here."""
+    def _prepare(self, core: ImagePredictor) -> None:
+        """Prepare for another model, or raise InputError if it cannot be used here."""
 
     # Sources and prompts
 
     def setup_source(self, source: Any) -> None:
-        """Choose the images of the following calls that name none.
+        """Choose the images of following calls without a source.
 
         Args:
             source: a file, folder, pattern, URL, video, array (H, W, 3) BGR, PIL image, tensor
                 (3, H, W) or (N, 3, H, W) RGB from 0 to 1, or a list of those; None for none.
 
         Raises:
-            ImageError, InputError: it is missing, or nothing of the kind.
+            ImageError, InputError: it is missing, or nothing of these.
         """
         if source is not None:
-            check_source(source)
+            source_images(source)  # checks it
         self._source = source
 
     def set_prompts(self, prompts: Mapping[str, Any]) -> None:
         """Set the prompts of all following calls, until others are set.
 
         Args:
-            prompts: some of bboxes, points, labels and masks; an empty dict for none. What a call
-                gives itself counts instead.
+            prompts: some of bboxes, points, labels and masks; an empty dict for none. Arguments of
+                a call take precedence.
 
         Raises:
             PromptError: an unknown key, a wrong shape or wrong values.
         """
-        self._stored = ObjectPrompts.of_dict(prompts)
+        self._stored = PromptArrays.from_dict(prompts)
         self.prompts = copy.deepcopy(dict(prompts))
 
-    def _said(self, bboxes: Any, points: Any, labels: Any, masks: Any) -> ObjectPrompts:
-        return ObjectPrompts.read(bboxes, points, labels, masks, stored=self._stored)
-
     def set_image(self, image: Any) -> None:
-        """Look at one image, for all following calls that name no source.
+        """Encode one image, for all following calls without a source.
+
+        Args:
+            image: a path, an array (H, W, 3) BGR, or another source with one image.
 
         Raises:
             ImageError: not an image; InputError: not exactly one.
         """
-        check_source(image)
-        shots = shots_of(image)
-        first, second = next(shots, None), next(shots, None)
-        if first is None or second is not None:
-            raise InputError("image: expected exactly one, got none or several")
+        source = single_image(image, "image")
         self.reset_image()
-        self._image = self._look(first)
-        self.features = features_of(self.core.network, self._image.embedding.features)
+        self._set_image(self._encode_source(source))
 
     def reset_image(self) -> None:
-        """Forget the image."""
+        """Forget the image that was set."""
         self.im = self.features = self._image = None
 
-    # Images as the network takes them
+    def _set_image(self, image: EncodedImage) -> Features:
+        self._image, self.im = image, image.im
+        self.features = features_of(self.core.network, image.embedding.features)
+        return self.features
+
+    # Preprocessing and encoding
 
     def pre_transform(self, im: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-        """What the network sees of images (H, W, 3) uint8 BGR: of its input's size, also BGR.
+        """Images (H, W, 3) uint8 BGR at the network's input size, also BGR.
 
-        SAM keeps their aspect and pads at the bottom and right, in the colour that is 0 to the
-        network; SAM 2 stretches them.
+        SAM keeps their aspect and pads at the bottom and right with the mean colour, which
+        normalises to 0; SAM 2 stretches them.
         """
-        pixels = self._normalised([rgb_of_bgr(one) for one in image_list(im)])
+        pixels = self._normalised(rgb_images(im))
         return [np.ascontiguousarray(one[..., ::-1]) for one in self._pictures(pixels)]
 
     def preprocess(self, im: Any) -> Tensor:
-        """Images as the network takes them: (N, 3, H, W), normalised, in the model's dtype.
+        """The network's input for images: (N, 3, H, W), normalised, in the model's dtype.
 
         Args:
-            im: images (H, W, 3) uint8 BGR, of any sizes. A tensor is taken to be normalised.
+            im: images (H, W, 3) uint8 BGR, of any sizes. A tensor counts as normalised.
         """
         if isinstance(im, Tensor):
             check_preprocessed(im)
             moved = im.to(self.core.device, self.core.dtype)
-            images = images_of(im)
+            images = recorded_images(im)
             if moved is not im and images is not None:
-                note_images(moved, images)
+                record_images(moved, images)
             return moved
-        return self._preprocessed([rgb_of_bgr(one) for one in image_list(im)])
+        return self._preprocess_rgb(rgb_images(im))
 
     def get_im_features(self, im: Tensor) -> Features:
         """Features of preprocessed images (N, 3, H, W).
@@ -220,12 +225,12 @@ class BasePredictor:
         Returns:
             SAM: (N, C, h, w). SAM 2: a dict of image_embed (N, C, h, w) and high_res_feats, a list.
         """
-        return features_of(self.core.network, self._encode(im))
+        return features_of(self.core.network, self._network_features(im))
 
-    def _preprocessed(self, pixels: list[NDArray[np.uint8]]) -> Tensor:
+    def _preprocess_rgb(self, pixels: list[NDArray[np.uint8]]) -> Tensor:
         self.im = self._normalised(pixels)
-        self._has_looked = True
-        note_images(self.im, pixels)
+        self._has_preprocessed = True
+        record_images(self.im, pixels)
         return self.im
 
     def _normalised(self, pixels: list[NDArray[np.uint8]]) -> Tensor:
@@ -241,76 +246,83 @@ class BasePredictor:
         values = (im.float() * self.std + self.mean).round().clamp(0, 255).byte()
         return [one.permute(1, 2, 0).cpu().numpy() for one in values]
 
-    def _encode(self, im: Tensor) -> ImageFeatures:
+    def _network_features(self, im: Tensor) -> ImageFeatures:
         check_preprocessed(im)
         with torch.no_grad():
             return self.core.network.encode_image(im.to(self.core.device, self.core.dtype))
 
-    def _look(self, shot: Shot) -> Look:
+    def _encode(self, im: Tensor, source: SourceImage, preprocess_ms: float = 0.0) -> EncodedImage:
+        embedding = self.core.embedding(self._network_features(im), source.size)
+        return EncodedImage(source=source, im=im, embedding=embedding, preprocess_ms=preprocess_ms)
+
+    def _encode_source(self, source: SourceImage) -> EncodedImage:
         start = perf_counter()
-        im = self._preprocessed([shot.pixels])
-        return self._look_at(im, shot, (perf_counter() - start) * 1000)
+        im = self._preprocess_rgb([source.pixels])
+        return self._encode(im, source, (perf_counter() - start) * 1000)
 
-    def _look_at(self, im: Tensor, shot: Shot, speed: float = 0.0) -> Look:
-        height, width = shot.pixels.shape[:2]
-        embedding = self.core.embedding(self._encode(im), (height, width))
-        return Look(im=im, shot=shot, embedding=embedding, speed=speed)
+    def _encode_input(self, im: Any) -> EncodedImage:
+        """Encode a preprocessed tensor (1, 3, H, W) or an array (H, W, 3) BGR.
 
-    def _look_of(self, im: Any) -> Look:
-        """The image that was preprocessed to `im`.
-
-        A tensor of other origin is its own image, as long as no image was looked at of which it
-        might be a copy.
+        A tensor of unknown origin counts as the image itself, as long as this predictor has
+        preprocessed no image that it might be a copy of.
         """
         if self._image is not None and im is self._image.im:
             return self._image
         if not isinstance(im, Tensor):
-            return self._look(Shot(pixels=rgb_of_bgr(im), path="image0.jpg"))
+            return self._encode_source(SourceImage(pixels=rgb_of_bgr(im), path="image0.jpg"))
         check_preprocessed(im)
         if len(im) != 1:
             raise InputError(f"im: expected one image at a time, got {len(im)}")
-        images = images_of(im)
-        if images is None and self._has_looked:
+        images = recorded_images(im)
+        if images is None and self._has_preprocessed:
             raise InputError(
                 "im: expected a tensor of preprocess itself, a slice of it such as im[:1], or an "
                 "image (H, W, 3) BGR, got a copy or a tensor of other origin: what size its image "
                 "has is not known"
             )
         (pixels,) = images or self._pictures(im.to(self.core.device))
-        return self._look_at(im, Shot(pixels=pixels, path="image0.jpg"))
+        return self._encode(im, SourceImage(pixels=pixels, path="image0.jpg"))
 
-    def _looks(self, source: Any) -> Iterator[Look]:
-        """The images of a source; without one the image that was set, or those that were."""
-        if source is None:
-            if self._image is not None:
-                yield replace(self._image, speed=0.0)
-                return
-            if self._source is None:
-                raise InputError("source: expected images, or set_image or setup_source before")
-            source = self._source
-        check_source(source)
-        for shot in shots_of(source):
-            yield self._look(shot)
+    # Results
 
-    def _result(
-        self,
-        shot: Shot,
-        masks: Masks,
-        scores: NDArray[np.float32],
-        *,
-        has_ids: bool = False,
-        preprocess: float = 0.0,
-    ) -> Results:
+    def _predict_images(
+        self, source: Any, predict: Callable[[EncodedImage], Masks], stream: bool
+    ) -> list[Results] | Iterator[Results]:
+        """Results for each image of a source; without one, of `set_image` or `setup_source`."""
+        images: Iterator[EncodedImage]
+        if source is None and self._image is not None:
+            images = iter([replace(self._image, preprocess_ms=0.0)])
+        elif source is None and self._source is None:
+            raise InputError("source: expected images, or set_image or setup_source before")
+        else:
+            sources = source_images(self._source if source is None else source)
+            images = map(self._encode_source, sources)
+        results = (
+            self._result(image.source, predict(image), image.preprocess_ms) for image in images
+        )
+        return self._deliver(results, stream)
+
+    def _deliver(
+        self, results: Iterator[Results], stream: bool
+    ) -> list[Results] | Iterator[Results]:
+        delivered = self._delivery(results, self)
+        return delivered if stream else list(delivered)
+
+    def _result(self, image: SourceImage, masks: Masks, preprocess_ms: float = 0.0) -> Results:
         start = perf_counter()
         result = Results(
-            np.ascontiguousarray(shot.pixels[..., ::-1]),
-            shot.path,
+            np.ascontiguousarray(image.pixels[..., ::-1]),
+            image.path,
             masks,
-            scores,
+            self._scores(masks),
             conf=self.args.conf,
-            has_ids=has_ids,
-            frame=shot.frame,
+            has_ids=self.has_object_ids,
+            frame=image.frame,
         )
-        postprocess = (perf_counter() - start) * 1000
-        result.speed = {"preprocess": preprocess, "postprocess": postprocess}
+        postprocess_ms = (perf_counter() - start) * 1000
+        result.speed = {"preprocess": preprocess_ms, "postprocess": postprocess_ms}
         return result
+
+    def _scores(self, masks: Masks) -> NDArray[np.float32]:
+        """(N,), which become `boxes.conf` of results."""
+        return masks.scores

@@ -1,7 +1,8 @@
-"""What happens to each result before the caller has it: callbacks, pictures and a line of text."""
+"""What happens to each result before the caller gets it: callbacks, pictures, a line of text."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,10 +22,10 @@ _RUNS = Path("runs/segment")
 
 
 class Delivery:
-    """Hands on results as they are made.
+    """Delivers results as they are computed.
 
     Args:
-        settings: of them save, project, name and verbose count.
+        settings: save, project, name and verbose are used.
         callbacks: functions to call.
 
     Attributes:
@@ -39,7 +40,7 @@ class Delivery:
         self.folder: Path | None = None
 
     def __call__(self, results: Iterator[Results], predictor: object) -> Iterator[Results]:
-        """The same results, each once all is done with it."""
+        """The same results, each after its callbacks ran and it was saved and printed."""
         self._call("on_predict_start", predictor)
         while True:
             start = perf_counter()
@@ -60,25 +61,25 @@ class Delivery:
             function(predictor)
 
     def _save_and_print(self, result: Results) -> None:
-        if self.settings.save:
+        settings = self.settings
+        if settings.save:
             if self.folder is None:
-                settings = self.settings
                 project = _RUNS if settings.project is None else Path(settings.project)
                 self.folder = _new_folder(project / (settings.name or "predict"))
             result.save(self.folder / result.picture_name())
-        if self.settings.verbose:
+        if settings.verbose:
             print(f"{result!r}, {result.speed['inference']:.0f} ms", file=sys.stderr)
 
 
 def _new_folder(path: Path) -> Path:
-    """Make a folder of this name, or of the first one with a number behind it."""
-    number, folder = 1, path
-    while True:
+    """Create a folder of this name; where it exists, with the first free number appended."""
+    for number in count(1):
+        folder = path if number == 1 else path.with_name(f"{path.name}{number}")
         try:
             folder.mkdir(parents=True)
-            return folder
         except FileExistsError:
-            number += 1
-            folder = path.with_name(f"{path.name}{number}")
+            continue
         except OSError as error:
             raise InputError(f"cannot create {folder}: {error.strerror}") from error
+        break
+    return folder

@@ -5,35 +5,41 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from samkit.compat.ultralytics.base import BasePredictor, Look
+from samkit.compat.ultralytics.base import BasePredictor, EncodedImage
 from samkit.compat.ultralytics.delivery import Callbacks
-from samkit.compat.ultralytics.features import Features, features_of
-from samkit.compat.ultralytics.object_ids import as_dict, ids_of, presence, together
-from samkit.compat.ultralytics.prompts import ObjectPrompts
+from samkit.compat.ultralytics.features import Features
+from samkit.compat.ultralytics.prompts import PromptArrays
 from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import DEFAULT_CFG
-from samkit.compat.ultralytics.sources import check_source
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
-from samkit.memory.arguments import network_with_memory
+from samkit.memory.arguments import checked_id, network_with_memory
 from samkit.memory_predictor import MemoryPredictor
 from samkit.memory_predictor.entries import Entry
+from samkit.prompts import Prompt
 
 __all__ = ["SAM2DynamicInteractivePredictor"]
 
+_NO_OBJECT = (
+    "no object is remembered: call with bboxes, points or masks, obj_ids and "
+    "update_memory=True first"
+)
+
 
 class SAM2DynamicInteractivePredictor(BasePredictor):
-    """Shows SAM 2 (2408.00714) objects in some images, and finds the same ones in others.
+    """Remembers objects prompted in some images with SAM 2 (2408.00714), and finds them in others.
 
         predictor = SAM2DynamicInteractivePredictor(overrides={"model": "sam2.1_t.pt"})
         predictor("one.jpg", bboxes=[[10, 20, 90, 80]], obj_ids=[7], update_memory=True)
         results = predictor("two.jpg")
 
     The class of a result, and its `boxes.id`, is the object's id; its score is the probability that
-    the object is there. The predicted IoU is in `core.scores`.
+    the object is present. The predicted IoU is in `core.scores`.
 
     Args:
         cfg, overrides, _callbacks: as for `BasePredictor`.
@@ -43,6 +49,7 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
 
     default_model = "sam2.1_b.pt"
     needs_sam2 = True
+    has_object_ids = True
 
     def __init__(
         self,
@@ -58,14 +65,13 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         self.max_entries = max_entries
         self._memory: MemoryPredictor | None = None
 
-    def _take(self, core: ImagePredictor) -> None:
-        network_with_memory(core, "memory across images")
+    def _prepare(self, core: ImagePredictor) -> None:
         self._memory = MemoryPredictor(core, self.max_entries)
 
     @property
     def memory(self) -> MemoryPredictor:
         """samkit's own memory, which does the work."""
-        if self._core is None:
+        if self._memory is None:
             self.setup_model()
         assert self._memory is not None
         return self._memory
@@ -81,12 +87,12 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
     def obj_id_to_idx(self) -> dict[int, int]:
         """Object id -> its index in results."""
         ids = () if self._memory is None else self._memory.object_ids
-        return {number: i for i, number in enumerate(ids)}
+        return {obj_id: i for i, obj_id in enumerate(ids)}
 
     @property
     def obj_idx_to_id(self) -> dict[int, int]:
         """Index in results -> object id."""
-        return {i: number for number, i in self.obj_id_to_idx.items()}
+        return {i: obj_id for obj_id, i in self.obj_id_to_idx.items()}
 
     @property
     def obj_idx_set(self) -> set[int]:
@@ -101,7 +107,7 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         """
         self.memory.forget(obj_id)
 
-    # Looking
+    # Prediction
 
     def __call__(
         self,
@@ -114,17 +120,18 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         update_memory: bool = False,
         stream: bool = False,
     ) -> list[Results] | Iterator[Results]:
-        """Find all remembered objects in images, and remember what is said of some.
+        """Find all remembered objects in images, and remember those that are prompted.
 
-        Clicks on an object that is remembered from other images correct what memory finds; further
-        clicks in the same image add up.
+        Points on an object that is remembered from other images correct the mask found by memory;
+        further points in the same image add up.
 
         Args:
-            source: as for `setup_source`; None for the image that was set, or the source.
+            source: as for `setup_source`; by default the image of `set_image`, else that source.
             bboxes, points, labels, masks: as for `Predictor`, of the objects `obj_ids`; with
                 `obj_ids` also those of `set_prompts`.
-            obj_ids: an integer of 64 bits for each object that is prompted.
-            update_memory: remember the prompts. Without it they count for these images only.
+            obj_ids: an integer of 64 bits for each object that is prompted. An id that occurs
+                twice has both prompts.
+            update_memory: remember the prompts. Otherwise they apply to these images only.
             stream: give results one by one instead of a list.
 
         Returns:
@@ -132,29 +139,15 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
             order in which they were first prompted.
 
         Raises:
-            InputError: no object is known, or `obj_ids` and prompts do not belong together.
+            InputError: no object is known, or `obj_ids` and prompts do not match.
             PromptError, ImageError: the message says what was expected.
         """
-        stored = None if obj_ids is None else self._stored
-        said = ObjectPrompts.read(bboxes, points, labels, masks, stored=stored)
-        ids = ids_of(obj_ids, said, update_memory)
-        if source is not None:
-            check_source(source)
-        results = self._deliver(self._found(source, said, ids, update_memory), self)
-        return results if stream else list(results)
+        prompts, ids = self._prompts(bboxes, points, labels, masks, obj_ids, update_memory)
 
-    def _found(
-        self, source: Any, said: ObjectPrompts, ids: list[int], update: bool
-    ) -> Iterator[Results]:
-        if not ids and not self.memory.object_ids:
-            raise InputError(
-                "no object is remembered: call with bboxes, points or masks, obj_ids and "
-                "update_memory=True first"
-            )
-        for look in self._looks(source):
-            masks = self._masks(look, said, ids, update)
-            scores = presence(masks)
-            yield self._result(look.shot, masks, scores, has_ids=True, preprocess=look.speed)
+        def predict(image: EncodedImage) -> Masks:
+            return self._masks(image, prompts, ids, update_memory)
+
+        return self._predict_images(source, predict, stream)
 
     def inference(
         self,
@@ -172,14 +165,10 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
             Masks (C, h, w), logits at low resolution, and scores (C,), in the order of
             `obj_idx_set`.
         """
-        stored = None if obj_ids is None else self._stored
-        said = ObjectPrompts.read(bboxes, points, labels, masks, stored=stored)
-        ids = ids_of(obj_ids, said, update_memory)
-        if not ids and not self.memory.object_ids:
-            raise InputError("no object is remembered: update_memory first")
-        found = self._masks(self._look_of(im), said, ids, update_memory)
+        prompts, ids = self._prompts(bboxes, points, labels, masks, obj_ids, update_memory)
+        found = self._masks(self._encode_input(im), prompts, ids, update_memory)
         assert found.logits is not None
-        return torch.from_numpy(np.array(found.logits)), torch.from_numpy(presence(found))
+        return torch.tensor(found.logits), torch.tensor(self._scores(found))
 
     def update_memory(
         self,
@@ -190,18 +179,17 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         *,
         bboxes: Any = None,
     ) -> None:
-        """Remember what is said of objects in the image that was set.
+        """Remember objects that are prompted in the image that was set.
 
         Args:
-            obj_ids: an integer of 64 bits for each object.
-            points, labels, masks, bboxes: as in a call.
+            obj_ids, points, labels, masks, bboxes: as in a call.
 
         Raises:
             InputError: no image, no objects, or no prompts.
         """
-        said = ObjectPrompts.read(bboxes, points, labels, masks)
-        ids = ids_of(obj_ids, said, True)
-        self._masks(self._current(), said, ids, True)
+        prompts = PromptArrays.from_arguments(bboxes, points, labels, masks)
+        ids = _checked_ids(obj_ids, prompts, update=True)
+        self._masks(self._current_image(), prompts, ids, update=True)
 
     def track_step(
         self,
@@ -210,7 +198,7 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         label: Any = None,
         mask: Any = None,
     ) -> dict[str, Tensor]:
-        """What the network says of objects in the image that was set. Nothing is remembered.
+        """The network's prediction for objects in the image that was set. Nothing is remembered.
 
         Args:
             obj_idx: index of the object; None for all.
@@ -223,38 +211,45 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         Raises:
             InputError: no image, no such object, or a prompt for all of them.
         """
-        look = self._current()
+        embedding = self._current_image().embedding
         known = self.obj_idx_to_id
         if obj_idx is not None and obj_idx not in known:
             raise InputError(f"obj_idx: expected one of {sorted(known)}, got {obj_idx!r}")
+        prompts = PromptArrays.from_arguments(None, point, label, mask)
         prompt = None
-        said = ObjectPrompts.read(None, point, label, mask)
-        if said:
-            (prompt,) = said.about_one().prompts(look.embedding.transform)
+        if prompts:
+            (prompt,) = prompts.for_one_object().to_prompts(embedding.transform)
         if not known or (prompt is not None and obj_idx is None):
             raise InputError(f"obj_idx: expected one of {sorted(known)} for a prompt, got None")
         ids = list(known.values()) if obj_idx is None else [known[obj_idx]]
-        found = [self.memory.look_for(look.embedding, number, prompt) for number in ids]
-        return as_dict(found, look.embedding.transform.input_size)
+        found = [self.memory.look_for(embedding, obj_id, prompt) for obj_id in ids]
+        logits = torch.cat([one.logits for one in found])[:, None]
+        input_size = embedding.transform.input_size
+        return {
+            "pred_masks": logits,
+            "pred_masks_high_res": F.interpolate(logits, input_size, mode="bilinear"),
+            "obj_ptr": torch.cat([one.pointer for one in found]),
+            "object_score_logits": torch.cat([one.object_score for one in found]),
+        }
 
     def get_maskmem_enc(self) -> tuple[Tensor, Tensor]:
-        """Memory as attention gets it: tokens (N, M, c) and their positions (N, M, c).
+        """The input of memory attention: tokens (N, M, c) and their positions (N, M, c).
 
-        N objects in the order of `obj_idx_set`; what an object has less than others is 0.
+        N objects in the order of `obj_idx_set`; shorter memories are filled up with zeros.
 
         Raises:
             InputError: no object is remembered.
         """
-        if not self.memory.object_ids:
-            raise InputError("no object is remembered: update_memory first")
+        if not self.obj_idx_set:
+            raise InputError(_NO_OBJECT)
         network = network_with_memory(self.core, "memory across images")
-        reachable = [self.memory.reachable(number) for number in self.memory.object_ids]
+        reachable = [self.memory.reachable(obj_id) for obj_id in self.memory.object_ids]
         with torch.no_grad():
             memory = network.memory_tokens(reachable)
         return memory.tokens, memory.positions
 
     def get_im_features(self, img: Any) -> Features:
-        """Look at an image, for `update_memory` and `track_step`.
+        """Encode an image and set it, for `update_memory` and `track_step`.
 
         Args:
             img: preprocessed (1, 3, H, W), or an array (H, W, 3) BGR.
@@ -262,33 +257,64 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         Returns:
             Its features, as of `SAM2Predictor`.
         """
-        self._image = self._look_of(img)
-        self.im = self._image.im
-        self.features = features_of(self.core.network, self._image.embedding.features)
-        return self.features
+        return self._set_image(self._encode_input(img))
 
-    # How it is done
-
-    def _current(self) -> Look:
+    def _current_image(self) -> EncodedImage:
         if self._image is None:
             raise InputError("no image: call set_image or get_im_features first")
         return self._image
 
-    def _masks(self, look: Look, said: ObjectPrompts, ids: Sequence[int], update: bool) -> Masks:
-        """Masks of all objects in an image: of those that were prompted there, and of others."""
+    def _prompts(
+        self, bboxes: Any, points: Any, labels: Any, masks: Any, obj_ids: Any, update: bool
+    ) -> tuple[PromptArrays, list[int]]:
+        """The prompts of a call, and the id of the object of each; both may be empty."""
+        defaults = None if obj_ids is None else self._stored
+        prompts = PromptArrays.from_arguments(bboxes, points, labels, masks, defaults=defaults)
+        ids = _checked_ids(obj_ids, prompts, update)
+        if not ids and not self.obj_idx_set:
+            raise InputError(_NO_OBJECT)
+        return prompts, ids
+
+    def _masks(
+        self, image: EncodedImage, prompts: PromptArrays, ids: Sequence[int], update: bool
+    ) -> Masks:
+        """Masks of all objects in an image: of those prompted there, and of others by memory."""
         memory = self.memory if update else self.memory.copy()
         if not ids:
-            return memory.predict(look.embedding)
-        prompts = said.prompts(look.embedding.transform)
-        if len(prompts) != len(ids):
-            raise InputError(
-                f"obj_ids: expected {len(prompts)}, one for each prompt, got {len(ids)}"
-            )
-        masks = memory.remember(look.embedding, together(ids, prompts))
-        shown = masks.object_ids.tolist()
-        if len(shown) < len(memory.object_ids):
-            others = memory.predict(look.embedding)
-            unknown = [i for i, number in enumerate(others.object_ids) if number not in shown]
-            masks = Masks.concatenate([masks, others[unknown]])
-        places = {number: i for i, number in enumerate(masks.object_ids.tolist())}
-        return masks[[places[number] for number in memory.object_ids]]
+            return memory.predict(image.embedding)
+        each = prompts.to_prompts(image.embedding.transform)
+        if len(each) != len(ids):
+            raise InputError(f"obj_ids: expected {len(each)}, one for each prompt, got {len(ids)}")
+        by_id: dict[int, Prompt] = {}
+        for obj_id, prompt in zip(ids, each, strict=True):
+            by_id[obj_id] = by_id[obj_id] + prompt if obj_id in by_id else prompt
+        masks = memory.remember(image.embedding, by_id)
+        prompted = masks.object_ids.tolist()
+        if len(prompted) < len(memory.object_ids):
+            found = memory.predict(image.embedding)
+            others = [i for i, obj_id in enumerate(found.object_ids) if obj_id not in prompted]
+            masks = Masks.concatenate([masks, found[others]])
+        index = {obj_id: i for i, obj_id in enumerate(masks.object_ids.tolist())}
+        return masks[[index[obj_id] for obj_id in memory.object_ids]]
+
+    def _scores(self, masks: Masks) -> NDArray[np.float32]:
+        """Presence: the probability that each object is in the image."""
+        assert masks.presence is not None
+        return np.array(masks.presence)
+
+
+def _checked_ids(obj_ids: Any, prompts: PromptArrays, update: bool) -> list[int]:
+    """Ids of the prompted objects; none where there are no prompts.
+
+    Raises:
+        InputError: prompts without ids, ids without prompts, or neither with `update_memory`.
+    """
+    is_list = isinstance(obj_ids, (Sequence, np.ndarray, Tensor))
+    each = [] if obj_ids is None else list(obj_ids) if is_list else [obj_ids]
+    each = [one.item() if isinstance(one, Tensor) else one for one in each]
+    if bool(prompts) != bool(each):
+        has, lacks = ("prompts", "obj_ids") if prompts else ("obj_ids", "prompts")
+        raise InputError(f"{lacks}: expected one for each of the {has}, got none")
+    if update and not each:
+        raise InputError("update_memory: expected prompts and their obj_ids, got none")
+    return [checked_id(one) for one in each]

@@ -1,4 +1,4 @@
-"""Everything mode under the original's names, and the removal of specks."""
+"""Everything mode under the original's names, and the removal of small regions."""
 
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -16,7 +16,7 @@ from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.mask_generator.selection import non_maximum_suppression, without_small_regions
 from samkit.memory.arguments import whole_number
 
-__all__ = ["GenerateOptions", "without_small_masks"]
+__all__ = ["GenerateOptions", "remove_small_regions"]
 
 _CORE_NAMES = {
     "crop_downscale_factor": "crop_n_points_downscale_factor",
@@ -24,7 +24,7 @@ _CORE_NAMES = {
     "points_batch_size": "points_per_batch",
     "conf_thres": "pred_iou_thresh",
 }
-"""Options that samkit's generator calls otherwise."""
+"""Options that have another name in `AutomaticMaskGenerator`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,9 +38,9 @@ class GenerateOptions:
         point_grids: own points, one array (P, 2) from 0 to 1 of the crop for each layer.
         points_stride: points along each side of the grid.
         points_batch_size: points that are decoded at a time.
-        conf_thres: masks predicted to be no better than this are left out.
-        stability_score_thresh: masks less stable than this are left out.
-        stability_score_offset: how far off the threshold stability looks.
+        conf_thres: masks with a predicted IoU of at most this are left out.
+        stability_score_thresh: masks with a lower stability score are left out.
+        stability_score_offset: shift of the mask threshold by which stability is measured.
         crop_nms_thresh: of masks of several crops whose boxes overlap more than this, one is kept.
     """
 
@@ -56,8 +56,8 @@ class GenerateOptions:
     crop_nms_thresh: float = 0.7
 
     @classmethod
-    def read(cls, options: dict[str, Any]) -> "GenerateOptions":
-        """Options that a caller names.
+    def from_dict(cls, options: dict[str, Any]) -> "GenerateOptions":
+        """Options by name.
 
         Raises:
             InputError: there is no such option.
@@ -69,7 +69,11 @@ class GenerateOptions:
         return cls(**options)
 
     def generator(self, predictor: ImagePredictor, iou: float) -> AutomaticMaskGenerator:
-        """What finds the masks; `iou` is the overlap within one crop.
+        """A mask generator with these options.
+
+        Args:
+            predictor: of the network.
+            iou: of masks of one crop whose boxes overlap more than this, one is kept.
 
         Raises:
             InputError: a value is out of range.
@@ -89,19 +93,34 @@ class GenerateOptions:
             raise InputError(text) from error
 
 
-def without_small_masks(masks: Any, area: int, overlap: float) -> tuple[Tensor, Tensor]:
-    """See `Predictor.remove_small_regions`."""
+def remove_small_regions(
+    masks: Any, min_area: int = 0, nms_thresh: float = 0.7
+) -> tuple[Tensor, Tensor]:
+    """Fill holes and remove separate parts smaller than `min_area`, then remove near copies.
+
+    Args:
+        masks: (N, H, W).
+        min_area: in pixels.
+        nms_thresh: of masks whose boxes overlap more than this one is kept, preferably one that
+            needed no change.
+
+    Returns:
+        The M remaining masks (M, H, W), of the type given, and their indices (M,), in order.
+
+    Raises:
+        InputError: another shape, or a value out of range.
+    """
     given = tensor_of(masks, "masks")
     if given.ndim != 3:
         raise InputError(f"masks: expected shape (N, H, W), got {tuple(given.shape)}")
-    if whole_number("min_area", area) < 0:
-        raise InputError(f"min_area: expected pixels, 0 or more, got {area}")
-    if not isinstance(overlap, Real) or not 0 <= overlap <= 1:
-        raise InputError(f"nms_thresh: expected a number from 0 to 1, got {overlap!r}")
+    if whole_number("min_area", min_area) < 0:
+        raise InputError(f"min_area: expected pixels, 0 or more, got {min_area}")
+    if not isinstance(nms_thresh, Real) or not 0 <= nms_thresh <= 1:
+        raise InputError(f"nms_thresh: expected a number from 0 to 1, got {nms_thresh!r}")
     if not len(given):
         return given.clone(), torch.zeros(0, dtype=torch.int64)
-    cleaned = [without_small_regions(one, area) for one in (given > 0).cpu().numpy()]
+    cleaned = [without_small_regions(one, min_area) for one in (given > 0).cpu().numpy()]
     unchanged = np.array([float(not changed) for _, changed in cleaned])
     new = np.stack([one for one, _ in cleaned])
-    keep = np.sort(non_maximum_suppression(mask_boxes(new), unchanged, overlap))
+    keep = np.sort(non_maximum_suppression(mask_boxes(new), unchanged, nms_thresh))
     return torch.from_numpy(new[keep]).to(given), torch.from_numpy(keep)

@@ -1,4 +1,4 @@
-"""Features of an image as the original hands them round, and as samkit's networks have them."""
+"""Features of an image in the original's form, and in that of samkit's networks."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -13,36 +13,33 @@ from samkit.nn import ImageFeatures, Network
 __all__ = ["Features", "features_of", "image_features"]
 
 Features: TypeAlias = Tensor | dict[str, Any]
-"""SAM: (B, C, H, W). SAM 2: ``image_embed`` (B, C, H, W), which knows that there is no memory, and
-``high_res_feats``, a list of the maps of stride 4 and 8."""
+"""SAM: (B, C, H, W). SAM 2: ``image_embed`` (B, C, H, W), to which the embedding of "no memory" is
+added, and ``high_res_feats``, a list of the maps of stride 4 and 8."""
 
-_KEYS = ("image_embed", "high_res_feats")
+_KEYS = {"image_embed", "high_res_feats"}
 
 
 def features_of(network: Network, features: ImageFeatures) -> Features:
-    """Features as the original has them."""
+    """Features in the original's form."""
     if not features.high_resolution:
         return features.embedding
     with torch.no_grad():
         embed = network.without_memory(features).embedding
-    return {
-        "image_embed": embed,
-        "high_res_feats": list(features.high_resolution),
-    }
+    return {"image_embed": embed, "high_res_feats": list(features.high_resolution)}
 
 
 def image_features(network: Network, features: Any) -> ImageFeatures:
     """The inverse of `features_of`.
 
     Raises:
-        InputError: not such features.
+        InputError: features of another form.
     """
     stride = network.config.stride
     if not network.config.mask_decoder.high_resolution:
         return ImageFeatures(embedding=_maps(features, "features"), stride=stride)
-    if not isinstance(features, Mapping) or not set(_KEYS) <= set(features):
+    if not isinstance(features, Mapping) or not set(features) >= _KEYS:
         raise InputError(
-            f"features: expected a dict with {_KEYS[0]} and {_KEYS[1]}, "
+            "features: expected a dict with image_embed and high_res_feats, "
             f"got {type(features).__name__}"
         )
     embed = _maps(features["image_embed"], "image_embed")
@@ -51,15 +48,15 @@ def image_features(network: Network, features: Any) -> ImageFeatures:
         raise InputError(f"image_embed: expected {dim} channels, got shape {tuple(embed.shape)}")
     levels = features["high_res_feats"]
     if not isinstance(levels, (list, tuple)):
-        kind = type(levels).__name__
         raise InputError(
-            f"high_res_feats: expected a list of the maps of stride 4 and 8, got {kind}"
+            "high_res_feats: expected a list of the maps of stride 4 and 8, "
+            f"got {type(levels).__name__}"
         )
-    nothing = ImageFeatures(embedding=embed.new_zeros(1, dim, 1, 1))
+    zeros = ImageFeatures(embedding=embed.new_zeros(1, dim, 1, 1))
     with torch.no_grad():
-        empty = network.without_memory(nothing).embedding
+        no_memory = network.without_memory(zeros).embedding
     return ImageFeatures(
-        embedding=embed - empty,
+        embedding=embed - no_memory,
         high_resolution=tuple(_maps(level, "high_res_feats") for level in levels),
         stride=stride,
     )

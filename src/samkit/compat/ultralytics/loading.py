@@ -1,4 +1,4 @@
-"""The model that a predictor's settings name."""
+"""The model of a predictor."""
 
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ __all__ = ["load_core"]
 
 
 def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> ImagePredictor:
-    """A predictor of samkit on the device, and for the input size, that the settings name.
+    """samkit's predictor for a model, with the device and input size of the settings.
 
     Args:
         model: a network of samkit, an `ImagePredictor`, or a name or checkpoint.
-        settings: of them device, half and imgsz count.
-        needs_sam2: refuse SAM; of a name that is known, before it is downloaded.
+        settings: device, half and imgsz are used.
+        needs_sam2: refuse SAM; a known name is refused before it is downloaded.
 
     Raises:
         UnknownModelError, CheckpointError, DownloadError: as of `samkit.load`.
-        InputError: the model or the device is nothing of the kind.
+        InputError: not a model, not the kind that is needed, or an unknown device.
     """
     if isinstance(model, ImagePredictor):
         model = model.network

@@ -2,28 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samkit.compat.ultralytics.arrays import array_of, coordinates
+from samkit.compat.arrays import array_of
 from samkit.errors import PromptError
-from samkit.prompts import Prompt
+from samkit.prompts import Prompt, checks
 from samkit.transforms import BINARY_LOGIT, ImageTransform
 
-__all__ = ["ObjectPrompts"]
+__all__ = ["PromptArrays"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ObjectPrompts:
-    """What is said of N objects, each in its own row; copies of what a caller gave.
+class PromptArrays:
+    """Prompts of N objects, each in its own row, copied from what a caller gives.
 
     Attributes:
         bboxes: (N, 4) float32 xyxy, or None.
         points: (N, P, 2) float32 xy, or None.
-        labels: (N, P), or None where all points are foreground.
+        labels: (N, P), or None where all points are foreground. As arguments they may lack the
+            axis N or P where it is 1.
         masks: N arrays (h, w), or None.
     """
 
@@ -33,30 +36,43 @@ class ObjectPrompts:
     masks: tuple[NDArray[Any], ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.labels is not None and self.points is None:
+        if self.labels is None:
+            return
+        if self.points is None:
             raise PromptError("labels: expected points for them, got none")
+        N, P = self.points.shape[:2]
+        allowed: set[tuple[int, ...]] = {(N, P)}
+        if P == 1:
+            allowed.add((N,))
+        if N == 1:
+            allowed.add((P,))
+        if N == P == 1:
+            allowed.add(())
+        if self.labels.shape not in allowed:
+            raise PromptError(
+                f"labels: expected shape {(N, P)}, one for each point, got {self.labels.shape}"
+            )
+        object.__setattr__(self, "labels", self.labels.reshape(N, P))
 
     @classmethod
-    def read(
+    def from_arguments(
         cls,
         bboxes: Any = None,
         points: Any = None,
         labels: Any = None,
         masks: Any = None,
         *,
-        stored: "ObjectPrompts | None" = None,
-    ) -> "ObjectPrompts":
-        """Prompts as a caller gives them.
+        defaults: "PromptArrays | None" = None,
+    ) -> "PromptArrays":
+        """Prompts in the shapes of `Predictor.__call__`.
 
         Args:
-            bboxes: (4,) or (N, 4).
-            points: (2,), (N, 2) for N objects with one point each, or (N, P, 2).
-            labels: as the points without their last axis; also (N, 1) or, of one point, a number.
-            masks: (h, w), (N, h, w) or N of them of any sizes.
-            stored: what counts where nothing is given. Its labels go with its points.
+            bboxes, points, masks: as in a call.
+            labels: as the points without their last axis, see the attribute.
+            defaults: values for the arguments that are None. Its labels go with its points.
 
         Raises:
-            PromptError: another shape, values that are no finite numbers, or labels without points.
+            PromptError: another shape, values that are not finite, or labels without points.
         """
         given: dict[str, Any] = {}
         if bboxes is not None:
@@ -67,27 +83,27 @@ class ObjectPrompts:
             given["labels"] = array_of(labels, "labels")
         if masks is not None:
             given["masks"] = _masks(masks)
-        return replace(cls() if stored is None else stored, **given)
+        return replace(cls() if defaults is None else defaults, **given)
 
     @classmethod
-    def of_dict(cls, prompts: Mapping[str, Any]) -> "ObjectPrompts":
-        """The same from a dict.
+    def from_dict(cls, prompts: Mapping[str, Any]) -> "PromptArrays":
+        """Prompts from a dict of the arguments.
 
         Raises:
-            PromptError: also for an unknown key.
+            PromptError: an unknown key, or as for `from_arguments`.
         """
         known = [field.name for field in fields(cls)]
         if not isinstance(prompts, Mapping) or not set(prompts) <= set(known):
             given = list(prompts) if isinstance(prompts, Mapping) else type(prompts).__name__
             raise PromptError(f"prompts: expected a dict with some of {known}, got {given}")
-        return cls.read(**prompts)
+        return cls.from_arguments(**prompts)
 
     def __bool__(self) -> bool:
-        """Whether anything is said."""
+        """Whether there is any prompt."""
         return not (self.bboxes is None and self.points is None and self.masks is None)
 
-    def about_one(self) -> "ObjectPrompts":
-        """The same, all about one object: points (P, 1, 2) become (1, P, 2).
+    def for_one_object(self) -> "PromptArrays":
+        """The same prompts, all for one object: points (P, 1, 2) become (1, P, 2).
 
         Raises:
             PromptError: several boxes or masks.
@@ -96,12 +112,12 @@ class ObjectPrompts:
             value = getattr(self, name)
             if value is not None and len(value) != 1:
                 raise PromptError(f"{name}: expected one, of one object, got {len(value)}")
-        points = self.points
-        if points is not None and points.shape[1] == 1:
-            points = points.reshape(1, -1, 2)
-        return replace(self, points=points)
+        if self.points is None or self.points.shape[1] != 1:
+            return self
+        labels = None if self.labels is None else self.labels.reshape(1, -1)
+        return replace(self, points=self.points.reshape(1, -1, 2), labels=labels)
 
-    def prompts(self, transform: ImageTransform) -> list[Prompt]:
+    def to_prompts(self, transform: ImageTransform) -> list[Prompt]:
         """One prompt for each object in an image.
 
         Args:
@@ -109,7 +125,7 @@ class ObjectPrompts:
                 SAM) cover its input, padding included; others cover the image, whatever their size.
 
         Raises:
-            PromptError: different numbers of objects, or values that cannot mean anything.
+            PromptError: different numbers of objects, or invalid values.
         """
         counts = {
             name: len(value)
@@ -122,46 +138,37 @@ class ObjectPrompts:
                 f"prompts: expected as many of each as there are objects, got {got}; "
                 "several points of one object have shape (1, P, 2)"
             )
-        (count,) = set(counts.values())
-        labels = self._labels()
-        return [self._prompt(i, labels, transform) for i in range(count)]
+        count = next(iter(counts.values()))
+        return [self._prompt(i, transform) for i in range(count)]
 
-    def _labels(self) -> NDArray[Any] | None:
-        if self.labels is None or self.points is None:
-            return None
-        shape = self.points.shape[:2]
-        fits = {shape, (shape[0],) if shape[1] == 1 else shape, () if shape == (1, 1) else shape}
-        if shape[0] == 1:
-            fits.add((shape[1],))
-        if self.labels.shape not in fits:
-            raise PromptError(
-                f"labels: expected shape {shape}, one for each point, got {self.labels.shape}"
-            )
-        return self.labels.reshape(shape)
-
-    def _prompt(self, i: int, labels: NDArray[Any] | None, transform: ImageTransform) -> Prompt:
+    def _prompt(self, i: int, transform: ImageTransform) -> Prompt:
         parts = []
         if self.bboxes is not None:
             parts.append(Prompt.box(*self.bboxes[i].tolist()))
         if self.points is not None:
-            parts.append(Prompt.points(self.points[i], None if labels is None else labels[i]))
+            labels = None if self.labels is None else self.labels[i]
+            parts.append(Prompt.points(self.points[i], labels))
         if self.masks is not None:
             parts.append(_mask_prompt(self.masks[i], transform))
-        whole = parts[0]
-        for part in parts[1:]:
-            whole = whole + part
-        return whole
+        return reduce(add, parts)
+
+
+def _coordinates(value: Any, name: str) -> NDArray[np.float32]:
+    array = checks.coordinates(array_of(value, name), name)
+    if array.size == 0:
+        raise PromptError(f"{name}: expected at least one, got an empty array {array.shape}")
+    return array
 
 
 def _bboxes(value: Any) -> NDArray[np.float32]:
-    array = coordinates(value, "bboxes")
+    array = _coordinates(value, "bboxes")
     if array.ndim not in (1, 2) or array.shape[-1] != 4:
         raise PromptError(f"bboxes: expected shape (4,) or (N, 4), got {array.shape}")
     return array.reshape(-1, 4)
 
 
 def _points(value: Any) -> NDArray[np.float32]:
-    array = coordinates(value, "points")
+    array = _coordinates(value, "points")
     if array.ndim not in (1, 2, 3) or array.shape[-1] != 2:
         raise PromptError(f"points: expected shape (2,), (N, 2) or (N, P, 2), got {array.shape}")
     return array if array.ndim == 3 else array.reshape(-1, 1, 2)
@@ -186,8 +193,7 @@ def _mask_prompt(mask: NDArray[Any], transform: ImageTransform) -> Prompt:
     assert given is not None
     if not transform.keep_aspect or given.shape != transform.mask_size:
         return prompt
-    logits = given if given.dtype == np.float32 else (2 * given.astype(np.float32) - 1)
     if given.dtype == np.bool_:
-        logits = logits * BINARY_LOGIT
-    whole = transform.masks_to_image(torch.from_numpy(logits.astype(np.float32))[None])[0]
+        given = np.where(given, np.float32(BINARY_LOGIT), np.float32(-BINARY_LOGIT))
+    whole = transform.masks_to_image(torch.tensor(given)[None])[0]
     return Prompt.mask(whole.numpy())

@@ -1,4 +1,4 @@
-"""What every predictor returns."""
+"""Results of all predictors: masks, boxes, and how they are shown and written."""
 
 import json
 import os
@@ -19,11 +19,7 @@ __all__ = ["ResultBoxes", "ResultMasks", "Results"]
 
 
 class ResultMasks:
-    """The masks of a result.
-
-    Args:
-        core: the masks.
-    """
+    """The masks of a result."""
 
     def __init__(self, core: Masks) -> None:
         self._core = core
@@ -38,21 +34,20 @@ class ResultMasks:
     @cached_property
     def data(self) -> Tensor:
         """(N, H, W) bool."""
-        return torch.from_numpy(np.array(self._core.masks))
+        return torch.tensor(self._core.masks)
 
     @cached_property
     def xy(self) -> list[NDArray[np.float32]]:
         """The outline (K, 2) of each mask in pixels; (0, 2) of an empty one.
 
-        Parts are joined by lines there and back. Holes are lost.
+        Separate parts are joined by lines; holes are filled.
         """
         return [contours.joined(rings) for rings in self._core.polygons()]
 
     @property
     def xyn(self) -> list[NDArray[np.float32]]:
         """As `xy`, from 0 to 1 of the image."""
-        height, width = self.orig_shape
-        size = np.array([width, height], np.float32)
+        size = np.array(self.orig_shape[::-1], np.float32)
         return [np.divide(ring, size, dtype=np.float32) for ring in self.xy]
 
 
@@ -60,7 +55,7 @@ class ResultBoxes:
     """The tight boxes of a result's masks, zeros for an empty mask.
 
     Attributes:
-        data: (N, 6) float32 (float64 for classes beyond its reach): xyxy in pixels, score, class.
+        data: (N, 6): xyxy in pixels, score, class; float32, or float64 where a class needs it.
         id: (N,) int64 object ids in video and with memory, else None.
     """
 
@@ -89,14 +84,12 @@ class ResultBoxes:
     @property
     def xyxyn(self) -> Tensor:
         """As `xyxy`, from 0 to 1 of the image."""
-        height, width = self.orig_shape
-        return self.xyxy / torch.tensor([width, height, width, height])
+        return self.xyxy / torch.tensor(self.orig_shape[::-1] * 2)
 
     @property
     def xywhn(self) -> Tensor:
         """As `xywh`, from 0 to 1 of the image."""
-        height, width = self.orig_shape
-        return self.xywh / torch.tensor([width, height, width, height])
+        return self.xywh / torch.tensor(self.orig_shape[::-1] * 2)
 
     @property
     def conf(self) -> Tensor:
@@ -112,7 +105,12 @@ class ResultBoxes:
 class Results:
     """The masks of one image, in the order of the prompts.
 
-    Nothing is left out: an empty mask, and one with a low score, is there at its own place.
+    Nothing is left out: an empty mask, or one with a low score, keeps its index.
+
+    Args:
+        scores: (N,), which become `boxes.conf`.
+        conf: the score from which a mask is `confident`.
+        has_ids: whether classes are object ids.
 
     Attributes:
         orig_img: (H, W, 3) uint8 BGR.
@@ -120,7 +118,7 @@ class Results:
         path: of the image's file.
         frame: number of the frame in a video, else None.
         names: class -> name.
-        core: the same as `samkit.Masks`, with predicted IoU as `scores`, and `presence`.
+        core: the same as `samkit.Masks`, whose `scores` are predicted IoUs, with `presence`.
         confident: (N,) bool, whether a score is at least the predictor's `conf`.
         speed: milliseconds for "preprocess", "inference" and "postprocess".
     """
@@ -137,7 +135,6 @@ class Results:
         frame: int | None = None,
         speed: dict[str, float] | None = None,
     ) -> None:
-        """Args: `scores` (N,) are shown as `boxes.conf`; `has_ids`: classes are object ids."""
         self.orig_img, self.path, self.core, self.frame = orig_img, path, core, frame
         self.orig_shape = core.image_size
         self.speed = {} if speed is None else speed
@@ -176,13 +173,11 @@ class Results:
     @cached_property
     def boxes(self) -> ResultBoxes:
         """Their boxes, scores and classes."""
-        ids = torch.from_numpy(np.array(self.core.object_ids))
-        columns = [np.array(self.core.boxes), self._scores[:, None], ids.numpy()[:, None]]
+        ids = torch.tensor(self.core.object_ids)
         # Classes are ids of up to 64 bits, of which float32 holds 24.
-        wide = bool((ids.abs() > 2**24).any())
-        data = torch.from_numpy(np.concatenate(columns, 1)).to(
-            torch.float64 if wide else torch.float32
-        )
+        dtype = torch.float64 if bool((ids.abs() > 2**24).any()) else torch.float32
+        columns = np.column_stack([self.core.boxes, self._scores, self.core.object_ids])
+        data = torch.from_numpy(columns).to(dtype)
         return ResultBoxes(data, self.orig_shape, ids if self._has_ids else None)
 
     def plot(self, *, boxes: bool = True, labels: bool = True) -> NDArray[np.uint8]:
@@ -206,7 +201,7 @@ class Results:
         return path
 
     def picture_name(self, prefix: str = "") -> str:
-        """A name for a picture of this result: that of its file, and the frame of a video."""
+        """A name for a picture of this result: its file's name, in a video with the frame."""
         file = Path(self.path)
         if self.frame is None:
             return f"{prefix}{file.name}"
@@ -219,9 +214,8 @@ class Results:
     def save_txt(self, txt_file: str | os.PathLike[str], save_conf: bool = False) -> str:
         """Write a label file in YOLO's segmentation format, and return its path.
 
-        A line is ``class x y x y ...`` of a mask, from 0 to 1 of the image, and, with `save_conf`,
-        the score. Empty masks, which this format has no line for, are left out. What was in
-        the file before is replaced.
+        The line of a mask is ``class x y x y ...``, from 0 to 1 of the image, and with `save_conf`
+        the score. Empty masks have no line. An existing file is replaced.
         """
         lines = []
         for ring, number, score in zip(
@@ -239,7 +233,7 @@ class Results:
 
         Args:
             normalize: coordinates from 0 to 1 of the image instead of pixels.
-            decimals: to which numbers are rounded.
+            decimals: places to which numbers are rounded.
         """
         boxes = self.boxes.xyxyn if normalize else self.boxes.xyxy
         rings = self.masks.xyn if normalize else self.masks.xy
@@ -263,5 +257,5 @@ class Results:
 
 
 def _index(index: Any) -> Any:
-    """Tensors as arrays; anything else as it is."""
+    """An index for numpy: a tensor becomes an array."""
     return index.numpy() if isinstance(index, Tensor) else index

@@ -1,4 +1,4 @@
-"""The `overrides` of a predictor, and what they mean to samkit."""
+"""The `overrides` of a predictor, and their meaning in samkit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -35,16 +35,16 @@ _NAMES = {
 
 @dataclass(kw_only=True)
 class Settings:
-    """What a predictor is told when it is made; `Predictor.args`.
+    """Settings of a predictor, its `args`.
 
     Attributes:
-        task, mode, batch, retina_masks: fixed, whatever is asked for.
+        task, mode, batch, retina_masks: fixed; other values are replaced.
         model: a name or a checkpoint, see `model_source`; None for the predictor's default.
         imgsz: size of the network's input, one number or (h, w), rounded up to what the network
             can take; None for the size it was trained at.
         device: such as "cpu", "cuda:0", 0 or "0"; None for the fastest.
         half: run the image encoder in float16.
-        conf: what `Results.confident` compares with. No mask is left out because of it.
+        conf: the score from which a mask is `Results.confident`. No mask is left out.
         iou: of masks of one crop whose boxes overlap more than this, everything mode keeps one.
         save: write a picture of each result.
         project, name: the folder for them, ``project/name``, by default ``runs/segment/predict``;
@@ -69,23 +69,30 @@ class Settings:
 
 
 DEFAULT_CFG = Settings()
-"""What is meant where nothing is said."""
+"""The default settings."""
 
 
 def read_settings(cfg: Any, overrides: Mapping[str, Any] | None) -> Settings:
-    """New settings: those of `cfg` (`Settings`, a mapping or a namespace) with changes.
+    """New settings: those of `cfg` (`Settings`, a mapping or a namespace), with `overrides`.
 
     Raises:
         InputError: an unknown key, or a value that is out of range.
     """
     settings = replace(cfg) if isinstance(cfg, Settings) else _changed(Settings(), cfg, "cfg")
     settings = _changed(settings, {} if overrides is None else overrides, "overrides")
-    fixed = replace(settings, task="segment", mode="predict", batch=1, retina_masks=True)
-    return _checked(fixed)
+    input_size(settings.imgsz)
+    for name in ("conf", "iou"):
+        value = getattr(settings, name)
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:
+            raise InputError(f"{name}: expected a number from 0 to 1, got {value!r}")
+    for name in ("half", "save", "verbose"):
+        if not isinstance(getattr(settings, name), bool):
+            raise InputError(f"{name}: expected True or False, got {getattr(settings, name)!r}")
+    return replace(settings, task="segment", mode="predict", batch=1, retina_masks=True)
 
 
 def model_source(model: str | Path) -> str | Path:
-    """What `samkit.load` takes: a file that is there, else the model of such a name.
+    """The `model` as an argument of `samkit.load`: an existing file, else samkit's name for it.
 
     >>> model_source("sam2.1_b.pt"), model_source("pico")
     ('sam2.1-base-plus', 'pico')
@@ -96,7 +103,7 @@ def model_source(model: str | Path) -> str | Path:
 
 
 def device_name(device: Any) -> str | torch.device:
-    """What torch calls a device. Numbers are GPUs.
+    """The name of a device in torch. Numbers are GPUs.
 
     >>> device_name(None), device_name("0"), device_name("cpu")
     ('auto', 'cuda:0', 'cpu')
@@ -118,15 +125,11 @@ def input_size(imgsz: Any) -> tuple[int, int] | None:
     """
     if imgsz is None:
         return None
-    sides = [imgsz] if isinstance(imgsz, Integral) else list(_items(imgsz))
+    sides = list(imgsz) if isinstance(imgsz, (list, tuple)) else [imgsz]
     whole = all(isinstance(side, Integral) and not isinstance(side, bool) for side in sides)
     if not whole or len(sides) not in (1, 2) or min(sides) < 1:
         raise InputError(f"imgsz: expected a whole number or (height, width), got {imgsz!r}")
     return int(sides[0]), int(sides[-1])
-
-
-def _items(value: Any) -> Any:
-    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _changed(settings: Settings, values: Any, what: str) -> Settings:
@@ -140,15 +143,3 @@ def _changed(settings: Settings, values: Any, what: str) -> Settings:
     if unknown:
         raise InputError(f"{what}: expected some of {', '.join(known)}, got {unknown[0]!r}")
     return replace(settings, **values)
-
-
-def _checked(settings: Settings) -> Settings:
-    input_size(settings.imgsz)
-    for name in ("conf", "iou"):
-        value = getattr(settings, name)
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:
-            raise InputError(f"{name}: expected a number from 0 to 1, got {value!r}")
-    for name in ("half", "save", "verbose"):
-        if not isinstance(getattr(settings, name), bool):
-            raise InputError(f"{name}: expected True or False, got {getattr(settings, name)!r}")
-    return settings

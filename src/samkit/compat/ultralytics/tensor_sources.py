@@ -8,24 +8,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["images_of", "note_images"]
+__all__ = ["record_images", "recorded_images"]
 
 Images: TypeAlias = tuple[NDArray[np.uint8], ...]
 
-# Shared, so that one predictor knows what another one preprocessed; forgotten with the tensor.
+# Shared, so that one predictor knows what another one preprocessed; entries end with their tensor.
 _IMAGES: MutableMapping[Tensor, Images] = WeakTensorKeyDictionary()
 
 
-def note_images(im: Tensor, images: Sequence[NDArray[np.uint8]]) -> None:
-    """Note that a new tensor (N, 3, H, W) was made of these N images, for as long as it lives."""
+def record_images(im: Tensor, images: Sequence[NDArray[np.uint8]]) -> None:
+    """Record that a new tensor (N, 3, H, W) was made of N images, for as long as it lives."""
     _IMAGES[im] = tuple(images)
 
 
-def images_of(im: Tensor) -> Images | None:
+def recorded_images(im: Tensor) -> Images | None:
     """The N images (H0, W0, 3) that `im` (N, 3, H, W) was made of, None if that is not known.
 
-    It is known of the very tensor of `note_images`, and of slices along its first axis, which share
-    its memory; not of copies.
+    It is known of the tensor given to `record_images` itself, and of slices along its first axis,
+    which share its memory; not of copies.
     """
     whole = im if im._base is None else im._base
     images = _IMAGES.get(whole)

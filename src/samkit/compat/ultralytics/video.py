@@ -1,4 +1,4 @@
-"""Prompts on the first frame of a video, or on others, to masks in all of it."""
+"""Objects prompted in one or more frames of a video, tracked through all of it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,20 +6,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from samkit.compat.ultralytics.base import BasePredictor
 from samkit.compat.ultralytics.delivery import Callbacks
 from samkit.compat.ultralytics.features import Features
-from samkit.compat.ultralytics.prompts import ObjectPrompts
+from samkit.compat.ultralytics.prompts import PromptArrays
 from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import DEFAULT_CFG
-from samkit.compat.ultralytics.sources import VideoShots, open_video
+from samkit.compat.ultralytics.sources import SourceVideo, open_video
 from samkit.errors import InputError, PromptError
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.memory.arguments import network_with_memory, whole_number
 from samkit.prompts import Prompt
+from samkit.transforms import ImageTransform
 from samkit.video import VideoPredictor
 
 __all__ = ["SAM2VideoPredictor", "VideoState"]
@@ -27,15 +29,15 @@ __all__ = ["SAM2VideoPredictor", "VideoState"]
 
 @dataclass(kw_only=True, eq=False)
 class VideoState:
-    """A video that is being worked on.
+    """An open video with its tracked objects.
 
     Attributes:
-        shots: its frames.
-        tracker: samkit's own, which follows the objects.
-        corrected: (object, frame) of prompts since tracking went on.
+        video: its frames.
+        tracker: samkit's own, which tracks the objects.
+        corrected: (object, frame) of the prompts since the last preflight.
     """
 
-    shots: VideoShots
+    video: SourceVideo
     tracker: VideoPredictor
     corrected: list[tuple[int, int]] = field(default_factory=list)
 
@@ -48,19 +50,20 @@ class SAM2VideoPredictor(BasePredictor):
 
     Coordinates are pixels of the frames, arrays of frames BGR. The class of a result, and its
     `boxes.id`, is the object's id; its score is the predicted IoU times the probability that the
-    object is there, which are also in `core.scores` and `core.presence`.
+    object is present, which are also in `core.scores` and `core.presence`.
 
     Attributes:
         inference_state: the `VideoState`, {} before the first video. Set it to {} to end one.
-        non_overlap_masks: give each pixel to the object that is surest of it. Read when a video is
-            begun.
-        clear_non_cond_mem_around_input: after a correction, forget what tracking saw of the object
-            in the frames around it.
+        non_overlap_masks: give each pixel to the object with the highest logit. It takes effect
+            with the next video.
+        clear_non_cond_mem_around_input: after a correction, forget what tracking remembered of the
+            object in the frames around it.
         clear_non_cond_mem_for_multi_obj: do so also where there are several objects.
     """
 
     default_model = "sam2.1_b.pt"
     needs_sam2 = True
+    has_object_ids = True
 
     def __init__(
         self,
@@ -74,29 +77,29 @@ class SAM2VideoPredictor(BasePredictor):
         self.clear_non_cond_mem_around_input = False
         self.clear_non_cond_mem_for_multi_obj = False
 
-    def _take(self, core: ImagePredictor) -> None:
+    def _prepare(self, core: ImagePredictor) -> None:
         network_with_memory(core, "tracking")
-        if isinstance(self.inference_state, VideoState):  # it knows what another model saw
+        if isinstance(self.inference_state, VideoState):  # its memories are another model's
             self._close()
 
     def setup_source(self, source: Any) -> None:
-        """Open a video; the one before is closed, and its objects are forgotten.
+        """Open a video. The previous one is closed, and its objects are forgotten.
 
         Args:
             source: a video file, folder or pattern of pictures, URL, camera number, array
                 (T, H, W, 3) BGR, tensor (T, 3, H, W) RGB, or a list or iterator of images; None to
-                close the one before.
+                close the previous one only.
 
         Raises:
-            InputError: it is missing, or nothing of the kind.
+            InputError: it is missing, or nothing of these.
         """
-        shots = None if source is None else open_video(source)
+        video = None if source is None else open_video(source)
         self._close()
-        self._source = shots
+        self._source = video
 
     @staticmethod
     def init_state(predictor: "SAM2VideoPredictor") -> None:
-        """Begin with the video of `setup_source`, unless that was done.
+        """Begin with the video of `setup_source`, if it has not begun yet.
 
         Raises:
             InputError: there is no video, or the model cannot track.
@@ -106,13 +109,13 @@ class SAM2VideoPredictor(BasePredictor):
             raise InputError(f"predictor: expected a SAM2VideoPredictor, got {kind}")
         if isinstance(predictor.inference_state, VideoState):
             return
-        shots = predictor._source
-        if not isinstance(shots, VideoShots):
+        video = predictor._source
+        if not isinstance(video, SourceVideo):
             raise InputError("source: expected a video, got None; call setup_source first")
         tracker = VideoPredictor(
-            predictor.core, shots.frames, non_overlapping=predictor.non_overlap_masks
+            predictor.core, video.frames, non_overlapping=predictor.non_overlap_masks
         )
-        predictor.inference_state = VideoState(shots=shots, tracker=tracker)
+        predictor.inference_state = VideoState(video=video, tracker=tracker)
 
     def __call__(
         self,
@@ -123,14 +126,14 @@ class SAM2VideoPredictor(BasePredictor):
         masks: Any = None,
         stream: bool = False,
     ) -> list[Results] | Iterator[Results]:
-        """Follow objects through a video.
+        """Track objects through a video.
 
-        Prompts are about the first frame; their objects get the ids 0, 1, 2, ... While results
+        Prompts refer to the first frame; their objects get the ids 0, 1, 2, ... While results
         are streamed, and afterwards, `add_new_prompts` adds objects and corrects masks. A call
-        without a source follows all of them again, from the first frame with a prompt.
+        without a source tracks all of them again, from the first frame with a prompt.
 
         Args:
-            source: as for `setup_source`; None for the video at hand.
+            source: as for `setup_source`; by default the open video.
             bboxes, points, labels, masks: as for `Predictor`.
             stream: give results one by one instead of a list, which holds all frames.
 
@@ -140,21 +143,19 @@ class SAM2VideoPredictor(BasePredictor):
         Raises:
             PromptError, InputError: the message says what was expected.
         """
-        stored = None if source is None else self._stored
-        said = ObjectPrompts.read(bboxes, points, labels, masks, stored=stored)
+        defaults = None if source is None else self._stored
+        prompts = PromptArrays.from_arguments(bboxes, points, labels, masks, defaults=defaults)
         if source is not None:
-            if self._core is None:  # one that does not fit is known before the video is opened
+            if self._core is None:  # a wrong model is an error before the video is opened
                 self.setup_model()
             self.setup_source(source)
         self.init_state(self)
         state = self._state()
-        if said:
-            transform = self.core.transform(_size(state, 0))
-            for number, prompt in enumerate(said.prompts(transform)):
-                self._prompt(number, prompt, 0)
+        if prompts:
+            for obj_id, prompt in enumerate(prompts.to_prompts(self._frame_transform(0))):
+                self._prompt(obj_id, prompt, 0)
         self.propagate_in_video_preflight()
-        results = self._deliver(self._followed(state), self)
-        return results if stream else list(results)
+        return self._deliver(self._track(state), stream)
 
     def add_new_prompts(
         self,
@@ -166,11 +167,11 @@ class SAM2VideoPredictor(BasePredictor):
         *,
         bboxes: Any = None,
     ) -> tuple[Tensor, Tensor]:
-        """Say what one object is in a frame, or, where it was tracked, correct what was found.
+        """Prompt one object in a frame; where it was tracked, correct its mask.
 
         Args:
             obj_id: any integer of 64 bits, known or new.
-            points: (2,), (P, 2) or (1, P, 2), all about this object.
+            points: (2,), (P, 2) or (1, P, 2), all of this object.
             labels: of the points.
             masks: (H, W) or (1, H, W); not with points.
             frame_idx: number of the frame. Of a stream, the last one that was read.
@@ -186,15 +187,15 @@ class SAM2VideoPredictor(BasePredictor):
         """
         if points is not None and masks is not None:
             raise PromptError("expected either points or masks, got both")
-        said = ObjectPrompts.read(bboxes, points, labels, masks).about_one()
-        number = whole_number("frame_idx", frame_idx)
+        prompts = PromptArrays.from_arguments(bboxes, points, labels, masks).for_one_object()
+        frame = whole_number("frame_idx", frame_idx)
         self.init_state(self)
-        (prompt,) = said.prompts(self.core.transform(_size(self._state(), number)))
-        found = self._prompt(obj_id, prompt, number)
-        return torch.from_numpy(np.array(found.masks)), torch.from_numpy(_scores(found))
+        (prompt,) = prompts.to_prompts(self._frame_transform(frame))
+        found = self._prompt(obj_id, prompt, frame)
+        return torch.tensor(found.masks), torch.tensor(self._scores(found))
 
     def propagate_in_video_preflight(self) -> None:
-        """Make ready for tracking. `clear_non_cond_mem_around_input` has its effect here.
+        """Prepare for tracking. `clear_non_cond_mem_around_input` takes effect here.
 
         Raises:
             InputError: no object was prompted.
@@ -203,10 +204,10 @@ class SAM2VideoPredictor(BasePredictor):
         ids = state.tracker.object_ids
         if not ids:
             raise InputError("nothing to track: expected bboxes, points or masks of an object")
-        alone = len(ids) == 1 or self.clear_non_cond_mem_for_multi_obj
-        if self.clear_non_cond_mem_around_input and alone:
-            for number, frame in state.corrected:
-                state.tracker.forget_around(number, frame)
+        allowed = len(ids) == 1 or self.clear_non_cond_mem_for_multi_obj
+        if self.clear_non_cond_mem_around_input and allowed:
+            for obj_id, frame in state.corrected:
+                state.tracker.forget_around(obj_id, frame)
         state.corrected.clear()
 
     def get_im_features(self, im: Tensor, batch: int = 1) -> Features:
@@ -216,15 +217,23 @@ class SAM2VideoPredictor(BasePredictor):
             raise InputError(f"batch: expected 1 and more, of one frame, got {batch}")
         features = super().get_im_features(im)
         assert isinstance(features, dict)
-        return {
-            "image_embed": _repeated(features["image_embed"], count),
-            "high_res_feats": [_repeated(level, count) for level in features["high_res_feats"]],
-        }
+        levels = [level.expand(count, -1, -1, -1) for level in features["high_res_feats"]]
+        embed = features["image_embed"].expand(count, -1, -1, -1)
+        return {"image_embed": embed, "high_res_feats": levels}
 
     def _state(self) -> VideoState:
         if not isinstance(self.inference_state, VideoState):
             raise InputError("no video: call init_state, or the predictor with a source, first")
         return self.inference_state
+
+    def _frame_transform(self, frame: int) -> ImageTransform:
+        video = self._state().video
+        try:
+            return self.core.transform(video.image(frame).size)
+        except IndexError:
+            raise InputError(
+                f"frame_idx: expected a number from 0 to below {video.frames.count}, got {frame}"
+            ) from None
 
     def _prompt(self, obj_id: int, prompt: Prompt, frame: int) -> Masks:
         state = self._state()
@@ -232,43 +241,21 @@ class SAM2VideoPredictor(BasePredictor):
         state.corrected.append((int(obj_id), frame))
         return masks
 
-    def _followed(self, state: VideoState) -> Iterator[Results]:
-        for number, masks in state.tracker.track():
-            shot = state.shots.shot(number)
-            yield self._result(shot, masks, _scores(masks), has_ids=True)
-            # What was corrected meanwhile counts from the next frame on.
+    def _track(self, state: VideoState) -> Iterator[Results]:
+        for frame, masks in state.tracker.track():
+            yield self._result(state.video.image(frame), masks)
+            # Corrections made meanwhile take effect from the next frame on.
             if state is self.inference_state and state.corrected:
                 self.propagate_in_video_preflight()
+
+    def _scores(self, masks: Masks) -> NDArray[np.float32]:
+        """Predicted IoU times presence."""
+        assert masks.presence is not None
+        return masks.scores * masks.presence
 
     def _close(self) -> None:
         if isinstance(self.inference_state, VideoState):
             self.inference_state.tracker.close()
-        elif isinstance(self._source, VideoShots):
+        elif isinstance(self._source, SourceVideo):
             self._source.frames.close()
         self.inference_state, self._source = {}, None
-
-
-def _scores(masks: Masks) -> Any:
-    """Predicted IoU (N,), as far as the objects are there."""
-    assert masks.presence is not None
-    return masks.scores * masks.presence
-
-
-def _size(state: VideoState, frame: int) -> tuple[int, int]:
-    """(H, W) of a frame.
-
-    Raises:
-        InputError: it cannot be had.
-    """
-    try:
-        pixels = state.shots.frames.read(frame)
-    except IndexError:
-        count = state.shots.frames.count
-        raise InputError(
-            f"frame_idx: expected a number from 0 to below {count}, got {frame}"
-        ) from None
-    return pixels.shape[0], pixels.shape[1]
-
-
-def _repeated(maps: Tensor, count: int) -> Tensor:
-    return maps.expand(count, -1, -1, -1)
