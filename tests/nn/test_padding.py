@@ -45,3 +45,11 @@ def test_prompts_of_different_lengths() -> None:
         [CLICK, AWAY, CLICK, PAD],
     ]
     assert padded.ragged
+
+
+def test_no_prompts() -> None:
+    padded = PromptTensors.padded(
+        torch.zeros(0, 3, 2), torch.zeros(0, 3, dtype=torch.long), pad_boxes=True
+    )
+    assert padded.labels.shape == (0, 0)
+    assert not padded.ragged

@@ -94,7 +94,7 @@ class PromptTensors:
         has_box = (labels == TokenLabel.BOX_TOP_LEFT).any(1)
         end = torch.where(is_padded(end > 0, has_box, pad_boxes), end, -1)
         labels = labels.masked_fill(places == end[:, None], TokenLabel.NOT_A_POINT)
-        used = int(torch.where(labels == TokenLabel.ABSENT, 0, places + 1).max())
+        used = int(torch.where((labels != TokenLabel.ABSENT).any(0), places + 1, 0).max())
         labels = labels[:, :used]
         return cls(
             points=points[:, :used],
