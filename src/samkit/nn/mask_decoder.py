@@ -113,16 +113,10 @@ class MaskDecoder(nn.Module):
         """Bring neck features (B, D, ...) to the widths used while upscaling, once per image."""
         return self.conv_s0(stride4), self.conv_s1(stride8)
 
-    def forward(
-        self, features: ImageFeatures, image_positions: Tensor, prompts: PromptEmbedding
-    ) -> MaskPrediction:
-        """Decode N prompts; arguments as for `attend`."""
-        return self.masks(self.attend(features, image_positions, prompts))
-
     def attend(
         self, features: ImageFeatures, image_positions: Tensor, prompts: PromptEmbedding
     ) -> Attended:
-        """Everything but the masks of N prompts, which take about half of the time.
+        """Everything but the masks of N prompts, which take about half of the time: see `masks`.
 
         Args:
             features: of one image, which then serves all prompts, or of N images.

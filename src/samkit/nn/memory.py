@@ -6,6 +6,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 __all__ = ["Memory", "MemoryTokens", "ObjectPrediction", "ReachableMemory", "joined_tokens"]
 
@@ -114,24 +115,22 @@ class MemoryTokens:
 
 def joined_tokens(parts: Sequence[tuple[Tensor, Tensor, int]]) -> MemoryTokens:
     """Tokens (M, d), positions (M, d) and pointer tokens of N objects as one batch."""
-    maps = max(len(tokens) - pointers for tokens, _, pointers in parts)
-    most = max(pointers for _, _, pointers in parts)
-    if all(len(tokens) == maps + most and pointers == most for tokens, _, pointers in parts):
-        return MemoryTokens(
-            tokens=torch.stack([tokens for tokens, _, _ in parts]),
-            positions=torch.stack([positions for _, positions, _ in parts]),
-            pointer_tokens=most,
-            attended=None,
-        )
-    first = parts[0][0]
-    tokens = first.new_zeros(len(parts), maps + most, first.shape[1])
-    positions = torch.zeros_like(tokens)
-    attended = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=first.device)
-    for i, (own, places, pointers) in enumerate(parts):
-        count = len(own) - pointers
-        for whole, part in ((tokens, own), (positions, places)):
-            whole[i, :count] = part[:count]
-            whole[i, maps : maps + pointers] = part[count:]
-        attended[i, :count] = True
-        attended[i, maps : maps + pointers] = True
-    return MemoryTokens(tokens=tokens, positions=positions, pointer_tokens=most, attended=attended)
+    maps = [len(tokens) - pointers for tokens, _, pointers in parts]
+    pointers = [pointers for _, _, pointers in parts]
+
+    def stacked(each: Sequence[Tensor]) -> Tensor:
+        """(N, longest maps + most pointers, ...), each part filled up with zeros."""
+        first = pad_sequence([one[:n] for one, n in zip(each, maps, strict=True)], True)
+        last = pad_sequence([one[n:] for one, n in zip(each, maps, strict=True)], True)
+        return torch.cat([first, last], 1)
+
+    tokens = stacked([tokens for tokens, _, _ in parts])
+    attended = None
+    if len(set(maps)) > 1 or len(set(pointers)) > 1:
+        attended = stacked([tokens.new_ones(len(own), dtype=torch.bool) for own, _, _ in parts])
+    return MemoryTokens(
+        tokens=tokens,
+        positions=stacked([positions for _, positions, _ in parts]),
+        pointer_tokens=max(pointers),
+        attended=attended,
+    )

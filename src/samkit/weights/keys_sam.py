@@ -79,22 +79,10 @@ HUGGING_FACE = RenameTable(
 """SamModel of transformers."""
 # fmt: on
 
+# fmt: off
 LAYOUTS = (
-    Layout(
-        family="sam",
-        names="hugging-face",
-        sign=r"vision_encoder\.layers\..*",
-        table=HUGGING_FACE,
-    ),
-    Layout(
-        family="sam",
-        names="meta",
-        sign=r"mask_decoder\.transformer\.layers\.0\.mlp\.lin1\..*",
-        table=META,
-    ),
-    Layout(
-        family="sam",
-        names="samkit",
-        sign=r"mask_decoder\.transformer\.layers\.0\.mlp\.layers\.0\..*",
-    ),
+    Layout(family="sam", names="hugging-face", sign=r"vision_encoder\.layers\..*", table=HUGGING_FACE),
+    Layout(family="sam", names="meta", sign=r"mask_decoder\.transformer\.layers\.0\.mlp\.lin1\..*", table=META),
+    Layout(family="sam", names="samkit", sign=r"mask_decoder\.transformer\.layers\.0\.mlp\.layers\.0\..*"),
 )
+# fmt: on

@@ -106,13 +106,10 @@ HUGGING_FACE = RenameTable(
 """Sam2Model and Sam2VideoModel of transformers; the former lacks the memory's tensors."""
 # fmt: on
 
+# fmt: off
 LAYOUTS = (
-    Layout(
-        family="sam2",
-        names="hugging-face",
-        sign=r"vision_encoder\.backbone\.blocks\..*",
-        table=HUGGING_FACE,
-    ),
+    Layout(family="sam2", names="hugging-face", sign=r"vision_encoder\.backbone\.blocks\..*", table=HUGGING_FACE),
     Layout(family="sam2", names="meta", sign=r"sam_mask_decoder\..*", table=META),
     Layout(family="sam2", names="samkit", sign=r"image_encoder\.trunk\..*"),
 )
+# fmt: on
