@@ -1,7 +1,6 @@
 """From an image to a network's input and back: pixels, coordinates and masks."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from samkit.errors import InputError
 from samkit.sizes import NetworkConfig
 
-__all__ = ["ImageTransform", "checked_size", "resize", "resize_rgb"]
+__all__ = ["ImageTransform", "resize", "resize_rgb"]
 
 # A binary mask becomes logits of this size, as in SAM 2 (sigmoid(10) = 0.99995).
 BINARY_LOGIT = 10.0
@@ -137,23 +135,6 @@ class ImageTransform:
             return resize(x, self.mask_size)[0, 0]
         x = _pad(resize(x, self.prompt_content_size), self.prompt_size, -BINARY_LOGIT)
         return F.adaptive_avg_pool2d(x, self.mask_size)[0, 0]
-
-
-def checked_size(value: Any, name: str) -> tuple[int, int]:
-    """(height, width) in pixels, as a caller gave them.
-
-    Raises:
-        InputError: no two whole numbers from 1 on.
-    """
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError):  # such as nested lists of different lengths
-        array = np.array(None)
-    if array.shape != (2,) or array.dtype.kind not in "iu" or array.min() < 1:
-        raise InputError(
-            f"{name}: expected (height, width) in pixels, both at least 1, got {value!r}"
-        )
-    return int(array[0]), int(array[1])
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:

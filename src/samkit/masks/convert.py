@@ -26,7 +26,6 @@ def to_coco(
     masks: Storage, fields: Fields, image_id: int, category_id: int, first_id: int
 ) -> list[dict[str, Any]]:
     """See `Masks.to_coco`."""
-    annotations: list[dict[str, Any]] = []
     columns = (
         to_rle(masks),
         fields.boxes_of(masks).tolist(),
@@ -35,27 +34,26 @@ def to_coco(
         fields.object_ids.tolist(),
         fields.prompt_index.tolist(),
     )
-    for one, (x0, y0, x1, y1), area, score, object_id, prompt in zip(*columns, strict=True):
-        annotations.append(
-            {
-                "id": first_id + len(annotations),
-                "image_id": image_id,
-                "category_id": category_id,
-                "segmentation": one,
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": area,
-                "iscrowd": 0,
-                "score": score,
-                "object_id": object_id,
-                "prompt_index": prompt,
-            }
+    optional = {key: getattr(fields, name) for key, name in COCO_KEYS.items()}
+    more = {key: values.tolist() for key, values in optional.items() if values is not None}
+    return [
+        {
+            "id": first_id + i,
+            "image_id": image_id,
+            "category_id": category_id,
+            "segmentation": one,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": area,
+            "iscrowd": 0,
+            "score": score,
+            "object_id": object_id,
+            "prompt_index": prompt,
+            **{key: values[i] for key, values in more.items()},
+        }
+        for i, (one, (x0, y0, x1, y1), area, score, object_id, prompt) in enumerate(
+            zip(*columns, strict=True)
         )
-    for key, name in COCO_KEYS.items():
-        values = getattr(fields, name)
-        if values is not None:
-            for annotation, value in zip(annotations, values.tolist(), strict=True):
-                annotation[key] = value
-    return annotations
+    ]
 
 
 def to_supervision(masks: Storage, fields: Fields) -> Any:

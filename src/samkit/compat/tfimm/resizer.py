@@ -10,7 +10,8 @@ from torch import Tensor
 
 from samkit.compat.tfimm.arrays import array_of, numbers
 from samkit.errors import ImageError, InputError, PromptError
-from samkit.transforms import ImageTransform, checked_size, resize, resize_rgb
+from samkit.geometry import checked_size
+from samkit.transforms import ImageTransform, resize, resize_rgb
 
 __all__ = ["ImageResizer", "full_size"]
 

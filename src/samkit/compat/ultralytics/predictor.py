@@ -22,9 +22,9 @@ from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import DEFAULT_CFG
 from samkit.compat.ultralytics.sources import Shot, check_source, shots_of
 from samkit.errors import InputError
+from samkit.geometry import checked_size
 from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
-from samkit.transforms import checked_size
 
 __all__ = ["Predictor", "SAM2Predictor"]
 
