@@ -19,7 +19,7 @@ BINARY_LOGIT = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTransform:
-    """Places an image in a network's input, and finds the way back.
+    """How an image lies in a network's input, for pixels, points and masks.
 
     Attributes:
         image_size: (H0, W0) of the original image.
@@ -28,8 +28,8 @@ class ImageTransform:
             right. False (SAM 2): it is stretched to the whole input.
         stride: pixels of the prompt frame for one cell of the embedding; mask logits are four times
             finer.
-        prompt_scale: how many times the prompt frame is larger than the input: the frame in which
-            the network is given coordinates.
+        prompt_scale: how many times the prompt frame, to which coordinates refer, is larger than
+            the input.
         pad_only: with `keep_aspect`, the image is padded but not scaled, so it has to fit.
     """
 
@@ -47,13 +47,7 @@ class ImageTransform:
         image_size: tuple[int, int],
         input_size: tuple[int, int] | None = None,
     ) -> "ImageTransform":
-        """How an image of (H0, W0) pixels lies in a network's input.
-
-        Args:
-            config: sizes of the network.
-            image_size: (H0, W0) of the image.
-            input_size: (H, W) of the input; by default the network's own.
-        """
+        """The transform of an image (H0, W0); `input_size` is by default the network's own."""
         return cls(
             image_size=image_size,
             input_size=config.image_size if input_size is None else input_size,
@@ -123,11 +117,7 @@ class ImageTransform:
         return F.interpolate(logits, self.image_size, mode="bilinear")[:, 0]
 
     def mask_to_input(self, mask: NDArray[np.bool_] | NDArray[np.float32]) -> Tensor:
-        """Mask of any size over the whole image -> logits (h, w) of `mask_size`.
-
-        Args:
-            mask: (h, w) bool, or float32 logits.
-        """
+        """Mask of any size over the whole image, bool or logits -> logits (h, w) of `mask_size`."""
         x = torch.from_numpy(np.array(mask, np.float32))[None, None]
         if mask.dtype == np.bool_:
             x = (2 * x - 1) * BINARY_LOGIT
