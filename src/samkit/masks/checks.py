@@ -77,27 +77,21 @@ def positions(index: object, count: int) -> npt.NDArray[np.int64]:
     Raises:
         IndexError: out of range, of another type, or a bool array of another length.
     """
+    every = np.arange(count, dtype=np.int64)
     if isinstance(index, slice):
-        return np.array(range(*index.indices(count)), np.int64)
+        return every[index]
     try:
-        array = np.asarray(index)
-    except ValueError as error:  # ragged lists
-        raise IndexError(f"cannot index {count} masks with {index!r:.80}") from error
-    if array.shape == (0,) and isinstance(index, list):
-        return np.arange(0)
-    if array.dtype == np.bool_:
-        if array.shape != (count,):
-            raise IndexError(f"expected {count} bools to index {count} masks, got {array.shape}")
-        return array.nonzero()[0]
-    if isinstance(index, tuple) or array.ndim > 1 or not np.issubdtype(array.dtype, np.integer):
+        array = np.asarray(index, np.int64 if isinstance(index, list) and not index else None)
+        at = np.atleast_1d(every[array])
+    except (IndexError, ValueError, OverflowError) as error:  # ValueError: ragged lists
+        raise IndexError(f"cannot index {count} masks with {index!r:.80}: {error}") from error
+    unfit = array.dtype == np.bool_ and array.size != count  # none at all, which numpy takes
+    if isinstance(index, tuple) or at.ndim > 1 or unfit:
         raise IndexError(
-            "expected an int, a slice, or a bool or int array (N,) to index masks, "
+            f"expected an int, a slice, or a bool or int array to index {count} masks, "
             f"got {index!r:.80}"
         )
-    if array.size and (array.min() < -count or array.max() >= count):
-        raise IndexError(f"index {index!r:.80} is out of range for {count} masks")
-    at = np.atleast_1d(array).astype(np.int64)
-    return np.where(at < 0, at + count, at)
+    return at
 
 
 def _array(name: str, value: object) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Masks to files and back. `Masks.save` describes the formats."""
+"""Masks to files and back, and as COCO annotations. `Masks.save` describes the formats."""
 
 import json
 import os
@@ -16,7 +16,6 @@ from samkit.errors import InputError
 from samkit.geometry import checked_size
 from samkit.masks import checks, drawing
 from samkit.masks.contours import outer_contours
-from samkit.masks.convert import COCO_KEYS, to_coco
 from samkit.masks.fields import FIELD_NAMES, Fields
 from samkit.masks.storage import Pixels, RunLengths, Storage
 from samkit.media import ImageSource, write_atomically
@@ -37,6 +36,13 @@ _PNG_KEY = "samkit"
 _NPZ_VERSION = 1
 # A foreign picture with larger values is not read as a label map: it may be a depth map.
 _MOST_LABELS = 4096
+# Key in an annotation -> optional field of `Masks`.
+_COCO_KEYS = {
+    "presence": "presence",
+    "stability_score": "stability",
+    "point": "points",
+    "crop_box_xyxy": "crop_boxes",
+}
 
 
 def save(
@@ -102,6 +108,40 @@ def format_of(path: str | os.PathLike[str], name: str | None, *, has_image: bool
     if name == "overlay" and not has_image:
         raise InputError(f"cannot save {path}: an overlay needs its image, give image=")
     return name
+
+
+def to_coco(
+    masks: Storage, fields: Fields, image_id: int, category_id: int, first_id: int
+) -> list[dict[str, Any]]:
+    """See `Masks.to_coco`."""
+    columns = (
+        masks.counts(),
+        fields.boxes_of(masks).tolist(),
+        masks.areas().tolist(),
+        fields.scores.tolist(),
+        fields.object_ids.tolist(),
+        fields.prompt_index.tolist(),
+    )
+    optional = {key: getattr(fields, name) for key, name in _COCO_KEYS.items()}
+    more = {key: values.tolist() for key, values in optional.items() if values is not None}
+    return [
+        {
+            "id": first_id + i,
+            "image_id": image_id,
+            "category_id": category_id,
+            "segmentation": rle.as_rle(counts, masks.image_size),
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": area,
+            "iscrowd": 0,
+            "score": score,
+            "object_id": object_id,
+            "prompt_index": prompt,
+            **{key: values[i] for key, values in more.items()},
+        }
+        for i, (counts, (x0, y0, x1, y1), area, score, object_id, prompt) in enumerate(
+            zip(*columns, strict=True)
+        )
+    ]
 
 
 def _write_png(masks: Storage, fields: Fields, file: IO[bytes]) -> None:
@@ -189,7 +229,7 @@ def _read_coco(file: IO[bytes]) -> tuple[Storage, Fields]:
         [one["segmentation"] for one in annotations], (image["height"], image["width"])
     )
     given: dict[str, Any] = {}
-    keys = {"object_id": "object_ids", "prompt_index": "prompt_index", **COCO_KEYS}
+    keys = {"object_id": "object_ids", "prompt_index": "prompt_index", **_COCO_KEYS}
     for key, name in keys.items():
         if annotations and all(key in one for one in annotations):
             given[name] = [one[key] for one in annotations]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit import rle
-from samkit.errors import InputError
+from samkit.errors import InputError, MissingDependencyError
 from samkit.geometry import checked_size
-from samkit.masks import checks, contours, convert, drawing, formats
+from samkit.masks import checks, contours, drawing, formats
 from samkit.masks.fields import Fields
 from samkit.masks.storage import Pixels, RunLengths, Storage, hold, joined
 from samkit.media import ImageSource, read_image, write_image
@@ -270,7 +271,7 @@ class Masks:
 
     def to_rle(self) -> list[rle.RLE]:
         """Each mask as COCO RLE: ``{"size": [height, width], "counts": str}``."""
-        return convert.to_rle(self._storage)
+        return [rle.as_rle(counts, self.image_size) for counts in self._storage.counts()]
 
     def polygons(self, epsilon: float = 0.0) -> list[list[contours.Ring]]:
         """The outer contours of each mask: a list of rings (K, 2) float32 xy per mask.
@@ -294,7 +295,7 @@ class Masks:
 
         ``first_id`` is the id of the first annotation; the others count up from it.
         """
-        return convert.to_coco(self._storage, self._fields, image_id, category_id, first_id)
+        return formats.to_coco(self._storage, self._fields, image_id, category_id, first_id)
 
     def to_supervision(self) -> Any:
         """The masks as ``supervision.Detections``, with object ids as tracker ids.
@@ -302,7 +303,19 @@ class Masks:
         Raises:
             MissingDependencyError: supervision is not installed.
         """
-        return convert.to_supervision(self._storage, self._fields)
+        try:
+            supervision = importlib.import_module("supervision")
+        except ImportError as error:
+            raise MissingDependencyError(
+                "to_supervision needs the package supervision: pip install supervision"
+            ) from error
+        return supervision.Detections(
+            xyxy=self.boxes.copy(),
+            mask=self.masks.copy(),
+            confidence=self.scores.copy(),
+            tracker_id=self.object_ids.copy(),
+            data={"prompt_index": self.prompt_index.copy()},
+        )
 
     def overlay(
         self,

@@ -40,11 +40,7 @@ class SequenceWriter(Protocol):
     """Writes the masks of a video's frames, in the order of the frames."""
 
     def write(self, frame: int, masks: Masks) -> None:
-        """Add a frame.
-
-        Args:
-            frame: its number, higher than those before.
-            masks: of all objects in it.
+        """Add the masks of a frame, whose number is higher than those before.
 
         Raises:
             InputError: the masks do not fit, or the place cannot be written.

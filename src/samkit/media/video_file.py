@@ -117,15 +117,11 @@ class VideoFrames:
                 if self._index.is_counted and not self._fault:  # fewer frames than packets
                     self._index = self._index.up_to(self._at + 1)
                     raise IndexError(index)
-                raise self._broken(index)
+                break
         if index not in self._kept:
-            raise self._broken(index)
+            reason = self._fault or "its data is damaged"
+            raise InputError(f"cannot decode frame {index} of {self._path}: {reason}")
         return self._kept[index]
-
-    def _broken(self, index: int) -> InputError:
-        return InputError(
-            f"cannot decode frame {index} of {self._path}: {self._fault or 'its data is damaged'}"
-        )
 
     def _seek(self, index: int) -> None:
         """Go to the last keyframe up to a frame, or to an earlier one where that overshoots."""
