@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from samkit import rle
 from samkit.errors import InputError, MissingDependencyError
@@ -142,9 +144,9 @@ class Masks:
     def concatenate(cls, parts: Iterable[Masks]) -> Masks:
         """Join the masks of one image in the given order.
 
-        The result is compressed when any part is. Ids and prompt indices are kept as they are.
-        Optional fields are kept when every part with masks has them (and all logits are of one
-        size), and are None otherwise.
+        The result is compressed when any part is. Ids and prompt indices are not changed. Optional
+        fields are kept when every part with masks has them (and all logits are of one size), and
+        are None otherwise.
 
         Raises:
             InputError: no part, something that is not `Masks`, or images of different sizes.
@@ -418,8 +420,13 @@ class Masks:
         return f"<{len(self)} {noun} of {height} x {width} (height x width){scores}{how}>"
 
     def _repr_png_(self) -> bytes:
-        """A picture for notebooks."""
-        return drawing.notebook_png(self._storage, self._fields)
+        """A picture for notebooks, on a dark ground."""
+        ground = np.full((*self.image_size, 3), 24, np.uint8)
+        image = Image.fromarray(self.overlay(ground, alpha=0.8))
+        image.thumbnail((800, 800))
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return buffer.getvalue()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not by default: unpickled and copied arrays would be writable.
