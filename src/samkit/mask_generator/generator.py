@@ -42,7 +42,7 @@ class AutomaticMaskGenerator:
         found = samkit.AutomaticMaskGenerator(predictor, points_per_side=32)(image)
 
     Args:
-        predictor: has the network.
+        predictor: computes the masks of the points.
         preset: "default", "recall" (nearly all proposals) or "disjoint" (no overlaps).
         options: fields of `MaskGeneratorConfig` that differ from the preset.
 

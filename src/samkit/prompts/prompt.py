@@ -102,7 +102,7 @@ class Prompt:
         if coords.size == 0:
             raise PromptError(f"points: expected at least one point, got shape {coords.shape}")
         if labels is None:
-            return cls(point_coords=coords, point_labels=np.ones(coords.shape[:1], np.int32))
+            labels = np.ones(coords.shape[:1], np.int32)
         return cls(point_coords=coords, point_labels=checks.as_array(labels, "point labels"))
 
     @classmethod
