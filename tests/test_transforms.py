@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from samkit.errors import InputError
-from samkit.transforms import ImageTransform, checked_size, resize
+from samkit.transforms import ImageTransform, resize
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 sizes = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
@@ -164,16 +163,3 @@ def test_columns_are_resized_like_rows(
     wide = resize(column.expand(-1, -1, -1, 8).contiguous(), (after, 8))
     found = resize(column.contiguous(memory_format=layout), (after, 1))
     torch.testing.assert_close(found, wide[..., :1])
-
-
-@pytest.mark.parametrize("size", [(3, 4), [3, 4], np.array([3, 4]), torch.tensor([3, 4])])
-def test_a_size_is_two_whole_numbers(size: object) -> None:
-    assert checked_size(size, "size") == (3, 4)
-
-
-@pytest.mark.parametrize(
-    "size", [None, 5, (3,), (3, 4, 5), (0, 4), (3.0, 4.0), "34", [[3], [4, 5]]]
-)
-def test_no_size(size: object) -> None:
-    with pytest.raises(InputError, match=r"size: expected \(height, width\)"):
-        checked_size(size, "size")

@@ -32,7 +32,7 @@ def as_rle(counts: bytes, image_size: tuple[int, int]) -> RLE:
 
 
 def encode(masks: Iterable[BoolArray]) -> tuple[bytes, ...]:
-    """Encode masks (H, W) one after the other, so that only one is copied at a time."""
+    """Encode masks (H, W) one after the other; only one is copied at a time."""
     # cv2 transposes many times faster than numpy does.
     columns = (cv2.transpose(mask.view(np.uint8)).reshape(mask.shape[::-1]) for mask in masks)
     return tuple(coco.encode(one.T)["counts"] for one in columns)
@@ -71,10 +71,10 @@ def boxes(counts: Sequence[bytes], image_size: tuple[int, int]) -> npt.NDArray[n
 
 
 def checked_counts(rle: Mapping[str, Any], image_size: tuple[int, int], name: str) -> bytes:
-    """Return the compressed counts of an RLE from outside, after checking all of it.
+    """The compressed counts of an RLE from outside, after checking all of it.
 
-    pycocotools trusts the counts and reads past its buffers when their sum is wrong, so nothing
-    may reach it unchecked.
+    pycocotools reads past its buffers when the sum of the counts is wrong, so nothing may reach
+    it unchecked.
 
     Args:
         rle: ``size`` [height, width], and ``counts`` as a string, bytes or a list of run lengths.
@@ -105,11 +105,14 @@ def checked_counts(rle: Mapping[str, Any], image_size: tuple[int, int], name: st
             f"expected run lengths of {name} that fill {height} x {width} pixels, got lengths "
             f"{runs.min(initial=0)} to {runs.max(initial=0)} with the sum {runs.sum()}"
         )
-    if isinstance(counts, bytes):
-        return counts
-    plain = {"size": [height, width], "counts": runs.tolist()}
-    compressed: bytes = coco.frPyObjects(plain, height, width)["counts"]
-    return compressed
+    return counts if isinstance(counts, bytes) else compress(runs, image_size)
+
+
+def compress(runs: npt.NDArray[np.int64], image_size: tuple[int, int]) -> bytes:
+    """Compress run lengths that fill the image."""
+    plain = {"size": list(image_size), "counts": runs.tolist()}
+    counts: bytes = coco.frPyObjects(plain, *image_size)["counts"]
+    return counts
 
 
 def _plain_run_lengths(counts: object, name: str) -> npt.NDArray[np.int64]:

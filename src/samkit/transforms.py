@@ -1,7 +1,6 @@
 """From an image to a network's input and back: pixels, coordinates and masks."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from samkit.errors import InputError
 from samkit.sizes import NetworkConfig
 
-__all__ = ["ImageTransform", "checked_size", "resize", "resize_rgb"]
+__all__ = ["ImageTransform", "resize", "resize_rgb"]
 
 # A binary mask becomes logits of this size, as in SAM 2 (sigmoid(10) = 0.99995).
 BINARY_LOGIT = 10.0
@@ -21,7 +19,7 @@ BINARY_LOGIT = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTransform:
-    """Places an image in a network's input, and finds the way back.
+    """How an image lies in a network's input, for pixels, points and masks.
 
     Attributes:
         image_size: (H0, W0) of the original image.
@@ -30,8 +28,8 @@ class ImageTransform:
             right. False (SAM 2): it is stretched to the whole input.
         stride: pixels of the prompt frame for one cell of the embedding; mask logits are four times
             finer.
-        prompt_scale: how many times the prompt frame is larger than the input: the frame in which
-            the network is given coordinates.
+        prompt_scale: how many times the prompt frame, to which coordinates refer, is larger than
+            the input.
         pad_only: with `keep_aspect`, the image is padded but not scaled, so it has to fit.
     """
 
@@ -49,13 +47,7 @@ class ImageTransform:
         image_size: tuple[int, int],
         input_size: tuple[int, int] | None = None,
     ) -> "ImageTransform":
-        """How an image of (H0, W0) pixels lies in a network's input.
-
-        Args:
-            config: sizes of the network.
-            image_size: (H0, W0) of the image.
-            input_size: (H, W) of the input; by default the network's own.
-        """
+        """The transform of an image (H0, W0); `input_size` is by default the network's own."""
         return cls(
             image_size=image_size,
             input_size=config.image_size if input_size is None else input_size,
@@ -125,11 +117,7 @@ class ImageTransform:
         return F.interpolate(logits, self.image_size, mode="bilinear")[:, 0]
 
     def mask_to_input(self, mask: NDArray[np.bool_] | NDArray[np.float32]) -> Tensor:
-        """Mask of any size over the whole image -> logits (h, w) of `mask_size`.
-
-        Args:
-            mask: (h, w) bool, or float32 logits.
-        """
+        """Mask of any size over the whole image, bool or logits -> logits (h, w) of `mask_size`."""
         x = torch.from_numpy(np.array(mask, np.float32))[None, None]
         if mask.dtype == np.bool_:
             x = (2 * x - 1) * BINARY_LOGIT
@@ -137,23 +125,6 @@ class ImageTransform:
             return resize(x, self.mask_size)[0, 0]
         x = _pad(resize(x, self.prompt_content_size), self.prompt_size, -BINARY_LOGIT)
         return F.adaptive_avg_pool2d(x, self.mask_size)[0, 0]
-
-
-def checked_size(value: Any, name: str) -> tuple[int, int]:
-    """(height, width) in pixels, as a caller gave them.
-
-    Raises:
-        InputError: no two whole numbers from 1 on.
-    """
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError):  # such as nested lists of different lengths
-        array = np.array(None)
-    if array.shape != (2,) or array.dtype.kind not in "iu" or array.min() < 1:
-        raise InputError(
-            f"{name}: expected (height, width) in pixels, both at least 1, got {value!r}"
-        )
-    return int(array[0]), int(array[1])
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:

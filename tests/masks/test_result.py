@@ -1,6 +1,7 @@
 """The laws of `Masks`: what goes in comes out, whichever way it is held and indexed."""
 
 import copy
+import inspect
 import pickle
 import sys
 import types
@@ -15,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from samkit.errors import InputError, MissingDependencyError
 from samkit.masks import Masks
+from samkit.masks.fields import FIELD_NAMES
 
 FIELDS = ("masks", "scores", "boxes", "areas", "object_ids", "prompt_index", "presence", "logits")
 ONE = np.ones((1, 4, 5), bool)
@@ -197,6 +199,14 @@ def test_a_field_that_does_not_exist() -> None:
     for value in (None, [1]):
         with pytest.raises(TypeError, match="unexpected keyword argument 'box'"):
             Masks(ONE, [1], box=value)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="unexpected keyword argument 'box'"):
+            Masks.from_pixels(ONE, (4, 5), [1], box=value)
+
+
+def test_the_constructor_names_every_field() -> None:
+    names = list(inspect.signature(Masks).parameters)
+    assert names[:2] == ["masks", "scores"]
+    assert sorted(names[1:]) == sorted(FIELD_NAMES)
 
 
 def test_without_logits(some: Masks) -> None:

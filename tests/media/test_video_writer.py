@@ -72,6 +72,20 @@ def test_odd_sizes_are_filled_up(tmp_path: Path, size: tuple[int, int]) -> None:
     assert np.abs(found - (200, 40, 90)).max() <= 4  # also at the far edges
 
 
+@pytest.mark.parametrize("size", [(48, 64), (47, 63)])
+def test_frames_of_any_memory_layout(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Views and read-only frames give the same video as copies of them."""
+    plain = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    locked = plain.copy()
+    locked.flags.writeable = False
+    frames = [plain[::-1], plain[:, ::-1], plain[..., ::-1], locked, np.asfortranarray(plain)]
+    for name, copies in (("views.mp4", False), ("copies.mp4", True)):
+        with VideoWriter(tmp_path / name) as video:
+            for frame in frames:
+                video.write(np.array(frame, order="C") if copies else frame)
+    assert (tmp_path / "views.mp4").read_bytes() == (tmp_path / "copies.mp4").read_bytes()
+
+
 def test_colours_and_pixel_aspect(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (230, 159, 0)]

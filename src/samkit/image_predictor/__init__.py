@@ -2,6 +2,6 @@
 
 from samkit.image_predictor.batching import prompts_at_once
 from samkit.image_predictor.embedding import ImageEmbedding
-from samkit.image_predictor.predictor import ImagePredictor, load
+from samkit.image_predictor.predictor import ImagePredictor, check_finite, load
 
-__all__ = ["ImageEmbedding", "ImagePredictor", "load", "prompts_at_once"]
+__all__ = ["ImageEmbedding", "ImagePredictor", "check_finite", "load", "prompts_at_once"]

@@ -1,4 +1,4 @@
-"""What a network sees in an image, as a value that can be kept."""
+"""The output of the image encoder for an image, as a value that can be kept."""
 
 import math
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from samkit.errors import InputError
+from samkit.geometry import checked_size
 from samkit.image_predictor.device import find_device
 from samkit.media import MAX_PIXELS
 from samkit.nn import ImageFeatures
@@ -22,14 +23,14 @@ _KIND, _VERSION = "embedding", 2
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ImageEmbedding:
-    """What a network sees in one image: computed once, used for any number of prompts.
+    """What a network computes of one image once, for any number of prompts.
 
-    It is never changed. It can be kept, moved to another device and saved.
+    It is immutable, and can be kept, moved to another device and saved.
 
     Attributes:
         features: output of the image encoder, for one image.
         transform: how the image lies in the network's input.
-        network_id: names the network that made it; another network refuses it.
+        network_id: identifies the network that made it; another network refuses it.
     """
 
     features: ImageFeatures
@@ -96,10 +97,10 @@ class ImageEmbedding:
 
     @classmethod
     def _checked(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> "ImageEmbedding":
-        """What a file says, if it can be true; any of the usual errors if not."""
+        """The contents of a file; one of `DAMAGE` if they are impossible."""
         transform = ImageTransform(
-            image_size=_size(about["image_size"]),
-            input_size=_size(about["input_size"]),
+            image_size=checked_size(about["image_size"], "image_size"),
+            input_size=checked_size(about["input_size"], "input_size"),
             keep_aspect=about["keep_aspect"],
             stride=int(about["stride"]),
             prompt_scale=int(about["prompt_scale"]),
@@ -128,10 +129,3 @@ class ImageEmbedding:
             stride=stride,
         )
         return cls(features=features, transform=transform, network_id=about["network"])
-
-
-def _size(value: Any) -> tuple[int, int]:
-    height, width = (int(side) for side in value)
-    if min(height, width) < 1:
-        raise ValueError(f"an impossible size, {height} x {width}")
-    return height, width

@@ -24,13 +24,13 @@ from samkit.prompts import Prompt, as_prompts
 from samkit.transforms import ImageTransform
 from samkit.weights.tensor_file import fingerprint
 
-__all__ = ["ImagePredictor", "load"]
+__all__ = ["ImagePredictor", "check_finite", "load"]
 
 # Beyond this many bytes low-resolution logits are not kept.
 _LOGITS_BYTES = 2**28
-# What runs in half precision, if anything does: nearly all of the time is spent there.
+# What can run in half precision: nearly all of the time is spent there.
 _HALF_PARTS = ("image_encoder", "memory_attention")
-# What an embedding depends on. Networks that differ elsewhere only can share embeddings.
+# What an embedding depends on: networks that differ only elsewhere can share embeddings.
 _EMBEDDING_PARTS = ("image_encoder.", "mask_decoder.conv_s")
 
 
@@ -38,13 +38,12 @@ class ImagePredictor:
     """Prompts on images to masks. It holds a network and no image.
 
     Args:
-        network: set to evaluation. Where it has another device or dtype than
-            asked for, the predictor works with a copy.
-        device: "auto" (CUDA, else Apple's GPU, else the CPU) or what torch calls the device.
+        network: set to evaluation; copied if it has another device or dtype.
+        device: "auto" (CUDA, else Apple's GPU, else the CPU) or a torch device or its name.
         dtype: of the image encoder, and in video of the memory attention, which take nearly all
             of the time: "auto" (bfloat16 where the hardware multiplies it fast, else float32),
-            "float32", "bfloat16", "float16" or a torch dtype. Prompts and masks are computed in
-            float32 in any case, and so is all of `pico`: its small encoder would gain little, and
+            "float32", "bfloat16", "float16" or a torch dtype. Prompts and masks are always
+            computed in float32, and so is all of `pico`: its small encoder would gain little, and
             half precision shows in its masks.
 
     Raises:
@@ -82,7 +81,7 @@ class ImagePredictor:
         )
 
     def embed(self, image: Any) -> ImageEmbedding:
-        """Look at an image once.
+        """Compute the embedding of an image, for any number of prompts.
 
         Args:
             image: a path, bytes, PIL image, array or tensor: whatever `samkit.read_image` takes.
@@ -106,24 +105,23 @@ class ImagePredictor:
 
         Args:
             image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
-            prompts: one or many; each is about one object, and what it yields does not depend
-                on the others.
+            prompts: one or many; each is about one object, and its masks do not depend on the
+                others.
             candidates: 1 for the network's single mask, 3 for its three proposals, such as
                 whole, part and subpart, in no fixed order.
             prior: masks of an earlier call on this image, one for each prompt, to refine. Their
-                logits are given to the network together with the prompts. They do not hold the
-                earlier prompts: give clicks that still count again.
+                logits go to the network together with the prompts. They do not hold the earlier
+                prompts: give clicks that still count again.
 
         Returns:
             `Masks` in the order of the prompts; mask i belongs to prompt `prompt_index[i]`, and
-            with `candidates=3` each prompt has three in a row. Nothing is dropped. Where many
-            masks would fill the memory they are held as RLE, and the low-resolution logits are
-            not kept (`Masks.logits` is None): each above 256 MB.
+            with `candidates=3` each prompt has three in a row. Nothing is dropped. Above 256 MB
+            masks are held as RLE, and low-resolution logits are not kept (`Masks.logits` is None).
 
         Raises:
             ImageError, PromptError, InputError: the message says what was expected.
         """
-        # The prompts are checked before the costly look at the image.
+        # The prompts are checked before the image is embedded, which takes long.
         prompts = as_prompts(prompts)
         width = self._check_candidates(candidates)
         embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
@@ -134,11 +132,10 @@ class ImagePredictor:
         h, w = embedding.transform.mask_size
         keep_logits = total * h * w * 4 <= _LOGITS_BYTES
 
-        parts = []
-        for start, prediction in self._decode(embedding, prompts, priors, candidates):
-            parts.append(
-                _masks(prediction, embedding.transform, start, total=total, keep_logits=keep_logits)
-            )
+        parts = [
+            _masks(prediction, embedding.transform, start, total=total, keep_logits=keep_logits)
+            for start, prediction in self._decode(embedding, prompts, priors, candidates)
+        ]
         return Masks.concatenate(parts) if parts else Masks.empty(embedding.image_size)
 
     def predict_batch(
@@ -170,14 +167,13 @@ class ImagePredictor:
             )
         checked = [as_prompts(value) for value in prompts]
         self._check_candidates(candidates)
-        # A GPU wants several images at a time, a CPU is busy with one.
+        # A GPU is faster with several images at a time, a CPU is not.
         step = 1 if self.device.type == "cpu" else 8
         results = []
         for start in range(0, len(images), step):
             part = slice(start, start + step)
-            for embedding, wanted in zip(
-                self._embed_mixed(images[part]), checked[part], strict=True
-            ):
+            embeddings = self._embed_mixed(images[part])
+            for embedding, wanted in zip(embeddings, checked[part], strict=True):
                 results.append(self.predict(embedding, wanted, candidates=candidates))
         return results
 
@@ -204,12 +200,7 @@ class ImagePredictor:
     def transform(
         self, image_size: tuple[int, int], input_size: tuple[int, int] | None = None
     ) -> ImageTransform:
-        """How an image of (H, W) pixels lies in the network's input.
-
-        Args:
-            image_size: of the image.
-            input_size: (H, W) of the input; by default the network's own.
-        """
+        """How an image (H, W) lies in the network's input; see `ImageTransform.for_network`."""
         return ImageTransform.for_network(self.network.config, image_size, input_size)
 
     def check_embedding(self, embedding: ImageEmbedding) -> None:
@@ -224,34 +215,29 @@ class ImagePredictor:
 
         Args:
             features: of one image, as the network's `encode_image` gives them.
-            image_size: (H, W) of the image that prompts and masks are about. It may be a copy of
-                another size of the one that was looked at.
+            image_size: (H, W) that prompts and masks refer to; it may differ from the size of the
+                image that the features were computed from.
 
         Raises:
             InputError: features of several images, or of another network.
         """
-        expected = [(1, *shape) for shape in self._feature_shapes(features)]
+        config = self.network.config
+        h, w = features.embedding.shape[-2:]
+        expected = [(1, config.dim, h, w)]
+        if config.mask_decoder.high_resolution:
+            expected += [(1, config.dim // 8, h * 4, w * 4), (1, config.dim // 4, h * 2, w * 2)]
         actual = [tuple(tensor.shape) for tensor in features.tensors]
         if actual != expected:
             raise InputError(
                 f"features: expected one image of this network, of shapes {expected}, got {actual}"
             )
         height, width = features.prompt_size
-        scale = self.network.config.image_encoder.prompt_scale
+        scale = config.image_encoder.prompt_scale
         return ImageEmbedding(
             features=features.map(lambda tensor: tensor.to(self.device, torch.float32)),
             transform=self.transform(image_size, (height // scale, width // scale)),
             network_id=self._network_id,
         )
-
-    def _feature_shapes(self, features: ImageFeatures) -> list[tuple[int, ...]]:
-        """Shapes (C, h, w) that features of this network have, on the grid of the given ones."""
-        dim = self.network.config.dim
-        height, width = features.embedding.shape[-2:]
-        if not self.network.config.mask_decoder.high_resolution:
-            return [(dim, height, width)]
-        fine, finest = (height * 2, width * 2), (height * 4, width * 4)
-        return [(dim, height, width), (dim // 8, *finest), (dim // 4, *fine)]
 
     def _embed(self, images: Sequence[NDArray[np.generic]]) -> list[ImageEmbedding]:
         config = self.network.config
@@ -272,11 +258,8 @@ class ImagePredictor:
         ]
 
     def _embed_mixed(self, images: Sequence[Any]) -> list[ImageEmbedding]:
-        new = iter(
-            self._embed([self.read(x) for x in images if not isinstance(x, ImageEmbedding)])
-            if not all(isinstance(x, ImageEmbedding) for x in images)
-            else []
-        )
+        pixels = [self.read(x) for x in images if not isinstance(x, ImageEmbedding)]
+        new = iter(self._embed(pixels) if pixels else [])
         return [x if isinstance(x, ImageEmbedding) else next(new) for x in images]
 
     # Prompts
@@ -299,8 +282,8 @@ class ImagePredictor:
             with torch.inference_mode():
                 prediction = self.network.decode_masks(features, tensors)
                 choose = decoder.single if candidates == 1 else decoder.multiple
-                prediction = choose(prediction)
-            yield start, prediction
+                chosen = choose(prediction)
+            yield start, chosen
 
     def _check_candidates(self, candidates: int) -> int:
         available = self.network.config.mask_decoder.candidates
@@ -360,8 +343,7 @@ def load(
         model: a name of `samkit models` ("pico" is part of samkit and needs no download), a
             checkpoint file (.pt, .pth, .safetensors), a folder in Hugging Face's layout or a
             repository id ("facebook/sam2.1-hiera-tiny").
-        device: as in `ImagePredictor`.
-        dtype: as in `ImagePredictor`.
+        device, dtype: as in `ImagePredictor`.
 
     Raises:
         UnknownModelError: nothing has this name; the nearest is suggested.
@@ -372,7 +354,7 @@ def load(
     place = find_device(device)
     find_dtype(dtype, place)  # before a long download
     predictor = ImagePredictor(weights.load_network(model), device="cpu", dtype="float32")
-    # The network is nobody else's, so it is changed and not copied.
+    # Nothing else uses the network, so it is changed and not copied.
     predictor.device, predictor.dtype = place, _dtype_of(predictor.network, dtype, place)
     _place(predictor.network, predictor.device, predictor.dtype)
     return predictor
@@ -387,32 +369,34 @@ def _masks(
     keep_logits: bool,
 ) -> Masks:
     """One decoder call's prediction, of `total` masks; prompts are counted from `first_prompt`."""
+    check_finite(prediction.iou)
     N, K = prediction.iou.shape
     logits = prediction.logits.flatten(0, 1)  # (N * K, h, w)
     # One at a time: at the image's size, logits take far more memory than a mask.
     masks = ((transform.masks_to_image(low[None])[0] > 0).cpu().numpy() for low in logits)
-    prompt_index = first_prompt + np.repeat(np.arange(N), K)
-    # Each candidate is an object of its own, so that pictures tell them apart.
-    object_ids = first_prompt * K + np.arange(N * K)
-    scores = prediction.iou.flatten().float().cpu().numpy()
-    if not np.isfinite(scores).all():
-        raise SamkitError(
-            "the network's answer is not a number: its weights are damaged, or its dtype is too "
-            "narrow (try float32)"
-        )
     return Masks.from_pixels(
         masks,
         transform.image_size,
-        scores,
+        prediction.iou.flatten().float().cpu().numpy(),
         total=total,
-        object_ids=object_ids,
-        prompt_index=prompt_index,
+        # Each candidate is an object of its own, so that pictures tell them apart.
+        object_ids=first_prompt * K + np.arange(N * K),
+        prompt_index=first_prompt + np.repeat(np.arange(N), K),
         logits=logits.float().cpu().numpy() if keep_logits else None,
     )
 
 
+def check_finite(iou: Tensor) -> None:
+    """Raise SamkitError if predicted IoUs are NaN or infinite."""
+    if not bool(iou.isfinite().all()):
+        raise SamkitError(
+            "the network's answer is not a number: its weights are damaged, or its dtype is too "
+            "narrow (try float32)"
+        )
+
+
 def _dtype_of(network: Network, dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """What the parts of a network that take the time run in."""
+    """The dtype of `_HALF_PARTS`."""
     found = find_dtype(dtype, device)
     return found if network.config.half_precision else torch.float32
 

@@ -19,7 +19,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "disjoint": {"disjoint": True, "min_mask_region_area": 100},
 }
 """Preset -> the options in which it differs. `recall` keeps every proposal that is no near copy of
-another, for search by score; `disjoint` gives each pixel to the best mask that has it."""
+another, for search by score; `disjoint` gives each pixel to the best mask there."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,10 +27,10 @@ class MaskGeneratorConfig:
     """Options of `AutomaticMaskGenerator`, by the names that Meta's generators gave them.
 
     Attributes:
-        points_per_side: points along each side of the grid that is asked about.
+        points_per_side: points along each side of the grid of prompts.
         point_grids: own points instead, one array (P, 2) xy in 0..1 of the crop for each layer.
-        points_per_batch: at most so many points are decoded at a time. Fewer are where that is
-            faster or needed to bound the memory.
+        points_per_batch: the most points that are decoded at a time; fewer where that is faster or
+            needed to bound the memory.
         pred_iou_thresh: masks predicted to be no better than this are left out.
         stability_score_thresh: masks less stable than this are left out. Stability is the IoU of
             the mask cut `stability_score_offset` above and below `mask_threshold`.
@@ -38,7 +38,7 @@ class MaskGeneratorConfig:
         mask_threshold: a pixel belongs to a mask where its logit is above this.
         box_nms_thresh: of masks of one crop whose boxes overlap by a larger IoU than this, the
             best-scored one is kept.
-        crop_n_layers: layer n has 4^n crops of the image, each asked about on its own; 0: none.
+        crop_n_layers: layer n has 4^n crops of the image, each segmented on its own; 0: none.
         crop_nms_thresh: as `box_nms_thresh`, between crops; masks of smaller crops are kept.
         crop_overlap_ratio: overlap of the crops of layer 1, as a fraction of the image's shorter
             side; half of it in layer 2, and so on.
@@ -142,14 +142,14 @@ def _is_number(value: object) -> bool:
         return False
 
 
-def _check_grids(grids: object, layers: int) -> None:
-    listed = isinstance(grids, Sequence) and not isinstance(grids, str)
-    if not listed or len(grids) != layers + 1:  # type: ignore[arg-type]
-        count = len(grids) if listed else type(grids).__name__  # type: ignore[arg-type]
+def _check_grids(grids: Any, layers: int) -> None:
+    is_list = isinstance(grids, Sequence) and not isinstance(grids, str)
+    count = len(grids) if is_list else type(grids).__name__
+    if count != layers + 1:
         raise InputError(
             f"point_grids: expected a list of {layers + 1} arrays, one for each layer, got {count}"
         )
-    for i, grid in enumerate(grids):  # type: ignore[arg-type, var-annotated]
+    for i, grid in enumerate(grids):
         try:
             array = np.asarray(grid, np.float64)
         except (TypeError, ValueError) as error:

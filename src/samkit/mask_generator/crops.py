@@ -1,4 +1,4 @@
-"""Which parts of an image are looked at (2304.02643, appendix B)."""
+"""The image and its crops (2304.02643, appendix B)."""
 
 import math
 from dataclasses import dataclass

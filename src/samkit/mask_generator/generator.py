@@ -1,4 +1,6 @@
-"""All masks of an image: a grid of points, and the best of what the network says to each."""
+"""All masks of an image: a grid of points, and the best of the masks that they give."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,8 +12,8 @@ import torch
 from torch import Tensor
 
 from samkit import rle
-from samkit.errors import InputError, SamkitError
-from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
+from samkit.errors import InputError
+from samkit.image_predictor import ImageEmbedding, ImagePredictor, check_finite, prompts_at_once
 from samkit.mask_generator.config import MaskGeneratorConfig
 from samkit.mask_generator.crops import Crop, crops_of
 from samkit.mask_generator.selection import (
@@ -33,16 +35,16 @@ _STABILITY_MARGIN, _STABILITY_CELLS = 0.1, 64
 class AutomaticMaskGenerator:
     """All masks of an image (2304.02643, appendix B; 2408.00714, appendix E).
 
-    The network is asked about every point of a grid, if wanted in crops of the image too. Masks
-    are kept if the network is sure of them, if they are stable, and if no better one is nearly the
-    same. With the same weights and options the masks are those of Meta's generators.
+    Every point of a grid is a prompt, if wanted in crops of the image too. Masks are kept if their
+    predicted IoU is high, if they are stable, and if no better one is nearly the same. With the
+    same weights and options the masks are those of Meta's generators.
 
         found = samkit.AutomaticMaskGenerator(predictor, points_per_side=32)(image)
 
     Args:
-        predictor: what is asked.
+        predictor: computes the masks of the points.
         preset: "default", "recall" (nearly all proposals) or "disjoint" (no overlaps).
-        options: fields of `MaskGeneratorConfig` that are to differ from the preset.
+        options: fields of `MaskGeneratorConfig` that differ from the preset.
 
     Raises:
         InputError: an unknown preset or option, or a value that is out of range.
@@ -62,12 +64,12 @@ class AutomaticMaskGenerator:
     def __call__(self, image: Any, *, embedding: ImageEmbedding | None = None) -> Masks:
         """All masks of an image, held as run lengths; none found: empty `Masks`.
 
-        Besides scores they have `stability`, `points` (what was asked about) and `crop_boxes`;
+        Besides scores they have `stability`, `points` (their prompts) and `crop_boxes`;
         `prompt_index` numbers the points. Those of smaller crops come first, then better ones.
 
         Args:
             image: what `samkit.read_image` takes.
-            embedding: of the whole image, if it was looked at before; crops are looked at anyway.
+            embedding: of the whole image, if there is one already; crops are embedded anyway.
 
         Raises:
             ImageError: the image cannot be read or is of an unsupported kind.
@@ -81,14 +83,13 @@ class AutomaticMaskGenerator:
                     f"embedding: expected one of this image of size {_size(pixels)} "
                     f"(height, width), got one of size {embedding.image_size}"
                 )
-        found = list(self._found(pixels, embedding))
-        return _as_masks(found, _size(pixels))
+        return _as_masks(list(self._found(pixels, embedding)), _size(pixels))
 
     def stream(self, image: Any) -> Iterator[Masks]:
         """The same masks one after the other, each as soon as it is certain to be kept.
 
         With crops that is after each crop, the smallest first; with `disjoint` or
-        `min_mask_region_area`, which look at all masks together, it is at the end.
+        `min_mask_region_area`, which need all masks together, it is at the end.
         """
         pixels = self.predictor.read(image)
         for number, one in enumerate(self._found(pixels)):
@@ -96,7 +97,7 @@ class AutomaticMaskGenerator:
 
     def _found(
         self, pixels: npt.NDArray[Any], embedding: ImageEmbedding | None = None
-    ) -> "Iterator[_Proposal]":
+    ) -> Iterator[_Proposal]:
         kept = self._kept(pixels, embedding)
         if self.config.min_mask_region_area > 0:
             kept = iter(self._cleaned(list(kept), _size(pixels)))
@@ -106,11 +107,11 @@ class AutomaticMaskGenerator:
 
     def _kept(
         self, pixels: npt.NDArray[Any], embedding: ImageEmbedding | None
-    ) -> "Iterator[_Proposal]":
-        """What is left of all crops.
+    ) -> Iterator[_Proposal]:
+        """The masks of all crops without duplicates.
 
-        Masks of smaller crops have precedence, so these crops are looked at first; what one adds
-        is never taken away by a later one.
+        Masks of smaller crops have precedence, so these crops come first, and a later one never
+        removes what an earlier one gave.
         """
         config, size = self.config, _size(pixels)
         crops = crops_of(size, config.crop_n_layers, config.crop_overlap_ratio)
@@ -141,8 +142,8 @@ class AutomaticMaskGenerator:
         crop: Crop,
         first_point: int,
         embedding: ImageEmbedding | None,
-    ) -> "list[_Proposal]":
-        """What is sure and stable in one crop."""
+    ) -> list[_Proposal]:
+        """The masks of one crop with a high predicted IoU that are stable."""
         config, size = self.config, _size(pixels)
         x0, y0, x1, y1 = crop.box
         grid = config.grid(crop.layer)
@@ -190,7 +191,7 @@ class AutomaticMaskGenerator:
     def _candidates(
         self, embedding: ImageEmbedding, points: npt.NDArray[np.float32]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Masks of points (P, 2) of the crop that the network is sure of.
+        """Masks of points (P, 2) of the crop with a high predicted IoU.
 
         Returns:
             Logits (N, h, w), predicted IoU (N,), and the point (N,) of each.
@@ -201,11 +202,7 @@ class AutomaticMaskGenerator:
         prompts = self._prompts(embedding, points)
         with torch.inference_mode():
             attended = network.attend(features, prompts)
-            if not bool(attended.iou.isfinite().all()):
-                raise SamkitError(
-                    "the network's answer is not a number: its weights are damaged, or its dtype "
-                    "is too narrow (try float32)"
-                )
+            check_finite(attended.iou)
             owners = torch.arange(len(points), device=attended.iou.device)
             if not config.use_m2m:
                 # The scores are known before any mask is made.
@@ -259,7 +256,7 @@ class AutomaticMaskGenerator:
     def _stable(
         self, upscale: Upscaler, logits: Tensor, scores: Tensor, owners: Tensor
     ) -> tuple[Tensor, list[float], list[int]]:
-        """Without what is far from stable already at low resolution."""
+        """Without masks that are far from stable already at low resolution."""
         threshold = self.config.stability_score_thresh
         if threshold > 0 and len(logits) and upscale.enlarges:
             stable = upscale.low_resolution_stability(logits) >= threshold - _STABILITY_MARGIN
@@ -268,8 +265,8 @@ class AutomaticMaskGenerator:
             logits, scores, owners = logits[keep], scores[keep], owners[keep]
         return logits, scores.tolist(), owners.tolist()
 
-    def _cleaned(self, kept: "list[_Proposal]", size: tuple[int, int]) -> "list[_Proposal]":
-        """Without small holes and parts; then without what has become nearly the same.
+    def _cleaned(self, kept: list[_Proposal], size: tuple[int, int]) -> list[_Proposal]:
+        """Without small holes and parts; then without masks that have become nearly the same.
 
         Masks that needed no change are preferred.
         """
@@ -287,10 +284,8 @@ class AutomaticMaskGenerator:
         keep = non_maximum_suppression(boxes, np.array(unchanged), threshold)
         return [cleaned[i] for i in sorted(keep)]
 
-    def _disjoint(
-        self, best_first: "list[_Proposal]", size: tuple[int, int]
-    ) -> "Iterator[_Proposal]":
-        """Each pixel only in the first mask that has it; what is left of the others."""
+    def _disjoint(self, best_first: list[_Proposal], size: tuple[int, int]) -> Iterator[_Proposal]:
+        """Each pixel only in the first mask that has it; the others lose it."""
         taken = np.zeros(size, bool)
         for proposal in best_first:
             whole = rle.decode_one(proposal.mask.counts, size)
@@ -318,18 +313,11 @@ class _Proposal:
     def box(self) -> tuple[int, int, int, int]:
         return self.mask.box
 
-    def with_mask(self, pixels: npt.NDArray[np.bool_]) -> "_Proposal":
+    def with_mask(self, pixels: npt.NDArray[np.bool_]) -> _Proposal:
         """The same with other pixels; its stability stays what it was."""
         ys, xs = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
         box = (int(xs[0]), int(ys[0]), int(xs[-1]), int(ys[-1])) if len(xs) else (0, 0, 0, 0)
-        mask = FullMask(counts=rle.encode([pixels])[0], box=box, stability=self.mask.stability)
-        return _Proposal(
-            mask=mask,
-            score=self.score,
-            point=self.point,
-            point_index=self.point_index,
-            crop=self.crop,
-        )
+        return replace(self, mask=replace(self.mask, counts=rle.encode([pixels])[0], box=box))
 
 
 def _size(pixels: npt.NDArray[Any]) -> tuple[int, int]:
@@ -337,7 +325,7 @@ def _size(pixels: npt.NDArray[Any]) -> tuple[int, int]:
 
 
 def _as_masks(found: list[_Proposal], size: tuple[int, int], first_id: int = 0) -> Masks:
-    # An empty mask has no stability; it can only be among the results if none is asked for.
+    # An empty mask has no stability; there are some only where the threshold is 0.
     stability = [0.0 if np.isnan(p.mask.stability) else p.mask.stability for p in found]
     return Masks.from_counts(
         [p.mask.counts for p in found],

@@ -1,4 +1,4 @@
-"""Which of many masks are kept."""
+"""Which masks are kept."""
 
 import cv2
 import numpy as np
@@ -13,10 +13,10 @@ _EDGE = 20
 def non_maximum_suppression(
     boxes: npt.NDArray[np.floating], scores: npt.NDArray[np.floating], threshold: float
 ) -> npt.NDArray[np.int64]:
-    """Numbers of the boxes that are kept, best first.
+    """Indices of the boxes that are kept, best first.
 
-    Going down the scores (of equal ones the first first), a box is kept unless its IoU with one
-    that was kept is above the threshold.
+    In descending order of scores (of equal ones the first first), a box is kept unless its IoU
+    with one that was kept is above the threshold.
 
     Args:
         boxes: (N, 4) xyxy.

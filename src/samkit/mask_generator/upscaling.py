@@ -1,4 +1,4 @@
-"""Low-resolution logits to run lengths of the image, looking only where there is something."""
+"""Low-resolution logits to run lengths of the image, computed only where a mask can be."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pycocotools import mask as coco
 from torch import Tensor
 
+from samkit import rle
 from samkit.transforms import ImageTransform
 
 __all__ = ["FullMask", "Upscaler"]
@@ -57,7 +57,8 @@ class Upscaler:
         self.image_size = image_size
         self.threshold, self.offset = threshold, offset
         height, width = transform.image_size
-        rows, columns = self._source_size()
+        keep_aspect = transform.keep_aspect
+        rows, columns = transform.prompt_content_size if keep_aspect else transform.mask_size
         self._rows = _taps(rows, height)
         self._columns = _taps(columns, width)
 
@@ -92,7 +93,7 @@ class Upscaler:
         return (self._content(logits) > self.threshold).sum((1, 2))
 
     def low_resolution_stability(self, logits: Tensor) -> Tensor:
-        """Stability (N,) of logits (N, h, w) as they are; 1 where nothing is above."""
+        """Stability (N,) of logits (N, h, w) before scaling; 1 where nothing is above."""
         logits = self._content(logits)
         above = (logits > self.threshold + self.offset).sum((1, 2))
         below = (logits > self.threshold - self.offset).sum((1, 2))
@@ -107,13 +108,8 @@ class Upscaler:
         )
         return logits[:, :h, :w]
 
-    def _source_size(self) -> tuple[int, int]:
-        if self.transform.keep_aspect:
-            return self.transform.prompt_content_size
-        return self.transform.mask_size
-
     def _source(self, logits: Tensor) -> Tensor:
-        """What is scaled to the image: SAM's logits are first scaled to the prompt frame."""
+        """The logits that are scaled to the image; SAM's are first scaled to the prompt frame."""
         logits = logits.float()
         if not self.transform.keep_aspect:
             return logits
@@ -131,12 +127,8 @@ class Upscaler:
                 return None
             first, last = int(lines[0]), int(lines[-1])
             low, high, _ = taps
-            ranges.append(
-                (
-                    int(torch.searchsorted(high, first)),
-                    int(torch.searchsorted(low, last, right=True)),
-                )
-            )
+            start = int(torch.searchsorted(high, first))
+            ranges.append((start, int(torch.searchsorted(low, last, right=True))))
         return ranges[0], ranges[1]
 
     def _full_mask(self, mask: npt.NDArray[np.bool_], x: int, y: int, stability: float) -> FullMask:
@@ -167,9 +159,7 @@ class Upscaler:
         runs = np.diff(places)
         if len(runs) > 1 and runs[-1] == 0:
             runs = runs[:-1]
-        plain = {"size": [height, width], "counts": runs.tolist()}
-        counts: bytes = coco.frPyObjects(plain, height, width)["counts"]
-        return counts
+        return rle.compress(runs, self.image_size)
 
 
 def _taps(source: int, target: int) -> tuple[Tensor, Tensor, Tensor]:

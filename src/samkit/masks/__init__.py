@@ -1,14 +1,13 @@
-"""The result of every prediction, and its ways to files and to other libraries.
+"""The result of every prediction, its files and its forms in other libraries.
 
 From the bottom to the top, each file imports only those before it:
 
-- `checks`: checks of everything that a caller gives;
+- `checks`: checks of values from outside;
 - `storage`: the pixels of N masks, as pixels or as run lengths;
 - `fields`: the arrays that go with N masks, such as scores and ids;
 - `contours`: outlines as polygons;
 - `drawing`: masks on pictures;
-- `convert`: masks as the values of other libraries;
-- `formats`: masks to files and back;
+- `formats`: masks to files and back, and as COCO annotations;
 - `result`: `Masks`, which puts all of these together;
 - `sequences`: the masks of a video to files, frame by frame.
 """

@@ -1,23 +1,23 @@
-"""Checks of everything that a caller gives for N masks; what passes is read-only."""
+"""Checks of values for N masks; what passes is read-only."""
 
-from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import InputError
+from samkit.geometry import checked_size
 
 _Array = TypeVar("_Array", bound=npt.NDArray[Any])
 
 
 def mask_stack(value: object) -> npt.NDArray[np.bool_]:
-    """Check masks (N, H, W). A read-only bool array is taken as it is, any other is copied."""
+    """Check masks (N, H, W). A read-only bool array is returned itself, any other is copied."""
     array = _array("masks", value)
     if array.ndim != 3:
         hint = ": use mask[None] for a single one" if array.ndim == 2 else ""
         raise InputError(f"expected masks of shape (N, H, W), got {array.shape}{hint}")
-    image_size(array.shape[1:])
+    checked_size(array.shape[1:], "image size")
     if array.dtype != np.bool_:
         if not np.issubdtype(array.dtype, np.integer):
             raise InputError(
@@ -28,32 +28,9 @@ def mask_stack(value: object) -> npt.NDArray[np.bool_]:
                 f"expected masks of bool or of 0 and 1, got {array.dtype} from "
                 f"{array.min()} to {array.max()}: use values > 0"
             )
-        return frozen(array.astype(np.bool_))
-    return frozen(array.copy()) if array.flags.writeable else array
-
-
-def each_mask(
-    masks: Iterable[npt.NDArray[np.bool_]], count: int, size: tuple[int, int]
-) -> Iterator[npt.NDArray[np.bool_]]:
-    """Check masks (H, W) as they come, and at the end their number."""
-    number = 0
-    for number, mask in enumerate(masks, 1):
-        if number > count:
-            break
-        if mask.shape != size or mask.dtype != np.bool_:
-            raise InputError(f"expected masks {size} of bool, got {mask.shape} of {mask.dtype}")
-        yield mask
-    if number != count:
-        some = "more" if number > count else number
-        raise InputError(f"expected as many masks as scores, {count}, got {some}")
-
-
-def image_size(value: object) -> tuple[int, int]:
-    """Check an image size (height, width), both at least 1."""
-    array = _array("an image size", value)
-    if array.shape != (2,) or not np.issubdtype(array.dtype, np.integer) or array.min() < 1:
-        raise InputError(f"expected an image size (height, width), both at least 1, got {value!r}")
-    return int(array[0]), int(array[1])
+    elif not array.flags.writeable:
+        return array
+    return frozen(array.astype(np.bool_, order="C"))
 
 
 def floats(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
@@ -67,7 +44,7 @@ def floats(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArray[np.f
 
 
 def logits(value: object | None, count: int) -> npt.NDArray[np.float32] | None:
-    """Check logits (N, h, w), h and w at least 1; they may be missing."""
+    """Check logits (N, h, w), h and w at least 1, or None."""
     if value is None:
         return None
     array = _numbers("logits", value)
@@ -77,10 +54,8 @@ def logits(value: object | None, count: int) -> npt.NDArray[np.float32] | None:
 
 
 def identifiers(name: str, value: object | None, count: int) -> npt.NDArray[np.int64]:
-    """Check integers (N,); without a value they are 0, 1, 2, ..."""
-    if value is None:
-        return frozen(np.arange(count, dtype=np.int64))
-    array = _array(name, value)
+    """Check integers (N,); None gives 0, 1, 2, ..."""
+    array = np.arange(count) if value is None else _array(name, value)
     if array.shape != (count,):
         raise InputError(f"expected {name} of shape ({count},), got {array.shape}")
     if array.size and not np.issubdtype(array.dtype, np.integer):
@@ -102,27 +77,21 @@ def positions(index: object, count: int) -> npt.NDArray[np.int64]:
     Raises:
         IndexError: out of range, of another type, or a bool array of another length.
     """
+    every = np.arange(count, dtype=np.int64)
     if isinstance(index, slice):
-        return np.array(range(*index.indices(count)), np.int64)
+        return every[index]
     try:
-        array = np.asarray(index)
-    except ValueError as error:  # ragged lists
-        raise IndexError(f"cannot index {count} masks with {index!r:.80}") from error
-    if array.shape == (0,) and isinstance(index, list):
-        return np.arange(0)
-    if array.dtype == np.bool_:
-        if array.shape != (count,):
-            raise IndexError(f"expected {count} bools to index {count} masks, got {array.shape}")
-        return array.nonzero()[0]
-    if isinstance(index, tuple) or array.ndim > 1 or not np.issubdtype(array.dtype, np.integer):
+        array = np.asarray(index, np.int64 if isinstance(index, list) and not index else None)
+        at = np.atleast_1d(every[array])
+    except (IndexError, ValueError, OverflowError) as error:  # ValueError: ragged lists
+        raise IndexError(f"cannot index {count} masks with {index!r:.80}: {error}") from error
+    unfit = array.dtype == np.bool_ and array.size != count  # none at all, which numpy takes
+    if isinstance(index, tuple) or at.ndim > 1 or unfit:
         raise IndexError(
-            "expected an int, a slice, or a bool or int array (N,) to index masks, "
+            f"expected an int, a slice, or a bool or int array to index {count} masks, "
             f"got {index!r:.80}"
         )
-    if array.size and (array.min() < -count or array.max() >= count):
-        raise IndexError(f"index {index!r:.80} is out of range for {count} masks")
-    at = np.atleast_1d(array).astype(np.int64)
-    return np.where(at < 0, at + count, at)
+    return at
 
 
 def _array(name: str, value: object) -> npt.NDArray[Any]:

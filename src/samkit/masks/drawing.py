@@ -1,12 +1,8 @@
 """Masks drawn on pictures."""
 
-import io
-from collections.abc import Iterable, Sequence
-
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from samkit.geometry import mask_boxes
 from samkit.masks.fields import Fields
@@ -27,9 +23,6 @@ _BASE: tuple[Colour, ...] = (
     (213, 94, 0),
 )
 _SHADES = ((0, 0.0), (255, 0.45), (0, 0.4))  # (towards black or white, how far)
-
-_NOTEBOOK_GROUND = 24
-_NOTEBOOK_SIDE = 800
 
 
 def colour_of(object_id: int) -> Colour:
@@ -58,51 +51,34 @@ def draw(
 ) -> None:
     """Draw masks into a picture (H, W, 3) of their size in place; see `Masks.overlay`."""
     order, ids, scores = painting_order(fields.scores), fields.object_ids, fields.scores
-    colours = [colour_of(int(ids[i])) for i in order]
-    paint_masks(picture, (masks[i] for i in order), colours, alpha=alpha, outline=outline)
+    for i in order:
+        _paint(picture, masks[i], colour_of(int(ids[i])), alpha, outline)
     if not (boxes or labels):
         return
     frames = fields.boxes_of(masks)
-    for i, colour in zip(order, colours, strict=True):
+    for i in order:
         if (frames[i, 2:] <= frames[i, :2]).any():
             continue
+        colour = colour_of(int(ids[i]))
         if boxes:
             draw_box(picture, frames[i], colour)
         if labels:
             draw_label(picture, frames[i], f"{ids[i]}: {scores[i]:.2f}", colour)
 
 
-def notebook_png(masks: Storage, fields: Fields) -> bytes:
-    """The masks on a dark ground as a PNG of at most 800 pixels a side."""
-    picture = np.full((*masks.image_size, 3), _NOTEBOOK_GROUND, np.uint8)
-    draw(picture, masks, fields, alpha=0.8, outline=True, boxes=False, labels=False)
-    image = Image.fromarray(picture)
-    image.thumbnail((_NOTEBOOK_SIDE, _NOTEBOOK_SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def paint_masks(
-    picture: Picture,
-    masks: Iterable[npt.NDArray[np.bool_]],
-    colours: Sequence[Colour],
-    *,
-    alpha: float,
-    outline: bool,
+def _paint(
+    picture: Picture, mask: npt.NDArray[np.bool_], colour: Colour, alpha: float, outline: bool
 ) -> None:
-    """Paint masks (H, W), the first one at the bottom, into a picture (H, W, 3) in place."""
     width = _line_width(picture)
-    for mask, colour in zip(masks, colours, strict=True):
-        window = _window(mask, width)
-        part, inside = picture[window], mask[window]
-        if part.size == 0:
-            continue
-        levels = np.arange(256)[:, None] * (1 - alpha) + np.array(colour) * alpha
-        blended = cv2.LUT(part, np.rint(levels).astype(np.uint8)[None])
-        cv2.copyTo(blended, inside.view(np.uint8), part)
-        if outline:
-            part[_rim(inside, width)] = colour
+    window = _window(mask, width)
+    part, inside = picture[window], mask[window]
+    if part.size == 0:
+        return
+    levels = np.arange(256)[:, None] * (1 - alpha) + np.array(colour) * alpha
+    blended = cv2.LUT(part, np.rint(levels).astype(np.uint8)[None])
+    cv2.copyTo(blended, inside.view(np.uint8), part)
+    if outline:
+        part[_rim(inside, width)] = colour
 
 
 def draw_box(picture: Picture, box: npt.NDArray[np.float32], colour: Colour) -> None:

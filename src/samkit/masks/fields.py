@@ -1,8 +1,8 @@
 """The arrays that go with N masks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias, TypedDict
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,43 +13,33 @@ from samkit.masks.storage import Storage
 Floats: TypeAlias = npt.NDArray[np.float32]
 Integers: TypeAlias = npt.NDArray[np.int64]
 
-
-class GivenFields(TypedDict, total=False):
-    """What a caller may say of N masks besides their scores; `samkit.Masks` says what each is."""
-
-    object_ids: npt.ArrayLike | None
-    prompt_index: npt.ArrayLike | None
-    presence: npt.ArrayLike | None
-    stability: npt.ArrayLike | None
-    points: npt.ArrayLike | None
-    crop_boxes: npt.ArrayLike | None
-    boxes: npt.ArrayLike | None
-    logits: npt.ArrayLike | None
-
-
-# Optional fields of finite numbers, of these shapes for each mask.
-_NUMBER = {"shape": ()}
-_POINT = {"shape": (2,)}
-_BOX = {"shape": (4,)}
+# Optional fields of finite numbers -> shape for each mask.
+_SHAPES: dict[str, tuple[int, ...]] = {
+    "presence": (),
+    "stability": (),
+    "points": (2,),
+    "crop_boxes": (4,),
+    "boxes": (4,),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fields:
-    """What is known of each of N masks, as read-only arrays; `samkit.Masks` says what each is."""
+    """Read-only arrays with one entry for each of N masks; `samkit.Masks` describes them."""
 
     scores: Floats
     object_ids: Integers
     prompt_index: Integers
-    presence: Floats | None = field(default=None, metadata=_NUMBER)
-    stability: Floats | None = field(default=None, metadata=_NUMBER)
-    points: Floats | None = field(default=None, metadata=_POINT)
-    crop_boxes: Floats | None = field(default=None, metadata=_BOX)
-    boxes: Floats | None = field(default=None, metadata=_BOX)
+    presence: Floats | None = None
+    stability: Floats | None = None
+    points: Floats | None = None
+    crop_boxes: Floats | None = None
+    boxes: Floats | None = None
     logits: Floats | None = None
 
     @classmethod
     def checked(cls, count: int, scores: object, given: Mapping[str, object]) -> "Fields":
-        """Copy and check what a caller gives for ``count`` masks.
+        """Check and copy values for ``count`` masks; of the given fields, None counts as missing.
 
         Raises:
             InputError: a shape, type or value does not fit.
@@ -58,9 +48,9 @@ class Fields:
         if unknown := given.keys() - set(FIELD_NAMES[1:]):
             raise TypeError(f"Masks got an unexpected keyword argument {min(unknown)!r}")
         numbers = {
-            one.name: checks.floats(one.name, value, (count, *one.metadata["shape"]))
-            for one in fields(cls)
-            if "shape" in one.metadata and (value := given.get(one.name)) is not None
+            name: checks.floats(name, given[name], (count, *shape))
+            for name, shape in _SHAPES.items()
+            if given.get(name) is not None
         }
         return cls(
             scores=checks.floats("scores", scores, (count,)),

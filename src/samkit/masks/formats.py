@@ -1,4 +1,4 @@
-"""Masks to files and back. What each format holds is said in `Masks.save`."""
+"""Masks to files and back, and as COCO annotations. `Masks.save` describes the formats."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from samkit import rle
 from samkit.errors import InputError
+from samkit.geometry import checked_size
 from samkit.masks import checks, drawing
 from samkit.masks.contours import outer_contours
-from samkit.masks.convert import COCO_KEYS, to_coco
 from samkit.masks.fields import FIELD_NAMES, Fields
 from samkit.masks.storage import Pixels, RunLengths, Storage
 from samkit.media import ImageSource, write_atomically
@@ -34,8 +34,15 @@ FORMATS = tuple(_SUFFIXES)
 
 _PNG_KEY = "samkit"
 _NPZ_VERSION = 1
-# A picture of others with larger values is taken for no label map: it may be a depth map.
+# A foreign picture with larger values is not read as a label map: it may be a depth map.
 _MOST_LABELS = 4096
+# Key in an annotation -> optional field of `Masks`.
+_COCO_KEYS = {
+    "presence": "presence",
+    "stability_score": "stability",
+    "point": "points",
+    "crop_box_xyxy": "crop_boxes",
+}
 
 
 def save(
@@ -49,14 +56,11 @@ def save(
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         if name == "png":
             _write_png(masks, fields, file)
-        elif name == "coco":
-            _write_coco(masks, fields, file, image)
-        elif name == "jsonl":
-            _write_jsonl(masks, fields, file, image)
         elif name == "npz":
             _write_npz(masks, fields, file)
         else:
-            _write_polygons(masks, fields, file)
+            file_name = Path(image).name if isinstance(image, (str, os.PathLike)) else ""
+            file.write(_json_of(masks, fields, name, file_name).encode())
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Storage, Fields]:
@@ -91,13 +95,11 @@ def format_of(path: str | os.PathLike[str], name: str | None, *, has_image: bool
     """
     suffix = Path(path).suffix.lower()
     if name is None:
-        if suffix in _PICTURES and (has_image or suffix != ".png"):
-            name = "overlay"
-        else:
-            name = next((known for known, ends in _SUFFIXES.items() if suffix in ends), None)
-        if name is None:
+        fitting = [known for known, ends in _SUFFIXES.items() if suffix in ends]
+        if not fitting:
             known = ", ".join(sorted({end for ends in _SUFFIXES.values() for end in ends}))
             raise InputError(f"cannot save {path}: expected one of the suffixes {known}")
+        name = "overlay" if has_image and "overlay" in fitting else fitting[0]
     if name not in _SUFFIXES:
         raise InputError(f"expected one of the formats {', '.join(FORMATS)}, got {name!r}")
     if suffix not in _SUFFIXES[name]:
@@ -106,6 +108,40 @@ def format_of(path: str | os.PathLike[str], name: str | None, *, has_image: bool
     if name == "overlay" and not has_image:
         raise InputError(f"cannot save {path}: an overlay needs its image, give image=")
     return name
+
+
+def to_coco(
+    masks: Storage, fields: Fields, image_id: int, category_id: int, first_id: int
+) -> list[dict[str, Any]]:
+    """See `Masks.to_coco`."""
+    columns = (
+        masks.counts(),
+        fields.boxes_of(masks).tolist(),
+        masks.areas().tolist(),
+        fields.scores.tolist(),
+        fields.object_ids.tolist(),
+        fields.prompt_index.tolist(),
+    )
+    optional = {key: getattr(fields, name) for key, name in _COCO_KEYS.items()}
+    more = {key: values.tolist() for key, values in optional.items() if values is not None}
+    return [
+        {
+            "id": first_id + i,
+            "image_id": image_id,
+            "category_id": category_id,
+            "segmentation": rle.as_rle(counts, masks.image_size),
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": area,
+            "iscrowd": 0,
+            "score": score,
+            "object_id": object_id,
+            "prompt_index": prompt,
+            **{key: values[i] for key, values in more.items()},
+        }
+        for i, (counts, (x0, y0, x1, y1), area, score, object_id, prompt) in enumerate(
+            zip(*columns, strict=True)
+        )
+    ]
 
 
 def _write_png(masks: Storage, fields: Fields, file: IO[bytes]) -> None:
@@ -148,7 +184,7 @@ def _read_png(file: IO[bytes]) -> tuple[Storage, Fields]:
         count = len(facts["scores"]) if facts else int(index.max())
     if index.max() > count:
         raise InputError(f"expected values up to {count}, got {index.max()}")
-    ids = _known(facts, "object_ids", "prompt_index")
+    ids = {name: facts.get(name) for name in ("object_ids", "prompt_index")}
     fields = Fields.checked(count, facts.get("scores", np.ones(count)), ids)
     if count < 256:
         numbers = np.arange(1, count + 1, dtype=index.dtype)
@@ -157,26 +193,29 @@ def _read_png(file: IO[bytes]) -> tuple[Storage, Fields]:
     return RunLengths(rle.encode(index == i + 1 for i in range(count)), (height, width)), fields
 
 
-def _write_coco(masks: Storage, fields: Fields, file: IO[bytes], image: ImageSource | None) -> None:
+def _json_of(masks: Storage, fields: Fields, name: str, file_name: str) -> str:
+    """The masks as ``coco``, ``jsonl`` or ``polygons``."""
     height, width = masks.image_size
-    data = {
-        "images": [{"id": 1, "width": width, "height": height, "file_name": _name_of(image)}],
+    if name == "polygons":
+        objects = [
+            {
+                "object_id": int(fields.object_ids[i]),
+                "prompt_index": int(fields.prompt_index[i]),
+                "score": float(fields.scores[i]),
+                "rings": [ring.tolist() for ring in rings],
+            }
+            for i, rings in enumerate(map(outer_contours, masks))
+        ]
+        return json.dumps({"image_size": [height, width], "polygons": objects})
+    annotations = to_coco(masks, fields, 1, 1, 1)
+    if name == "jsonl":
+        return "".join(json.dumps({"file_name": file_name, **one}) + "\n" for one in annotations)
+    data_set = {
+        "images": [{"id": 1, "width": width, "height": height, "file_name": file_name}],
         "categories": [{"id": 1, "name": "object"}],
-        "annotations": to_coco(masks, fields, 1, 1, 1),
+        "annotations": annotations,
     }
-    file.write(json.dumps(data).encode())
-
-
-def _write_jsonl(
-    masks: Storage, fields: Fields, file: IO[bytes], image: ImageSource | None
-) -> None:
-    for annotation in to_coco(masks, fields, 1, 1, 1):
-        line = {"file_name": _name_of(image), **annotation}
-        file.write(json.dumps(line).encode() + b"\n")
-
-
-def _name_of(image: ImageSource | None) -> str:
-    return Path(image).name if isinstance(image, (str, os.PathLike)) else ""
+    return json.dumps(data_set)
 
 
 def _read_coco(file: IO[bytes]) -> tuple[Storage, Fields]:
@@ -190,7 +229,7 @@ def _read_coco(file: IO[bytes]) -> tuple[Storage, Fields]:
         [one["segmentation"] for one in annotations], (image["height"], image["width"])
     )
     given: dict[str, Any] = {}
-    keys = {"object_id": "object_ids", "prompt_index": "prompt_index", **COCO_KEYS}
+    keys = {"object_id": "object_ids", "prompt_index": "prompt_index", **_COCO_KEYS}
     for key, name in keys.items():
         if annotations and all(key in one for one in annotations):
             given[name] = [one[key] for one in annotations]
@@ -227,31 +266,14 @@ def _read_npz(file: IO[bytes]) -> tuple[Storage, Fields]:
                 f"expected version {_NPZ_VERSION} of the file, got {int(data['samkit_masks'])}"
             )
         arrays = {name: data[name] for name in data}
-    height, width = (int(value) for value in arrays["image_size"])
+    height, width = checked_size(arrays["image_size"], "image size")
     packed: npt.NDArray[np.uint8] = arrays["packed"]
     if packed.ndim != 3 or packed.shape[1:] != (height, (width + 7) // 8):
         raise InputError(f"expected packed masks of {height} x {width}, got {packed.shape}")
-    fields = Fields.checked(len(packed), arrays["scores"], _known(arrays, *FIELD_NAMES[1:]))
+    given = {name: arrays.get(name) for name in FIELD_NAMES[1:]}
+    fields = Fields.checked(len(packed), arrays["scores"], given)
     if not arrays["compressed"]:
         stack = np.unpackbits(packed, axis=2, count=width).view(np.bool_)
-        return Pixels(checks.mask_stack(checks.frozen(stack))), fields
+        return Pixels(checks.frozen(stack)), fields
     one_by_one = (np.unpackbits(row, axis=1, count=width).view(np.bool_) for row in packed)
-    return RunLengths(rle.encode(one_by_one), checks.image_size((height, width))), fields
-
-
-def _write_polygons(masks: Storage, fields: Fields, file: IO[bytes]) -> None:
-    objects = [
-        {
-            "object_id": int(fields.object_ids[i]),
-            "prompt_index": int(fields.prompt_index[i]),
-            "score": float(fields.scores[i]),
-            "rings": [ring.tolist() for ring in rings],
-        }
-        for i, rings in enumerate(map(outer_contours, masks))
-    ]
-    data = {"image_size": list(masks.image_size), "polygons": objects}
-    file.write(json.dumps(data).encode())
-
-
-def _known(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: values[name] for name in names if name in values}
+    return RunLengths(rle.encode(one_by_one), (height, width)), fields

@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from samkit import rle
-from samkit.errors import InputError
-from samkit.masks import checks, contours, convert, drawing, formats
-from samkit.masks.fields import Fields, GivenFields
+from samkit.errors import InputError, MissingDependencyError
+from samkit.geometry import checked_size
+from samkit.masks import checks, contours, drawing, formats
+from samkit.masks.fields import Fields
 from samkit.masks.storage import Pixels, RunLengths, Storage, hold, joined
 from samkit.media import ImageSource, read_image, write_image
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # in typing from Python 3.11 on
 
 
 class Masks:
     """Masks of one image with their scores and ids. Immutable: its arrays are read-only.
 
     They are held as pixels or as run lengths (`compressed`), with the same results either way;
-    run lengths take far less memory and are for keeping many.
+    run lengths take far less memory.
 
     >>> masks = Masks(np.ones((2, 4, 6), bool), [0.5, 0.9])
     >>> masks[masks.scores > 0.8].boxes.tolist()
     [[0.0, 0.0, 6.0, 4.0]]
+
+    Args:
+        masks: (N, H, W) bool, or integers 0 and 1. Copied, unless it is a read-only bool array
+            (``array.flags.writeable = False``).
+        scores: (N,) predicted IoU, finite.
+        object_ids: (N,) integers; 0, 1, 2, ... by default.
+        prompt_index: (N,) integers, the prompt of each mask; 0, 1, 2, ... by default.
+        presence: (N,) finite; in video, how certain it is that the object is in the frame.
+        stability, points, crop_boxes: (N,), (N, 2) and (N, 4) finite, of everything mode; see the
+            properties of these names.
+        boxes: (N, 4) xyxy in pixels; by default the tight boxes of the masks.
+        logits: (N, h, w) low-resolution logits in the model's frame, which ``prior=`` takes.
+
+    Raises:
+        InputError: a shape, type or value does not fit.
     """
 
     __slots__ = ("_fields", "_storage")
@@ -37,27 +53,31 @@ class Masks:
     _storage: Storage
 
     def __init__(
-        self, masks: npt.ArrayLike, scores: npt.ArrayLike, **fields: Unpack[GivenFields]
+        self,
+        masks: npt.ArrayLike,
+        scores: npt.ArrayLike,
+        *,
+        object_ids: npt.ArrayLike | None = None,
+        prompt_index: npt.ArrayLike | None = None,
+        presence: npt.ArrayLike | None = None,
+        stability: npt.ArrayLike | None = None,
+        points: npt.ArrayLike | None = None,
+        crop_boxes: npt.ArrayLike | None = None,
+        boxes: npt.ArrayLike | None = None,
+        logits: npt.ArrayLike | None = None,
     ) -> None:
-        """Check and keep the arrays of N masks.
-
-        Args:
-            masks: (N, H, W) bool, or integers 0 and 1. Copied, unless it is a read-only bool array
-                (``array.flags.writeable = False``): that one is taken as it is.
-            scores: (N,) predicted IoU, finite.
-            object_ids: (N,) integers; 0, 1, 2, ... by default.
-            prompt_index: (N,) integers, the prompt of each mask; 0, 1, 2, ... by default.
-            presence: (N,) finite, how sure it is that the object is in the frame, in video.
-            stability, points, crop_boxes: (N,), (N, 2) and (N, 4) finite, what everything mode
-                tells of each mask.
-            logits: (N, h, w) low-resolution logits in the model's frame, what ``prior=`` takes.
-            boxes: (N, 4) xyxy in pixels; by default the tight boxes of the masks.
-
-        Raises:
-            InputError: a shape, type or value does not fit.
-        """
+        given = {
+            "object_ids": object_ids,
+            "prompt_index": prompt_index,
+            "presence": presence,
+            "stability": stability,
+            "points": points,
+            "crop_boxes": crop_boxes,
+            "boxes": boxes,
+            "logits": logits,
+        }
         self._storage = Pixels(checks.mask_stack(masks))
-        self._fields = Fields.checked(len(self._storage), scores, fields)
+        self._fields = Fields.checked(len(self._storage), scores, given)
 
     @classmethod
     def from_rle(
@@ -65,11 +85,11 @@ class Masks:
         rles: Iterable[rle.RLE | Mapping[str, Any]],
         image_size: tuple[int, int],
         scores: npt.ArrayLike,
-        **fields: Unpack[GivenFields],
+        **fields: npt.ArrayLike | None,
     ) -> Masks:
-        """Hold masks given as COCO RLE, with ``counts`` as str, bytes or a list of run lengths.
+        """Masks from COCO RLE, with ``counts`` as str, bytes or a list of run lengths.
 
-        ``image_size`` is (height, width); the other arguments are as for ``Masks(...)``.
+        ``image_size`` is (height, width); scores and fields are as for ``Masks(...)``.
 
         Raises:
             InputError: an RLE is damaged or of another size, or a field does not fit.
@@ -82,12 +102,9 @@ class Masks:
         counts: Iterable[bytes],
         image_size: tuple[int, int],
         scores: npt.ArrayLike,
-        **fields: Unpack[GivenFields],
+        **fields: npt.ArrayLike | None,
     ) -> Masks:
-        """Hold run lengths made by `samkit.rle`; unlike those of `from_rle` they are not checked.
-
-        ``image_size`` is (height, width); the other arguments are as for ``Masks(...)``.
-        """
+        """Masks from run lengths made by `samkit.rle`: as `from_rle`, but without checks."""
         return cls._of(RunLengths(tuple(counts), image_size), scores, fields)
 
     @classmethod
@@ -98,19 +115,18 @@ class Masks:
         scores: Sequence[float] | npt.NDArray[Any],
         *,
         total: int | None = None,
-        **fields: Unpack[GivenFields],
+        **fields: npt.ArrayLike | None,
     ) -> Masks:
-        """Hold masks (H, W) bool that come one after the other, so that only one is held twice.
+        """Masks from arrays (H, W) bool that come one after the other: only one is held twice.
 
         Where they would take more than 256 MB as pixels, they are held as run lengths.
 
         Args:
             masks: as many as there are scores.
             image_size: (height, width).
-            scores: (N,) predicted IoU, finite.
-            total: how many masks these and others, that they are to be joined with, will be: all
-                of them count for the 256 MB.
-            fields: as for ``Masks(...)``.
+            scores, fields: as for ``Masks(...)``.
+            total: the number of masks together with those that they will be concatenated with,
+                all of which count for the 256 MB.
 
         Raises:
             InputError: a mask has another shape or type, or a field does not fit.
@@ -122,15 +138,15 @@ class Masks:
     @classmethod
     def empty(cls, image_size: tuple[int, int]) -> Masks:
         """No masks of an image of size (height, width)."""
-        return cls(np.zeros((0, *checks.image_size(image_size)), np.bool_), ())
+        return cls(np.zeros((0, *checked_size(image_size, "image size")), np.bool_), ())
 
     @classmethod
     def concatenate(cls, parts: Iterable[Masks]) -> Masks:
         """Join the masks of one image in the given order.
 
-        The result is compressed when any part is. Ids and prompt indices are kept as they are.
-        Optional fields are kept when every part with masks has them (and all logits are of one
-        size), and are None otherwise.
+        The result is compressed when any part is. Ids and prompt indices are not changed. Optional
+        fields are kept when every part with masks has them (and all logits are of one size), and
+        are None otherwise.
 
         Raises:
             InputError: no part, something that is not `Masks`, or images of different sizes.
@@ -143,12 +159,17 @@ class Masks:
         if len(sizes) != 1:
             raise InputError(f"expected Masks of one image size to concatenate, got {sizes}")
         filled = [part for part in parts if len(part)] or parts[:1]
-        whole = filled[0] if len(filled) == 1 else cls._joined(filled)
+        whole = filled[0]
+        if len(filled) > 1:
+            fields = [part._fields for part in filled]
+            if any(one.boxes is not None for one in fields):  # the boxes of some may be given ones
+                fields = [dataclasses.replace(part._fields, boxes=part.boxes) for part in filled]
+            whole = cls._with(joined([part._storage for part in filled]), Fields.joined(fields))
         return whole.compressed() if any(part.is_compressed for part in parts) else whole
 
     @property
     def masks(self) -> npt.NDArray[np.bool_]:
-        """(N, H, W) bool. Decoded at each access when compressed, and not kept then."""
+        """(N, H, W) bool. When compressed, decoded at each access."""
         return self._storage.dense()
 
     @property
@@ -224,7 +245,7 @@ class Masks:
         return self._with(counts, self._fields)
 
     def without_logits(self) -> Masks:
-        """The same masks without their low-resolution logits, which take much room."""
+        """The same masks without their low-resolution logits, to save memory."""
         return self._with(self._storage, dataclasses.replace(self._fields, logits=None))
 
     def __len__(self) -> int:
@@ -246,13 +267,13 @@ class Masks:
         """The mask with the highest score of each prompt, in the order the prompts first appear."""
         best: dict[int, int] = {}
         for i, prompt in enumerate(self.prompt_index.tolist()):
-            if prompt not in best or self.scores[i] > self.scores[best[prompt]]:
+            if self.scores[i] > self.scores[best.setdefault(prompt, i)]:
                 best[prompt] = i
         return self[list(best.values())]
 
     def to_rle(self) -> list[rle.RLE]:
         """Each mask as COCO RLE: ``{"size": [height, width], "counts": str}``."""
-        return convert.to_rle(self._storage)
+        return [rle.as_rle(counts, self.image_size) for counts in self._storage.counts()]
 
     def polygons(self, epsilon: float = 0.0) -> list[list[contours.Ring]]:
         """The outer contours of each mask: a list of rings (K, 2) float32 xy per mask.
@@ -276,7 +297,7 @@ class Masks:
 
         ``first_id`` is the id of the first annotation; the others count up from it.
         """
-        return convert.to_coco(self._storage, self._fields, image_id, category_id, first_id)
+        return formats.to_coco(self._storage, self._fields, image_id, category_id, first_id)
 
     def to_supervision(self) -> Any:
         """The masks as ``supervision.Detections``, with object ids as tracker ids.
@@ -284,7 +305,19 @@ class Masks:
         Raises:
             MissingDependencyError: supervision is not installed.
         """
-        return convert.to_supervision(self._storage, self._fields)
+        try:
+            supervision = importlib.import_module("supervision")
+        except ImportError as error:
+            raise MissingDependencyError(
+                "to_supervision needs the package supervision: pip install supervision"
+            ) from error
+        return supervision.Detections(
+            xyxy=self.boxes.copy(),
+            mask=self.masks.copy(),
+            confidence=self.scores.copy(),
+            tracker_id=self.object_ids.copy(),
+            data={"prompt_index": self.prompt_index.copy()},
+        )
 
     def overlay(
         self,
@@ -340,7 +373,7 @@ class Masks:
 
         - ``png`` (.png): one mask as black and white (0, 255), none or several as an indexed
           picture where mask i has the value i + 1 and the best score is on top; 16-bit grey from
-          256 masks on. What is covered is lost (for masks that overlap use npz or coco); scores
+          256 masks on. Covered pixels are lost (for masks that overlap use npz or coco); scores
           and ids are kept in a text chunk.
         - ``overlay`` (.png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff): the picture of `overlay`.
         - ``coco`` (.json): a COCO data set of one image with RLE annotations. Where ``image`` is a
@@ -367,8 +400,8 @@ class Masks:
     def load(cls, path: str | os.PathLike[str]) -> Masks:
         """Read masks that `save` wrote as ``npz``, ``coco`` or ``png``.
 
-        A COCO file of others is read when it has one image and RLE annotations, a PNG when it is
-        black and white (one mask) or indexed; scores that are not in the file become 1.
+        A COCO file of another program is read when it has one image and RLE annotations, a PNG
+        when it is black and white (one mask) or indexed; missing scores become 1.
 
         Raises:
             InputError: missing, damaged, or not such a file.
@@ -387,22 +420,22 @@ class Masks:
         return f"<{len(self)} {noun} of {height} x {width} (height x width){scores}{how}>"
 
     def _repr_png_(self) -> bytes:
-        """A picture for notebooks."""
-        return drawing.notebook_png(self._storage, self._fields)
+        """A picture for notebooks, on a dark ground."""
+        ground = np.full((*self.image_size, 3), 24, np.uint8)
+        image = Image.fromarray(self.overlay(ground, alpha=0.8))
+        image.thumbnail((800, 800))
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return buffer.getvalue()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not by default: unpickled and copied arrays would be writable.
         return _restored, (self._storage, self._fields)
 
     @classmethod
-    def _joined(cls, parts: Sequence[Masks]) -> Masks:
-        fields = [part._fields for part in parts]
-        if any(one.boxes is not None for one in fields):  # the boxes of some may have been given
-            fields = [dataclasses.replace(part._fields, boxes=part.boxes) for part in parts]
-        return cls._with(joined([part._storage for part in parts]), Fields.joined(fields))
-
-    @classmethod
-    def _of(cls, held: Storage, scores: npt.ArrayLike, fields: GivenFields) -> Masks:
+    def _of(
+        cls, held: Storage, scores: npt.ArrayLike, fields: Mapping[str, npt.ArrayLike | None]
+    ) -> Masks:
         return cls._with(held, Fields.checked(len(held), scores, fields))
 
     @classmethod

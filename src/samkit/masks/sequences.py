@@ -1,6 +1,7 @@
 """Masks of a video to files, frame by frame."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import tempfile
@@ -36,14 +37,10 @@ _DEFAULT_RATE = Fraction(25)
 
 
 class SequenceWriter(Protocol):
-    """Takes the masks of a video's frames, in the order of the frames."""
+    """Writes the masks of a video's frames, in the order of the frames."""
 
     def write(self, frame: int, masks: Masks) -> None:
-        """Add a frame.
-
-        Args:
-            frame: its number, higher than those before.
-            masks: of all objects in it.
+        """Add the masks of a frame, whose number is higher than those before.
 
         Raises:
             InputError: the masks do not fit, or the place cannot be written.
@@ -51,7 +48,7 @@ class SequenceWriter(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish, and put in place what was written. Without any frame there is no file.
+        """Finish, and put the file in place. Without any frame there is no file.
 
         Raises:
             InputError: the place cannot be written.
@@ -59,7 +56,7 @@ class SequenceWriter(Protocol):
         ...
 
     def discard(self) -> None:
-        """Throw away what is not in place yet."""
+        """Remove what is not in place yet."""
         ...
 
 
@@ -83,12 +80,7 @@ class OverlayVideoWriter:
         if frames.format is None:
             self._video = VideoWriter(path, rate=_DEFAULT_RATE if rate is None else rate)
         else:
-            self._video = VideoWriter(
-                path,
-                rate=frames.format.rate,
-                unit=frames.format.unit,
-                pixel_aspect=frames.format.pixel_aspect,
-            )
+            self._video = VideoWriter(path, **dataclasses.asdict(frames.format))
         self._last: Fraction | None = None
 
     def write(self, frame: int, masks: Masks) -> None:
@@ -112,7 +104,7 @@ class IndexedPngWriter:
     """A folder of palette PNGs as in DAVIS: a pixel's value is the id of the object there.
 
     0 is the background. Where objects overlap, the best-scored one is on top. The palette has the
-    colours of overlays. Files are called after the pictures of the video, or else by the number of
+    colours of overlays. Files are named after the pictures of the video, or else by the number of
     the frame: 00000.png. Each is in place as soon as it is written.
 
     Args:
@@ -123,9 +115,9 @@ class IndexedPngWriter:
     def __init__(self, folder: str | os.PathLike[str], frames: Frames) -> None:
         self._folder = Path(folder)
         self._frames = frames
-        colours = [drawing.colour_of(i) for i in range(1, MOST_PNG_ID + 1)]
-        ends = [(0, 0, 0), *colours, (255, 255, 255)]
-        self._palette = [value for colour in ends for value in colour]
+        objects = [drawing.colour_of(i) for i in range(1, MOST_PNG_ID + 1)]
+        colours = [(0, 0, 0), *objects, (255, 255, 255)]
+        self._palette = [value for colour in colours for value in colour]
 
     def write(self, frame: int, masks: Masks) -> None:
         check_png_ids(masks.object_ids.tolist())
@@ -178,8 +170,8 @@ class CocoVideoWriter:
         self._frames = frames
         self._name = name
         self._file: PendingFile | None = None
-        self._text: IO[str] | None = None
-        self._images: IO[str] | None = None
+        self._text: IO[str] | None = None  # to that file
+        self._images: IO[str]  # which follow the annotations
         self._annotations = 0
         self._is_broken = False
 
@@ -198,8 +190,8 @@ class CocoVideoWriter:
         annotations = masks.to_coco(frame, first_id=self._annotations + 1)
         is_first = self._text is None
         try:
-            text, images = self._begin(height, width) if is_first else self._opened()
-            images.write(("" if is_first else ",\n") + json.dumps(image))
+            text = self._begin(height, width) if self._text is None else self._text
+            self._images.write(("" if is_first else ",\n") + json.dumps(image))
             for annotation in annotations:
                 text.write((",\n" if self._annotations else "") + json.dumps(annotation))
                 self._annotations += 1
@@ -208,21 +200,19 @@ class CocoVideoWriter:
             raise self._cannot(error) from error
 
     def close(self) -> None:
-        if self._file is None or self._is_broken:
+        if self._file is None or self._text is None or self._is_broken:
             self.discard()
             return
-        text, images = self._opened()
         try:
-            text.write('\n],\n"images": [\n')
-            images.seek(0)
-            for line in images:
-                text.write(line)
-            text.write("\n]}\n")
-            text.close()
+            self._text.write('\n],\n"images": [\n')
+            self._images.seek(0)
+            self._text.writelines(self._images)
+            self._text.write("\n]}\n")
+            self._text.close()
         except OSError as error:
             self.discard()
             raise self._cannot(error) from error
-        images.close()
+        self._images.close()
         file, self._file = self._file, None
         file.keep()
 
@@ -236,7 +226,7 @@ class CocoVideoWriter:
         file, self._file = self._file, None
         file.discard()
 
-    def _begin(self, height: int, width: int) -> tuple[IO[str], IO[str]]:
+    def _begin(self, height: int, width: int) -> IO[str]:
         self._file = PendingFile(self._path)
         self._images = tempfile.SpooledTemporaryFile(  # noqa: SIM115
             _SPOOL_BYTES, "w+", encoding="utf-8"
@@ -247,12 +237,7 @@ class CocoVideoWriter:
             video["frame_rate"] = float(self._frames.format.rate)
         head = {"videos": [video], "categories": [{"id": 1, "name": "object"}]}
         self._text.write(json.dumps(head)[:-1] + ',\n"annotations": [\n')
-        return self._text, self._images
-
-    def _opened(self) -> tuple[IO[str], IO[str]]:
-        assert self._text is not None
-        assert self._images is not None
-        return self._text, self._images
+        return self._text
 
     def _cannot(self, error: OSError) -> InputError:
         return InputError(f"cannot write {self._path}: {error.strerror or error}")

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit import rle
-from samkit.geometry import mask_boxes
+from samkit.errors import InputError
+from samkit.geometry import checked_size, mask_boxes
 from samkit.masks import checks
 
 DENSE_BYTES = 2**28
-"""Masks that take more bytes as pixels are held as run lengths by `hold`: 256 MB."""
+"""Masks that take more bytes as pixels are held as run lengths by `hold`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,12 +65,8 @@ class RunLengths:
 
     @staticmethod
     def checked(rles: Iterable[Mapping[str, Any]], image_size: tuple[int, int]) -> "RunLengths":
-        """Check COCO RLE from outside.
-
-        Raises:
-            InputError: it is damaged or of another size.
-        """
-        size = checks.image_size(image_size)
+        """See `Masks.from_rle`."""
+        size = checked_size(image_size, "image size")
         strings = (rle.checked_counts(one, size, f"RLE {i}") for i, one in enumerate(rles))
         return RunLengths(tuple(strings), size)
 
@@ -105,26 +102,31 @@ Storage: TypeAlias = Pixels | RunLengths
 def hold(
     masks: Iterable[npt.NDArray[np.bool_]], count: int, image_size: tuple[int, int], total: int
 ) -> Storage:
-    """Hold masks (H, W) that come one after the other: pixels, or run lengths if they are many.
-
-    Args:
-        masks: ``count`` of them; one at a time is held twice.
-        count: how many.
-        image_size: (height, width).
-        total: how many masks, with these, are to be kept together. Where all of them would take
-            more than `DENSE_BYTES` as pixels, these are held as run lengths.
-
-    Raises:
-        InputError: a mask of another size or type, or another number of them.
-    """
-    size = checks.image_size(image_size)
-    masks = checks.each_mask(masks, count, size)
+    """See `Masks.from_pixels`; ``count`` is the number of scores."""
+    size = checked_size(image_size, "image size")
+    checked = _each_checked(masks, count, size)
     if total * size[0] * size[1] > DENSE_BYTES:
-        return RunLengths(rle.encode(masks), size)
+        return RunLengths(rle.encode(checked), size)
     pixels = np.empty((count, *size), np.bool_)
-    for i, mask in enumerate(masks):
+    for i, mask in enumerate(checked):
         pixels[i] = mask
     return Pixels(checks.frozen(pixels))
+
+
+def _each_checked(
+    masks: Iterable[npt.NDArray[np.bool_]], count: int, size: tuple[int, int]
+) -> Iterator[npt.NDArray[np.bool_]]:
+    """Check each mask (H, W), and at the end that there are ``count``."""
+    number = 0
+    for number, mask in enumerate(masks, 1):
+        if number > count:
+            break
+        if mask.shape != size or mask.dtype != np.bool_:
+            raise InputError(f"expected masks {size} of bool, got {mask.shape} of {mask.dtype}")
+        yield mask
+    if number != count:
+        some = "more" if number > count else number
+        raise InputError(f"expected as many masks as scores, {count}, got {some}")
 
 
 def joined(parts: Sequence[Storage]) -> Storage:

@@ -2,11 +2,11 @@
 
 From the bottom to the top, each file imports only those before it:
 
-- `files`: which image files are meant by paths, folders and patterns;
+- `files`: the image files that paths, folders and patterns name;
 - `writing`: files that appear whole or not at all;
 - `pixels`: arrays of any usual kind to RGB;
-- `image`: one image from whatever holds one, and to a file;
-- `stream`: frames that can be had once, in order;
+- `image`: one image from any usual source, and to a file;
+- `stream`: frames that can be read once, in order;
 - `video_index`, `video_file`: which frames a video file has; decoding them;
 - `frames`: the frames of any source;
 - `video_writer`: frames to a video file.

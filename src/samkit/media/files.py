@@ -49,10 +49,10 @@ def list_images(
 ) -> list[Path]:
     """List the image files that paths, folders and patterns name, in the order given.
 
-    A file is taken whatever its suffix is. A folder gives its own images sorted by name, without
-    hidden files and without those of folders inside it. A pattern (``*``, ``?``, ``[...]``, and
-    ``**`` for any depth) gives its images sorted by path. In folders and patterns only the names
-    that end with one of ``IMAGE_SUFFIXES`` count. A file named twice is listed once.
+    A file may have any suffix. A folder gives its own images sorted by name, without those of
+    folders inside it. A pattern (``*``, ``?``, ``[...]``, and ``**`` for any depth) gives its
+    images sorted by path. Folders and patterns give only files with one of ``IMAGE_SUFFIXES``
+    that are not hidden. A file named twice is listed once.
 
     Raises:
         ImageError: nothing was named, or one of the inputs matches no image.
@@ -66,30 +66,26 @@ def list_images(
 
 
 def _images_of(path: Path) -> list[Path]:
-    suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
     try:
         if path.is_file():
             return [path]
         if path.is_dir():
-            found = _only_images(path.iterdir())
-            if not found:
-                raise ImageError(f"no image in the folder {path} (expected one of {suffixes})")
-            return found
+            candidates, where = list(path.iterdir()), f"in the folder {path}"
+        elif glob.has_magic(str(path)):
+            candidates = [Path(name) for name in glob.glob(str(path), recursive=True)]
+            where = f"matches {path}"
+        else:
+            raise ImageError(f"no such file or folder: {path}")
+        images = sorted(
+            one
+            for one in candidates
+            if one.suffix.lower() in IMAGE_SUFFIXES
+            and not one.name.startswith(".")
+            and one.is_file()
+        )
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror}") from error
-    if not glob.has_magic(str(path)):
-        raise ImageError(f"no such file or folder: {path}")
-    found = _only_images(Path(name) for name in glob.glob(str(path), recursive=True))
-    if not found:
-        raise ImageError(f"no image matches {path} (expected one of {suffixes})")
-    return found
-
-
-def _only_images(paths: Iterable[Path]) -> list[Path]:
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
+    if not images:
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise ImageError(f"no image {where} (expected one of {suffixes})")
+    return images

@@ -30,7 +30,7 @@ class Frames(Protocol):
 
     Attributes:
         count: how many there are, or None while that is not known.
-        seekable: whether every frame can be had at any time; if not, each once, in order.
+        seekable: whether frames can be read in any order; if not, each once, in order.
         format: of a video; None of pictures, arrays and cameras.
     """
 
@@ -48,36 +48,36 @@ class Frames(Protocol):
 
         Raises:
             IndexError: the video ends before it.
-            InputError: it has gone by and cannot be had again, or cannot be decoded.
+            InputError: it has gone by and cannot be read again, or cannot be decoded.
         """
         ...
 
     def time(self, index: int) -> Fraction | None:
         """When a frame is shown, in seconds, as the file has it; None if that is not known.
 
-        Where frames can be had once, the time of the last one is known.
+        If not seekable, only the time of the last frame is known.
         """
         ...
 
     def name(self, index: int) -> str | None:
-        """The name of the picture file that a frame is, without its folder; None of others."""
+        """The name of a frame's picture file, without its folder; None of other frames."""
         ...
 
     def close(self) -> None:
-        """Let go of files and devices."""
+        """Close files and devices."""
         ...
 
 
 VideoSource: TypeAlias = str | os.PathLike[str] | int | npt.NDArray[Any] | Iterable[Any] | Frames
 """A video file, folder or pattern of pictures, URL, camera number, array or iterable of frames, or
-frames that are open already."""
+open frames."""
 
 
 def open_frames(source: VideoSource) -> Frames:
     """Frames of a source, recognised by its type and name.
 
     Pictures of a folder or pattern come in natural order (frame_2 before frame_10). Of a single
-    GIF or PNG that is animated the frames are taken. `Frames` are given back as they are.
+    GIF or PNG that is animated the frames are taken. `Frames` are returned unchanged.
 
     Raises:
         InputError: it does not exist, or is nothing of the kind.
@@ -86,13 +86,11 @@ def open_frames(source: VideoSource) -> Frames:
         return CameraFrames(int(source))
     if isinstance(source, (str, os.PathLike)):
         return _named(os.fspath(source))
-    if isinstance(source, np.ndarray):
-        if source.ndim < 3 or len(source) == 0:
-            raise InputError(f"expected frames (T, H, W, 3), at least one, got {source.shape}")
-        return ListFrames(source)
-    if isinstance(source, (list, tuple)):
-        if not source:
-            raise InputError("expected at least one frame, got an empty list")
+    if isinstance(source, np.ndarray) and source.ndim < 3:
+        raise InputError(f"expected frames (T, H, W, 3), got {source.shape}")
+    if isinstance(source, (np.ndarray, list, tuple)):
+        if len(source) == 0:
+            raise InputError("expected at least one frame, got none")
         return ListFrames(source)
     if isinstance(source, Frames):
         return source

@@ -43,7 +43,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BAND = 256  # rows of an image that are converted at a time
+_BAND = 256  # rows that are converted at a time
 _pillow_limit = threading.Lock()
 
 
@@ -51,15 +51,14 @@ def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
     """Read one image as (H, W, 3) uint8 RGB.
 
     Accepted are a path (also as a ``file://`` address), the bytes of an image file, a binary file
-    object (read from where it stands to its end), a PIL image, a numpy array (H, W), (H, W, 1),
+    object (read from its position to its end), a PIL image, a numpy array (H, W), (H, W, 1),
     (H, W, 3) or (H, W, 4), and a torch tensor (3, H, W), (H, W, 3) or (H, W).
 
     - The EXIF orientation is applied, also to a PIL image that still carries it.
     - Alpha is dropped: the colours below it stay as they are stored, nothing is blended in.
     - Grey, palette, 1-bit, CMYK and other colour models become RGB.
-    - 16-bit grey is divided by 257. Other integers have to lie in 0..255 and floats in 0..1
-      (`samkit.media.pixels.rgb_from_array` has the whole rule). Pillow reads 16-bit colour files
-      as 8-bit ones by itself.
+    - 16-bit grey is divided by 257; other integers have to lie in 0..255 and floats in 0..1
+      (details: `samkit.media.pixels.rgb_from_array`). Pillow reads 16-bit colour files as 8-bit.
     - Of an animation or a file of many pages the first one is read, of a PIL image the current one.
     - Colour profiles are not applied.
 
@@ -76,13 +75,14 @@ def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
     if isinstance(source, np.ndarray):
         return rgb_from_array(source)
     if isinstance(source, Image.Image):
-        return _rgb_from_pil(source, _describe(source))
+        width, height = source.size
+        return _rgb_from_pil(source, f"PIL image {source.mode} {width} x {height}")
     if is_tensor(source):
         return rgb_from_tensor(source)
     if isinstance(source, (str, os.PathLike)):
         return _rgb_from_path(as_path(source))
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _rgb_from_bytes(bytes(source), f"{len(source)} bytes")
+        return _decode(io.BytesIO(bytes(source)), f"{len(source)} bytes")
     if hasattr(source, "read"):
         return _rgb_from_stream(source)
     raise ImageError(
@@ -128,10 +128,6 @@ def _rgb_from_stream(stream: Any) -> npt.NDArray[np.uint8]:
         raise ImageError(
             f"cannot read {name}: expected bytes, got {type(data).__name__}: open it in mode 'rb'"
         )
-    return _rgb_from_bytes(data, name)
-
-
-def _rgb_from_bytes(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     return _decode(io.BytesIO(data), name)
 
 
@@ -154,14 +150,9 @@ def _decode(file: IO[bytes], name: str) -> npt.NDArray[np.uint8]:
 
 def _rgb_from_pil(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"cannot read {name}: expected at most {MAX_PIXELS} pixels, got {width} x {height}"
-        )
-    if width == 0 or height == 0:
-        raise ImageError(
-            f"cannot read {name}: expected at least 1 x 1 pixels, got {width} x {height}"
-        )
+    if not 0 < width * height <= MAX_PIXELS:
+        limit = f"at most {MAX_PIXELS}" if width * height else "at least 1 x 1"
+        raise ImageError(f"cannot read {name}: expected {limit} pixels, got {width} x {height}")
     try:
         image.load()
         upright = _upright(image)
@@ -214,7 +205,3 @@ def _own_size_limit() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = before
-
-
-def _describe(image: Image.Image) -> str:
-    return f"PIL image {image.mode} {image.size[0]} x {image.size[1]}"

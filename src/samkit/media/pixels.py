@@ -77,14 +77,12 @@ def is_tensor(value: object) -> TypeGuard[Any]:
 def _check_shape(array: npt.NDArray[Any], name: str) -> None:
     shape = array.shape
     expected = "expected an image (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+    hint = ""
     if array.ndim == 4:
-        raise ImageError(f"{expected}, got {name} {shape}: pass the images one by one")
-    if array.ndim not in (2, 3):
-        raise ImageError(f"{expected}, got {name} {shape}")
-    if array.ndim == 3 and shape[2] not in _CHANNELS:
-        hint = ""
-        if shape[0] in _CHANNELS:
-            hint = ", which has its channels first: use array.transpose(1, 2, 0)"
+        hint = ": pass the images one by one"
+    elif array.ndim == 3 and shape[0] in _CHANNELS:
+        hint = ", which has its channels first: use array.transpose(1, 2, 0)"
+    if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in _CHANNELS):
         raise ImageError(f"{expected}, got {name} {shape}{hint}")
     if array.size == 0:
         raise ImageError(f"expected an image of at least 1 x 1 pixels, got {name} {shape}")

@@ -1,4 +1,4 @@
-"""Frames that come one after the other and can be had once: of an iterator, of a camera."""
+"""Frames that can be read once, in order: of an iterator, of a camera."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ __all__ = ["CameraFrames", "StreamFrames", "VideoFormat"]
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFormat:
-    """How a video shows its frames, for one like it to be written.
+    """How a video shows its frames, so that one like it can be written.
 
     Attributes:
         rate: frames per second, on average.
@@ -32,7 +32,7 @@ class VideoFormat:
 
 
 class StreamFrames:
-    """Frames of an iterator, each of which can be had once, and the last one again."""
+    """Frames of an iterator, read once in order; the last one can be read again."""
 
     seekable = False
     format: VideoFormat | None = None

@@ -21,8 +21,7 @@ from samkit.media.video_index import average_rate, open_video, reason_of, scan_v
 
 __all__ = ["AddressFrames", "VideoFrames"]
 
-# Decoded frames that are kept while frames are read backward, which saves decoding the same ones
-# again for each step back.
+# Decoded frames that are kept while frames are read backward: each step back needs the same ones.
 _KEPT_BYTES = 2**28
 # Seconds after which an address that sends nothing is given up.
 _PATIENCE = 30.0
@@ -118,18 +117,14 @@ class VideoFrames:
                 if self._index.is_counted and not self._fault:  # fewer frames than packets
                     self._index = self._index.up_to(self._at + 1)
                     raise IndexError(index)
-                raise self._broken(index)
+                break
         if index not in self._kept:
-            raise self._broken(index)
+            reason = self._fault or "its data is damaged"
+            raise InputError(f"cannot decode frame {index} of {self._path}: {reason}")
         return self._kept[index]
 
-    def _broken(self, index: int) -> InputError:
-        return InputError(
-            f"cannot decode frame {index} of {self._path}: {self._fault or 'its data is damaged'}"
-        )
-
     def _seek(self, index: int) -> None:
-        """Go to the last keyframe up to a frame; where that leads too far, to one before."""
+        """Go to the last keyframe up to a frame, or to an earlier one where that overshoots."""
         key = self._index.keyframe(index)
         while key > 0:
             self._container.seek(self._index.times[key], stream=self._stream, backward=True)
@@ -152,13 +147,13 @@ class VideoFrames:
         self._is_damaged = False
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        """Frames from where the container stands, up to an error, of which a note is made."""
+        """Frames from where the container stands, up to an error, which is noted."""
         self._fault = ""
         try:
             yield from _decoded(self._container, self._stream, self._index.torn)
         except (av.FFmpegError, OSError) as error:
             self._fault = reason_of(error)
-            with contextlib.suppress(av.FFmpegError):  # what the decoder has in hand
+            with contextlib.suppress(av.FFmpegError):  # frames that the decoder still holds
                 yield from self._stream.codec_context.decode(None)
 
     def _step(self, room: int) -> bool:
@@ -191,7 +186,7 @@ class VideoFrames:
 
 
 class AddressFrames(StreamFrames):
-    """Frames of a video at an address, as they arrive, each of which can be had once."""
+    """Frames of a video at an address, as they arrive; each can be read once."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -208,7 +203,8 @@ class AddressFrames(StreamFrames):
         try:
             for frame in _decoded(self._container, self._stream):
                 turn = _turn(frame) if turn is None else turn
-                self._time = _time(frame)
+                pts, unit = frame.pts, frame.time_base
+                self._time = None if pts is None or unit is None else pts * unit
                 yield _pixels(frame, turn)
         except (av.FFmpegError, OSError) as error:
             raise InputError(
@@ -230,12 +226,6 @@ def _decoded(
         is_torn = torn is not None and packet.pos == torn
         if (packet.size or packet.dts is None) and not is_torn:  # the last, empty one is the end
             yield from packet.decode()
-
-
-def _time(frame: av.VideoFrame) -> Fraction | None:
-    if frame.pts is None or frame.time_base is None:
-        return None
-    return Fraction(frame.pts) * frame.time_base
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,15 @@ _DEFAULT_RATE = Fraction(25)
 
 @dataclass(frozen=True, kw_only=True)
 class VideoIndex:
-    """What a file has.
+    """The frames of a file.
 
     Attributes:
         times: when each frame is shown, in units of the stream, in order.
         keyframes: numbers of the frames at which decoding can begin, in order; 0 is one of them.
-        is_counted: the file does not tell (all of) its times, so that frames have to be counted
-            from the first one on.
+        is_counted: the file lacks (some of) its times, so that frames have to be counted from the
+            first one on.
         is_cut: the file ends before its header says.
-        torn: where in the file its last packet begins, of which a part is missing; or None.
+        torn: position in the file of the last packet if a part of it is missing, else None.
     """
 
     times: Sequence[int]
@@ -79,7 +79,7 @@ def open_video(source: str, timeout: float | None = None) -> tuple[InputContaine
 
 
 def _is_cover(stream: VideoStream) -> bool:
-    """Whether it is the picture that goes with a piece of music."""
+    """Whether it is the cover picture of a piece of music."""
     disposition = getattr(stream, "disposition", None)
     return disposition is not None and bool(disposition & type(disposition).attached_pic)
 
@@ -152,7 +152,7 @@ def _lacks_time(stream: VideoStream, times: list[int]) -> bool:
 
 
 def average_rate(stream: VideoStream) -> Fraction:
-    """Frames per second; 25 where the file does not tell."""
+    """Frames per second; 25 where the file does not say."""
     return stream.average_rate or stream.guessed_rate or _DEFAULT_RATE
 
 

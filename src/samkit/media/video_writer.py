@@ -4,10 +4,10 @@ import contextlib
 import os
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 from av.container import OutputContainer
@@ -34,13 +34,13 @@ class VideoWriter:
             for frame in frames: video.write(frame)
 
     Memory does not grow with the length. H.264 has even sizes only: the last column or row of
-    frames of an odd size is repeated once, so that no pixel is lost. The first frame is shown at
-    once, whatever its time is. The file is put in place when it is closed, and holds what was
-    written up to then, also when the block ended with an error. Without a frame there is no file.
+    frames of an odd size is repeated once. The video starts with the first frame, whatever its
+    time is. The file is put in place when it is closed, with what was written up to then, also
+    when the block ended with an error. Without a frame there is no file.
 
     Args:
         path: a file .mp4.
-        rate: frames per second, which says when frames are shown that come without a time.
+        rate: frames per second, for frames without a time.
         unit: seconds; times are rounded to multiples of it.
         pixel_aspect: width of a pixel by its height.
 
@@ -72,18 +72,13 @@ class VideoWriter:
         self._size = (0, 0)
         self._first = Fraction(0)  # time of the first frame
         self._last = Fraction(0)  # time of the last one
-        self._ticks = -1  # the same from the first one on, in units
+        self._ticks = -1  # time of the last one after the first, in units
         self._is_broken = False
 
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def write(self, frame: npt.NDArray[np.uint8], time: float | Fraction | None = None) -> None:
@@ -91,8 +86,7 @@ class VideoWriter:
 
         Args:
             frame: (H, W, 3) uint8 RGB, as large as those before.
-            time: when it is shown, in seconds; by default when the one before has been shown for
-                as long as `rate` says.
+            time: when it is shown, in seconds; by default 1 / `rate` after the one before.
 
         Raises:
             InputError: another shape, type or size, a time that is not after the one before, or the
@@ -109,8 +103,10 @@ class VideoWriter:
                 f"got {(height, width)}"
             )
         self._advance(time)
-        frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        even: npt.NDArray[Any] = frame
+        if height % 2 or width % 2:
+            even = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        picture = av.VideoFrame.from_ndarray(even, format="rgb24")
         picture = picture.reformat(
             format="yuv420p", src_colorspace=Colorspace.ITU601, dst_colorspace=Colorspace.ITU709
         )  # of RGB there is one only, but older versions of PyAV ask for two that differ
@@ -141,7 +137,7 @@ class VideoWriter:
         file.keep()
 
     def discard(self) -> None:
-        """Throw away what was written. What was at its place before stays."""
+        """Remove what was written; a file that was there before stays."""
         if self._file is None:
             return
         file, self._file = self._file, None

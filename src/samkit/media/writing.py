@@ -46,7 +46,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise InputError(f"cannot write {path}: no permission to write in {target.parent}")
     temporary = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")
     try:
-        # Some writers give their files to the owner alone; what the user's settings say counts.
+        # Some writers let only the owner read their files; the user's settings decide here.
         temporary.touch()
         mode = temporary.stat().st_mode
         temporary.unlink()
@@ -76,28 +76,20 @@ class PendingFile:
         self.temporary = self._place.enter_context(write_atomically(path))
 
     def keep(self) -> None:
-        """Put the file in place.
-
-        Raises:
-            InputError: that cannot be done.
-        """
+        """Put the file in place, or raise InputError."""
         self._place.close()
 
     def discard(self) -> None:
-        """Remove what was written; what was at the place before stays."""
+        """Remove what was written; a file that was there before stays."""
         self._place.__exit__(_Discarded, _Discarded(), None)
 
 
 class _Discarded(Exception):
-    """What was written is not wanted."""
+    """Ends the block of `write_atomically` without a file."""
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise what `write_atomically` would raise for this path; leave everything as it is.
-
-    Raises:
-        InputError: no file can be put at ``path``.
-    """
+    """Raise the InputError of `write_atomically` for this path, if any; change nothing."""
     text = os.path.abspath(os.fspath(path))
     missing = [folder for folder in Path(text).parents if not os.path.exists(folder)]
     try:

@@ -1,4 +1,4 @@
-"""Prompts: `prompt` is the class; `checks`, `mask_values` and `words` are what it is made with."""
+"""Prompts: `prompt` has the class; `checks` turns values from outside into its arrays."""
 
 from samkit.prompts.prompt import Prompt, as_prompts
 

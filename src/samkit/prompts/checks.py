@@ -1,15 +1,35 @@
-"""What a user gives to arrays of a prompt, checked."""
+"""Values from outside to the arrays of a prompt, checked."""
 
+import base64
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samkit.errors import PromptError
-from samkit.prompts.words import describe, show_number, show_numbers
+from samkit import rle
+from samkit.errors import InputError, PromptError
 
 # No image is as large; beyond it, arithmetic on float32 coordinates overflows.
 _MAX_COORDINATE = 1e9
+_MASK_KEYS = ({"size", "counts"}, {"size", "logits"})
+# A few characters of run lengths can stand for any number of pixels; no image read has more.
+_MAX_PIXELS = 2**29
+
+
+def describe(value: object) -> str:
+    """A value in an error message: its type and shape."""
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    if isinstance(value, (list, tuple)) and value:
+        return f"{type(value).__name__} of {type(value[0]).__name__}"
+    return type(value).__name__
+
+
+def show_numbers(*values: Any) -> str:
+    """Numbers in an error message: whole ones without a decimal point."""
+    return ", ".join(str(value).removesuffix(".0") for value in values)
 
 
 def as_array(value: object, what: str) -> NDArray[Any]:
@@ -21,17 +41,12 @@ def as_array(value: object, what: str) -> NDArray[Any]:
         ) from error
 
 
-def _numbers(value: object, what: str) -> NDArray[Any]:
-    """As an array of real numbers; an empty one of any type passes."""
+def coordinates(value: object, what: str) -> NDArray[np.float32]:
+    """A new array of pixels, of any shape; an empty one may have any type."""
     array = as_array(value, what)
     if array.size and array.dtype.kind not in "iuf":
         raise PromptError(f"{what}: expected real numbers, got dtype {array.dtype}")
-    return array
-
-
-def coordinates(value: object, what: str) -> NDArray[np.float32]:
-    array = _numbers(value, what)
-    array = _finite_float32(array if array.size else array.astype(np.float32), what)
+    array = _finite_float32(array, what)
     if array.size and np.abs(array).max() > _MAX_COORDINATE:
         raise PromptError(
             f"{what}: expected pixels of at most {_MAX_COORDINATE:.0e}, "
@@ -76,38 +91,28 @@ def box(value: object) -> NDArray[np.float32]:
             f"box: expected shape (4,) as x0, y0, x1, y1, got {box.shape}; one prompt has one box"
         )
     x0, y0, x1, y1 = box
-    swapped = []
-    if x0 > x1:
-        swapped.append(f"x0 {show_number(x0)} is right of x1 {show_number(x1)}")
-    if y0 > y1:
-        swapped.append(f"y0 {show_number(y0)} is below y1 {show_number(y1)}")
+    swapped = [
+        f"{axis}0 {show_numbers(low)} is {where} {axis}1 {show_numbers(high)}"
+        for axis, low, high, where in (("x", x0, x1, "right of"), ("y", y0, y1, "below"))
+        if low > high
+    ]
     if swapped:
         raise PromptError(
             f"box: corners are swapped, {' and '.join(swapped)}; "
             "expected x0, y0, x1, y1 with x0 < x1 and y0 < y1 (not x, y, width, height)"
         )
-    if x0 == x1 or y0 == y1:
-        empty = " and ".join(
-            name for name, none in (("width", x0 == x1), ("height", y0 == y1)) if none
-        )
+    empty = [side for side, low, high in (("width", x0, x1), ("height", y0, y1)) if low == high]
+    if empty:
         raise PromptError(
-            f"box: expected x0 < x1 and y0 < y1, got ({show_numbers(box)}), whose {empty} is 0"
+            f"box: expected x0 < x1 and y0 < y1, got ({show_numbers(*box)}), "
+            f"whose {' and '.join(empty)} is 0"
         )
     return box
 
 
-def _check_mask_shape(array: NDArray[Any]) -> None:
-    if array.ndim != 2:
-        raise PromptError(
-            f"mask: expected shape (H, W), got {array.shape}; one prompt has one mask"
-        )
-    if array.size == 0:
-        raise PromptError(f"mask: expected at least one pixel, got shape {array.shape}")
-
-
 def mask_field(value: object) -> NDArray[np.bool_] | NDArray[np.float32]:
-    array = as_array(value, "mask")
-    _check_mask_shape(array)
+    """For `Prompt.mask_input`: a bool mask or float32 logits."""
+    array = _mask_array(value)
     if array.dtype == np.bool_:
         # PIL's mode "1" comes as bools whose byte is 255: made 1, or equal masks would differ.
         inside: NDArray[np.bool_] = np.ascontiguousarray(array).view(np.uint8) != 0
@@ -119,21 +124,18 @@ def mask_field(value: object) -> NDArray[np.bool_] | NDArray[np.float32]:
     )
 
 
-def read_mask(array: NDArray[Any]) -> NDArray[np.bool_] | NDArray[np.float32]:
-    _check_mask_shape(array)
+def read_mask(value: object) -> NDArray[np.bool_] | NDArray[np.float32]:
+    """For `Prompt.mask`: a mask of any type, binary or logits."""
+    array = _mask_array(value)
     kind = array.dtype.kind
     if kind == "b":
         return array
-    if kind in "iu":
-        return _binary_from_integers(array)
     if kind == "f":
         logits = _finite_float32(array, "mask")
         binary = np.logical_or(logits == 0, logits == 1).all()
         return logits == 1 if binary else logits
-    raise PromptError(f"mask: expected dtype bool, integer or float, got {array.dtype}")
-
-
-def _binary_from_integers(array: NDArray[Any]) -> NDArray[np.bool_]:
+    if kind not in "iu":
+        raise PromptError(f"mask: expected dtype bool, integer or float, got {array.dtype}")
     inside: NDArray[np.bool_] = array != 0
     top = array.max()
     if array.min() < 0 or (inside.any() and not np.array_equal(inside, array == top)):
@@ -145,3 +147,44 @@ def _binary_from_integers(array: NDArray[Any]) -> NDArray[np.bool_]:
             f"Prompt.mask(array == {top}); give logits as floats"
         )
     return inside
+
+
+def _mask_array(value: object) -> NDArray[Any]:
+    array = as_array(value, "mask")
+    if array.ndim != 2:
+        raise PromptError(
+            f"mask: expected shape (H, W), got {array.shape}; one prompt has one mask"
+        )
+    if array.size == 0:
+        raise PromptError(f"mask: expected at least one pixel, got shape {array.shape}")
+    return array
+
+
+def mask_from_dict(values: object) -> NDArray[np.bool_] | NDArray[np.float32]:
+    """The mask that `Prompt.to_dict` wrote as run lengths or logits."""
+    if not isinstance(values, Mapping) or set(values) not in _MASK_KEYS:
+        raise PromptError(
+            f"mask: expected a dict with size, and counts or logits, got {describe(values)}"
+        )
+    size = values["size"]
+    is_pair = isinstance(size, (list, tuple)) and len(size) == 2
+    if not is_pair or not all(type(side) is int and side > 0 for side in size):
+        raise PromptError("mask: expected size [height, width] of whole numbers from 1 on")
+    height, width = size
+    if height * width > _MAX_PIXELS:
+        raise PromptError(f"mask: expected a size of at most {_MAX_PIXELS} pixels")
+    if "counts" in values:
+        try:
+            counts = rle.checked_counts(values, (height, width), "the mask")
+        except InputError as error:
+            raise PromptError(f"mask: {error}") from error
+        return rle.decode_one(counts, (height, width))
+    try:
+        data = base64.b64decode(values["logits"], validate=True)
+    except (TypeError, ValueError) as error:
+        raise PromptError(f"mask: expected logits as base64 ({error})") from error
+    if len(data) != height * width * 4:
+        raise PromptError(
+            f"mask: expected logits of {height} x {width} float32 numbers, got {len(data)} bytes"
+        )
+    return np.frombuffer(data, "<f4").reshape(height, width).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -11,27 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from samkit import rle
 from samkit.errors import PromptError
 from samkit.prompts import checks
-from samkit.prompts.mask_values import mask_from_dict, mask_to_dict
-from samkit.prompts.words import describe, how_to_write, show_numbers, show_points
+from samkit.prompts.checks import describe, show_numbers
 
 __all__ = ["Prompt", "as_prompts"]
 
 _KEYS = ("points", "labels", "box", "mask")
-
-
-def _no_points() -> NDArray[np.float32]:
-    return np.zeros((0, 2), np.float32)
-
-
-def _no_labels() -> NDArray[np.int32]:
-    return np.zeros(0, np.int32)
+_SHOWN_POINTS = 6  # in the representation of a prompt
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Prompt:
-    """Everything that is said about one object of one image.
+    """What marks one object of one image: clicks, a box, a mask, or several of them.
 
     Build it with :meth:`point`, :meth:`points`, :meth:`box` and :meth:`mask`, and combine with
     ``+``: points add up, in order; there can be one box and one mask.
@@ -49,16 +43,15 @@ class Prompt:
         point_coords: (P, 2) float32, xy.
         point_labels: (P,) int32, 1 foreground, 0 background.
         box_xyxy: (4,) float32 with x0 < x1 and y0 < y1, or None.
-        mask_input: (H, W), or None: bool, or float32 logits (positive inside). It covers the
-            whole image edge to edge, whatever its size. Unlike :meth:`mask`, this field takes the
-            dtype at its word.
+        mask_input: (H, W), or None: bool, or float32 logits (positive inside), never converted
+            (:meth:`mask` converts). It covers the whole image edge to edge, whatever its size.
 
     Raises:
         PromptError: a field has a wrong shape, type or value, or all are empty.
     """
 
-    point_coords: NDArray[np.float32] = field(default_factory=_no_points)
-    point_labels: NDArray[np.int32] = field(default_factory=_no_labels)
+    point_coords: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    point_labels: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     box_xyxy: NDArray[np.float32] | None = None
     mask_input: NDArray[np.bool_] | NDArray[np.float32] | None = None
 
@@ -109,7 +102,7 @@ class Prompt:
         if coords.size == 0:
             raise PromptError(f"points: expected at least one point, got shape {coords.shape}")
         if labels is None:
-            return cls(point_coords=coords, point_labels=np.ones(coords.shape[:1], np.int32))
+            labels = np.ones(coords.shape[:1], np.int32)
         return cls(point_coords=coords, point_labels=checks.as_array(labels, "point labels"))
 
     @classmethod
@@ -143,10 +136,10 @@ class Prompt:
                 f'mask: expected a PIL image of mode "1" or "L", got mode "{array.mode}"; '
                 "give an array, of a label map np.asarray(image) == number"
             )
-        return cls(mask_input=checks.read_mask(checks.as_array(array, "mask")))
+        return cls(mask_input=checks.read_mask(array))
 
     def to_dict(self) -> dict[str, Any]:
-        """The prompt as values that JSON holds exactly; what it does not have is left out.
+        """The prompt as values that JSON holds exactly; absent parts are left out.
 
         >>> (Prompt.point(420, 310) + Prompt.box(9, 9, 300, 400)).to_dict()
         {'points': [[420.0, 310.0]], 'labels': [1], 'box': [9.0, 9.0, 300.0, 400.0]}
@@ -164,8 +157,13 @@ class Prompt:
             values["labels"] = self.point_labels.tolist()
         if self.box_xyxy is not None:
             values["box"] = self.box_xyxy.tolist()
-        if self.mask_input is not None:
-            values["mask"] = mask_to_dict(self.mask_input)
+        mask = self.mask_input
+        if mask is not None and mask.dtype == np.bool_:
+            counts = rle.encode([mask.astype(np.bool_, copy=False)])[0]
+            values["mask"] = rle.as_rle(counts, mask.shape)
+        elif mask is not None:
+            logits = base64.b64encode(mask.astype("<f4").tobytes()).decode("ascii")
+            values["mask"] = {"size": list(mask.shape), "logits": logits}
         return values
 
     @classmethod
@@ -202,7 +200,7 @@ class Prompt:
                 raise PromptError(f"box: expected [x0, y0, x1, y1], got {got}")
             parts.append(cls.box(*box))
         if mask is not None:
-            parts.append(cls(mask_input=mask_from_dict(mask)))
+            parts.append(cls(mask_input=checks.mask_from_dict(mask)))
         if not parts:
             raise PromptError("expected points, a box or a mask, got none of them")
         return reduce(add, parts)
@@ -217,16 +215,12 @@ class Prompt:
             raise PromptError(
                 f"a Prompt can be combined only with another Prompt, got {describe(other)}"
             )
-        if self.box_xyxy is not None and other.box_xyxy is not None:
-            raise PromptError(
-                "two boxes cannot be combined: a prompt is about one object, with one box; "
-                "for two objects give a list of prompts"
-            )
-        if self.mask_input is not None and other.mask_input is not None:
-            raise PromptError(
-                "two masks cannot be combined: a prompt is about one object, with one mask; "
-                "for two objects give a list of prompts"
-            )
+        for name, one, two in (("box_xyxy", "box", "boxes"), ("mask_input", "mask", "masks")):
+            if getattr(self, name) is not None and getattr(other, name) is not None:
+                raise PromptError(
+                    f"two {two} cannot be combined: a prompt is about one object, with one {one}; "
+                    "for two objects give a list of prompts"
+                )
         return Prompt(
             point_coords=np.concatenate([self.point_coords, other.point_coords]),
             point_labels=np.concatenate([self.point_labels, other.point_labels]),
@@ -245,27 +239,37 @@ class Prompt:
     def __repr__(self) -> str:
         parts = []
         if len(self.point_coords):
-            parts.append(show_points(self.point_coords, self.point_labels))
+            parts.append(self._show_points())
         if self.box_xyxy is not None:
-            parts.append(f"Prompt.box({show_numbers(self.box_xyxy)})")
+            parts.append(f"Prompt.box({show_numbers(*self.box_xyxy)})")
         if self.mask_input is not None:
             height, width = self.mask_input.shape
             kind = "binary" if self.mask_input.dtype == np.bool_ else "logits"
             parts.append(f"Prompt.mask(<{height} x {width} {kind}>)")
         return " + ".join(parts)
 
+    def _show_points(self) -> str:
+        coords, labels = self.point_coords, self.point_labels
+        if len(coords) == 1:
+            label = "" if labels[0] == 1 else ", label=0"
+            return f"Prompt.point({show_numbers(*coords[0])}{label})"
+        if len(coords) > _SHOWN_POINTS:
+            return f"Prompt.points(<{len(coords)} points, {int(labels.sum())} foreground>)"
+        shown = ", ".join(f"[{show_numbers(*xy)}]" for xy in coords)
+        ending = "" if labels.all() else f", labels={labels.tolist()}"
+        return f"Prompt.points([{shown}]{ending})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor, so that arrays are read-only after unpickling too.
-        fields = (self.point_coords, self.point_labels, self.box_xyxy, self.mask_input)
-        return Prompt, fields
+        return Prompt, self._arrays()
+
+    def _arrays(self) -> tuple[NDArray[Any] | None, ...]:
+        return self.point_coords, self.point_labels, self.box_xyxy, self.mask_input
 
     def _key(self) -> tuple[object, ...]:
-        box, mask = self.box_xyxy, self.mask_input
-        return (
-            self.point_coords.tobytes(),
-            self.point_labels.tobytes(),
-            None if box is None else box.tobytes(),
-            None if mask is None else (mask.shape, mask.dtype.char, mask.tobytes()),
+        return tuple(
+            None if array is None else (array.shape, array.dtype.char, array.tobytes())
+            for array in self._arrays()
         )
 
     def _set(self, name: str, value: NDArray[Any] | None) -> None:
@@ -292,9 +296,33 @@ def as_prompts(value: Prompt | Sequence[Prompt]) -> tuple[Prompt, ...]:
         if any(isinstance(item, Prompt) for item in value):
             raise PromptError(
                 f"prompts: expected every item to be a Prompt, got {describe(value[wrong])} "
-                f"at index {wrong}{how_to_write(value[wrong])}"
+                f"at index {wrong}{_how_to_write(value[wrong])}"
             )
     raise PromptError(
         "prompts: expected a Prompt or a sequence of Prompts, "
-        f"got {describe(value)}{how_to_write(value)}"
+        f"got {describe(value)}{_how_to_write(value)}"
     )
+
+
+def _how_to_write(value: object) -> str:
+    """The end of an error message: what was probably meant, or nothing."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        return ""
+    if array.dtype.kind not in "biuf":
+        return ""
+    if array.shape == (2,):
+        return f"; write a click as Prompt.point({show_numbers(*array)})"
+    if array.shape == (4,):
+        return f"; write a box as Prompt.box({show_numbers(*array)})"
+    if array.ndim != 2:
+        return ""
+    if array.shape[1] == 2:
+        return (
+            "; write clicks on one object as Prompt.points(array), "
+            "and a click on each of several as [Prompt.point(x, y) for x, y in array]"
+        )
+    if array.shape[1] == 4:
+        return "; write boxes as [Prompt.box(*box) for box in array]"
+    return "; write a mask as Prompt.mask(array)"

@@ -7,7 +7,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError, UnsafeCheckpointError
 
-__all__ = ["CHECKPOINT_SUFFIXES", "Checkpoint", "read_state_dict"]
+__all__ = ["CHECKPOINT_SUFFIXES", "FOLDER_WEIGHTS", "Checkpoint", "read_state_dict"]
 
 CHECKPOINT_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".safetensors"})
 """Suffixes (lower case) by which a missing file is told from a name."""
+
+FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""Weights in a folder of transformers, whole or as shards with an index ``<name>.index.json``."""
 
 # Under these names training scripts wrap the tensors; the first that is there is used.
 _WRAPPERS = ("model", "state_dict")
@@ -38,14 +41,14 @@ _WHAT_BEGINS_WITH = {
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What a weight file or folder holds, before anything is renamed.
+    """The contents of a weight file or folder, before anything is renamed.
 
     Attributes:
         source: where it was read, for messages.
         tensors: name -> tensor on the CPU, in the order of the file. They may be mapped into
             memory from the file: copy what is to be kept.
         metadata: texts in the header of a safetensors file.
-        config: contents of ``config.json`` where a folder was read, else None.
+        config: contents of a folder's ``config.json``, else None.
     """
 
     source: str
@@ -131,14 +134,12 @@ def _refused_global(message: str, path: Path, zipped: bool) -> str | None:
     named = re.search(r"GLOBAL ([\w.]+)", message)
     if named:
         return named[1]
+    harmless = ("torch.", "collections.OrderedDict", "numpy.")
     try:
-        return next((name for name in _globals_in(path, zipped) if not _is_harmless(name)), None)
+        names = _globals_in(path, zipped)
+        return next((name for name in names if not name.startswith(harmless)), None)
     except (ValueError, OSError, zipfile.BadZipFile):
         return None
-
-
-def _is_harmless(name: str) -> bool:
-    return name.startswith(("torch.", "collections.OrderedDict", "numpy."))
 
 
 def _globals_in(path: Path, zipped: bool) -> Iterator[str]:
@@ -177,16 +178,12 @@ def _tensors_of(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def _read_folder(folder: Path) -> Checkpoint:
-    config = None
-    if (folder / "config.json").is_file():
-        config = _read_json(folder / "config.json")
-    for name in ("model.safetensors", "pytorch_model.bin"):
+    about = folder / "config.json"
+    config = _read_json(about) if about.is_file() else None
+    for name in FOLDER_WEIGHTS:
         index = folder / f"{name}.index.json"
         if (folder / name).is_file():
-            whole = _read_file(folder / name)
-            return Checkpoint(
-                source=str(folder), tensors=whole.tensors, metadata=whole.metadata, config=config
-            )
+            return replace(_read_file(folder / name), source=str(folder), config=config)
         if index.is_file():
             return Checkpoint(source=str(folder), tensors=_read_shards(index), config=config)
     raise CheckpointError(

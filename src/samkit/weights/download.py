@@ -1,9 +1,8 @@
 """Verified, resumable downloads into a cache folder.
 
-A file enters the cache under its own name only after its sha256 was checked, in one step; beside
-it lies ``<name>.verified`` with the checksum, size and time of change of what was checked, so
-that a file put there by hand, or changed since, is checked when it is next used. Until then
-bytes collect in ``<name>.part``, which a later call continues.
+Bytes collect in ``<name>.part``, which a later call continues. The file gets its own name in one
+step, after its sha256 was checked; ``<name>.verified`` then holds the checksum, size and time of
+change, so that a file put there by hand, or changed since, is checked when it is next used.
 """
 
 import hashlib
@@ -59,7 +58,7 @@ def fetch(url: str, *, filename: str, sha256: str, progress: bool | None = None)
         progress: draw a progress bar on stderr; None draws one if stderr is a terminal.
 
     Raises:
-        DownloadError: it could not be fetched, or what arrived was not what was expected.
+        DownloadError: it could not be fetched, or the checksum is wrong.
     """
     folder = cache_folder()
     target = folder / filename
@@ -68,7 +67,7 @@ def fetch(url: str, *, filename: str, sha256: str, progress: bool | None = None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f"{filename}.lock"):
-            # Another process may have brought it while this one waited.
+            # Another process may have downloaded it while this one waited.
             if not _is_verified(target, sha256):
                 _complete(url, target, sha256, progress)
     except OSError as error:
@@ -77,14 +76,13 @@ def fetch(url: str, *, filename: str, sha256: str, progress: bool | None = None)
 
 
 def _complete(url: str, target: Path, sha256: str, progress: bool | None) -> None:
-    part = target.with_name(f"{target.name}.part")
+    part = _beside(target, ".part")
     if target.is_file():
-        actual = _hash(target)
-        if actual == sha256:
+        if _hash(target) == sha256:
             _mark_verified(target, sha256)
             return
         target.unlink()
-        _validator_path(part).unlink(missing_ok=True)
+        _beside(part, ".json").unlink(missing_ok=True)
     if is_offline():
         raise DownloadError(
             f"{target.name} is not in the cache and downloads are turned off "
@@ -92,7 +90,7 @@ def _complete(url: str, target: Path, sha256: str, progress: bool | None) -> Non
         )
     _download(url, part, target, progress)
     actual = _hash(part)
-    _validator_path(part).unlink(missing_ok=True)
+    _beside(part, ".json").unlink(missing_ok=True)
     if actual != sha256:
         part.unlink()
         raise DownloadError(
@@ -122,7 +120,8 @@ def _download(url: str, part: Path, target: Path, progress: bool | None) -> None
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"cannot reach {url}: {reason}. {_by_hand(url, target)}") from error
     with response:
-        if response.status != 206 or not _continues_at(response, start):
+        continues = (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-")
+        if response.status != 206 or not continues:
             start = 0
         _write_validator(part, url, response)
         length = response.headers.get("Content-Length")
@@ -139,10 +138,6 @@ def _open(url: str, start: int, validator: str | None) -> HTTPResponse:
     request = urllib.request.Request(url, headers=headers)
     response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     return response
-
-
-def _continues_at(response: HTTPResponse, start: int) -> bool:
-    return (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-")
 
 
 def _receive(
@@ -197,13 +192,14 @@ def _hash(path: Path) -> str:
 
 def _is_verified(target: Path, sha256: str) -> bool:
     try:
-        return _read_json(_verified_path(target)) == _state(target, sha256)
+        return _read_json(_beside(target, ".verified")) == _state(target, sha256)
     except OSError:
         return False
 
 
 def _mark_verified(target: Path, sha256: str) -> None:
-    _verified_path(target).write_text(json.dumps(_state(target, sha256)), encoding="utf-8")
+    state = json.dumps(_state(target, sha256))
+    _beside(target, ".verified").write_text(state, encoding="utf-8")
 
 
 def _state(target: Path, sha256: str) -> dict[str, Any]:
@@ -211,17 +207,13 @@ def _state(target: Path, sha256: str) -> dict[str, Any]:
     return {"sha256": sha256, "size": status.st_size, "changed": status.st_mtime_ns}
 
 
-def _verified_path(target: Path) -> Path:
-    return target.with_name(f"{target.name}.verified")
-
-
-def _validator_path(part: Path) -> Path:
-    return part.with_name(f"{part.name}.json")
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def _read_validator(part: Path, url: str) -> str | None:
-    """What the server called the version that the part belongs to, if it can be continued."""
-    noted = _read_json(_validator_path(part))
+    """The server's name for the version that the part belongs to, if it can be continued."""
+    noted = _read_json(_beside(part, ".json"))
     validator = noted.get("validator") if noted.get("url") == url else None
     return validator if isinstance(validator, str) else None
 
@@ -230,9 +222,8 @@ def _write_validator(part: Path, url: str, response: HTTPResponse) -> None:
     etag = response.headers.get("ETag")
     if etag and etag.startswith("W/"):
         etag = None  # a weak tag does not promise equal bytes
-    validator = etag or response.headers.get("Last-Modified")
-    noted = {"url": url, "validator": validator}
-    _validator_path(part).write_text(json.dumps(noted), encoding="utf-8")
+    noted = {"url": url, "validator": etag or response.headers.get("Last-Modified")}
+    _beside(part, ".json").write_text(json.dumps(noted), encoding="utf-8")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -248,7 +239,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock. It goes with the process that holds it."""
+    """Wait until no other process holds the lock; a process that ends releases it."""
     with path.open("a+b") as file:
         if sys.platform == "win32":
             import msvcrt
@@ -264,8 +255,7 @@ def _locked(path: Path) -> Iterator[None]:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX)
-        # Closing the file gives the lock back.
-        yield
+        yield  # closing the file releases the lock
 
 
 @contextmanager

@@ -5,11 +5,10 @@ import re
 from pathlib import Path
 
 from samkit.errors import CheckpointError, DownloadError
+from samkit.weights.checkpoint import FOLDER_WEIGHTS
 from samkit.weights.download import is_offline
 
 __all__ = ["fetch_folder", "is_hub_id"]
-
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 def is_hub_id(text: str) -> bool:
@@ -18,17 +17,16 @@ def is_hub_id(text: str) -> bool:
 
 
 def fetch_folder(repository: str) -> Path:
-    """Bring the config and the weights of a repository to this machine -> their folder.
+    """Download the config and the weights of a repository -> their folder.
 
-    What is in the hub's cache is used without asking the network, so that a second load neither
-    needs one nor waits for it.
+    Files in the hub's cache are used without network access.
 
     Raises:
         DownloadError: it is not there, not accessible, or the network failed.
         CheckpointError: the repository holds no weights in the layout of transformers.
     """
     _fetch(repository, "config.json")
-    for name in _WEIGHTS:
+    for name in FOLDER_WEIGHTS:
         weights = _fetch(repository, name)
         if weights is not None:
             return weights.parent
@@ -38,7 +36,9 @@ def fetch_folder(repository: str) -> Path:
             for shard in dict.fromkeys(shards):
                 _fetch(repository, shard)
             return index.parent
-    raise CheckpointError(f"{repository} on the Hugging Face hub has none of {', '.join(_WEIGHTS)}")
+    raise CheckpointError(
+        f"{repository} on the Hugging Face hub has none of {', '.join(FOLDER_WEIGHTS)}"
+    )
 
 
 def _fetch(repository: str, filename: str) -> Path | None:

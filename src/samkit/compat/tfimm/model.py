@@ -13,8 +13,9 @@ from samkit.compat.tfimm.config import SegmentAnythingModelConfig, core_config, 
 from samkit.compat.tfimm.prompts import read_prompts
 from samkit.compat.tfimm.resizer import full_size
 from samkit.errors import ImageError, InputError
+from samkit.geometry import checked_size
 from samkit.nn import ImageFeatures, MaskPrediction, Network, PromptTensors, build
-from samkit.transforms import ImageTransform, checked_size
+from samkit.transforms import ImageTransform
 from samkit.weights import MODELS, load_network
 from samkit.weights.adapting import adapt
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from samkit.compat.arrays import array_of, finite_numbers
 from samkit.errors import ImageError, InputError, PromptError
+from samkit.geometry import checked_size
 from samkit.prompts import checks
-from samkit.transforms import ImageTransform, checked_size, resize, resize_rgb
+from samkit.transforms import ImageTransform, resize, resize_rgb
 
 __all__ = ["ImageResizer", "full_size"]
 

@@ -18,9 +18,9 @@ from samkit.compat.ultralytics.prompts import PromptArrays
 from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.sources import single_image
 from samkit.errors import InputError
+from samkit.geometry import checked_size
 from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
-from samkit.transforms import checked_size
 
 __all__ = ["Predictor", "SAM2Predictor"]
 
