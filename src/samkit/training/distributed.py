@@ -1,4 +1,4 @@
-"""Data-parallel training: several processes train one network, each on its share of every batch."""
+"""Data-parallel training: several processes train one network, each on its share of each batch."""
 
 import multiprocessing
 import os
@@ -49,7 +49,7 @@ def under_torchrun() -> bool:
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one of those started by torchrun that writes files."""
+    """Whether this process writes the files; torchrun starts others that do not."""
     return not under_torchrun() or os.environ["RANK"] == "0"
 
 
@@ -57,10 +57,10 @@ def is_main_process() -> bool:
 def worker_group(
     processes: int, device: torch.device, target: Callable[..., None], arguments: tuple[Any, ...]
 ) -> Iterator[tuple[Worker, torch.device]]:
-    """Join the processes that train together -> this worker, and the device it trains on.
+    """Join the processes that train together -> this worker, and its device.
 
-    These are the processes of torchrun, or else `processes` on the CPU, of which this one starts
-    the others to run `target(worker, *arguments)`.
+    Under torchrun these are its processes. Otherwise this process starts `processes` - 1 others on
+    the CPU, which run `target(worker, *arguments)`.
     """
     if under_torchrun():
         if device.type == "cuda":

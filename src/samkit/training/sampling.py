@@ -50,27 +50,27 @@ def make_batch(
 ) -> Batch:
     """The share of one process of the batch of a step; seed, stage, step and rank determine it."""
     rng = np.random.default_rng([config.seed, step, rank])
-    images, targets, points, labels, masks, has_mask = [], [], [], [], [], []
+    images, prompts = [], []
     for _ in range(stage.images):
         scene = make_scene(library, config.scenes, stage.size, rng)
         images.append(scene.image)
         chosen = scene.masks[_choose(scene, stage.prompts, rng)]
         for mask, target in zip(chosen, downscaled(chosen), strict=True):
             is_mask = rng.random() < config.prompts.mask
-            masks.append(_rough_mask(target, rng) if is_mask else np.zeros_like(target))
+            rough = _rough_mask(target, rng) if is_mask else np.zeros_like(target)
             xy, kinds = _NO_POINTS if is_mask else simulated_prompt(mask > 0.5, config.prompts, rng)
-            targets.append(target)
-            points.append(xy)
-            labels.append(kinds)
-            has_mask.append(is_mask)
-    shape = (stage.images, stage.prompts)
+            prompts.append((target, xy, kinds, rough, is_mask))
+    targets, points, labels, masks, has_mask = (
+        np.reshape(column, (stage.images, stage.prompts, *np.shape(column[0])))
+        for column in zip(*prompts, strict=True)
+    )
     return Batch(
         images=np.stack(images),
-        targets=np.stack(targets).reshape(*shape, *targets[0].shape),
-        points=np.stack(points).reshape(*shape, 2, 2).astype(np.float32),
-        labels=np.array(labels, np.int64).reshape(*shape, 2),
-        masks=np.stack(masks).reshape(*shape, *targets[0].shape),
-        has_mask=np.array(has_mask).reshape(shape),
+        targets=targets,
+        points=points.astype(np.float32),
+        labels=labels.astype(np.int64),
+        masks=masks,
+        has_mask=has_mask,
     )
 
 

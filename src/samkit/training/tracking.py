@@ -1,6 +1,5 @@
 """Training of tracking: clips with prompts on their first frame, and the loss of propagation."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -128,53 +127,44 @@ def propagate(
     memory = network.config.memory
     banks = [MemoryBank(slots=memory.slots, pointers=memory.pointers) for _ in targets[0]]
 
-    found = _prompted(network, frames[0], episode)
-    _remember(network, banks, 0, frames[0], found, prompted=True)
+    def remember(number: int, frame: ImageFeatures, objects: ObjectPrediction) -> None:
+        memories = network.remember(frame, objects, prompted=number == 0)
+        for bank, memory in zip(banks, memories, strict=True):
+            bank.add(number, memory, prompted=number == 0)
+
+    objects = _prompted(network, frames[0], episode)
+    remember(0, frames[0], objects)
     losses, ious = [], []
     for t in range(1, len(frames)):
         number = t + episode.gap
         # At full strength, whatever `residual_with_mask`: a weaker memory learned less.
         recalled = network.recall(frames[t], [bank.reachable(number) for bank in banks])
         conditioned = network.condition(frames[t], recalled)
-        prompts = network.propagation_prompts(_augmented(found.logits, rng))
+        prompts = network.propagation_prompts(_augmented(objects.logits, rng))
         prediction = network.decode(conditioned, prompts)
         outcome = prediction_loss(prediction, targets[t], config)
         losses.append(outcome.loss)
         ious.append(outcome.picked[targets[t].flatten(1).amax(1) > 0.5])
         # No gradients flow through the masks of earlier frames.
-        found = network.choose(prediction, ambiguous=True)
-        found = replace(found, logits=found.logits.detach())
+        objects = network.choose(prediction, ambiguous=True)
+        objects = replace(objects, logits=objects.logits.detach())
         if t + 1 < len(frames):
-            _remember(network, banks, number, frames[t], found, prompted=False)
+            remember(number, frames[t], objects)
     return torch.stack(losses).mean(), torch.cat(ious)
 
 
 def _prompted(network: MemoryNetwork, frame: ImageFeatures, episode: Episode) -> ObjectPrediction:
     device = frame.embedding.device
     if episode.masks is not None:
-        given = torch.from_numpy(episode.masks).to(device)[:, None]
-        return network.from_masks(frame, given.to(frame.embedding.dtype))
+        masks = torch.from_numpy(episode.masks).to(device)[:, None]
+        return network.from_masks(frame, masks.to(frame.embedding.dtype))
     points, labels = (torch.from_numpy(x).to(device) for x in (episode.points, episode.labels))
     prompts = PromptTensors(
         points=torch.cat([points, torch.zeros_like(points[:, :1])], 1),
         labels=torch.cat([labels, torch.full_like(labels[:, :1], TokenLabel.NOT_A_POINT)], 1),
     )
-    found = network.segment(network.without_memory(frame), prompts, ambiguous=False)
-    return replace(found, logits=found.logits.detach())
-
-
-def _remember(
-    network: MemoryNetwork,
-    banks: Sequence[MemoryBank],
-    number: int,
-    frame: ImageFeatures,
-    found: ObjectPrediction,
-    *,
-    prompted: bool,
-) -> None:
-    memories = network.remember(frame, found, prompted=prompted)
-    for bank, memory in zip(banks, memories, strict=True):
-        bank.add(number, memory, prompted=prompted)
+    objects = network.segment(network.without_memory(frame), prompts, ambiguous=False)
+    return replace(objects, logits=objects.logits.detach())
 
 
 def _augmented(logits: Tensor, rng: np.random.Generator) -> list[Tensor | None]:
