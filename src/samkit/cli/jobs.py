@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,7 @@ def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
         formats: empty for the default: by a file's suffix, png in a folder, an overlay without
             an output.
     """
-    from collections import Counter
-
+    from samkit.masks import format_of
     from samkit.media import list_images
 
     for kind in formats:
@@ -80,7 +80,10 @@ def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
             raise usage_error(
                 f"{count_of(several, noun)} need a folder, got the file {output}", "-o"
             )
-        kind = _format_of_file(output, formats[0] if formats else None)
+        wanted = formats[0] if formats else None
+        overlay = wanted == "overlay" or (wanted is None and output.suffix.lower() != ".png")
+        with as_usage_error("-o"):
+            kind = format_of(output, wanted, has_image=overlay)
         jobs = [Job(source=sources[0], targets={output: kind})]
     else:
         kinds = formats or ["overlay" if output is None else "png"]
@@ -93,14 +96,6 @@ def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
             jobs.append(Job(source=source, targets=targets))
     _check_targets(jobs)
     return jobs
-
-
-def _format_of_file(output: Path, kind: str | None) -> str:
-    from samkit.masks import format_of
-
-    overlay = kind == "overlay" or (kind is None and output.suffix.lower() != ".png")
-    with as_usage_error("-o"):
-        return format_of(output, kind, has_image=overlay)
 
 
 def _check_targets(jobs: list[Job]) -> None:

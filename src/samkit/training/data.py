@@ -153,34 +153,17 @@ def load_library(config: TrainingConfig) -> Library:
     Raises:
         InputError: a source has no object in it, or a file cannot be used.
     """
-    files = _background_files(config)
+    backgrounds = _background_files(config)
     side = config.scenes.cache_side
     room = config.cache_megabytes * 1e6 / (len(config.sources) + 1)
-    images = []
-    for source in config.sources:
-        cached = _open_source(source, config, room)
-        with warnings.catch_warnings(record=True) as left_out:
-            found = any(c.objects for c in cached)
-            too_small = 0 if found else sum(c.too_small for c in cached)
-        if not found:
-            why = f" ({left_out[0].message})" if left_out else ""
-            if too_small:
-                why = (
-                    f" but {too_small} that are too small: they cover less than {_MIN_PIXELS} "
-                    f"pixels of their image, shrunk to {side} pixels where it is larger{why}"
-                )
-            raise InputError(
-                f"{source.path}: expected at least one annotated object, got none{why}"
-            )
-        for warning in left_out:
-            warnings.warn(warning.message, stacklevel=2)
-        images.append(cached)
     return Library(
-        images=tuple(images),
+        images=tuple(_open_source(source, config, room) for source in config.sources),
         weights=_normalised([source.weight for source in config.sources]),
         paste_weights=_normalised([source.paste_weight for source in config.sources]),
         backgrounds=CachedSource(
-            lambda i: CachedImage(image=_resized(read_image(files[i]), side)), len(files), room
+            lambda i: CachedImage(image=_resized(read_image(backgrounds[i]), side)),
+            len(backgrounds),
+            room,
         ),
     )
 
@@ -225,7 +208,30 @@ def _open_source(source: DataSource, config: TrainingConfig, room: float) -> Cac
             image=_resized(image, side), objects=kept, too_small=len(objects) - len(kept)
         )
 
-    return CachedSource(read, len(indices), room)
+    cached = CachedSource(read, len(indices), room)
+    _check_source(source.path, cached, side)
+    return cached
+
+
+def _check_source(path: str, images: CachedSource, side: int) -> None:
+    """Read images until one has an object.
+
+    Raises:
+        InputError: none has one; the message says why.
+    """
+    with warnings.catch_warnings(record=True) as left_out:
+        has_object = any(image.objects for image in images)
+        too_small = 0 if has_object else sum(image.too_small for image in images)
+    if not has_object:
+        why = f" ({left_out[0].message})" if left_out else ""
+        if too_small:
+            why = (
+                f" but {too_small} that are too small: they cover less than {_MIN_PIXELS} "
+                f"pixels of their image, shrunk to {side} pixels where it is larger{why}"
+            )
+        raise InputError(f"{path}: expected at least one annotated object, got none{why}")
+    for warning in left_out:
+        warnings.warn(warning.message, stacklevel=2)
 
 
 def _foreground_and_parts(

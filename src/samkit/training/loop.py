@@ -20,7 +20,6 @@ from samkit.training.distributed import (
     Worker,
     is_main_process,
     torchrun_world_size,
-    under_torchrun,
     worker_group,
 )
 from samkit.training.log import Log
@@ -72,18 +71,19 @@ def train(
         CheckpointError: `resume` without a checkpoint of this configuration.
     """
     _check(config, processes)
-    if processes > 1 and (under_torchrun() or (device is not None and device.type != "cpu")):
+    on_gpu = device is not None and device.type != "cpu"
+    if processes > 1 and (torchrun_world_size() > 1 or on_gpu):
         raise InputError("processes: of no use under torchrun or on a GPU, where torchrun shares")
     checkpoint = Path(checkpoint)
     if is_main_process():
         check_writable(checkpoint)
     build = partial(Trainer, config, start=start, resume_from=checkpoint if resume else None)
-    cpu = torch.device("cpu")
-    with worker_group(processes, device or cpu, _run_on_cpu, (build, stop_after)) as (worker, own):
-        trainer = build(worker=worker, device=own)
+    group = worker_group(processes, device or torch.device("cpu"), _run, (build, stop_after))
+    with group as (worker, device):
         if worker.rank:
-            _run_worker(trainer, stop_after)
+            trainer = _run(worker, build, stop_after, device)
         else:
+            trainer = build(worker=worker, device=device)
             folder = None if tensorboard is None else Path(tensorboard)
             log = Log(checkpoint, tensorboard=folder, step=trainer.step)
             yield from _run_main(trainer, checkpoint, log, processes, stop_after, checkpoint_every)
@@ -117,14 +117,17 @@ def _run_main(
             trainer.save(checkpoint)
 
 
-def _run_worker(trainer: Trainer, stop_after: int | None) -> None:
+def _run(
+    worker: Worker,
+    build: Callable[..., Trainer],
+    stop_after: int | None,
+    device: torch.device | None = None,
+) -> Trainer:
     """The other processes: the same steps on their share of each batch."""
+    trainer = build(worker=worker, device=device)
     for _ in _steps(trainer, open_batches(trainer, prefetch=False), stop_after):
         pass
-
-
-def _run_on_cpu(worker: Worker, build: Callable[..., Trainer], stop_after: int | None) -> None:
-    _run_worker(build(worker=worker), stop_after)
+    return trainer
 
 
 def _steps(

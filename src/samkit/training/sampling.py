@@ -5,14 +5,16 @@ from dataclasses import dataclass, fields
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from samkit.evaluation.clicks import farthest_point
-from samkit.nn import TokenLabel
+from samkit.nn import PromptTensors, TokenLabel
 from samkit.training.config import PromptConfig, Stage, TrainingConfig
 from samkit.training.data import Library
 from samkit.training.synthesis import Scene, make_scene
 
-__all__ = ["Batch", "correction_clicks", "downscaled", "make_batch", "simulated_prompt"]
+__all__ = ["Batch", "correction_clicks", "downscaled", "make_batch", "padded", "simulated_prompt"]
 
 # Masks are predicted, and losses computed, at a quarter of the input size.
 _STRIDE = 4
@@ -111,6 +113,21 @@ def simulated_prompt(
     else:
         click = _anywhere(mask, rng)
     return np.stack([click, np.zeros(2)]), (TokenLabel.FOREGROUND, TokenLabel.ABSENT)
+
+
+def padded(points: Tensor, labels: Tensor, *, pad_boxes: bool) -> PromptTensors:
+    """Prompts of points (N, T, 2) and labels (N, T), with the reference's padding point.
+
+    All prompts have it but masks alone and, unless `pad_boxes`, those that begin with a box.
+    """
+    end = torch.full_like(labels[:, :1], TokenLabel.NOT_A_POINT)
+    end[(labels == TokenLabel.ABSENT).all(1)] = TokenLabel.ABSENT
+    if not pad_boxes:
+        end[labels[:, 0] == TokenLabel.BOX_TOP_LEFT] = TokenLabel.ABSENT
+    return PromptTensors(
+        points=torch.cat([points, torch.zeros_like(points[:, :1])], 1),
+        labels=torch.cat([labels, end], 1),
+    )
 
 
 def _rough_mask(target: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from samkit.memory.bank import MemoryBank
-from samkit.nn import ImageFeatures, MemoryNetwork, PromptTensors, TokenLabel
+from samkit.nn import ImageFeatures, MemoryNetwork
 from samkit.nn.memory import ObjectPrediction
 from samkit.training.config import LossConfig, Stage, TrainingConfig
 from samkit.training.data import Library
 from samkit.training.losses import prediction_loss
-from samkit.training.sampling import downscaled, simulated_prompt
+from samkit.training.sampling import downscaled, padded, simulated_prompt
 from samkit.training.synthesis import Clip, make_clip
 
 __all__ = ["ClipBatch", "Episode", "make_clip_batch", "propagate"]
@@ -159,10 +159,7 @@ def _prompted(network: MemoryNetwork, frame: ImageFeatures, episode: Episode) ->
         masks = torch.from_numpy(episode.masks).to(device)[:, None]
         return network.from_masks(frame, masks.to(frame.embedding.dtype))
     points, labels = (torch.from_numpy(x).to(device) for x in (episode.points, episode.labels))
-    prompts = PromptTensors(
-        points=torch.cat([points, torch.zeros_like(points[:, :1])], 1),
-        labels=torch.cat([labels, torch.full_like(labels[:, :1], TokenLabel.NOT_A_POINT)], 1),
-    )
+    prompts = padded(points, labels, pad_boxes=network.config.prompt_encoder.pad_boxes)
     objects = network.segment(network.without_memory(frame), prompts, ambiguous=False)
     return replace(objects, logits=objects.logits.detach())
 

@@ -20,7 +20,6 @@ from samkit.nn import (
     MaskPrediction,
     MemoryNetwork,
     Network,
-    PromptTensors,
     TokenLabel,
     build,
 )
@@ -28,7 +27,7 @@ from samkit.sizes import from_dict
 from samkit.training.config import MEMORY_PARTS, Stage, TrainingConfig
 from samkit.training.distributed import Worker
 from samkit.training.losses import Outcome, prediction_loss
-from samkit.training.sampling import Batch, correction_clicks
+from samkit.training.sampling import Batch, correction_clicks, padded
 from samkit.training.tracking import ClipBatch, propagate
 from samkit.transforms import BINARY_LOGIT
 
@@ -256,17 +255,10 @@ class Trainer:
         masks: Tensor | None,
         has_mask: Tensor | None = None,
     ) -> MaskPrediction:
-        end = torch.full_like(labels[:, :1], TokenLabel.NOT_A_POINT)
-        # The reference gives the padding token to all prompts but masks alone, and SAM's boxes.
-        end[(labels == TokenLabel.ABSENT).all(1)] = TokenLabel.ABSENT
-        if not self.network.config.prompt_encoder.pad_boxes:
-            end[labels[:, 0] == TokenLabel.BOX_TOP_LEFT] = TokenLabel.ABSENT
-        prompts = PromptTensors(
-            points=torch.cat([points, torch.zeros_like(points[:, :1])], 1),
-            labels=torch.cat([labels, end], 1),
-            masks=masks,
-            has_mask=None if masks is None else has_mask,
-        )
+        pad_boxes = self.network.config.prompt_encoder.pad_boxes
+        prompts = padded(points, labels, pad_boxes=pad_boxes)
+        if masks is not None:
+            prompts = replace(prompts, masks=masks, has_mask=has_mask)
         prediction = self.network.decode_masks(features, prompts)
         # Losses are computed in float32 whatever the network runs in.
         score = prediction.object_score

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 import typer
 
 from samkit.cli.options import Device, Dtype, Model, model_or_default
 from samkit.cli.parsing import names_file
 from samkit.cli.track.outputs import Outputs, check_outputs, default_output
-from samkit.cli.track.prompts import FramePrompt, read_prompts
+from samkit.cli.track.prompts import read_prompts
 from samkit.cli.track.run import Direction, TrackJob, check_job, run
 from samkit.cli.usage import as_usage_error, usage_error
-
-if TYPE_CHECKING:
-    from samkit.media.frames import Frames
 
 __all__ = ["track"]
 
@@ -131,21 +128,30 @@ def track(
     frame_prompts = read_prompts(point, box, mask, prompts)
     if any(name in ("", "-") for name in output):
         raise usage_error("expected the name of a file or folder", "-o")
+
+    import samkit
+    from samkit.masks.sequences import check_png_ids
+    from samkit.media.frames import open_frames
+    from samkit.weights import MODELS
+
     targets = [Path(name) for name in output] or [default_output(video)]
     files = [video, prompts, model, *(file for one in frame_prompts for file in one.files)]
     inputs = [Path(name) for name in files if name is not None]
     check_outputs(targets, inputs, overwrite=overwrite)
-    _check_ids(frame_prompts, targets)
-    _check_model(model)
-    frames = _open(video)
+    if any(not names_file(target) for target in targets):
+        with as_usage_error("-o"):
+            check_png_ids([prompt.object_id for prompt in frame_prompts])
+    if model in MODELS and not MODELS[model].config.has_memory:  # known before it is downloaded
+        raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
+    is_camera = video.isdecimal() and not Path(video).exists()
+    with as_usage_error("VIDEO"):
+        frames = open_frames(int(video) if is_camera else video)
     job = TrackJob(
         prompts=tuple(frame_prompts), direction=cast(Direction, direction), start=start, stop=stop
     )
     check_job(job, frames)
     if fps is not None and frames.format is not None:
         raise usage_error("the video has times of its own", "--fps")
-
-    import samkit
 
     predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
     with (
@@ -156,28 +162,3 @@ def track(
     ):
         name = Path(video).name or video
         run(tracker, frames, job, Outputs(targets, frames, name=name, rate=fps))
-
-
-def _check_model(model: str | None) -> None:
-    """Before it is downloaded: a registered model without memory cannot track."""
-    from samkit.weights import MODELS
-
-    if model in MODELS and not MODELS[model].config.has_memory:
-        raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
-
-
-def _check_ids(prompts: list[FramePrompt], targets: list[Path]) -> None:
-    """Indexed PNGs cannot hold every id."""
-    from samkit.masks.sequences import check_png_ids
-
-    if any(not names_file(target) for target in targets):
-        with as_usage_error("-o"):
-            check_png_ids([prompt.object_id for prompt in prompts])
-
-
-def _open(video: str) -> Frames:
-    from samkit.media.frames import open_frames
-
-    is_camera = video.isdecimal() and not Path(video).exists()
-    with as_usage_error("VIDEO"):
-        return open_frames(int(video) if is_camera else video)

@@ -50,12 +50,11 @@ class Cutout:
 
     def warp_affine(self, matrix: npt.NDArray[np.float64], size: int) -> tuple[Pixels, Mask]:
         """Colours (S, S, 3) and coverage (S, S) under a 2x3 map from the cutout to the scene."""
-        side = (size, size)
-        return self._warp(
-            lambda image, border: cv2.warpAffine(
-                image, matrix, side, flags=_LINEAR, borderMode=border
-            )
-        )
+
+        def warp(image: npt.NDArray[np.uint8], border: int) -> cv2.typing.MatLike:
+            return cv2.warpAffine(image, matrix, (size, size), flags=_LINEAR, borderMode=border)
+
+        return self._warp(warp)
 
     def _warp(
         self, warp: Callable[[npt.NDArray[np.uint8], int], cv2.typing.MatLike]

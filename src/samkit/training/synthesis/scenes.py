@@ -124,10 +124,9 @@ def _compose(
         masks = [mask * (1 - alpha) for mask in masks] + [alpha]
         whole.append(float(alpha.sum()))
         weights.append(1.0)
-    kept = [
-        i for i, mask in enumerate(masks) if is_target(float(mask.sum()), whole[i], size, config)
-    ]
     augmented = PhotometricAugmentation.sample(config, size, rng).apply(image, rng)
+    areas = [float(mask.sum()) for mask in masks]
+    kept = [i for i, area in enumerate(areas) if is_target(area, whole[i], size, config)]
     if not kept:
         return None
     return Scene(
