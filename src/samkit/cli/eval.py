@@ -40,8 +40,7 @@ def evaluate(
         str, typer.Option(metavar="N,N,...", help="After how many clicks to measure; 0 for none.")
     ] = "1,3,5,8",
     everything: Annotated[
-        bool,
-        typer.Option("--everything", help="Measure what `samkit everything` finds instead."),
+        bool, typer.Option("--everything", help="Measure what `samkit everything` finds instead.")
     ] = False,
     preset: Annotated[
         str, typer.Option(metavar="NAME", help="Of --everything: default, recall or disjoint.")
@@ -123,10 +122,7 @@ def evaluate(
 
         if sequences is not None:
             report = evaluation.evaluate_video(
-                evaluation.tracking_by(predictor),
-                sequences,
-                prompt=first_prompt,
-                on_frame=on_item,
+                evaluation.tracking_by(predictor), sequences, prompt=first_prompt, on_frame=on_item
             )
         elif everything:
             generator = samkit.AutomaticMaskGenerator(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import InputError
+from samkit.evaluation.metrics import BoolArray
 
 __all__ = ["boundary_f", "boundary_pixels"]
 
@@ -15,7 +16,7 @@ __all__ = ["boundary_f", "boundary_pixels"]
 _TOLERANCE = 0.008
 
 
-def boundary_pixels(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def boundary_pixels(mask: BoolArray) -> BoolArray:
     """Pixels of (H, W) that differ from their right, lower or lower right neighbour."""
     boundary = np.zeros(mask.shape, np.bool_)
     boundary[:, :-1] |= mask[:, :-1] != mask[:, 1:]
@@ -24,11 +25,7 @@ def boundary_pixels(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return boundary
 
 
-def boundary_f(
-    predicted: npt.NDArray[np.bool_],
-    target: npt.NDArray[np.bool_],
-    ignore: npt.NDArray[np.bool_] | None = None,
-) -> float:
+def boundary_f(predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None) -> float:
     """F of a mask's outline: the harmonic mean of precision and recall of its boundary pixels.
 
     A boundary pixel counts as found when the other outline is within 0.8% of the diagonal.
@@ -58,7 +55,7 @@ def boundary_f(
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _grown(pixels: npt.NDArray[np.bool_], radius: int) -> npt.NDArray[Any]:
+def _grown(pixels: BoolArray, radius: int) -> npt.NDArray[Any]:
     steps = np.arange(-radius, radius + 1)
     disc = (steps[:, None] ** 2 + steps**2 <= radius**2).astype(np.uint8)
     return cv2.dilate(pixels.astype(np.uint8), disc).astype(np.bool_)

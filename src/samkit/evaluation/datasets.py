@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from samkit.errors import InputError
+from samkit.evaluation.metrics import BoolArray
 from samkit.media import list_images, read_image
 from samkit.rle import checked_counts, decode_one
 
@@ -49,8 +50,8 @@ class AnnotatedImage:
 
     name: str
     image: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.bool_]
-    ignore: npt.NDArray[np.bool_]
+    masks: BoolArray
+    ignore: BoolArray
 
     def areas(self) -> npt.NDArray[np.float64]:
         """(N,) fraction of the image that each object covers."""
@@ -205,18 +206,18 @@ class Subset:
     """Some images of another data set, by their numbers in it."""
 
     def __init__(self, dataset: Dataset, numbers: Sequence[int]) -> None:
-        self._dataset = dataset
-        self._numbers = numbers
+        self.dataset = dataset
+        self.numbers = numbers
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.numbers)
 
     def image_paths(self) -> list[Path]:
-        paths = self._dataset.image_paths()
-        return [paths[i] for i in self._numbers]
+        paths = self.dataset.image_paths()
+        return [paths[i] for i in self.numbers]
 
     def __getitem__(self, index: int) -> AnnotatedImage:
-        return self._dataset[self._numbers[index]]
+        return self.dataset[self.numbers[index]]
 
 
 def open_dataset(path: str | Path, *, every: int = 1) -> Dataset:
@@ -279,9 +280,7 @@ def read_label_map(path: str | Path) -> npt.NDArray[np.int32]:
     return labels.astype(np.int32)
 
 
-def read_labels(
-    path: Path, image_size: tuple[int, ...]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+def read_labels(path: Path, image_size: tuple[int, ...]) -> tuple[npt.NDArray[np.int32], BoolArray]:
     """The label map of an image, and where (H, W) an 8-bit one is 255 (in 16 bits that is an id).
 
     In a map that `is_black_and_white`, 255 may be an object.
@@ -304,7 +303,7 @@ def is_black_and_white(labels: npt.NDArray[np.int32]) -> bool:
     return set(np.unique(labels).tolist()) <= {0, VOID_LABEL}
 
 
-def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> npt.NDArray[np.bool_]:
+def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> BoolArray:
     height, width = size
     if isinstance(segmentation, str):
         try:
@@ -336,5 +335,5 @@ def _outline(outline: Any, size: tuple[int, ...], path: Path) -> list[float]:
     return corners
 
 
-def _stack(masks: list[npt.NDArray[np.bool_]], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def _stack(masks: list[BoolArray], size: tuple[int, ...]) -> BoolArray:
     return np.stack(masks) if masks else np.zeros((0, *size), bool)

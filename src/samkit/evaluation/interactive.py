@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from samkit.errors import InputError
 from samkit.evaluation.boundary import boundary_f
 from samkit.evaluation.clicks import farthest_point, next_click
 from samkit.evaluation.datasets import AnnotatedImage, Dataset
-from samkit.evaluation.metrics import bounding_box, mask_iou
+from samkit.evaluation.metrics import BoolArray, bounding_box, mask_iou
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.masks import Masks
 from samkit.prompts import Prompt
@@ -99,11 +100,9 @@ class InteractiveReport:
 
     def means(self) -> dict[str, ProtocolMeans]:
         """Protocol -> means over all objects; empty without objects."""
-        rows: dict[str, list[Measurement]] = {}
-        for item in self.objects:
-            for measurement in item.measurements:
-                rows.setdefault(measurement.protocol, []).append(measurement)
-        return {name: _means(name, measurements) for name, measurements in rows.items()}
+        columns = zip(*(item.measurements for item in self.objects), strict=True)
+        means = [_means(column) for column in columns]
+        return {row.protocol: row for row in means}
 
     def worst(self, protocol: str, count: int) -> list[tuple[ObjectResult, Measurement]]:
         """The objects with the lowest IoU under a protocol, lowest first.
@@ -195,7 +194,7 @@ def _evaluate_image(
     number: int,
     clicks: Sequence[int],
     min_area: float,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> Iterator[ObjectResult]:
     areas, chosen = item.areas(), item.objects_from(min_area)
     if len(chosen) == 0:
@@ -232,8 +231,8 @@ class _Objects:
 
     predictor: ImagePredictor
     embedding: ImageEmbedding
-    targets: npt.NDArray[np.bool_]
-    ignore: npt.NDArray[np.bool_]
+    targets: BoolArray
+    ignore: BoolArray
 
     def by_box(self, protocol: str, boxes: npt.NDArray[np.float32]) -> list[Measurement]:
         """Prompt with boxes (N, 4)."""
@@ -293,17 +292,18 @@ def _at(x: int, y: int, label: int) -> Prompt:
     return Prompt.point(x + 0.5, y + 0.5, label=label)
 
 
-def _jittered(boxes: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _jittered(boxes: npt.NDArray[np.float32], rng: Generator) -> npt.NDArray[np.float32]:
     """Boxes (N, 4) with each side moved at random."""
     sizes = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     return (boxes + rng.uniform(-_JITTER, _JITTER, boxes.shape) * sizes).astype(np.float32)
 
 
-def _means(protocol: str, measurements: list[Measurement]) -> ProtocolMeans:
+def _means(measurements: Sequence[Measurement]) -> ProtocolMeans:
+    """The means of one protocol over all objects."""
     iou = np.array([m.iou for m in measurements])
     predicted = np.array([m.predicted_iou for m in measurements])
     return ProtocolMeans(
-        protocol=protocol,
+        protocol=measurements[0].protocol,
         iou=float(iou.mean()),
         boundary_f=float(np.mean([m.boundary_f for m in measurements])),
         predicted_iou=float(predicted.mean()),

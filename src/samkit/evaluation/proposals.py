@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco
 
 from samkit.evaluation.datasets import Dataset
+from samkit.evaluation.metrics import BoolArray
 from samkit.masks import Masks
 from samkit.rle import encode
 
@@ -92,13 +93,11 @@ def evaluate_proposals(
     )
 
 
-def _fraction(values: npt.NDArray[np.bool_]) -> float:
+def _fraction(values: BoolArray) -> float:
     return float(values.mean()) if values.size else 0.0
 
 
-def _iou_table(
-    proposals: Masks, targets: npt.NDArray[np.bool_], ignore: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float64]:
+def _iou_table(proposals: Masks, targets: BoolArray, ignore: BoolArray) -> npt.NDArray[np.float64]:
     """IoU (proposals, targets), outside the ignored pixels."""
     if len(proposals) == 0 or len(targets) == 0:
         return np.zeros((len(proposals), len(targets)))
@@ -112,7 +111,7 @@ def _iou_table(
     return np.asarray(coco.iou(ours, theirs, [0] * len(theirs)), np.float64)
 
 
-def _matches(iou: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _matches(iou: npt.NDArray[np.float64]) -> BoolArray:
     """Which targets are matched at each threshold: (thresholds, targets), as in COCO.
 
     In order of their scores, proposals take the free target with the highest IoU.

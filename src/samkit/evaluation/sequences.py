@@ -16,6 +16,7 @@ from samkit.evaluation.datasets import (
     read_labels,
     sequence_folders,
 )
+from samkit.evaluation.metrics import BoolArray
 from samkit.media import list_images
 from samkit.media.frames import open_frames
 
@@ -35,7 +36,7 @@ class AnnotatedFrame:
 
     image: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int32] | None = None
-    ignore: npt.NDArray[np.bool_] | None = None
+    ignore: BoolArray | None = None
 
 
 class AnnotatedVideo(Protocol):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from samkit.errors import InputError
 from samkit.evaluation.boundary import boundary_f
 from samkit.evaluation.clicks import farthest_point
-from samkit.evaluation.metrics import bounding_box, mask_iou
+from samkit.evaluation.metrics import BoolArray, bounding_box, mask_iou
 from samkit.evaluation.sequences import AnnotatedVideo
 from samkit.image_predictor import ImagePredictor
 from samkit.prompts import Prompt
@@ -32,9 +32,7 @@ __all__ = [
 FirstPrompt: TypeAlias = Literal["mask", "box", "click"]
 """The prompt on the first frame of a sequence."""
 
-Tracker: TypeAlias = Callable[
-    [Sequence[npt.NDArray[np.uint8]], Prompt], Iterable[npt.NDArray[np.bool_]]
-]
+Tracker: TypeAlias = Callable[[Sequence[npt.NDArray[np.uint8]], Prompt], Iterable[BoolArray]]
 """Frames (H, W, 3) and a prompt on the first -> one mask (H, W) bool for each frame."""
 
 
@@ -84,22 +82,13 @@ class VideoReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
-        return {
-            "mean": _row(self.mean()),
-            "objects": [_row(score) for score in self.objects],
-            "first_mask_repeated": {
-                "mean": _row(self.still_mean()),
-                "objects": [_row(score) for score in self.still],
-            },
-        }
+        return {**_rows(self.objects), "first_mask_repeated": _rows(self.still)}
 
 
 def tracking_by(predictor: ImagePredictor) -> Tracker:
     """A model's `VideoPredictor`, for `evaluate_video`."""
 
-    def track(
-        frames: Sequence[npt.NDArray[np.uint8]], prompt: Prompt
-    ) -> Iterator[npt.NDArray[np.bool_]]:
+    def track(frames: Sequence[npt.NDArray[np.uint8]], prompt: Prompt) -> Iterator[BoolArray]:
         with VideoPredictor(predictor, list(frames)) as tracker:
             tracker.prompt(0, 1, prompt)
             for _, masks in tracker.track():
@@ -109,10 +98,10 @@ def tracking_by(predictor: ImagePredictor) -> Tracker:
 
 
 def score_sequence(
-    predicted: Iterable[npt.NDArray[np.bool_]],
-    target: Sequence[npt.NDArray[np.bool_]],
+    predicted: Iterable[BoolArray],
+    target: Sequence[BoolArray],
     *,
-    ignore: Sequence[npt.NDArray[np.bool_] | None] | None = None,
+    ignore: Sequence[BoolArray | None] | None = None,
     name: str = "",
 ) -> VideoScore:
     """Compare the masks of one object through a sequence.
@@ -200,7 +189,7 @@ def _first_objects(name: str, video: AnnotatedVideo) -> list[int]:
     return ids
 
 
-def _first_prompt(kind: FirstPrompt, mask: npt.NDArray[np.bool_]) -> Prompt:
+def _first_prompt(kind: FirstPrompt, mask: BoolArray) -> Prompt:
     if kind == "mask":
         return Prompt.mask(mask)
     if kind == "box":
@@ -219,5 +208,8 @@ def _mean(scores: Sequence[VideoScore]) -> VideoScore:
     )
 
 
-def _row(score: VideoScore) -> dict[str, Any]:
-    return {**asdict(score), "j_and_f": score.j_and_f}
+def _rows(scores: Sequence[VideoScore]) -> dict[str, Any]:
+    def row(score: VideoScore) -> dict[str, Any]:
+        return {**asdict(score), "j_and_f": score.j_and_f}
+
+    return {"mean": row(_mean(scores)), "objects": [row(score) for score in scores]}

@@ -57,8 +57,9 @@ class Log:
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
         if self._writer is not None:
-            for name in values.keys() - {"step"}:
-                self._writer.add_scalar(f"{group}/{name}", values[name], event.step)
+            for name, value in values.items():
+                if name != "step":
+                    self._writer.add_scalar(f"{group}/{name}", value, event.step)
             self._writer.flush()
 
     def close(self) -> None:
@@ -70,12 +71,12 @@ class Log:
 def _writer(folder: Path, step: int) -> "SummaryWriter":
     try:
         from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(folder), purge_step=step + 1)
     except ImportError as error:
         raise InputError(
             "TensorBoard is not installed: pip install 'samkit[tensorboard]'"
         ) from error
-    try:
-        return SummaryWriter(str(folder), purge_step=step + 1)
     except OSError as error:
         raise InputError(
             f"cannot write TensorBoard's files into {folder}: {error.strerror or error}"

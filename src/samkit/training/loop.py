@@ -16,12 +16,7 @@ from samkit.nn import Network
 from samkit.training.batches import Batches, open_batches
 from samkit.training.config import TrainingConfig
 from samkit.training.data import held_out
-from samkit.training.distributed import (
-    Worker,
-    is_main_process,
-    torchrun_world_size,
-    worker_group,
-)
+from samkit.training.distributed import Worker, is_main_process, torchrun_world_size, worker_group
 from samkit.training.log import Log
 from samkit.training.trainer import Report, Trainer
 from samkit.training.validation import Validation, validate

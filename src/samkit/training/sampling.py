@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
 from samkit.evaluation.clicks import farthest_point
+from samkit.evaluation.metrics import BoolArray
 from samkit.nn import PromptTensors, TokenLabel
 from samkit.training.config import PromptConfig, Stage, TrainingConfig
 from samkit.training.data import Library
@@ -39,7 +41,7 @@ class Batch:
     points: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     masks: npt.NDArray[np.uint8]
-    has_mask: npt.NDArray[np.bool_]
+    has_mask: BoolArray
 
     def split(self, count: int) -> list["Batch"]:
         """The batch in `count` equal parts."""
@@ -83,7 +85,7 @@ def downscaled(masks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     return np.round(np.reshape(small, (-1, size, size)) * 255).astype(np.uint8)
 
 
-def _choose(scene: Scene, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _choose(scene: Scene, count: int, rng: Generator) -> npt.NDArray[np.int64]:
     """Objects to prompt: all equally often; weights decide which ones get the remaining prompts."""
     available = len(scene.weights)
     odds = scene.weights / scene.weights.sum()
@@ -93,7 +95,7 @@ def _choose(scene: Scene, count: int, rng: np.random.Generator) -> npt.NDArray[n
 
 
 def simulated_prompt(
-    mask: npt.NDArray[np.bool_], config: PromptConfig, rng: np.random.Generator
+    mask: BoolArray, config: PromptConfig, rng: Generator
 ) -> tuple[npt.NDArray[np.float64], tuple[int, int]]:
     """A box or a click for a mask (H, W): two points xy and their labels.
 
@@ -130,7 +132,7 @@ def padded(points: Tensor, labels: Tensor, *, pad_boxes: bool) -> PromptTensors:
     )
 
 
-def _rough_mask(target: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _rough_mask(target: npt.NDArray[np.uint8], rng: Generator) -> npt.NDArray[np.uint8]:
     """A mask prompt with errors: dilated, eroded, shifted or coarse."""
     height, width = target.shape
     _, _, w, h = cv2.boundingRect((target > 127).astype(np.uint8))
@@ -153,7 +155,7 @@ def _rough_mask(target: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.
 
 
 def correction_clicks(
-    predicted: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_], rng: np.random.Generator
+    predicted: BoolArray, target: BoolArray, rng: Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """A click on an error of each predicted mask.
 
@@ -181,7 +183,7 @@ def correction_clicks(
     return np.array(points, np.float32), np.array(labels, np.int64)
 
 
-def _anywhere(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _anywhere(mask: BoolArray, rng: Generator) -> npt.NDArray[np.float64]:
     inside = np.flatnonzero(mask)
     y, x = divmod(int(inside[rng.integers(len(inside))]), mask.shape[1])
     return np.array([x, y], np.float64)

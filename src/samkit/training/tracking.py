@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
+from samkit.evaluation.metrics import BoolArray
 from samkit.memory.bank import MemoryBank
 from samkit.nn import ImageFeatures, MemoryNetwork
 from samkit.nn.memory import ObjectPrediction
@@ -41,7 +43,7 @@ class Episode:
 
     frames: npt.NDArray[np.uint8]
     targets: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.bool_] | None
+    masks: BoolArray | None
     points: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     gap: int
@@ -69,9 +71,7 @@ def make_clip_batch(
     )
 
 
-def _episode(
-    library: Library, config: TrainingConfig, stage: Stage, rng: np.random.Generator
-) -> Episode:
+def _episode(library: Library, config: TrainingConfig, stage: Stage, rng: Generator) -> Episode:
     clip, chosen = _prompted_clip(library, config, stage, rng)
     first = clip.masks[0, chosen] > 0.5
     prompts = [simulated_prompt(mask, config.prompts, rng) for mask in first]
@@ -86,7 +86,7 @@ def _episode(
 
 
 def _prompted_clip(
-    library: Library, config: TrainingConfig, stage: Stage, rng: np.random.Generator
+    library: Library, config: TrainingConfig, stage: Stage, rng: Generator
 ) -> tuple[Clip, npt.NDArray[np.int64]]:
     """A clip, perhaps reversed, and the objects to prompt on its first frame."""
     while True:
@@ -103,11 +103,7 @@ def _prompted_clip(
 
 
 def propagate(
-    network: MemoryNetwork,
-    pixels: Tensor,
-    episode: Episode,
-    config: LossConfig,
-    rng: np.random.Generator,
+    network: MemoryNetwork, pixels: Tensor, episode: Episode, config: LossConfig, rng: Generator
 ) -> tuple[Tensor, Tensor]:
     """Prompt the first frame and propagate the objects to the others, as `VideoPredictor` does.
 
@@ -164,7 +160,7 @@ def _prompted(network: MemoryNetwork, frame: ImageFeatures, episode: Episode) ->
     return replace(objects, logits=objects.logits.detach())
 
 
-def _augmented(logits: Tensor, rng: np.random.Generator) -> list[Tensor | None]:
+def _augmented(logits: Tensor, rng: Generator) -> list[Tensor | None]:
     """Previous masks (N, h, w), some of them dropped or shifted."""
     masks: list[Tensor | None] = []
     for mask in logits:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
@@ -185,7 +186,7 @@ class Trainer:
         rng, prompts = self._generator(1), self.config.prompts
         return int(rng.integers(1, prompts.rounds + 1)) if rng.random() < prompts.correction else 0
 
-    def _generator(self, *purpose: int) -> np.random.Generator:
+    def _generator(self, *purpose: int) -> Generator:
         return np.random.default_rng([self.config.seed, self.step, *purpose])
 
     def _all_reduce(self, loss: Tensor) -> None:
@@ -199,7 +200,7 @@ class Trainer:
         self.worker.all_reduce_mean([*gradients, loss, clock])
         self.seconds = float(clock)
 
-    def _clip_losses(self, batch: ClipBatch, rng: np.random.Generator) -> list[Tensor]:
+    def _clip_losses(self, batch: ClipBatch, rng: Generator) -> list[Tensor]:
         """The loss of each clip."""
         assert isinstance(self.network, MemoryNetwork)
         losses = []
@@ -210,7 +211,7 @@ class Trainer:
             self._record(len(pixels), loss=loss.detach()[None], track_iou=iou)
         return losses
 
-    def _losses(self, batch: Batch, rounds: int, rng: np.random.Generator) -> list[Tensor]:
+    def _losses(self, batch: Batch, rounds: int, rng: Generator) -> list[Tensor]:
         """The losses of all rounds of prompts."""
         features = self.network.encode_image(self._pixels(batch.images))
         owners = torch.arange(len(batch.images), device=self.device)
@@ -375,7 +376,7 @@ def _load_weights(network: Network, start: Network) -> None:
     network.load_state_dict(weights)
 
 
-def _previous_masks(prediction: MaskPrediction, rng: np.random.Generator) -> Tensor:
+def _previous_masks(prediction: MaskPrediction, rng: Generator) -> Tensor:
     """Logits (N, 1, h, w) to correct: the single masks, or the candidates of the best scores."""
     if rng.random() < 0.5:
         logits = prediction.logits.detach()[:, 0]

@@ -86,8 +86,7 @@ def track(
         ),
     ] = None,
     non_overlapping: Annotated[
-        bool,
-        typer.Option("--non-overlapping", help="Each pixel belongs to one object at most."),
+        bool, typer.Option("--non-overlapping", help="Each pixel belongs to one object at most.")
     ] = False,
     nearest_prompts: Annotated[
         int | None,
@@ -101,9 +100,7 @@ def track(
     fps: Annotated[
         float | None,
         typer.Option(
-            metavar="N",
-            help="Frames per second of an .mp4 made of pictures.",
-            show_default="25",
+            metavar="N", help="Frames per second of an .mp4 made of pictures.", show_default="25"
         ),
     ] = None,
     overwrite: Annotated[

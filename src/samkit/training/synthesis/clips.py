@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from samkit.errors import InputError
+from samkit.evaluation.metrics import BoolArray
 from samkit.training.config import ClipConfig, SceneConfig
 from samkit.training.data import CachedImage, Library
 from samkit.training.synthesis.cutouts import Cutout, Mask, Pixels, coverage, random_cutout, texture
@@ -39,7 +41,7 @@ class Clip:
     masks: Mask
 
     @property
-    def visible(self) -> npt.NDArray[np.bool_]:
+    def visible(self) -> BoolArray:
         """(T, N): whether each object covers most of any pixel."""
         return np.asarray(self.masks.max((2, 3)) > 0.5)
 
@@ -50,7 +52,7 @@ def make_clip(
     motion: ClipConfig,
     size: int,
     frames: int,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> Clip:
     """A clip of `frames` frames of `size` pixels a side, with at least one object in one of them.
 
@@ -74,7 +76,7 @@ def _compose(
     motion: ClipConfig,
     size: int,
     frames: int,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> Clip | None:
     """A clip, or None if no object in it is a target."""
     motion = _randomly_calm(motion, rng)
@@ -108,7 +110,7 @@ def _compose(
     return Clip(frames=np.stack(pictures), masks=masks)
 
 
-def _randomly_calm(motion: ClipConfig, rng: np.random.Generator) -> ClipConfig:
+def _randomly_calm(motion: ClipConfig, rng: Generator) -> ClipConfig:
     """The motion, or with a probability of `calm` up to ten times less and no entries."""
     if rng.random() >= motion.calm:
         return motion
@@ -123,7 +125,7 @@ def _background(
     motion: ClipConfig,
     size: int,
     frames: int,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> list[tuple[Pixels, list[Mask]]]:
     """For each frame of a moving camera the image, and the masks of the photograph's objects."""
     if rng.random() < scenes.procedural_background:
@@ -172,7 +174,7 @@ class _Trajectory:
     """The motion of a cutout through a clip."""
 
     def __init__(
-        self, cutout: Cutout, motion: ClipConfig, size: int, frames: int, rng: np.random.Generator
+        self, cutout: Cutout, motion: ClipConfig, size: int, frames: int, rng: Generator
     ) -> None:
         self.size = size
         self.centre = np.array(cutout.mask.shape[1::-1], np.float64) / 2
@@ -218,7 +220,7 @@ class _Trajectory:
         return x, y
 
 
-def _curve(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _curve(frames: int, rng: Generator) -> npt.NDArray[np.float64]:
     """(T,) a smooth random curve around 0, with an amplitude of about 1."""
     time = np.linspace(0, 1, frames)
     periods, phases = rng.uniform(0.3, 1.5, 2), rng.uniform(0, 2 * np.pi, 2)
@@ -226,7 +228,7 @@ def _curve(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     return np.asarray(waves.sum(0) / 2)
 
 
-def _eased(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _eased(frames: int, rng: Generator) -> npt.NDArray[np.float64]:
     """(T,) from 0 to 1, linear or eased in and out."""
     time = np.linspace(0, 1, frames)
     soft = time * time * (3 - 2 * time)
