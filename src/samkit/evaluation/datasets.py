@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +23,6 @@ __all__ = [
     "CocoDataset",
     "Dataset",
     "MaskFolderDataset",
-    "SequenceDataset",
     "Subset",
     "is_black_and_white",
     "mask_folders",
@@ -64,7 +63,7 @@ class AnnotatedImage:
 
 
 class Dataset(Protocol):
-    """Annotated images by number, read from disk when asked for."""
+    """Annotated images by number, read at each access."""
 
     def __len__(self) -> int: ...
 
@@ -142,64 +141,39 @@ class MaskFolderDataset:
 
     0 is background; in 8-bit masks 255 is void (ignored), unless the mask is black and white: then
     white is the only object. An image with several annotations, as in BSDS, has `masks/NAME_0.png`,
-    `NAME_1.png`, ... and is an item for each.
+    `NAME_1.png`, ... and is an item for each. In DAVIS's layout, each sequence is such a folder.
     """
 
     def __init__(self, root: str | Path, *, every: int = 1) -> None:
-        images, masks = mask_folders(Path(root))
-        paths = list_images(images)
-        stems = {path.stem for path in paths}
-        named: dict[str, list[Path]] = defaultdict(list)
-        for path in list_images(masks):
-            name, _, number = path.stem.rpartition("_")
-            own = path.stem in stems or not number.isdigit()
-            named[path.stem if own else name].append(path)
-        with_masks = [path for path in paths if named[path.stem]]
-        self._pairs = [(p, m) for p in with_masks[::every] for m in named[p.stem]]
-        if not self._pairs:
-            raise InputError(f"{root}: no image in images/ has a mask of the same name")
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def image_paths(self) -> list[Path]:
-        return [image for image, _ in self._pairs]
-
-    def label_map(self, index: int) -> npt.NDArray[np.int32]:
-        """The mask of an image as it is stored: (H, W) int32."""
-        return read_label_map(self._pairs[index][1])
-
-    def __getitem__(self, index: int) -> AnnotatedImage:
-        path, mask_path = self._pairs[index]
-        image = read_image(path)
-        labels, ignore = read_labels(mask_path, image.shape[:2])
-        if ignore.any() and is_black_and_white(labels):
-            ignore = np.zeros_like(ignore)
-        ids = np.unique(labels[~ignore])
-        masks = [labels == i for i in ids[ids > 0]]
-        return AnnotatedImage(
-            name=mask_path.stem, image=image, masks=_stack(masks, labels.shape), ignore=ignore
-        )
-
-
-class SequenceDataset:
-    """The images of all sequences of DAVIS's layout, `SEQUENCE/images` and `SEQUENCE/masks`."""
-
-    def __init__(self, root: str | Path, *, every: int = 1) -> None:
-        folders = sequence_folders(Path(root))
-        self._sequences = {p.name: MaskFolderDataset(p, every=every) for p in folders}
-        self._items = [(name, i) for name, s in self._sequences.items() for i in range(len(s))]
+        root = Path(root)
+        folders = {"": root}
+        if not (root / "masks").is_dir():
+            folders = {f"{folder.name}/": folder for folder in sequence_folders(root)}
+        self._items = [
+            (prefix + mask.stem, image, mask)
+            for prefix, folder in folders.items()
+            for image, mask in _image_mask_pairs(folder, every)
+        ]
 
     def __len__(self) -> int:
         return len(self._items)
 
     def image_paths(self) -> list[Path]:
-        return [path for s in self._sequences.values() for path in s.image_paths()]
+        return [image for _, image, _ in self._items]
+
+    def label_map(self, index: int) -> npt.NDArray[np.int32]:
+        """The mask of an image as it is stored: (H, W) int32."""
+        return read_label_map(self._items[index][2])
 
     def __getitem__(self, index: int) -> AnnotatedImage:
-        name, i = self._items[index]
-        item = self._sequences[name][i]
-        return replace(item, name=f"{name}/{item.name}")
+        name, path, mask_path = self._items[index]
+        image = read_image(path)
+        labels, ignore = read_labels(mask_path, image.shape[:2])
+        if ignore.any() and is_black_and_white(labels):
+            ignore = np.zeros_like(ignore)
+        ids = np.unique(labels[~ignore])
+        masks = _stack([labels == i for i in ids[ids > 0]], labels.shape)
+        return AnnotatedImage(name=name, image=image, masks=masks, ignore=ignore)
 
 
 class Subset:
@@ -238,9 +212,7 @@ def open_dataset(path: str | Path, *, every: int = 1) -> Dataset:
     if instances.is_file():
         dataset = CocoDataset(instances)
         return dataset if every == 1 else Subset(dataset, range(0, len(dataset), every))
-    if (path / "masks").is_dir():
-        return MaskFolderDataset(path, every=every)
-    return SequenceDataset(path, every=every)
+    return MaskFolderDataset(path, every=every)
 
 
 def mask_folders(root: Path) -> tuple[Path, Path]:
@@ -303,13 +275,29 @@ def is_black_and_white(labels: npt.NDArray[np.int32]) -> bool:
     return set(np.unique(labels).tolist()) <= {0, VOID_LABEL}
 
 
+def _image_mask_pairs(folder: Path, every: int) -> list[tuple[Path, Path]]:
+    """Each n-th image that has masks, once for each mask."""
+    images, masks = mask_folders(folder)
+    paths = list_images(images)
+    stems = {path.stem for path in paths}
+    masks_of: dict[str, list[Path]] = defaultdict(list)
+    for path in list_images(masks):
+        name, _, number = path.stem.rpartition("_")
+        own = path.stem in stems or not number.isdigit()
+        masks_of[path.stem if own else name].append(path)
+    annotated = [path for path in paths if masks_of[path.stem]]
+    if not annotated:
+        raise InputError(f"{folder}: no image in images/ has a mask of the same name")
+    return [(path, mask) for path in annotated[::every] for mask in masks_of[path.stem]]
+
+
 def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> BoolArray:
     height, width = size
     if isinstance(segmentation, str):
         try:
             segmentation = json.loads(segmentation)
         except ValueError as error:
-            raise InputError(f"{path}: cannot understand a segmentation: {error}") from error
+            raise InputError(f"{path}: cannot parse a segmentation: {error}") from error
     if isinstance(segmentation, dict):
         name = f"a mask of {path}"
         return decode_one(checked_counts(segmentation, (height, width), name), (height, width))

@@ -110,15 +110,15 @@ class InteractiveReport:
         Raises:
             InputError: there is no such protocol.
         """
-        found = [
+        rows = [
             (item, measurement)
             for item in self.objects
             for measurement in item.measurements
             if measurement.protocol == protocol
         ]
-        if not found and self.objects:
+        if not rows and self.objects:
             raise InputError(f"expected a protocol out of {', '.join(self.means())}: {protocol!r}")
-        return sorted(found, key=lambda pair: pair[1].iou)[:count]
+        return sorted(rows, key=lambda pair: pair[1].iou)[:count]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the masks as plain JSON values."""

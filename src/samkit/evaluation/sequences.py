@@ -40,7 +40,7 @@ class AnnotatedFrame:
 
 
 class AnnotatedVideo(Protocol):
-    """Frames in order, read when asked for; the first one is annotated."""
+    """Frames in order, read at each access; the first one is annotated."""
 
     def __len__(self) -> int: ...
 

@@ -191,7 +191,7 @@ def _open_source(source: DataSource, config: TrainingConfig, room: float) -> Cac
             else:
                 item = images[i]
                 image, objects = item.image, [(mask, 1.0, True) for mask in item.masks]
-        except SamkitError as error:  # one bad file among many must not end a long run
+        except SamkitError as error:  # one bad file must not end a long run
             warnings.warn(f"left out: {error}", stacklevel=2)
             return CachedImage(image=np.zeros((16, 16, 3), np.uint8))
         kept = _objects(objects, side)
@@ -227,16 +227,16 @@ def _check_source(path: str, images: CachedSource, side: int) -> None:
 
 def _foreground_and_parts(labels: npt.NDArray[np.int32]) -> list[tuple[BoolArray, float, bool]]:
     """Class map -> the whole foreground, each class, and the components of those with several."""
-    found = [(labels > 0, 1.0, True)]
+    objects = [(labels > 0, 1.0, True)]
     for label in np.unique(labels[labels > 0]):
         region = labels == label
-        found.append((region, _PART_WEIGHT, False))
+        objects.append((region, _PART_WEIGHT, False))
         _, parts, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
         areas = stats[1:, cv2.CC_STAT_AREA]
         large = np.flatnonzero(areas >= _MIN_PART * areas.sum()) + 1
         if len(large) > 1:
-            found += [(parts == i, _PART_WEIGHT, False) for i in large]
-    return found
+            objects += [(parts == i, _PART_WEIGHT, False) for i in large]
+    return objects
 
 
 def _objects(masks: list[tuple[BoolArray, float, bool]], side: int) -> tuple[CachedObject, ...]:

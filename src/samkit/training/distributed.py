@@ -97,7 +97,7 @@ def _run(
     try:
         with _cpu_group(rendezvous, rank, world_size) as worker:
             target(worker, *arguments)
-    except SamkitError as error:  # one line, as the main process mostly fails with the same error
+    except SamkitError as error:  # the main process mostly fails with the same error
         raise SystemExit(f"process {rank}: {error}") from None
 
 

@@ -73,10 +73,10 @@ def train(
     if is_main_process():
         check_writable(checkpoint)
     build = partial(Trainer, config, start=start, resume_from=checkpoint if resume else None)
-    group = worker_group(processes, device or torch.device("cpu"), _run, (build, stop_after))
+    group = worker_group(processes, device or torch.device("cpu"), _run_worker, (build, stop_after))
     with group as (worker, device):
         if worker.rank:
-            trainer = _run(worker, build, stop_after, device)
+            trainer = _run_worker(worker, build, stop_after, device)
         else:
             trainer = build(worker=worker, device=device)
             folder = None if tensorboard is None else Path(tensorboard)
@@ -112,7 +112,7 @@ def _run_main(
             trainer.save(checkpoint)
 
 
-def _run(
+def _run_worker(
     worker: Worker,
     build: Callable[..., Trainer],
     stop_after: int | None,

@@ -221,10 +221,10 @@ class Trainer:
         points = self._tensor(batch.points).flatten(0, 1)
         labels = self._tensor(batch.labels).flatten(0, 1)
 
-        given = self._tensor(batch.has_mask).flatten()
+        has_mask = self._tensor(batch.has_mask).flatten()
         rough = self._tensor(batch.masks).flatten(0, 1)[:, None].float() / 255
-        masks = (rough * 2 - 1) * BINARY_LOGIT if bool(given.any()) else None
-        prediction = self._decode(features, points, labels, masks, given)
+        masks = (rough * 2 - 1) * BINARY_LOGIT if bool(has_mask.any()) else None
+        prediction = self._decode(features, points, labels, masks, has_mask)
         first = prediction_loss(prediction, target, self.config.loss)
         losses = [first.loss]
         for _ in range(rounds):
@@ -261,7 +261,7 @@ class Trainer:
         if masks is not None:
             prompts = replace(prompts, masks=masks, has_mask=has_mask)
         prediction = self.network.decode_masks(features, prompts)
-        # Losses are computed in float32 whatever the network runs in.
+        # Losses are computed in float32, also where the network runs in bfloat16.
         score = prediction.object_score
         return replace(
             prediction,
