@@ -11,10 +11,11 @@ import torch
 from tiny import CONFIGS, make, tiny_pico, tiny_sam, tiny_sam2
 from torch import Tensor, nn
 
-from samkit.nn import ImageFeatures, PromptTensors, Sam, Sam2, Sam2Config, SamConfig
+from samkit.nn import ImageFeatures, PromptTensors, Sam, Sam2
 from samkit.nn.fast.low_rank_views import LowRankViews
 from samkit.nn.fast.switch import plain
 from samkit.nn.memory import MemoryTokens
+from samkit.sizes import Sam2Config, SamConfig
 
 ANY = torch.export.Dim.DYNAMIC
 SIZE = 128  # pixels of the input

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +46,17 @@ def test_classes_give_figures_regions_and_parts(config):
     assert [item.whole for item in objects] == [True, False, False, False, False]
     areas = [np.count_nonzero(item.mask > 127) for item in objects]
     assert areas[0] == pytest.approx(areas[1] + areas[-1], rel=0.1)
+
+
+def test_classes_of_several_folders(config, photos, tmp_path):
+    """As of one folder, once for each."""
+    for name in ("a", "b"):
+        shutil.copytree(photos / "classes", tmp_path / name)
+    (one,) = load_library(replace(config, sources=config.sources[1:])).images
+    source = DataSource(path=str(tmp_path), kind="classes")
+    (both,) = load_library(replace(config, sources=(source,))).images
+    assert len(both) == 2 * len(one)
+    assert [len(both[i].objects) for i in range(8)] == 2 * [len(one[i].objects) for i in range(4)]
 
 
 def test_files_that_are_read(config, photos):

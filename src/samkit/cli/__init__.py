@@ -9,7 +9,7 @@ from samkit.cli.eval import evaluate
 from samkit.cli.everything import everything
 from samkit.cli.models import models
 from samkit.cli.predict import predict
-from samkit.cli.signals import ENDING, handled, interrupt
+from samkit.cli.signals import TERMINATION, interrupt, signal_handler
 from samkit.cli.track import track
 from samkit.cli.train import train
 from samkit.errors import SamkitError
@@ -45,11 +45,11 @@ def _samkit(version: bool = typer.Option(False, "--version", help="Print the ver
 def main() -> None:
     """Run the command line. Exits with 2 for wrong usage and with 1 for a failure."""
     try:
-        with handled(ENDING, interrupt):
+        with signal_handler(TERMINATION, interrupt):
             app()
     except SamkitError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+    except BrokenPipeError:  # the reader of a pipe, such as head, has closed it
         sys.stderr.close()
         sys.exit(1)

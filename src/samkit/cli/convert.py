@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from samkit.cli.usage import check_choice
+
 __all__ = ["convert"]
 
 
@@ -13,8 +15,7 @@ def convert(
         str, typer.Argument(metavar="SOURCE", help="A model's name, checkpoint file or folder.")
     ],
     target: Annotated[
-        Path,
-        typer.Argument(metavar="TARGET", help="A file; for hugging-face a folder."),
+        Path, typer.Argument(metavar="TARGET", help="A file; for hugging-face a folder.")
     ],
     layout: Annotated[
         str, typer.Option(metavar="LAYOUT", help="meta, ultralytics, hugging-face or samkit.")
@@ -26,12 +27,8 @@ def convert(
 
     Example: samkit convert sam2.1_hiera_tiny.pt tiny-hf --layout hugging-face
     """
-    from samkit.weights.conversion import LAYOUTS
-    from samkit.weights.conversion import convert as convert_weights
+    from samkit.weights import conversion
 
-    if layout not in LAYOUTS:
-        raise typer.BadParameter(
-            f"expected one of {', '.join(LAYOUTS)}, got {layout}", param_hint="--layout"
-        )
-    convert_weights(source, target, layout=layout)
+    chosen = check_choice(layout, conversion.LAYOUTS, "--layout")
+    conversion.convert(source, target, layout=chosen)
     typer.echo(f"{target}: written in the layout {layout}")

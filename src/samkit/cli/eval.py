@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from samkit.cli.options import Device, Dtype
+from samkit.cli.usage import check_choice, usage_error
 from samkit.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from samkit.evaluation import InteractiveReport, ProposalReport, VideoReport
+    from samkit.evaluation.video import FirstPrompt
 
 __all__ = ["evaluate"]
 
@@ -38,8 +40,7 @@ def evaluate(
         str, typer.Option(metavar="N,N,...", help="After how many clicks to measure; 0 for none.")
     ] = "1,3,5,8",
     everything: Annotated[
-        bool,
-        typer.Option("--everything", help="Measure what `samkit everything` finds instead."),
+        bool, typer.Option("--everything", help="Measure what `samkit everything` finds instead.")
     ] = False,
     preset: Annotated[
         str, typer.Option(metavar="NAME", help="Of --everything: default, recall or disjoint.")
@@ -82,14 +83,16 @@ def evaluate(
     """
     counts = _counts(clicks)
     if worst is not None and (everything or video is not None):
-        raise typer.BadParameter("it goes with prompts on images only", param_hint="--worst")
-    first = _first(video or "mask")
-    if video is not None and (everything or every != 1):
-        raise typer.BadParameter("--video goes with neither --everything nor --every")
+        raise usage_error("it goes with prompts on images only", "--worst")
+    first_prompt: FirstPrompt = "mask"
+    if video is not None:
+        first_prompt = check_choice(video, ("mask", "box", "click"), "--video")
+        if everything or every != 1:
+            raise usage_error("--video goes with neither --everything nor --every")
     if not everything and (preset != "default" or points_per_side != 32):
-        raise typer.BadParameter("--preset and --points-per-side go with --everything")
+        raise usage_error("--preset and --points-per-side go with --everything")
     if worst is not None and worst.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise typer.BadParameter("expected a picture: .png, .jpg, .webp", param_hint="--worst")
+        raise usage_error("expected a picture: .png, .jpg, .webp", "--worst")
 
     import json
 
@@ -98,29 +101,17 @@ def evaluate(
     from rich.progress import Progress
 
     import samkit
-    from samkit.evaluation import (
-        InteractiveReport,
-        contact_sheet,
-        evaluate_interactive,
-        evaluate_proposals,
-        evaluate_video,
-        open_dataset,
-        open_sequences,
-        protocol_names,
-        tracking_by,
-    )
+    from samkit import evaluation
     from samkit.media import write_atomically
     from samkit.media.writing import check_writable
 
-    if worst is not None and worst_of not in (names := protocol_names(counts)):
-        raise typer.BadParameter(
-            f"expected one of: {'; '.join(names)}; got {worst_of}", param_hint="--worst-of"
-        )
+    if worst is not None and worst_of not in (names := evaluation.protocol_names(counts)):
+        raise usage_error(f"expected one of: {'; '.join(names)}; got {worst_of}", "--worst-of")
     for file in (output, worst):
         if file is not None:
             check_writable(file)
-    sequences = None if video is None else open_sequences(data)
-    dataset = open_dataset(data, every=every)
+    sequences = None if video is None else evaluation.open_sequences(data)
+    dataset = evaluation.open_dataset(data, every=every)
     predictor = samkit.load(model, device=device, dtype=dtype)
     report: ProposalReport | InteractiveReport | VideoReport
     with Progress(console=Console(stderr=True)) as progress:
@@ -130,23 +121,26 @@ def evaluate(
             progress.update(task, completed=done, total=total)
 
         if sequences is not None:
-            track = tracking_by(predictor)
-            report = evaluate_video(track, sequences, prompt=first, on_frame=on_item)
+            report = evaluation.evaluate_video(
+                evaluation.tracking_by(predictor), sequences, prompt=first_prompt, on_frame=on_item
+            )
         elif everything:
             generator = samkit.AutomaticMaskGenerator(
                 predictor, preset=preset, points_per_side=points_per_side
             )
-            report = evaluate_proposals(generator, dataset, min_area=min_area, on_image=on_item)
+            report = evaluation.evaluate_proposals(
+                generator, dataset, min_area=min_area, on_image=on_item
+            )
         else:
-            report = evaluate_interactive(
+            report = evaluation.evaluate_interactive(
                 predictor, dataset, clicks=counts, min_area=min_area, on_image=on_item
             )
     Console(soft_wrap=True).print(_table(report, f"{model} on {data.name}", min_area))
     if output is not None:
         with write_atomically(output) as temporary:
             temporary.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
-    if worst is not None and isinstance(report, InteractiveReport):
-        sheet = Image.fromarray(contact_sheet(report.worst(worst_of, 24), dataset))
+    if worst is not None and isinstance(report, evaluation.InteractiveReport):
+        sheet = Image.fromarray(evaluation.contact_sheet(report.worst(worst_of, 24), dataset))
         with write_atomically(worst) as temporary:
             sheet.save(temporary)
 
@@ -156,60 +150,45 @@ def _table(
 ) -> Table:
     from samkit.evaluation import ProposalReport, VideoReport
 
+    headings: tuple[str, ...]
+    rows: list[tuple[str | float, ...]]
     if isinstance(report, VideoReport):
-        table = _tracking(report)
-        table.title = f"{what}, objects: {len(report.objects)}"
-        return table
-    count = report.objects if isinstance(report, ProposalReport) else len(report.objects)
+        headings = ("sequence", "J&F", "J", "F", "J&F of the first mask repeated")
+        scores, still = (*report.objects, report.mean()), (*report.still, report.still_mean())
+        rows = [
+            (score.name, score.j_and_f, score.j, score.f, repeated.j_and_f)
+            for score, repeated in zip(scores, still, strict=True)
+        ]
+        return _formatted(f"{what}, objects: {len(report.objects)}", headings, rows)
+    if isinstance(report, ProposalReport):
+        count = report.objects
+        headings = ("recall at 0.5", "0.75", "0.9", "AR@100", "AR@1000", "masks per image")
+        recalls = (report.recall_50, report.recall_75, report.recall_90)
+        averages = (report.average_recall_100, report.average_recall_1000)
+        rows = [(*recalls, *averages, f"{report.proposals_per_image:.0f}")]
+    else:
+        count = len(report.objects)
+        headings = ("prompt", "mean IoU", "F", "predicted", "off by")
+        rows = [
+            (row.protocol, row.iou, row.boundary_f, row.predicted_iou, row.calibration_error)
+            for row in report.means().values()
+        ]
     if not count:
         raise InputError(f"no object covers {min_area:.2%} of its image or more")
-    table = _recalls(report) if isinstance(report, ProposalReport) else _accuracies(report)
-    table.title = f"{what}: {count} objects of {min_area:.2%} of the image and more"
-    return table
+    title = f"{what}: {count} objects of {min_area:.2%} of the image and more"
+    return _formatted(title, headings, rows)
 
 
-def _tracking(report: VideoReport) -> Table:
+def _formatted(title: str, headings: tuple[str, ...], rows: list[tuple[str | float, ...]]) -> Table:
+    """A table of text, and of numbers with three digits."""
     from rich.table import Table
 
-    table = Table("sequence")
-    for heading in ("J&F", "J", "F", "J&F of the first mask repeated"):
-        table.add_column(heading, justify="right")
-    rows = zip([*report.objects, report.mean()], [*report.still, report.still_mean()], strict=True)
-    for score, still in rows:
-        values = (score.j_and_f, score.j, score.f, still.j_and_f)
-        table.add_row(score.name, *(f"{value:.3f}" for value in values))
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("sequence", "prompt") else "right")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, str) else f"{cell:.3f}" for cell in row))
     return table
-
-
-def _accuracies(report: InteractiveReport) -> Table:
-    from rich.table import Table
-
-    table = Table("prompt")
-    for heading in ("mean IoU", "F", "predicted", "off by"):
-        table.add_column(heading, justify="right")
-    for means in report.means().values():
-        values = (means.iou, means.boundary_f, means.predicted_iou, means.calibration_error)
-        table.add_row(means.protocol, *(f"{value:.3f}" for value in values))
-    return table
-
-
-def _recalls(report: ProposalReport) -> Table:
-    from rich.table import Table
-
-    table = Table()
-    for heading in ("recall at 0.5", "0.75", "0.9", "AR@100", "AR@1000", "masks per image"):
-        table.add_column(heading, justify="right")
-    recalls = (report.recall_50, report.recall_75, report.recall_90)
-    averages = (report.average_recall_100, report.average_recall_1000)
-    values = [f"{value:.3f}" for value in (*recalls, *averages)]
-    table.add_row(*values, f"{report.proposals_per_image:.0f}")
-    return table
-
-
-def _first(name: str) -> Literal["mask", "box", "click"]:
-    if name not in ("mask", "box", "click"):
-        raise typer.BadParameter(f"expected mask, box or click, got {name}", param_hint="--video")
-    return name  # type: ignore[return-value]
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -220,7 +199,5 @@ def _counts(text: str) -> tuple[int, ...]:
     except ValueError:
         counts = (0,)
     if min(counts) < 1:
-        raise typer.BadParameter(
-            f"expected numbers such as 1,3,5, got {text}", param_hint="--clicks"
-        )
+        raise usage_error(f"expected numbers such as 1,3,5, got {text}", "--clicks")
     return counts

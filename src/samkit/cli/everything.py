@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from samkit.cli.jobs import Job, plan_jobs, run_jobs
-from samkit.cli.options import Device, Dtype, Model, note_default_model
-from samkit.cli.parsing import names_file
+from samkit.cli.jobs import make_jobs, run_jobs
+from samkit.cli.options import Device, Dtype, Images, Model, Output, model_or_default
+from samkit.cli.parsing import count_of, names_file
+from samkit.cli.usage import as_usage_error
 
 __all__ = ["everything"]
 
 
+def _threshold(help: str, default: str) -> Any:
+    return typer.Option(min=0, max=1, help=help, show_default=default)
+
+
 def everything(
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="A file, or a folder (for several images)."
-        ),
-    ] = None,
+    images: Images,
+    output: Output = None,
     format: Annotated[
         list[str],
         typer.Option(
@@ -45,28 +42,13 @@ def everything(
         typer.Option(min=1, metavar="N", help="Ask about N x N points.", show_default="32"),
     ] = None,
     pred_iou_thresh: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Leave out masks with a lower predicted IoU.",
-            show_default="by the model",
-        ),
+        float | None, _threshold("Leave out masks with a lower predicted IoU.", "by the model")
     ] = None,
     stability_score_thresh: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Leave out masks that are less stable.", show_default="by the model"
-        ),
+        float | None, _threshold("Leave out masks that are less stable.", "by the model")
     ] = None,
     box_nms_thresh: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Of masks whose boxes overlap more, keep the best.",
-            show_default="0.7",
-        ),
+        float | None, _threshold("Of masks whose boxes overlap more, keep the best.", "0.7")
     ] = None,
     crop_n_layers: Annotated[
         int | None,
@@ -101,25 +83,23 @@ def everything(
 
     Example: samkit everything photos/ -o masks/ --format coco --format overlay
     """
-    kinds = format or (["coco"] if output is not None and not names_file(output) else [])
-    jobs = plan_jobs(images, output, kinds)
-    single = output is not None and names_file(output)
-    waiting = jobs if overwrite or single or output is None else [j for j in jobs if not j.is_done]
-    if len(waiting) < len(jobs):
-        done = len(jobs) - len(waiting)
-        typer.echo(
-            f"{done} of {len(jobs)} images were finished earlier, with whatever options they were "
-            "made (--overwrite does them again)",
-            err=True,
-        )
-    if not waiting:
+    into_folder = output is not None and not names_file(output)
+    jobs = make_jobs(images, output, format or (["coco"] if into_folder else []))
+    if into_folder and not overwrite:
+        total = len(jobs)
+        jobs = [job for job in jobs if not job.is_done]
+        if len(jobs) < total:
+            typer.echo(
+                f"{total - len(jobs)} of {total} images were finished earlier, with whatever "
+                "options they were made (--overwrite does them again)",
+                err=True,
+            )
+    if not jobs:
         return
 
     import samkit
-    from samkit.errors import InputError
-    from samkit.media import read_image
 
-    given = {
+    options = {
         "points_per_side": points_per_side,
         "pred_iou_thresh": pred_iou_thresh,
         "stability_score_thresh": stability_score_thresh,
@@ -128,17 +108,8 @@ def everything(
         "min_mask_region_area": min_mask_region_area,
         "use_m2m": use_m2m or None,
     }
-    options = {name: value for name, value in given.items() if value is not None}
-    predictor = samkit.load(note_default_model(model), device=device, dtype=dtype)
-    try:
-        generator = samkit.AutomaticMaskGenerator(predictor, preset=preset, **options)
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from None
-
-    def segment(job: Job) -> str:
-        image = read_image(job.source)
-        masks = generator(image)
-        job.save(masks, image)
-        return f"{len(masks)} {'mask' if len(masks) == 1 else 'masks'}"
-
-    run_jobs(waiting, segment)
+    given = {name: value for name, value in options.items() if value is not None}
+    predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+    with as_usage_error():
+        generator = samkit.AutomaticMaskGenerator(predictor, preset=preset, **given)
+    run_jobs(jobs, generator, lambda masks: count_of(len(masks), "mask"))

@@ -1,7 +1,8 @@
-"""Images to work on one by one, and the files that come out: shared by several commands."""
+"""Images to segment one by one, and their output files: shared by several commands."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from samkit.cli.parsing import names_file
+from samkit.cli.parsing import count_of, names_file
+from samkit.cli.usage import as_usage_error, check_choice, usage_error
+from samkit.errors import SamkitError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,9 +20,9 @@ if TYPE_CHECKING:
 
     from samkit import Masks
 
-__all__ = ["Job", "plan_jobs", "run_jobs"]
+__all__ = ["Job", "make_jobs", "run_jobs"]
 
-# What a format's file is called after the image's name.
+# Format -> what is appended to the image's name.
 _ENDINGS = {
     "png": ".png",
     "overlay": "_overlay.png",
@@ -32,11 +35,11 @@ _ENDINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One image and the files to write.
+    """One image and its output files.
 
     Attributes:
         source: the image.
-        targets: file to write -> its format, as `Masks.save` names it.
+        targets: output file -> its format, as `Masks.save` names it.
     """
 
     source: Path
@@ -44,98 +47,96 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether all files are there; each is written whole or not at all."""
+        """Whether all output files exist; each is written whole or not at all."""
         return all(target.is_file() for target in self.targets)
 
     def save(self, masks: Masks, image: npt.NDArray[np.uint8]) -> None:
-        """Write all files."""
+        """Write all output files."""
         for target, kind in self.targets.items():
             masks.save(target, format=kind, image=image if kind == "overlay" else self.source)
 
 
-def plan_jobs(images: list[str], output: Path | None, formats: Sequence[str]) -> list[Job]:
-    """What to do; wrong usage is found before any work.
+def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) -> list[Job]:
+    """Jobs for all images; errors of usage are raised before any work.
 
     Args:
         images: files, folders and patterns.
-        output: a file (for one image and one format), a folder, or None for this folder.
-        formats: empty for the one that suits: by a file's suffix, png in a folder, and an overlay
-            where no output is named.
+        output: a file (for one image and one format), a folder, or None for the current folder.
+        formats: empty for the default: by a file's suffix, png in a folder, an overlay without
+            an output.
     """
-    from collections import Counter
-
-    from samkit.errors import ImageError, InputError
     from samkit.masks import format_of
     from samkit.media import list_images
 
     for kind in formats:
-        if kind not in _ENDINGS:
-            raise typer.BadParameter(
-                f"expected one of {', '.join(_ENDINGS)}, got {kind}", param_hint="--format"
-            )
-    try:
+        check_choice(kind, _ENDINGS, "--format")
+    with as_usage_error("IMAGE"):
         sources = list_images(images)
-    except ImageError as error:
-        raise typer.BadParameter(str(error), param_hint="IMAGE") from None
 
-    jobs: list[Job] = []
     if output is not None and names_file(output):
         if len(sources) > 1 or len(formats) > 1:
-            many = f"{len(sources)} images" if len(sources) > 1 else f"{len(formats)} formats"
-            raise typer.BadParameter(
-                f"{many} need a folder, got the file {output}", param_hint="-o"
+            several = len(sources) if len(sources) > 1 else len(formats)
+            noun = "image" if len(sources) > 1 else "format"
+            raise usage_error(
+                f"{count_of(several, noun)} need a folder, got the file {output}", "-o"
             )
-        asked = formats[0] if formats else None
-        try:
-            overlay = asked == "overlay" or (asked is None and output.suffix.lower() != ".png")
-            kind = format_of(output, asked, has_image=overlay)
-        except InputError as error:
-            raise typer.BadParameter(str(error), param_hint="-o") from None
+        wanted = formats[0] if formats else None
+        overlay = wanted == "overlay" or (wanted is None and output.suffix.lower() != ".png")
+        with as_usage_error("-o"):
+            kind = format_of(output, wanted, has_image=overlay)
         jobs = [Job(source=sources[0], targets={output: kind})]
     else:
         kinds = formats or ["overlay" if output is None else "png"]
-        folder = output or Path()
         stems = Counter(source.stem for source in sources)
+        jobs = []
         for source in sources:
             # dog.jpg and dog.webp become dog_jpg.png and dog_webp.png.
             name = source.stem if stems[source.stem] == 1 else source.name.replace(".", "_")
-            targets = {folder / (name + _ENDINGS[kind]): kind for kind in kinds}
+            targets = {(output or Path()) / (name + _ENDINGS[kind]): kind for kind in kinds}
             jobs.append(Job(source=source, targets=targets))
-
-    inputs = {source.resolve() for source in sources}
-    taken: dict[Path, Path] = {}
-    for job in jobs:
-        for target in job.targets:
-            place = target.resolve()
-            if place in inputs:
-                raise typer.BadParameter(
-                    f"{target} would overwrite an image that is read; choose another place",
-                    param_hint="-o",
-                )
-            if place in taken:
-                raise typer.BadParameter(
-                    f"{job.source} and {taken[place]} have one name, and would both be {target}; "
-                    "run the command once for each folder",
-                    param_hint="-o",
-                )
-            taken[place] = job.source
+    _check_targets(jobs)
     return jobs
 
 
-def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str]) -> None:
-    """Do all jobs and say what came out; a bad image does not stop the others.
+def _check_targets(jobs: list[Job]) -> None:
+    """No input is overwritten, and no output is written twice."""
+    inputs = {job.source.resolve() for job in jobs}
+    written: dict[Path, Path] = {}
+    for job in jobs:
+        for target in job.targets:
+            path = target.resolve()
+            if path in inputs:
+                raise usage_error(
+                    f"{target} would overwrite an image that is read; choose another place", "-o"
+                )
+            if path in written:
+                raise usage_error(
+                    f"{job.source} and {written[path]} have one name, and would both be {target}; "
+                    "run the command once for each folder",
+                    "-o",
+                )
+            written[path] = job.source
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    segment: Callable[[npt.NDArray[np.uint8]], Masks],
+    describe: Callable[[Masks], str],
+) -> None:
+    """Do all jobs and print a line for each; an image that fails does not stop the others.
 
     Args:
         jobs: what to do.
-        work: does one job, and says in a few words what it gave.
+        segment: image (H, W, 3) uint8 RGB -> masks.
+        describe: masks -> a few words for the line.
 
     Raises:
-        typer.Exit: 1 at the end, if some image failed.
+        typer.Exit: 1 at the end if an image failed, 130 after Ctrl-C.
     """
     from rich.console import Console
     from rich.progress import track
 
-    from samkit.errors import SamkitError
+    from samkit.media import read_image
 
     done = 0
     console = Console(stderr=True)
@@ -143,17 +144,19 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str]) -> None:
     failures = []
     for job in track(jobs, "Segmenting", console=console, transient=True, disable=hidden):
         try:
-            outcome = work(job)
+            image = read_image(job.source)
+            masks = segment(image)
+            job.save(masks, image)
         except SamkitError as error:
-            failures.append((job.source, str(error)))
+            failures.append(f"{job.source}: {error}")
         except KeyboardInterrupt:
             typer.echo(f"stopped after {done} of {len(jobs)} images", err=True)
             raise typer.Exit(130) from None
         else:
             done += 1
-            typer.echo(f"{', '.join(map(str, job.targets))}: {outcome}")
-    for source, reason in failures:
-        typer.echo(f"error: {source}: {reason}", err=True)
+            typer.echo(f"{', '.join(map(str, job.targets))}: {describe(masks)}")
+    for failure in failures:
+        typer.echo(f"error: {failure}", err=True)
     if failures:
         if len(jobs) > 1:
             typer.echo(f"{len(failures)} of {len(jobs)} images failed", err=True)

@@ -1,11 +1,19 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["Device", "Dtype", "Model", "note_default_model"]
+__all__ = ["Device", "Dtype", "Images", "Model", "Output", "model_or_default"]
 
+Images = Annotated[
+    list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="OUT", help="A file, or a folder (for several images)."),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -24,8 +32,8 @@ Dtype = Annotated[
 ]
 
 
-def note_default_model(model: str | None) -> str:
-    """The model to load; says so when the user named none."""
+def model_or_default(model: str | None) -> str:
+    """The model to load; without one `pico`, with a note on stderr."""
     if model is not None:
         return model
     typer.echo(

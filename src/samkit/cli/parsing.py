@@ -1,4 +1,4 @@
-"""What several commands read from their options: clicks, boxes, mask files, and outputs."""
+"""Option values: clicks, boxes, mask files and outputs."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from samkit import Prompt
 
-__all__ = ["NotAsExpected", "box_of", "mask_of", "names_file", "point_of"]
+__all__ = ["FormatError", "count_of", "names_file", "parse_box", "parse_point", "read_mask"]
 
-
-# Grey pictures with larger values are white on black, others hold 0 and ids.
+# Grey masks with larger values are white on black, others hold 0 and object ids.
 _LARGEST_ID = 127
 
 
-class NotAsExpected(Exception):
-    """A text has another form."""
+class FormatError(Exception):
+    """A text does not have the expected format."""
 
 
-def point_of(text: str) -> Prompt:
-    """X,Y or X,Y,LABEL with label 1 (on the object) or 0 (not on it)."""
+def parse_point(text: str) -> Prompt:
+    """X,Y or X,Y,LABEL with label 1 (foreground, the default) or 0 (background)."""
     from samkit import Prompt
 
     x, y, *label = _numbers(text, (2, 3))
     if label and label[0] not in (0, 1):
-        raise NotAsExpected
+        raise FormatError
     return Prompt.point(x, y, int(label[0]) if label else 1)
 
 
-def box_of(text: str) -> Prompt:
+def parse_box(text: str) -> Prompt:
     """X0,Y0,X1,Y1."""
     from samkit import Prompt
 
     return Prompt.box(*_numbers(text, (4,)))
 
 
-def mask_of(path: Path, object_id: int | None = None) -> Prompt:
-    """White on black, or a picture of small numbers, of several objects the one with this id.
+def read_mask(path: Path, object_id: int | None = None) -> Prompt:
+    """A mask file, white on black; or a label map, of several objects the one with this id.
 
     Raises:
-        ImageError: no picture; PromptError: the object is not in it.
+        ImageError: the file is no image.
+        PromptError: the object is not in it.
     """
     import numpy as np
     from PIL import Image
@@ -49,7 +49,7 @@ def mask_of(path: Path, object_id: int | None = None) -> Prompt:
     from samkit.errors import PromptError
     from samkit.media import read_image
 
-    image = read_image(path)  # a clear error if it is none
+    image = read_image(path)  # raises a clear error if it is none
     with Image.open(path) as file:
         labels = np.asarray(file) if file.mode in ("P", "L", "I;16", "I") else None
         indexed = file.mode == "P"
@@ -58,7 +58,7 @@ def mask_of(path: Path, object_id: int | None = None) -> Prompt:
     if not indexed and labels.max() > _LARGEST_ID:
         return Prompt.mask(labels > labels.max() / 2)
     if object_id is None:
-        return Prompt.mask(labels)  # only one object can be meant
+        return Prompt.mask(labels)
     values = np.unique(labels[labels > 0]).tolist()
     if len(values) <= 1:
         return Prompt.mask(labels > 0)
@@ -74,11 +74,16 @@ def names_file(output: Path) -> bool:
     return output.is_file() or (has_letter and not output.is_dir())
 
 
+def count_of(count: int, noun: str) -> str:
+    """1 mask, 2 masks."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _numbers(text: str, counts: tuple[int, ...]) -> list[float]:
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        raise NotAsExpected from None
+        raise FormatError from None
     if len(numbers) not in counts:
-        raise NotAsExpected
+        raise FormatError
     return numbers

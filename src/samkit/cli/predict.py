@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samkit.cli.jobs import Job, plan_jobs, run_jobs
-from samkit.cli.options import Device, Dtype, Model, note_default_model
-from samkit.cli.parsing import NotAsExpected, box_of, mask_of, point_of
+from samkit.cli.jobs import make_jobs, run_jobs
+from samkit.cli.options import Device, Dtype, Images, Model, Output, model_or_default
+from samkit.cli.parsing import FormatError, count_of, parse_box, parse_point, read_mask
+from samkit.cli.usage import as_usage_error, usage_error
 
 if TYPE_CHECKING:
     from samkit import Masks, Prompt
@@ -18,9 +20,7 @@ __all__ = ["predict"]
 
 
 def predict(
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
-    ],
+    images: Images,
     point: Annotated[
         list[str],
         typer.Option(
@@ -38,12 +38,7 @@ def predict(
     separate: Annotated[
         bool, typer.Option("--separate", help="Each point is an object of its own.")
     ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="A file, or a folder (for several images)."
-        ),
-    ] = None,
+    output: Output = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -70,22 +65,17 @@ def predict(
     Example: samkit predict dog.jpg --point 420,310 --point 50,60,0 -o dog.png
     """
     if candidates not in (1, 3):
-        raise typer.BadParameter(f"expected 1 or 3, got {candidates}", param_hint="--candidates")
-    prompts = _prompts(point, box, mask, separate)
-    jobs = plan_jobs(images, output, [] if format is None else [format])
+        raise usage_error(f"expected 1 or 3, got {candidates}", "--candidates")
+    with as_usage_error():
+        prompts = _prompts(point, box, mask, separate)
+    jobs = make_jobs(images, output, [] if format is None else [format])
 
     import samkit
-    from samkit.media import read_image
 
-    predictor = samkit.load(note_default_model(model), device=device, dtype=dtype)
-
-    def segment(job: Job) -> str:
-        image = read_image(job.source)
-        masks = predictor.predict(image, prompts, candidates=candidates)
-        job.save(masks, image)
-        return _describe(masks)
-
-    run_jobs(jobs, segment)
+    predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+    run_jobs(
+        jobs, lambda image: predictor.predict(image, prompts, candidates=candidates), _describe
+    )
 
 
 def _describe(masks: Masks) -> str:
@@ -93,48 +83,40 @@ def _describe(masks: Masks) -> str:
     more = ", ..." if len(masks) > 5 else ""
     empty = int((masks.areas == 0).sum())
     note = f" ({empty} empty)" if empty else ""
-    kind = "mask" if len(masks) == 1 else "masks"
-    return f"{len(masks)} {kind}{note}, predicted IoU {scores}{more}"
+    return f"{count_of(len(masks), 'mask')}{note}, predicted IoU {scores}{more}"
 
 
 def _prompts(
     points: list[str], boxes: list[str], mask: Path | None, separate: bool
 ) -> list[Prompt]:
-    """The objects that the options describe."""
-    from samkit.errors import ImageError, PromptError
-
-    if not points and not boxes and mask is None:
-        raise typer.BadParameter(
-            "point at something: --point x,y or --box x0,y0,x1,y1 or --mask FILE"
-        )
-    try:
-        clicks = [_parsed(text, "--point", "x,y or x,y,label with label 1 or 0") for text in points]
-        areas = [_parsed(text, "--box", "x0,y0,x1,y1") for text in boxes]
-        rough = [] if mask is None else [mask_of(mask)]
-        if separate:
-            if rough or areas:
-                raise typer.BadParameter("it goes with points only", param_hint="--separate")
-            return clicks
-        if len(areas) > 1:
-            if clicks or rough:
-                raise typer.BadParameter(
-                    "several boxes are several objects, so points or a mask cannot be added; "
-                    "run the command once for each object"
-                )
-            return areas
-        parts = clicks + areas + rough
-        prompt = parts[0]
-        for part in parts[1:]:
-            prompt = prompt + part
-        return [prompt]
-    except (PromptError, ImageError) as error:
-        raise typer.BadParameter(str(error)) from None
+    """One prompt for each object that the options describe."""
+    clicks = _parsed(parse_point, points, "--point", "x,y or x,y,label with label 1 or 0")
+    corners = _parsed(parse_box, boxes, "--box", "x0,y0,x1,y1")
+    rough = [] if mask is None else [read_mask(mask)]
+    prompts = clicks + corners + rough
+    if not prompts:
+        raise usage_error("point at something: --point x,y or --box x0,y0,x1,y1 or --mask FILE")
+    if separate:
+        if corners or rough:
+            raise usage_error("it goes with points only", "--separate")
+        return clicks
+    if len(corners) > 1:
+        if clicks or rough:
+            raise usage_error(
+                "several boxes are several objects, so points or a mask cannot be added; "
+                "run the command once for each object"
+            )
+        return corners
+    return [sum(prompts[1:], start=prompts[0])]
 
 
-def _parsed(text: str, option: str, form: str) -> Prompt:
-    try:
-        return point_of(text) if option == "--point" else box_of(text)
-    except NotAsExpected:
-        raise typer.BadParameter(
-            f"expected numbers {form}, got {text!r}", param_hint=option
-        ) from None
+def _parsed(
+    parse: Callable[[str], Prompt], texts: list[str], option: str, form: str
+) -> list[Prompt]:
+    prompts = []
+    for text in texts:
+        try:
+            prompts.append(parse(text))
+        except FormatError:
+            raise usage_error(f"expected numbers {form}, got {text!r}", option) from None
+    return prompts

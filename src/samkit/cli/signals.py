@@ -1,4 +1,4 @@
-"""What the command does when it is told to end."""
+"""Signals that end the command."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-__all__ = ["ENDING", "handled", "interrupt"]
+__all__ = ["TERMINATION", "interrupt", "signal_handler"]
 
-ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""By these a service manager, a batch system or a closed terminal ends a program."""
+TERMINATION = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Sent by a service manager, a batch system or a terminal that closes."""
 
 
 def interrupt(number: int, frame: Any) -> None:
-    """End as by Ctrl-C, so that what is open is put in order."""
+    """End as Ctrl-C does, so that open files are cleaned up."""
     raise KeyboardInterrupt
 
 
 @contextmanager
-def handled(signals: Iterable[int], handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Handle signals. Those that are ignored stay so (nohup), and in other threads none comes."""
+def signal_handler(signals: Iterable[int], handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle signals in the main thread; those that are ignored (nohup) stay ignored."""
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():
             for number in signals:

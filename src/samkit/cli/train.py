@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samkit.cli.options import Device
+from samkit.cli.usage import check_choice, usage_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,30 +118,26 @@ def train(
     Example: samkit train --data cells/ --hold-out 5 --steps 500 -o cells.safetensors
     """
     if (steps is None) == (minutes is None):
-        raise typer.BadParameter("expected one of them", param_hint="--steps or --minutes")
-    if preset not in (None, "pico", "pico-refinement", "pico-memory"):
-        raise typer.BadParameter(
-            f"expected pico, pico-refinement or pico-memory, got {preset}", param_hint="--preset"
-        )
-    if preset is not None and len(data) != 1:
-        raise typer.BadParameter("with --preset: expected one folder", param_hint="--data")
-    if preset is not None and freeze:
-        raise typer.BadParameter("a preset says itself what learns", param_hint="--freeze")
-    if preset == "pico" and start is not None:
-        raise typer.BadParameter("--preset pico starts from scratch", param_hint="--from")
+        raise usage_error("expected one of them", "--steps or --minutes")
+    if preset is not None:
+        check_choice(preset, ("pico", "pico-refinement", "pico-memory"), "--preset")
+        if len(data) != 1:
+            raise usage_error("with --preset: expected one folder", "--data")
+        if freeze:
+            raise usage_error("a preset decides which parts learn", "--freeze")
+        if preset == "pico" and start is not None:
+            raise usage_error("--preset pico starts from scratch", "--from")
     if learning_rate is not None and not 0 < learning_rate < float("inf"):
-        raise typer.BadParameter(
-            f"expected a number above 0, got {learning_rate}", param_hint="--learning-rate"
-        )
+        raise usage_error(f"expected a number above 0, got {learning_rate}", "--learning-rate")
     if hold_out == 1:
-        raise typer.BadParameter("expected 0 (none) or 2 and more", param_hint="--hold-out")
+        raise usage_error("expected 0 (none) or 2 and more", "--hold-out")
     checkpoint = checkpoint or output.with_suffix(".checkpoint")
     if checkpoint.exists() and not resume and not overwrite:
-        raise typer.BadParameter(
+        raise usage_error(
             f"{checkpoint} holds an earlier run: --resume goes on with it, --overwrite starts anew"
         )
     if output.suffix != ".safetensors":
-        raise typer.BadParameter("expected a name that ends in .safetensors", param_hint="--output")
+        raise usage_error("expected a name that ends in .safetensors", "--output")
 
     from contextlib import closing
     from dataclasses import replace
@@ -158,43 +155,39 @@ def train(
         check_writable(output)
     network = None if preset == "pico" else load_network(start or "pico")
     if preset is not None:
-        config = replace(training.preset(preset, data[0], minutes=minutes, steps=steps), seed=seed)
+        config = training.preset(preset, data[0], minutes=minutes, steps=steps)
     else:
         assert network is not None
-        paths = tuple(str(path) for path in data)
-        sizes = to_dict(network.config)
-        config = training.fine_tuning(
-            sizes, paths, frozen=tuple(freeze), minutes=minutes, steps=steps, seed=seed
-        )
         _check_parts(freeze, network)
-    if learning_rate is not None:
-        config = replace(config, learning_rate=learning_rate)
+        config = training.fine_tuning(
+            to_dict(network.config), data, frozen=tuple(freeze), minutes=minutes, steps=steps
+        )
     config = replace(
         config,
+        learning_rate=config.learning_rate if learning_rate is None else learning_rate,
         accumulate=accumulate,
         precision="bfloat16" if bfloat16 else "float32",
         hold_out=hold_out,
         validation=tuple(str(path) for path in validate),
         validate_every=validate_every,
+        seed=seed,
     )
-    place = find_device(device)
     events = training.train(
         config,
         checkpoint,
         start=network,
         resume=resume,
         processes=processes,
-        device=place,
+        device=find_device(device),
         tensorboard=tensorboard,
     )
     try:
-        with closing(events):  # which writes the checkpoint, wherever the interruption came
+        with closing(events):  # writes the checkpoint wherever the interruption comes
             trained = _shown(events)
     except KeyboardInterrupt:
+        end = "no step was done, and nothing is written"
         if checkpoint.is_file():
             end = f"the same command with --resume goes on from {checkpoint}"
-        else:
-            end = "no step was done, and nothing is written"
         typer.echo(f"stopped; {end}", err=True)
         raise typer.Exit(130) from None
     if not is_main_process():
@@ -209,13 +202,13 @@ def _check_parts(parts: list[str], network: Network) -> None:
     for part in parts:
         if not any(name.startswith(part) for name in names):
             known = ", ".join(name for name, _ in network.named_children())
-            raise typer.BadParameter(f"expected one of {known}, got {part}", param_hint="--freeze")
+            raise usage_error(f"expected one of {known}, got {part}", "--freeze")
     if all(name.startswith(tuple(parts)) for name in names):
-        raise typer.BadParameter("then nothing is left to learn", param_hint="--freeze")
+        raise usage_error("then nothing is left to learn", "--freeze")
 
 
 def _shown(events: Iterator[Report | Validation | Network]) -> Network:
-    """Show how a run goes, up to its network. A warning, such as of a bad image, is a line."""
+    """Show the progress of a run until its network; warnings are lines."""
     import warnings
 
     from rich.console import Console
@@ -223,15 +216,11 @@ def _shown(events: Iterator[Report | Validation | Network]) -> Network:
 
     from samkit.training import Report, Validation
 
-    columns = (
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
-    )
+    fields = TextColumn("{task.fields[now]}")
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), fields)
     console = Console(stderr=True, soft_wrap=True)
     with warnings.catch_warnings(), Progress(*columns, console=console) as progress:
-        # Beside a progress bar, lines have to go through it.
+        # While the progress bar is shown, lines are printed by its console.
         warnings.showwarning = lambda message, *place, **where: console.print(
             f"warning: {message}", markup=False, highlight=False
         )

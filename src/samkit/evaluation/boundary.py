@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import InputError
+from samkit.evaluation.metrics import BoolArray
 
 __all__ = ["boundary_f", "boundary_pixels"]
 
@@ -15,7 +16,7 @@ __all__ = ["boundary_f", "boundary_pixels"]
 _TOLERANCE = 0.008
 
 
-def boundary_pixels(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def boundary_pixels(mask: BoolArray) -> BoolArray:
     """Pixels of (H, W) that differ from their right, lower or lower right neighbour."""
     boundary = np.zeros(mask.shape, np.bool_)
     boundary[:, :-1] |= mask[:, :-1] != mask[:, 1:]
@@ -24,14 +25,10 @@ def boundary_pixels(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return boundary
 
 
-def boundary_f(
-    predicted: npt.NDArray[np.bool_],
-    target: npt.NDArray[np.bool_],
-    ignore: npt.NDArray[np.bool_] | None = None,
-) -> float:
+def boundary_f(predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None) -> float:
     """F of a mask's outline: the harmonic mean of precision and recall of its boundary pixels.
 
-    A boundary pixel counts as found when the other outline is within 0.8% of the diagonal.
+    A boundary pixel is matched when the other outline is within 0.8% of the diagonal.
 
     Args:
         predicted, target: (H, W) bool.
@@ -49,16 +46,16 @@ def boundary_f(
         )
     if ignore is not None:
         predicted, target = predicted & ~ignore, target & ~ignore
-    found, wanted = boundary_pixels(predicted), boundary_pixels(target)
-    if not found.any() or not wanted.any():
-        return float(found.any() == wanted.any())
+    outline, truth = boundary_pixels(predicted), boundary_pixels(target)
+    if not outline.any() or not truth.any():
+        return float(outline.any() == truth.any())
     radius = math.ceil(_TOLERANCE * math.hypot(*target.shape))
-    precision = float((found & _grown(wanted, radius)).sum() / found.sum())
-    recall = float((wanted & _grown(found, radius)).sum() / wanted.sum())
+    precision = float((outline & _dilated(truth, radius)).sum() / outline.sum())
+    recall = float((truth & _dilated(outline, radius)).sum() / truth.sum())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _grown(pixels: npt.NDArray[np.bool_], radius: int) -> npt.NDArray[Any]:
+def _dilated(pixels: BoolArray, radius: int) -> npt.NDArray[Any]:
     steps = np.arange(-radius, radius + 1)
     disc = (steps[:, None] ** 2 + steps**2 <= radius**2).astype(np.uint8)
     return cv2.dilate(pixels.astype(np.uint8), disc).astype(np.bool_)

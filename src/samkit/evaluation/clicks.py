@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import InputError
+from samkit.evaluation.metrics import BoolArray
 
 __all__ = ["farthest_point", "next_click"]
 
@@ -38,9 +39,7 @@ def farthest_point(region: npt.NDArray[Any]) -> tuple[int, int]:
 
 
 def next_click(
-    predicted: npt.NDArray[np.bool_],
-    target: npt.NDArray[np.bool_],
-    ignore: npt.NDArray[np.bool_] | None = None,
+    predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None
 ) -> tuple[int, int, int] | None:
     """The click (x, y, label) at the centre of the largest error region, or None without errors.
 

@@ -24,8 +24,8 @@ def contact_sheet(
     """Draw results around their objects: the truth outlined in green, the prediction in orange.
 
     Args:
-        results: what `InteractiveReport.worst` gives.
-        dataset: the data set that was measured.
+        results: from `InteractiveReport.worst`.
+        dataset: the evaluated data set.
 
     Returns:
         (H, W, 3) uint8 RGB, tiles from left to right and top to bottom.
@@ -53,7 +53,7 @@ def _tile(item: ObjectResult, measurement: Measurement, dataset: Dataset) -> npt
     x0, y0, x1, y1 = bounding_box(truth | predicted)
     side = round(1.2 * max(x1 - x0, y1 - y0)) + 8
     left, top = (x0 + x1 - side) // 2, (y0 + y1 - side) // 2
-    # Shift by a 2 x 3 matrix: what lies outside the image becomes grey.
+    # Pixels outside the image become grey.
     scale = _TILE / side
     place = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]], np.float32)
     tile = cv2.warpAffine(

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from pycocotools import mask as coco
 
 from samkit.errors import InputError
+from samkit.evaluation.metrics import BoolArray
 from samkit.media import list_images, read_image
 from samkit.rle import checked_counts, decode_one
 
@@ -21,12 +23,13 @@ __all__ = [
     "CocoDataset",
     "Dataset",
     "MaskFolderDataset",
-    "SequenceDataset",
     "Subset",
     "is_black_and_white",
+    "mask_folders",
     "open_dataset",
     "read_label_map",
-    "void_pixels",
+    "read_labels",
+    "sequence_folders",
 ]
 
 VOID_LABEL = 255
@@ -38,20 +41,29 @@ class AnnotatedImage:
     """One image and the objects in it.
 
     Attributes:
-        name: how reports call it.
+        name: in reports.
         image: (H, W, 3) uint8 RGB.
         masks: (N, H, W) bool, one per object.
-        ignore: (H, W) bool, pixels about which the annotation says nothing.
+        ignore: (H, W) bool, pixels without annotation.
     """
 
     name: str
     image: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.bool_]
-    ignore: npt.NDArray[np.bool_]
+    masks: BoolArray
+    ignore: BoolArray
+
+    def areas(self) -> npt.NDArray[np.float64]:
+        """(N,) fraction of the image that each object covers."""
+        return np.asarray(self.masks.mean((1, 2)))
+
+    def objects_from(self, min_area: float) -> npt.NDArray[np.intp]:
+        """Indices of the objects that cover some pixel and at least this fraction of the image."""
+        areas = self.areas()
+        return np.flatnonzero((areas >= min_area) & (areas > 0))
 
 
 class Dataset(Protocol):
-    """Annotated images by number, read from disk when asked for."""
+    """Annotated images by number, read at each access."""
 
     def __len__(self) -> int: ...
 
@@ -63,10 +75,9 @@ class Dataset(Protocol):
 
 
 class CocoDataset:
-    """A COCO file of instances. Images lie beside it, in `images/` or in the same folder.
+    """A COCO file of instances, with its images in `images/` beside it or in the same folder.
 
-    Polygons and run lengths are read; crowd regions become ignored pixels. Numbers written as
-    strings are accepted.
+    Polygons and run lengths are read; crowd regions become ignored pixels. Numbers may be strings.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -88,9 +99,8 @@ class CocoDataset:
             raise InputError(f"{self.path}: expected at least one image, got none")
         self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for annotation in annotations:
-            if not isinstance(annotation, dict) or not {"image_id", "segmentation"} <= set(
-                annotation
-            ):
+            needed = {"image_id", "segmentation"}
+            if not isinstance(annotation, dict) or not needed <= annotation.keys():
                 raise InputError(
                     f"{self.path}: expected annotations with image_id and segmentation, "
                     f"got {annotation!r:.80}"
@@ -130,100 +140,62 @@ class MaskFolderDataset:
     """`images/NAME.*` and `masks/NAME.png`, whose values are instance ids.
 
     0 is background; in 8-bit masks 255 is void (ignored), unless the mask is black and white: then
-    white is the only object. An image that several people have
-    annotated, as in BSDS, has `masks/NAME_0.png`, `NAME_1.png`, ...: it comes once for each.
+    white is the only object. An image with several annotations, as in BSDS, has `masks/NAME_0.png`,
+    `NAME_1.png`, ... and is an item for each. In DAVIS's layout, each sequence is such a folder.
     """
 
     def __init__(self, root: str | Path, *, every: int = 1) -> None:
-        self.root = Path(root)
-        images, masks = self.root / "images", self.root / "masks"
-        if not images.is_dir() or not masks.is_dir():
-            raise InputError(f"{self.root}: expected the folders images/ and masks/ in it")
-        found = list_images(images)
-        stems = {path.stem for path in found}
-        named: dict[str, list[Path]] = defaultdict(list)
-        for path in list_images(masks):
-            name, _, number = path.stem.rpartition("_")
-            own = path.stem in stems or not number.isdigit()
-            named[path.stem if own else name].append(path)
-        with_masks = [path for path in found if named[path.stem]]
-        self._pairs = [(p, m) for p in with_masks[::every] for m in named[p.stem]]
-        if not self._pairs:
-            raise InputError(f"{self.root}: no image in images/ has a mask of the same name")
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def image_paths(self) -> list[Path]:
-        return [image for image, _ in self._pairs]
-
-    def label_map(self, index: int) -> npt.NDArray[np.int32]:
-        """The mask of an image as it is stored: (H, W) int32."""
-        return read_label_map(self._pairs[index][1])
-
-    def __getitem__(self, index: int) -> AnnotatedImage:
-        path, mask_path = self._pairs[index]
-        image = read_image(path)
-        labels = read_label_map(mask_path)
-        if labels.shape != image.shape[:2]:
-            raise InputError(
-                f"{mask_path}: expected the image's size {image.shape[:2]}, got {labels.shape}"
-            )
-        ignore = void_pixels(labels, mask_path)
-        if ignore.any() and is_black_and_white(labels):
-            ignore = np.zeros_like(ignore)
-        ids = np.unique(labels[~ignore])
-        masks = [labels == i for i in ids[ids > 0]]
-        return AnnotatedImage(
-            name=mask_path.stem, image=image, masks=_stack(masks, labels.shape), ignore=ignore
-        )
-
-
-class SequenceDataset:
-    """Folders of frames in DAVIS's manner, `SEQUENCE/images` and `SEQUENCE/masks`, as images."""
-
-    def __init__(self, root: str | Path, *, every: int = 1) -> None:
-        self.root = Path(root)
-        folders = sorted(p for p in self.root.iterdir() if (p / "masks").is_dir())
-        if not folders:
-            raise InputError(f"{self.root}: expected folders with images/ and masks/ in them")
-        self._sequences = {p.name: MaskFolderDataset(p, every=every) for p in folders}
-        self._items = [(name, i) for name, s in self._sequences.items() for i in range(len(s))]
+        root = Path(root)
+        folders = {"": root}
+        if not (root / "masks").is_dir():
+            folders = {f"{folder.name}/": folder for folder in sequence_folders(root)}
+        self._items = [
+            (prefix + mask.stem, image, mask)
+            for prefix, folder in folders.items()
+            for image, mask in _image_mask_pairs(folder, every)
+        ]
 
     def __len__(self) -> int:
         return len(self._items)
 
     def image_paths(self) -> list[Path]:
-        return [path for s in self._sequences.values() for path in s.image_paths()]
+        return [image for _, image, _ in self._items]
+
+    def label_map(self, index: int) -> npt.NDArray[np.int32]:
+        """The mask of an image as it is stored: (H, W) int32."""
+        return read_label_map(self._items[index][2])
 
     def __getitem__(self, index: int) -> AnnotatedImage:
-        name, i = self._items[index]
-        item = self._sequences[name][i]
-        return AnnotatedImage(
-            name=f"{name}/{item.name}", image=item.image, masks=item.masks, ignore=item.ignore
-        )
+        name, path, mask_path = self._items[index]
+        image = read_image(path)
+        labels, ignore = read_labels(mask_path, image.shape[:2])
+        if ignore.any() and is_black_and_white(labels):
+            ignore = np.zeros_like(ignore)
+        ids = np.unique(labels[~ignore])
+        masks = _stack([labels == i for i in ids[ids > 0]], labels.shape)
+        return AnnotatedImage(name=name, image=image, masks=masks, ignore=ignore)
 
 
 class Subset:
     """Some images of another data set, by their numbers in it."""
 
     def __init__(self, dataset: Dataset, numbers: Sequence[int]) -> None:
-        self._dataset = dataset
-        self._numbers = numbers
+        self.dataset = dataset
+        self.numbers = numbers
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.numbers)
 
     def image_paths(self) -> list[Path]:
-        paths = self._dataset.image_paths()
-        return [paths[i] for i in self._numbers]
+        paths = self.dataset.image_paths()
+        return [paths[i] for i in self.numbers]
 
     def __getitem__(self, index: int) -> AnnotatedImage:
-        return self._dataset[self._numbers[index]]
+        return self.dataset[self.numbers[index]]
 
 
 def open_dataset(path: str | Path, *, every: int = 1) -> Dataset:
-    """Recognise the layout at `path`.
+    """Open annotated images of any of the layouts.
 
     Args:
         path: a COCO JSON file; or a folder with `instances.json`, with `images/` and `masks/`, or
@@ -240,15 +212,35 @@ def open_dataset(path: str | Path, *, every: int = 1) -> Dataset:
     if instances.is_file():
         dataset = CocoDataset(instances)
         return dataset if every == 1 else Subset(dataset, range(0, len(dataset), every))
-    if (path / "masks").is_dir():
-        return MaskFolderDataset(path, every=every)
-    return SequenceDataset(path, every=every)
+    return MaskFolderDataset(path, every=every)
+
+
+def mask_folders(root: Path) -> tuple[Path, Path]:
+    """`images/` and `masks/` in a folder.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    images, masks = root / "images", root / "masks"
+    if not images.is_dir() or not masks.is_dir():
+        raise InputError(f"{root}: expected the folders images/ and masks/ in it")
+    return images, masks
+
+
+def sequence_folders(root: Path) -> list[Path]:
+    """The folders in a folder that have `masks/` in them, sorted.
+
+    Raises:
+        InputError: there is none.
+    """
+    folders = sorted(folder for folder in root.iterdir() if (folder / "masks").is_dir())
+    if not folders:
+        raise InputError(f"{root}: expected folders with images/ and masks/ in them")
+    return folders
 
 
 def read_label_map(path: str | Path) -> npt.NDArray[np.int32]:
     """A mask file of one channel, 8 or 16 bits -> (H, W) int32, the values as they are stored."""
-    from PIL import Image
-
     try:
         # Palette images hold their labels as indices, which PIL keeps and OpenCV would not.
         with Image.open(path) as image:
@@ -260,18 +252,22 @@ def read_label_map(path: str | Path) -> npt.NDArray[np.int32]:
     return labels.astype(np.int32)
 
 
-def void_pixels(labels: npt.NDArray[np.int32], path: str | Path) -> npt.NDArray[np.bool_]:
-    """Where (H, W) the 8-bit mask file `path` holds 255; in 16 bits that is an id like any other.
+def read_labels(path: Path, image_size: tuple[int, ...]) -> tuple[npt.NDArray[np.int32], BoolArray]:
+    """The label map of an image, and where (H, W) an 8-bit one is 255 (in 16 bits that is an id).
 
-    A mask that `is_black_and_white` may mean an object by it.
+    In a map that `is_black_and_white`, 255 may be an object.
+
+    Raises:
+        InputError: the file cannot be read, or has another size than the image (H, W).
     """
-    from PIL import Image
-
+    labels = read_label_map(path)
+    if labels.shape != image_size:
+        raise InputError(f"{path}: expected the image's size {image_size}, got {labels.shape}")
     void = np.asarray(labels == VOID_LABEL)
     if void.any():
         with Image.open(path) as image:
             void &= not image.mode.startswith("I")
-    return void
+    return labels, void
 
 
 def is_black_and_white(labels: npt.NDArray[np.int32]) -> bool:
@@ -279,13 +275,29 @@ def is_black_and_white(labels: npt.NDArray[np.int32]) -> bool:
     return set(np.unique(labels).tolist()) <= {0, VOID_LABEL}
 
 
-def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> npt.NDArray[np.bool_]:
+def _image_mask_pairs(folder: Path, every: int) -> list[tuple[Path, Path]]:
+    """Each n-th image that has masks, once for each mask."""
+    images, masks = mask_folders(folder)
+    paths = list_images(images)
+    stems = {path.stem for path in paths}
+    masks_of: dict[str, list[Path]] = defaultdict(list)
+    for path in list_images(masks):
+        name, _, number = path.stem.rpartition("_")
+        own = path.stem in stems or not number.isdigit()
+        masks_of[path.stem if own else name].append(path)
+    annotated = [path for path in paths if masks_of[path.stem]]
+    if not annotated:
+        raise InputError(f"{folder}: no image in images/ has a mask of the same name")
+    return [(path, mask) for path in annotated[::every] for mask in masks_of[path.stem]]
+
+
+def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> BoolArray:
     height, width = size
     if isinstance(segmentation, str):
         try:
             segmentation = json.loads(segmentation)
         except ValueError as error:
-            raise InputError(f"{path}: cannot understand a segmentation: {error}") from error
+            raise InputError(f"{path}: cannot parse a segmentation: {error}") from error
     if isinstance(segmentation, dict):
         name = f"a mask of {path}"
         return decode_one(checked_counts(segmentation, (height, width), name), (height, width))
@@ -311,5 +323,5 @@ def _outline(outline: Any, size: tuple[int, ...], path: Path) -> list[float]:
     return corners
 
 
-def _stack(masks: list[npt.NDArray[np.bool_]], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def _stack(masks: list[BoolArray], size: tuple[int, ...]) -> BoolArray:
     return np.stack(masks) if masks else np.zeros((0, *size), bool)

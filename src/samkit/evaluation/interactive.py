@@ -1,22 +1,23 @@
 """Interactive segmentation as the SAM papers measure it (2304.02643, 7.1; 2408.00714, 6.2).
 
-Every object is prompted with the box around it, with that box moved a little, and with one click
-after another: the first at the point farthest from the object's boundary, each next one at the
-centre of the largest error. With each click after the first the network also gets its last mask.
+Every object is prompted with the box around it, with that box jittered, and with one click after
+another: the first at the point farthest from the object's boundary, each next one at the centre of
+the largest error. With each click after the first the network also gets its previous mask.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from samkit.errors import InputError
 from samkit.evaluation.boundary import boundary_f
 from samkit.evaluation.clicks import farthest_point, next_click
 from samkit.evaluation.datasets import AnnotatedImage, Dataset
-from samkit.evaluation.metrics import bounding_box, mask_iou
+from samkit.evaluation.metrics import BoolArray, bounding_box, mask_iou
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.masks import Masks
 from samkit.prompts import Prompt
@@ -30,9 +31,9 @@ __all__ = [
     "protocol_names",
 ]
 
-# A jittered box has each side moved by up to this part of the box's width or height.
+# Largest jitter of a side of a box, as a fraction of the box's width or height.
 _JITTER = 0.1
-# Objects of one image that are prompted together.
+# Largest number of objects of one image that are prompted together.
 _TOGETHER = 64
 
 BOX, JITTERED = "box", "jittered box"
@@ -45,8 +46,8 @@ class Measurement:
     Attributes:
         protocol: how the object was prompted and which mask was taken.
         iou, boundary_f: 0..1.
-        predicted_iou: what the network said of its mask.
-        mask: the mask itself, compressed.
+        predicted_iou: the network's own score.
+        mask: compressed.
     """
 
     protocol: str
@@ -61,8 +62,7 @@ class ObjectResult:
     """All measurements of one object.
 
     Attributes:
-        image: name of the image.
-        number: number of the image in the data set.
+        image, number: name of the image, and its number in the data set.
         index: number of the object in its image.
         area: fraction of the image that the object covers.
         measurements: one for each protocol, in the same order for all objects.
@@ -100,11 +100,9 @@ class InteractiveReport:
 
     def means(self) -> dict[str, ProtocolMeans]:
         """Protocol -> means over all objects; empty without objects."""
-        rows: dict[str, list[Measurement]] = {}
-        for item in self.objects:
-            for measurement in item.measurements:
-                rows.setdefault(measurement.protocol, []).append(measurement)
-        return {name: _means(name, measurements) for name, measurements in rows.items()}
+        columns = zip(*(item.measurements for item in self.objects), strict=True)
+        means = [_means(column) for column in columns]
+        return {row.protocol: row for row in means}
 
     def worst(self, protocol: str, count: int) -> list[tuple[ObjectResult, Measurement]]:
         """The objects with the lowest IoU under a protocol, lowest first.
@@ -112,15 +110,15 @@ class InteractiveReport:
         Raises:
             InputError: there is no such protocol.
         """
-        found = [
+        rows = [
             (item, measurement)
             for item in self.objects
             for measurement in item.measurements
             if measurement.protocol == protocol
         ]
-        if not found and self.objects:
+        if not rows and self.objects:
             raise InputError(f"expected a protocol out of {', '.join(self.means())}: {protocol!r}")
-        return sorted(found, key=lambda pair: pair[1].iou)[:count]
+        return sorted(rows, key=lambda pair: pair[1].iou)[:count]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the masks as plain JSON values."""
@@ -151,7 +149,7 @@ def _after(count: int) -> str:
 
 
 def _of_three(count: int) -> tuple[str, str]:
-    """What is measured of three candidates: the best-scored one, and the best by the truth."""
+    """The protocols of three candidates: the best-scored one, and the one of the highest IoU."""
     return f"{_after(count)}, best-scored of 3", f"{_after(count)}, best of 3"
 
 
@@ -164,14 +162,14 @@ def evaluate_interactive(
     seed: int = 0,
     on_image: Callable[[int, int], None] | None = None,
 ) -> InteractiveReport:
-    """Prompt every object of a data set in every way, and compare the masks with the truth.
+    """Prompt every object of a data set by every protocol, and compare the masks with the truth.
 
     Args:
-        predictor: what is measured.
-        dataset: the objects; pixels that it marks as ignored do not count.
-        clicks: after how many clicks to measure; () leaves clicks out. Clicks are made twice: once
-            following the network's single mask, once following the best-scored of its three
-            candidates, for which the best of the three (by the truth) is reported too.
+        predictor: the model to measure.
+        dataset: the objects; its ignored pixels do not count.
+        clicks: after how many clicks to measure; () leaves clicks out. Objects are clicked twice:
+            once correcting the network's single mask, once correcting the best-scored of its three
+            candidates, for which the one of the highest IoU is reported too.
         min_area: objects that cover less than this fraction of their image are left out.
         seed: of the jittered boxes.
         on_image: called after each image with the number of images done and of all images.
@@ -196,114 +194,97 @@ def _evaluate_image(
     number: int,
     clicks: Sequence[int],
     min_area: float,
-    rng: np.random.Generator,
-) -> list[ObjectResult]:
-    areas = item.masks.mean((1, 2))
-    chosen = np.flatnonzero((areas >= min_area) & (areas > 0))
+    rng: Generator,
+) -> Iterator[ObjectResult]:
+    areas, chosen = item.areas(), item.objects_from(min_area)
     if len(chosen) == 0:
-        return []
+        return
     embedding = predictor.embed(item.image)
-    results: list[ObjectResult] = []
-    # Of very many objects at once the predictor would not keep the logits that are refined.
+    # Of very many objects at once the predictor would not keep the logits for the next click.
     for start in range(0, len(chosen), _TOGETHER):
         some = chosen[start : start + _TOGETHER]
-        columns = _measured(predictor, embedding, item, some, clicks, rng)
-        results += [
-            ObjectResult(
+        objects = _Objects(predictor, embedding, item.masks[some], item.ignore)
+        boxes = np.array([bounding_box(mask) for mask in objects.targets], np.float32)
+        columns = [objects.by_box(BOX, boxes), objects.by_box(JITTERED, _jittered(boxes, rng))]
+        if clicks:
+            columns += objects.by_clicks(clicks, candidates=1)
+            columns += objects.by_clicks(clicks, candidates=3)
+        for index, measurements in zip(some, zip(*columns, strict=True), strict=True):
+            yield ObjectResult(
                 image=item.name,
                 number=number,
                 index=int(index),
                 area=float(areas[index]),
                 measurements=measurements,
             )
-            for index, measurements in zip(some, zip(*columns, strict=True), strict=True)
-        ]
-    return results
 
 
-def _measured(
-    predictor: ImagePredictor,
-    embedding: ImageEmbedding,
-    item: AnnotatedImage,
-    chosen: npt.NDArray[np.int64],
-    clicks: Sequence[int],
-    rng: np.random.Generator,
-) -> list[list[Measurement]]:
-    """For each protocol the measurements of some objects of an image."""
-    targets = item.masks[chosen]
-    boxes = np.array([bounding_box(mask) for mask in targets], np.float32)
-    columns = []
-    for protocol, corners in ((BOX, boxes), (JITTERED, _jittered(boxes, rng))):
-        masks = predictor.predict(embedding, [Prompt.box(*box) for box in corners])
-        columns.append(_measure(protocol, masks, targets, item.ignore))
-    if clicks:
-        columns += _click(predictor, embedding, targets, item.ignore, clicks, candidates=1)
-        columns += _click(predictor, embedding, targets, item.ignore, clicks, candidates=3)
-    return columns
+@dataclass(frozen=True)
+class _Objects:
+    """N objects of an image that are prompted together.
 
+    Attributes:
+        predictor, embedding: the model, and the image's embedding.
+        targets: (N, H, W) bool, the true masks.
+        ignore: (H, W) bool, pixels that do not count.
+    """
 
-def _click(
-    predictor: ImagePredictor,
-    embedding: ImageEmbedding,
-    targets: npt.NDArray[np.bool_],
-    ignore: npt.NDArray[np.bool_],
-    counts: Sequence[int],
-    *,
-    candidates: int,
-) -> list[list[Measurement]]:
-    """Click until all counts are reached -> a column of measurements for each."""
-    columns = []
-    prompts = [_at(*farthest_point(mask), 1) for mask in targets]
-    masks: Masks | None = None
-    for count in range(1, max(counts) + 1):
-        proposals = predictor.predict(embedding, prompts, candidates=candidates, prior=masks)
-        masks = proposals.best()
-        if count in counts:
-            if candidates == 1:
-                columns.append(_measure(_after(count), masks, targets, ignore))
-            else:
-                best = proposals[_best_by_truth(proposals, targets, ignore)]
-                for name, found in zip(_of_three(count), (masks, best), strict=True):
-                    columns.append(_measure(name, found, targets, ignore))
-        for i, target in enumerate(targets):
-            correction = next_click(masks[i].masks[0], target, ignore)
-            if correction is not None:
-                prompts[i] = prompts[i] + _at(*correction)
-    return columns
+    predictor: ImagePredictor
+    embedding: ImageEmbedding
+    targets: BoolArray
+    ignore: BoolArray
 
+    def by_box(self, protocol: str, boxes: npt.NDArray[np.float32]) -> list[Measurement]:
+        """Prompt with boxes (N, 4)."""
+        masks = self.predictor.predict(self.embedding, [Prompt.box(*box) for box in boxes])
+        return self._measure(protocol, masks)
 
-def _best_by_truth(
-    proposals: Masks, targets: npt.NDArray[np.bool_], ignore: npt.NDArray[np.bool_]
-) -> list[int]:
-    """Of each prompt's proposals the index of the one that agrees best with the truth."""
-    per_prompt = len(proposals) // len(targets)
-    best = []
-    for i, target in enumerate(targets):
-        start = i * per_prompt
-        iou = mask_iou(proposals[start : start + per_prompt].masks, target, ignore)
-        best.append(start + int(iou.argmax()))
-    return best
-
-
-def _measure(
-    protocol: str,
-    masks: Masks,
-    targets: npt.NDArray[np.bool_],
-    ignore: npt.NDArray[np.bool_],
-) -> list[Measurement]:
-    measurements = []
-    for mask, target in zip(masks, targets, strict=True):
-        pixels = mask.masks[0]
-        measurements.append(
-            Measurement(
-                protocol=protocol,
-                iou=float(mask_iou(pixels, target, ignore)),
-                boundary_f=boundary_f(pixels, target, ignore),
-                predicted_iou=float(mask.scores[0]),
-                mask=Masks(pixels[None], mask.scores).compressed(),
+    def by_clicks(self, counts: Sequence[int], *, candidates: int) -> list[list[Measurement]]:
+        """Click until all counts are reached -> N measurements for each protocol."""
+        columns = []
+        prompts = [_at(*farthest_point(mask), 1) for mask in self.targets]
+        masks: Masks | None = None
+        for count in range(1, max(counts) + 1):
+            proposals = self.predictor.predict(
+                self.embedding, prompts, candidates=candidates, prior=masks
             )
-        )
-    return measurements
+            masks = proposals.best()
+            if count in counts and candidates == 1:
+                columns.append(self._measure(_after(count), masks))
+            elif count in counts:
+                best_scored, best = _of_three(count)
+                columns.append(self._measure(best_scored, masks))
+                columns.append(self._measure(best, self._best(proposals)))
+            for i, target in enumerate(self.targets):
+                correction = next_click(masks[i].masks[0], target, self.ignore)
+                if correction is not None:
+                    prompts[i] = prompts[i] + _at(*correction)
+        return columns
+
+    def _best(self, proposals: Masks) -> Masks:
+        """Of the proposals for each object the one with the highest actual IoU."""
+        per_object = len(proposals) // len(self.targets)
+        best = []
+        for i, target in enumerate(self.targets):
+            start = i * per_object
+            iou = mask_iou(proposals[start : start + per_object].masks, target, self.ignore)
+            best.append(start + int(iou.argmax()))
+        return proposals[best]
+
+    def _measure(self, protocol: str, masks: Masks) -> list[Measurement]:
+        measurements = []
+        for mask, target in zip(masks, self.targets, strict=True):
+            pixels = mask.masks[0]
+            measurements.append(
+                Measurement(
+                    protocol=protocol,
+                    iou=float(mask_iou(pixels, target, self.ignore)),
+                    boundary_f=boundary_f(pixels, target, self.ignore),
+                    predicted_iou=float(mask.scores[0]),
+                    mask=Masks(pixels[None], mask.scores).compressed(),
+                )
+            )
+        return measurements
 
 
 def _at(x: int, y: int, label: int) -> Prompt:
@@ -311,17 +292,18 @@ def _at(x: int, y: int, label: int) -> Prompt:
     return Prompt.point(x + 0.5, y + 0.5, label=label)
 
 
-def _jittered(boxes: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Boxes (N, 4) with each side moved at random by up to a tenth of the box."""
+def _jittered(boxes: npt.NDArray[np.float32], rng: Generator) -> npt.NDArray[np.float32]:
+    """Boxes (N, 4) with each side moved at random."""
     sizes = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     return (boxes + rng.uniform(-_JITTER, _JITTER, boxes.shape) * sizes).astype(np.float32)
 
 
-def _means(protocol: str, measurements: list[Measurement]) -> ProtocolMeans:
+def _means(measurements: Sequence[Measurement]) -> ProtocolMeans:
+    """The means of one protocol over all objects."""
     iou = np.array([m.iou for m in measurements])
     predicted = np.array([m.predicted_iou for m in measurements])
     return ProtocolMeans(
-        protocol=protocol,
+        protocol=measurements[0].protocol,
         iou=float(iou.mean()),
         boundary_f=float(np.mean([m.boundary_f for m in measurements])),
         predicted_iou=float(predicted.mean()),

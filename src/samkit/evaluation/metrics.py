@@ -1,17 +1,20 @@
 """How well masks agree."""
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import InputError
 
-__all__ = ["bounding_box", "mask_iou"]
+__all__ = ["BoolArray", "bounding_box", "mask_iou"]
 
-Masks = npt.NDArray[np.bool_]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+"""One mask (H, W), or several."""
 
 
 def mask_iou(
-    predicted: Masks, target: Masks, ignore: Masks | None = None
+    predicted: BoolArray, target: BoolArray, ignore: BoolArray | None = None
 ) -> npt.NDArray[np.float64]:
     """Intersection over union of masks, pair by pair.
 
@@ -48,7 +51,7 @@ def mask_iou(
     return np.where(union > 0, intersection / np.maximum(union, 1), 1.0)
 
 
-def bounding_box(mask: Masks) -> tuple[int, int, int, int]:
+def bounding_box(mask: BoolArray) -> tuple[int, int, int, int]:
     """The smallest box (x0, y0, x1, y1) around a mask (H, W), in pixels, the far edges exclusive.
 
     Raises:

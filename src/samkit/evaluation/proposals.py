@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco
 
 from samkit.evaluation.datasets import Dataset
+from samkit.evaluation.metrics import BoolArray
 from samkit.masks import Masks
 from samkit.rle import encode
 
@@ -25,10 +26,10 @@ class ProposalReport:
     Attributes:
         objects: number of true masks.
         proposals_per_image: mean number of proposals.
-        recall_50, recall_75, recall_90: part of the true masks that some proposal meets with an
-            IoU of at least 0.5, 0.75, 0.9.
+        recall_50, recall_75, recall_90: fraction of the true masks that some proposal matches with
+            an IoU of at least 0.5, 0.75, 0.9.
         average_recall_100, average_recall_1000: recall averaged over IoU 0.5, 0.55, ... 0.95, where
-            at most the 100 or 1000 best-scored proposals of an image count and each may meet one
+            at most the 100 or 1000 best-scored proposals of an image count and each may match one
             true mask only (COCO's AR).
     """
 
@@ -56,24 +57,23 @@ def evaluate_proposals(
 
     Args:
         generate: image (H, W, 3) uint8 -> proposals.
-        dataset: the true masks. Ignored pixels count for nothing.
+        dataset: the true masks; its ignored pixels do not count.
         min_area: true masks that cover less than this fraction of their image are left out.
         on_image: called after each image with the number of images done and of all images.
     """
-    best: list[npt.NDArray[np.float64]] = []
-    matched: dict[int, list[npt.NDArray[np.bool_]]] = {100: [], 1000: []}
+    best = [np.zeros(0)]
+    matched = {limit: [np.zeros((len(_THRESHOLDS), 0), np.bool_)] for limit in (100, 1000)}
     counts = []
     proposals: Masks | None = None
-    seen = np.zeros(0, np.uint8)
+    previous = np.zeros(0, np.uint8)
     for number in range(len(dataset)):
         item = dataset[number]
-        areas = item.masks.mean((1, 2))
-        targets = item.masks[(areas >= min_area) & (areas > 0)]
-        # Several people's annotations of one image come one after the other.
-        if proposals is None or not np.array_equal(item.image, seen):
+        targets = item.masks[item.objects_from(min_area)]
+        # Several annotations of one image follow each other.
+        if proposals is None or not np.array_equal(item.image, previous):
             proposals = generate(item.image)
             proposals = proposals[np.argsort(-proposals.scores, kind="stable")]
-            seen = item.image
+            previous = item.image
         counts.append(len(proposals))
         iou = _iou_table(proposals, targets, item.ignore)
         best.append(iou.max(0, initial=0.0))
@@ -81,29 +81,23 @@ def evaluate_proposals(
             parts.append(_matches(iou[:limit]))
         if on_image is not None:
             on_image(number + 1, len(dataset))
-    found = np.concatenate(best) if best else np.zeros(0)
-
-    def recall(threshold: float) -> float:
-        return float((found >= threshold).mean()) if len(found) else 0.0
-
-    def average(limit: int) -> float:
-        parts = np.concatenate(matched[limit], 1) if len(found) else np.zeros((1, 1))
-        return float(parts.mean())
-
+    ious = np.concatenate(best)
     return ProposalReport(
-        objects=len(found),
+        objects=len(ious),
         proposals_per_image=float(np.mean(counts)) if counts else 0.0,
-        recall_50=recall(0.5),
-        recall_75=recall(0.75),
-        recall_90=recall(0.9),
-        average_recall_100=average(100),
-        average_recall_1000=average(1000),
+        recall_50=_fraction(ious >= 0.5),
+        recall_75=_fraction(ious >= 0.75),
+        recall_90=_fraction(ious >= 0.9),
+        average_recall_100=_fraction(np.concatenate(matched[100], 1)),
+        average_recall_1000=_fraction(np.concatenate(matched[1000], 1)),
     )
 
 
-def _iou_table(
-    proposals: Masks, targets: npt.NDArray[np.bool_], ignore: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float64]:
+def _fraction(values: BoolArray) -> float:
+    return float(values.mean()) if values.size else 0.0
+
+
+def _iou_table(proposals: Masks, targets: BoolArray, ignore: BoolArray) -> npt.NDArray[np.float64]:
     """IoU (proposals, targets), outside the ignored pixels."""
     if len(proposals) == 0 or len(targets) == 0:
         return np.zeros((len(proposals), len(targets)))
@@ -117,16 +111,16 @@ def _iou_table(
     return np.asarray(coco.iou(ours, theirs, [0] * len(theirs)), np.float64)
 
 
-def _matches(iou: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which targets are met at each threshold (thresholds, targets), as COCO pairs them.
+def _matches(iou: npt.NDArray[np.float64]) -> BoolArray:
+    """Which targets are matched at each threshold: (thresholds, targets), as in COCO.
 
-    Proposals choose in order of their scores; each takes the free target that it meets best.
+    In order of their scores, proposals take the free target with the highest IoU.
     """
-    met = np.zeros((len(_THRESHOLDS), iou.shape[1]), np.bool_)
+    matched = np.zeros((len(_THRESHOLDS), iou.shape[1]), np.bool_)
     for row, threshold in enumerate(_THRESHOLDS):
         for proposal in iou:
-            free = np.where(met[row], -1.0, proposal)
+            free = np.where(matched[row], -1.0, proposal)
             if free.size and free.max() >= min(threshold, 1 - 1e-10):
                 # Of equally good targets COCO takes the last.
-                met[row, free.size - 1 - int(free[::-1].argmax())] = True
-    return met
+                matched[row, free.size - 1 - int(free[::-1].argmax())] = True
+    return matched

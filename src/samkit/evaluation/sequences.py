@@ -1,4 +1,4 @@
-"""Annotated sequences of frames, in DAVIS's layout."""
+"""Annotated videos in DAVIS's layout."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import InputError
-from samkit.evaluation.datasets import is_black_and_white, read_label_map, void_pixels
+from samkit.evaluation.datasets import (
+    is_black_and_white,
+    mask_folders,
+    read_label_map,
+    read_labels,
+    sequence_folders,
+)
+from samkit.evaluation.metrics import BoolArray
 from samkit.media import list_images
 from samkit.media.frames import open_frames
 
@@ -24,16 +31,16 @@ class AnnotatedFrame:
         image: (H, W, 3) uint8 RGB.
         labels: (H, W) int32, the id of the object at each pixel, 0 for none; None where the frame
             is not annotated.
-        ignore: (H, W) bool, pixels about which the annotation says nothing, or None.
+        ignore: (H, W) bool, pixels without annotation, or None.
     """
 
     image: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int32] | None = None
-    ignore: npt.NDArray[np.bool_] | None = None
+    ignore: BoolArray | None = None
 
 
 class AnnotatedVideo(Protocol):
-    """Frames in order, read when asked for; the first one is annotated."""
+    """Frames in order, read at each access; the first one is annotated."""
 
     def __len__(self) -> int: ...
 
@@ -52,10 +59,7 @@ class FrameFolder:
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
-        images, masks = self.root / "images", self.root / "masks"
-        if not images.is_dir() or not masks.is_dir():
-            raise InputError(f"{self.root}: expected the folders images/ and masks/ in it")
+        images, masks = mask_folders(Path(root))
         self._frames = open_frames(images)
         self._masks = {path.stem: path for path in list_images(masks)}
         count = self._frames.count or 0
@@ -64,7 +68,7 @@ class FrameFolder:
             raise InputError(f"{images}: expected frames with different names, got one name twice")
         annotated = [i for i, name in enumerate(names) if name in self._masks]
         if not annotated:
-            raise InputError(f"{self.root}: no image in images/ has a mask of the same name")
+            raise InputError(f"{root}: no image in images/ has a mask of the same name")
         self._first = annotated[0]
         self._names = names[self._first :]
 
@@ -76,28 +80,20 @@ class FrameFolder:
         image = self._frames.read(self._first + index)
         if name not in self._masks:
             return AnnotatedFrame(image=image)
-        path = self._masks[name]
-        labels = read_label_map(path)
-        if labels.shape != image.shape[:2]:
-            raise InputError(
-                f"{path}: expected the image's size {image.shape[:2]}, got {labels.shape}"
-            )
-        void = void_pixels(labels, path)
+        labels, void = read_labels(self._masks[name], image.shape[:2])
         if void.any() and self._is_black_and_white:
             void = np.zeros_like(void)
         return AnnotatedFrame(image=image, labels=np.where(void, 0, labels), ignore=void)
 
     @cached_property
     def _is_black_and_white(self) -> bool:
-        """Whether 255 is the only object. One frame alone, whose objects have left, misleads."""
+        """Whether 255 is the only label of all frames; of one frame, objects may have left."""
         paths = (self._masks[name] for name in self._names if name in self._masks)
         return all(is_black_and_white(read_label_map(path)) for path in paths)
 
 
 def open_sequences(path: str | Path) -> dict[str, AnnotatedVideo]:
-    """Sequences in DAVIS's manner: a folder with one folder of `images/` and `masks/` for each.
-
-    A folder that has `images/` and `masks/` itself is one sequence.
+    """A folder of sequences, or one sequence: each a folder of `images/` and `masks/`.
 
     Raises:
         InputError: there is none.
@@ -107,7 +103,4 @@ def open_sequences(path: str | Path) -> dict[str, AnnotatedVideo]:
         raise InputError(f"no such folder: {path}")
     if (path / "masks").is_dir():
         return {path.resolve().name: FrameFolder(path)}
-    folders = sorted(folder for folder in path.iterdir() if (folder / "masks").is_dir())
-    if not folders:
-        raise InputError(f"{path}: expected folders with images/ and masks/ in them")
-    return {folder.name: FrameFolder(folder) for folder in folders}
+    return {folder.name: FrameFolder(folder) for folder in sequence_folders(path)}

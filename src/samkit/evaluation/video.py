@@ -13,8 +13,8 @@ import numpy.typing as npt
 from samkit.errors import InputError
 from samkit.evaluation.boundary import boundary_f
 from samkit.evaluation.clicks import farthest_point
-from samkit.evaluation.metrics import bounding_box, mask_iou
-from samkit.evaluation.sequences import AnnotatedFrame, AnnotatedVideo
+from samkit.evaluation.metrics import BoolArray, bounding_box, mask_iou
+from samkit.evaluation.sequences import AnnotatedVideo
 from samkit.image_predictor import ImagePredictor
 from samkit.prompts import Prompt
 from samkit.video import VideoPredictor
@@ -30,11 +30,9 @@ __all__ = [
 ]
 
 FirstPrompt: TypeAlias = Literal["mask", "box", "click"]
-"""What is given on the first frame of a sequence."""
+"""The prompt on the first frame of a sequence."""
 
-Tracker: TypeAlias = Callable[
-    [Sequence[npt.NDArray[np.uint8]], Prompt], Iterable[npt.NDArray[np.bool_]]
-]
+Tracker: TypeAlias = Callable[[Sequence[npt.NDArray[np.uint8]], Prompt], Iterable[BoolArray]]
 """Frames (H, W, 3) and a prompt on the first -> one mask (H, W) bool for each frame."""
 
 
@@ -63,8 +61,8 @@ class VideoReport:
     """Scores of all objects of all sequences, with their mean.
 
     Attributes:
-        objects: what was measured.
-        still: what the first true mask of each scores where it is repeated unchanged.
+        objects: of the tracked masks.
+        still: of the first true mask, repeated in all frames.
     """
 
     objects: tuple[VideoScore, ...]
@@ -84,22 +82,13 @@ class VideoReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
-        return {
-            "mean": _row(self.mean()),
-            "objects": [_row(score) for score in self.objects],
-            "first_mask_repeated": {
-                "mean": _row(self.still_mean()),
-                "objects": [_row(score) for score in self.still],
-            },
-        }
+        return {**_rows(self.objects), "first_mask_repeated": _rows(self.still)}
 
 
 def tracking_by(predictor: ImagePredictor) -> Tracker:
-    """A model's `VideoPredictor`, as `evaluate_video` wants it."""
+    """A model's `VideoPredictor`, for `evaluate_video`."""
 
-    def track(
-        frames: Sequence[npt.NDArray[np.uint8]], prompt: Prompt
-    ) -> Iterator[npt.NDArray[np.bool_]]:
+    def track(frames: Sequence[npt.NDArray[np.uint8]], prompt: Prompt) -> Iterator[BoolArray]:
         with VideoPredictor(predictor, list(frames)) as tracker:
             tracker.prompt(0, 1, prompt)
             for _, masks in tracker.track():
@@ -109,10 +98,10 @@ def tracking_by(predictor: ImagePredictor) -> Tracker:
 
 
 def score_sequence(
-    predicted: Iterable[npt.NDArray[np.bool_]],
-    target: Sequence[npt.NDArray[np.bool_]],
+    predicted: Iterable[BoolArray],
+    target: Sequence[BoolArray],
     *,
-    ignore: Sequence[npt.NDArray[np.bool_] | None] | None = None,
+    ignore: Sequence[BoolArray | None] | None = None,
     name: str = "",
 ) -> VideoScore:
     """Compare the masks of one object through a sequence.
@@ -155,26 +144,28 @@ def evaluate_video(
     first frame are not followed.
 
     Args:
-        track: what is measured.
-        sequences: name -> annotated frames, such as `open_sequences` gives.
-        prompt: what is given on the first frame: the object's mask, the box around it, or one
-            click at the point farthest from its boundary.
+        track: the method to measure.
+        sequences: name -> annotated frames, as from `open_sequences`.
+        prompt: the prompt on the first frame: the object's mask, the box around it, or one click
+            at the point farthest from its boundary.
         on_frame: called after each frame with the number done and of all, once for each object.
 
     Raises:
         InputError: a sequence has no frames, or no object on its first frame.
     """
     scores, still = [], []
-    # Also finds what cannot be measured before anything is.
+    # Raises before anything is measured.
     ids = {name: _first_objects(name, video) for name, video in sequences.items()}
     done, count = 0, sum(len(video) * len(ids[name]) for name, video in sequences.items())
     for name, video in sequences.items():
         frames = [video[i] for i in range(len(video))]
         images = [frame.image for frame in frames]
+        labels = {i: frame.labels for i, frame in enumerate(frames) if frame.labels is not None}
+        ignore = [frames[i].ignore for i in labels]
         for object_id in ids[name]:
-            truth = _Truth.of(frames, object_id)
+            target = [label_map == object_id for label_map in labels.values()]
             masks = []
-            for mask in track(images, _first_prompt(prompt, truth.masks[0])):
+            for mask in track(images, _first_prompt(prompt, target[0])):
                 masks.append(mask)
                 done += 1
                 if on_frame is not None:
@@ -182,31 +173,11 @@ def evaluate_video(
             if len(masks) != len(frames):
                 raise InputError(f"{name}: expected {len(frames)} masks, got {len(masks)}")
             row = name if len(ids[name]) == 1 else f"{name}/{object_id}"
-            scores.append(truth.score([masks[i] for i in truth.numbers], row))
-            still.append(truth.score([truth.masks[0]] * len(truth.masks), row))
+            repeated = [target[0]] * len(target)
+            tracked = [masks[i] for i in labels]
+            scores.append(score_sequence(tracked, target, ignore=ignore, name=row))
+            still.append(score_sequence(repeated, target, ignore=ignore, name=row))
     return VideoReport(objects=tuple(scores), still=tuple(still))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Truth:
-    """One object in the annotated frames: their numbers, its masks, and what does not count."""
-
-    numbers: list[int]
-    masks: list[npt.NDArray[np.bool_]]
-    ignore: list[npt.NDArray[np.bool_] | None]
-
-    @classmethod
-    def of(cls, frames: Sequence[AnnotatedFrame], object_id: int) -> "_Truth":
-        truth = cls(numbers=[], masks=[], ignore=[])
-        for number, frame in enumerate(frames):
-            if frame.labels is not None:
-                truth.numbers.append(number)
-                truth.masks.append(frame.labels == object_id)
-                truth.ignore.append(frame.ignore)
-        return truth
-
-    def score(self, masks: Sequence[npt.NDArray[np.bool_]], name: str) -> VideoScore:
-        return score_sequence(masks, self.masks, ignore=self.ignore, name=name)
 
 
 def _first_objects(name: str, video: AnnotatedVideo) -> list[int]:
@@ -218,7 +189,7 @@ def _first_objects(name: str, video: AnnotatedVideo) -> list[int]:
     return ids
 
 
-def _first_prompt(kind: FirstPrompt, mask: npt.NDArray[np.bool_]) -> Prompt:
+def _first_prompt(kind: FirstPrompt, mask: BoolArray) -> Prompt:
     if kind == "mask":
         return Prompt.mask(mask)
     if kind == "box":
@@ -237,5 +208,8 @@ def _mean(scores: Sequence[VideoScore]) -> VideoScore:
     )
 
 
-def _row(score: VideoScore) -> dict[str, Any]:
-    return {**asdict(score), "j_and_f": score.j_and_f}
+def _rows(scores: Sequence[VideoScore]) -> dict[str, Any]:
+    def row(score: VideoScore) -> dict[str, Any]:
+        return {**asdict(score), "j_and_f": score.j_and_f}
+
+    return {"mean": row(_mean(scores)), "objects": [row(score) for score in scores]}

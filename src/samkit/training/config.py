@@ -253,18 +253,13 @@ IMAGE_PARTS = (
     "image_encoder",
     "prompt_encoder",
     "no_mem_embed",
-    *(
-        f"mask_decoder.{part}"
-        for part in (
-            "conv_s",
-            "fusion",
-            "iou_",
-            "mask_tokens",
-            "obj_score_token",
-            "output_",
-            "transformer",
-        )
-    ),
+    "mask_decoder.conv_s",
+    "mask_decoder.fusion",
+    "mask_decoder.iou_",
+    "mask_decoder.mask_tokens",
+    "mask_decoder.obj_score_token",
+    "mask_decoder.output_",
+    "mask_decoder.transformer",
 )
 """All others, except the object score, which images do not need."""
 

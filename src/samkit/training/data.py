@@ -9,15 +9,11 @@ from typing import overload
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from samkit.errors import InputError, SamkitError
-from samkit.evaluation.datasets import (
-    VOID_LABEL,
-    Dataset,
-    MaskFolderDataset,
-    Subset,
-    open_dataset,
-)
+from samkit.evaluation.datasets import VOID_LABEL, Dataset, MaskFolderDataset, Subset, open_dataset
+from samkit.evaluation.metrics import BoolArray
 from samkit.media import list_images, read_image
 from samkit.training.config import DataSource, TrainingConfig
 
@@ -121,7 +117,7 @@ class Library:
     paste_weights: tuple[float, ...]
     backgrounds: Sequence[CachedImage]
 
-    def random_image(self, weights: tuple[float, ...], rng: np.random.Generator) -> CachedImage:
+    def random_image(self, weights: tuple[float, ...], rng: Generator) -> CachedImage:
         """An image of a source sampled by `weights`."""
         source = self.images[rng.choice(len(self.images), p=weights)]
         return source[int(rng.integers(len(source)))]
@@ -129,22 +125,16 @@ class Library:
 
 def training_files(config: TrainingConfig) -> list[Path]:
     """Every image file of the training set, annotated ones first."""
-    files = []
-    for source in config.sources:
-        paths = open_dataset(source.path).image_paths()
-        files += [paths[i] for i in _indices(paths, config.hold_out, held=False)]
-    return files + _background_files(config)
+    sources = [_split(source, config, held_out=False) for source in config.sources]
+    return [path for source in sources for path in source.image_paths()] + _backgrounds(config)
 
 
 def held_out(config: TrainingConfig) -> list[Dataset]:
     """The validation sets: `config.validation` and held-out images."""
-    found: list[Dataset] = [open_dataset(path) for path in config.validation]
+    datasets: list[Dataset] = [open_dataset(path) for path in config.validation]
     if config.hold_out:
-        for source in config.sources:
-            dataset = open_dataset(source.path)
-            indices = _indices(dataset.image_paths(), config.hold_out, held=True)
-            found.append(Subset(dataset, indices))
-    return found
+        datasets += [_split(source, config, held_out=True) for source in config.sources]
+    return datasets
 
 
 def load_library(config: TrainingConfig) -> Library:
@@ -153,71 +143,55 @@ def load_library(config: TrainingConfig) -> Library:
     Raises:
         InputError: a source has no object in it, or a file cannot be used.
     """
-    files = _background_files(config)
+    backgrounds = _backgrounds(config)
     side = config.scenes.cache_side
     room = config.cache_megabytes * 1e6 / (len(config.sources) + 1)
-    images = []
-    for source in config.sources:
-        cached = _open_source(source, config, room)
-        with warnings.catch_warnings(record=True) as left_out:
-            found = any(c.objects for c in cached)
-            too_small = 0 if found else sum(c.too_small for c in cached)
-        if not found:
-            why = f" ({left_out[0].message})" if left_out else ""
-            if too_small:
-                why = (
-                    f" but {too_small} that are too small: they cover less than {_MIN_PIXELS} "
-                    f"pixels of their image, shrunk to {side} pixels where it is larger{why}"
-                )
-            raise InputError(
-                f"{source.path}: expected at least one annotated object, got none{why}"
-            )
-        for warning in left_out:
-            warnings.warn(warning.message, stacklevel=2)
-        images.append(cached)
     return Library(
-        images=tuple(images),
+        images=tuple(_open_source(source, config, room) for source in config.sources),
         weights=_normalised([source.weight for source in config.sources]),
         paste_weights=_normalised([source.paste_weight for source in config.sources]),
         backgrounds=CachedSource(
-            lambda i: CachedImage(image=_resized(read_image(files[i]), side)), len(files), room
+            lambda i: CachedImage(image=_resized(read_image(backgrounds[i]), side)),
+            len(backgrounds),
+            room,
         ),
     )
 
 
-def _indices(paths: list[Path], hold_out: int, *, held: bool) -> list[int]:
-    """Indices of the items of a source that are held out, or of the others.
+def _split(source: DataSource, config: TrainingConfig, *, held_out: bool) -> Subset:
+    """The images of a source that are held out, or the others.
 
     All annotations of an image are held out together.
     """
+    dataset = open_dataset(source.path)
+    paths = dataset.image_paths()
     places = {path: i for i, path in enumerate(dict.fromkeys(paths))}
-    return [
-        i for i, path in enumerate(paths) if (hold_out > 0 and places[path] % hold_out == 0) == held
-    ]
+    n = config.hold_out
+    held = [n > 0 and places[path] % n == 0 for path in paths]
+    return Subset(dataset, [i for i, is_held in enumerate(held) if is_held == held_out])
 
 
-def _background_files(config: TrainingConfig) -> list[Path]:
+def _backgrounds(config: TrainingConfig) -> list[Path]:
     return list_images(config.backgrounds) if config.backgrounds else []
 
 
 def _open_source(source: DataSource, config: TrainingConfig, room: float) -> CachedSource:
-    dataset = open_dataset(source.path)
-    indices = _indices(dataset.image_paths(), config.hold_out, held=False)
+    images = _split(source, config, held_out=False)
     side = config.scenes.cache_side
-    if source.kind == "classes" and not isinstance(dataset, MaskFolderDataset):
+    classes = images.dataset if source.kind == "classes" else None
+    if classes is not None and not isinstance(classes, MaskFolderDataset):
         raise InputError(f"{source.path}: classes are read from images/ and masks/ only")
 
     def read(i: int) -> CachedImage:
-        index = indices[i]
         try:
-            if isinstance(dataset, MaskFolderDataset) and source.kind == "classes":
-                image = read_image(dataset.image_paths()[index])
-                labels = dataset.label_map(index)
+            if classes is not None:
+                image = read_image(images.image_paths()[i])
+                labels = classes.label_map(images.numbers[i])
                 objects = _foreground_and_parts(np.where(labels == VOID_LABEL, 0, labels))
             else:
-                item = dataset[index]
+                item = images[i]
                 image, objects = item.image, [(mask, 1.0, True) for mask in item.masks]
-        except SamkitError as error:  # one bad file among many must not end a long run
+        except SamkitError as error:  # one bad file must not end a long run
             warnings.warn(f"left out: {error}", stacklevel=2)
             return CachedImage(image=np.zeros((16, 16, 3), np.uint8))
         kept = _objects(objects, side)
@@ -225,28 +199,47 @@ def _open_source(source: DataSource, config: TrainingConfig, room: float) -> Cac
             image=_resized(image, side), objects=kept, too_small=len(objects) - len(kept)
         )
 
-    return CachedSource(read, len(indices), room)
+    cached = CachedSource(read, len(images), room)
+    _check_source(source.path, cached, side)
+    return cached
 
 
-def _foreground_and_parts(
-    labels: npt.NDArray[np.int32],
-) -> list[tuple[npt.NDArray[np.bool_], float, bool]]:
+def _check_source(path: str, images: CachedSource, side: int) -> None:
+    """Read images until one has an object.
+
+    Raises:
+        InputError: none has one; the message says why.
+    """
+    with warnings.catch_warnings(record=True) as left_out:
+        has_object = any(image.objects for image in images)
+        too_small = 0 if has_object else sum(image.too_small for image in images)
+    if not has_object:
+        why = f" ({left_out[0].message})" if left_out else ""
+        if too_small:
+            why = (
+                f" but {too_small} that are too small: they cover less than {_MIN_PIXELS} "
+                f"pixels of their image, shrunk to {side} pixels where it is larger{why}"
+            )
+        raise InputError(f"{path}: expected at least one annotated object, got none{why}")
+    for warning in left_out:
+        warnings.warn(warning.message, stacklevel=2)
+
+
+def _foreground_and_parts(labels: npt.NDArray[np.int32]) -> list[tuple[BoolArray, float, bool]]:
     """Class map -> the whole foreground, each class, and the components of those with several."""
-    found = [(labels > 0, 1.0, True)]
+    objects = [(labels > 0, 1.0, True)]
     for label in np.unique(labels[labels > 0]):
         region = labels == label
-        found.append((region, _PART_WEIGHT, False))
+        objects.append((region, _PART_WEIGHT, False))
         _, parts, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
         areas = stats[1:, cv2.CC_STAT_AREA]
         large = np.flatnonzero(areas >= _MIN_PART * areas.sum()) + 1
         if len(large) > 1:
-            found += [(parts == i, _PART_WEIGHT, False) for i in large]
-    return found
+            objects += [(parts == i, _PART_WEIGHT, False) for i in large]
+    return objects
 
 
-def _objects(
-    masks: list[tuple[npt.NDArray[np.bool_], float, bool]], side: int
-) -> tuple[CachedObject, ...]:
+def _objects(masks: list[tuple[BoolArray, float, bool]], side: int) -> tuple[CachedObject, ...]:
     objects = []
     for mask, weight, whole in masks:
         small = _resized(mask.astype(np.uint8) * 255, side)

@@ -1,4 +1,4 @@
-"""Data-parallel training: several processes train one network, each on its share of every batch."""
+"""Data-parallel training: several processes train one network, each on its share of each batch."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from samkit.errors import SamkitError
 
-__all__ = ["Worker", "is_main_process", "torchrun_world_size", "under_torchrun", "worker_group"]
+__all__ = ["Worker", "is_main_process", "torchrun_world_size", "worker_group"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,30 +39,25 @@ class Worker:
 
 
 def torchrun_world_size() -> int:
-    """How many processes torchrun has started, or 1."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def under_torchrun() -> bool:
-    """Whether torchrun has started this process as one of several."""
-    return torchrun_world_size() > 1 and "RANK" in os.environ
+    """The number of processes that torchrun started together with this one, or 1."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one of those started by torchrun that writes files."""
-    return not under_torchrun() or os.environ["RANK"] == "0"
+    """Whether this process writes the files; torchrun starts others that do not."""
+    return torchrun_world_size() == 1 or os.environ["RANK"] == "0"
 
 
 @contextmanager
 def worker_group(
-    processes: int, device: torch.device, target: Callable[..., None], arguments: tuple[Any, ...]
+    processes: int, device: torch.device, target: Callable[..., object], arguments: tuple[Any, ...]
 ) -> Iterator[tuple[Worker, torch.device]]:
-    """Join the processes that train together -> this worker, and the device it trains on.
+    """Join the processes that train together -> this worker, and its device.
 
-    These are the processes of torchrun, or else `processes` on the CPU, of which this one starts
-    the others to run `target(worker, *arguments)`.
+    Under torchrun these are its processes. Otherwise this process starts `processes` - 1 others on
+    the CPU, which run `target(worker, *arguments)`.
     """
-    if under_torchrun():
+    if torchrun_world_size() > 1:
         if device.type == "cuda":
             device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             torch.cuda.set_device(device)
@@ -97,12 +92,12 @@ def worker_group(
 
 
 def _run(
-    rendezvous: str, rank: int, world_size: int, target: Callable[..., None], *arguments: Any
+    rendezvous: str, rank: int, world_size: int, target: Callable[..., object], *arguments: Any
 ) -> None:
     try:
         with _cpu_group(rendezvous, rank, world_size) as worker:
             target(worker, *arguments)
-    except SamkitError as error:  # one line, as the main process mostly fails with the same error
+    except SamkitError as error:  # the main process mostly fails with the same error
         raise SystemExit(f"process {rank}: {error}") from None
 
 

@@ -27,7 +27,7 @@ class Log:
         step: from which the run starts or resumes; rows after it are dropped.
 
     Raises:
-        InputError: TensorBoard is asked for but not installed, or a file cannot be written.
+        InputError: TensorBoard is not installed, or a file cannot be written.
     """
 
     def __init__(self, checkpoint: Path, *, tensorboard: Path | None = None, step: int = 0) -> None:
@@ -36,7 +36,7 @@ class Log:
         files = (self.reports, self.validations)
         for file in files:
             check_writable(file)
-        self._writer = _writer(tensorboard, step) if tensorboard is not None else None
+        self._writer = None if tensorboard is None else _writer(tensorboard, step)
         for file in files:
             _drop_after(file, step)
 
@@ -56,12 +56,11 @@ class Log:
             _append(path, values)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-        if self._writer is None:
-            return
-        for name, value in values.items():
-            if name != "step":
-                self._writer.add_scalar(f"{group}/{name}", value, event.step)
-        self._writer.flush()
+        if self._writer is not None:
+            for name, value in values.items():
+                if name != "step":
+                    self._writer.add_scalar(f"{group}/{name}", value, event.step)
+            self._writer.flush()
 
     def close(self) -> None:
         """Flush and close TensorBoard's file."""
@@ -72,12 +71,12 @@ class Log:
 def _writer(folder: Path, step: int) -> "SummaryWriter":
     try:
         from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(folder), purge_step=step + 1)
     except ImportError as error:
         raise InputError(
             "TensorBoard is not installed: pip install 'samkit[tensorboard]'"
         ) from error
-    try:
-        return SummaryWriter(str(folder), purge_step=step + 1)
     except OSError as error:
         raise InputError(
             f"cannot write TensorBoard's files into {folder}: {error.strerror or error}"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -12,16 +13,10 @@ from samkit.errors import InputError
 from samkit.evaluation.datasets import Dataset, open_dataset
 from samkit.media.writing import check_writable
 from samkit.nn import Network
-from samkit.training.batches import Batches, inline_batches, prefetched_batches
+from samkit.training.batches import Batches, open_batches
 from samkit.training.config import TrainingConfig
 from samkit.training.data import held_out
-from samkit.training.distributed import (
-    Worker,
-    is_main_process,
-    torchrun_world_size,
-    under_torchrun,
-    worker_group,
-)
+from samkit.training.distributed import Worker, is_main_process, torchrun_world_size, worker_group
 from samkit.training.log import Log
 from samkit.training.trainer import Report, Trainer
 from samkit.training.validation import Validation, validate
@@ -45,9 +40,9 @@ def train(
 ) -> Generator[Report | Validation | Network, None, None]:
     """Train; yield reports and validations, and at last the network with averaged weights (EMA).
 
-    If the configuration has something to validate on, the averaged weights are evaluated on it
-    before the first step, every so many steps and at the end, by the code of `samkit eval`; that
-    time does not count. However a run ends, its checkpoint is that of its last complete step.
+    With validation images, the averaged weights are evaluated on them before the first step, every
+    `validate_every` steps and at the end, by the code of `samkit eval`; that time does not count.
+    However a run ends, its checkpoint is that of its last complete step.
 
     Args:
         config: the run. A length in steps gives the same weights every time, a length in minutes
@@ -57,9 +52,9 @@ def train(
         resume: continue from `checkpoint`.
         processes: 0 trains here and prefetches batches in a second thread. n > 0 shares every
             batch among n processes of cores / n threads, this one included, which is faster on
-            few cores; the weights depend on n. Under `torchrun` its processes share each batch
-            instead, one for each GPU if there are any; call this in all of them. Only the main
-            process reports and writes.
+            few cores; the weights depend on n. Under `torchrun`, call this in all of its processes:
+            they share each batch, one for each GPU if there are any. Only the main process reports
+            and writes.
         device: where to train; the CPU by default. Under torchrun each process takes its own GPU.
         checkpoint_every: seconds between writing checkpoints.
         stop_after: end after this many steps in all, as an interruption would.
@@ -71,18 +66,19 @@ def train(
         CheckpointError: `resume` without a checkpoint of this configuration.
     """
     _check(config, processes)
-    if processes > 1 and (under_torchrun() or (device is not None and device.type != "cpu")):
+    on_gpu = device is not None and device.type != "cpu"
+    if processes > 1 and (torchrun_world_size() > 1 or on_gpu):
         raise InputError("processes: of no use under torchrun or on a GPU, where torchrun shares")
     checkpoint = Path(checkpoint)
     if is_main_process():
         check_writable(checkpoint)
     build = partial(Trainer, config, start=start, resume_from=checkpoint if resume else None)
-    cpu = torch.device("cpu")
-    with worker_group(processes, device or cpu, _run_on_cpu, (build, stop_after)) as (worker, own):
-        trainer = build(worker=worker, device=own)
+    group = worker_group(processes, device or torch.device("cpu"), _run_worker, (build, stop_after))
+    with group as (worker, device):
         if worker.rank:
-            _run_worker(trainer, stop_after)
+            trainer = _run_worker(worker, build, stop_after, device)
         else:
+            trainer = build(worker=worker, device=device)
             folder = None if tensorboard is None else Path(tensorboard)
             log = Log(checkpoint, tensorboard=folder, step=trainer.step)
             yield from _run_main(trainer, checkpoint, log, processes, stop_after, checkpoint_every)
@@ -101,7 +97,7 @@ def _run_main(
     saved, first = time.monotonic(), trainer.step
     alone = trainer.worker.world_size == 1 and processes == 0
     try:
-        with (prefetched_batches if alone else inline_batches)(trainer) as batches:
+        with closing(open_batches(trainer, prefetch=alone)) as batches:
             for event in _steps(trainer, batches, stop_after):
                 if event is not None:
                     log.write(event)
@@ -116,15 +112,17 @@ def _run_main(
             trainer.save(checkpoint)
 
 
-def _run_worker(trainer: Trainer, stop_after: int | None) -> None:
+def _run_worker(
+    worker: Worker,
+    build: Callable[..., Trainer],
+    stop_after: int | None,
+    device: torch.device | None = None,
+) -> Trainer:
     """The other processes: the same steps on their share of each batch."""
-    with inline_batches(trainer) as batches:
-        for _ in _steps(trainer, batches, stop_after):
-            pass
-
-
-def _run_on_cpu(worker: Worker, build: Callable[..., Trainer], stop_after: int | None) -> None:
-    _run_worker(build(worker=worker), stop_after)
+    trainer = build(worker=worker, device=device)
+    for _ in _steps(trainer, open_batches(trainer, prefetch=False), stop_after):
+        pass
+    return trainer
 
 
 def _steps(
@@ -133,12 +131,9 @@ def _steps(
     """Train; after each step yield a report or validation that is due, or None."""
     config = trainer.config
     datasets = held_out(config) if trainer.worker.rank == 0 else []
-    validates = bool(config.hold_out or config.validation)
+    every = config.validate_every if config.hold_out or config.validation else 0
 
-    def is_due() -> bool:
-        return validates and trainer.step % config.validate_every == 0
-
-    if is_due() and trainer.validated < trainer.step:
+    if every and trainer.step % every == 0 and trainer.validated < trainer.step:
         yield _validate(trainer, datasets)
     stage = None
     for batch, stage in batches:
@@ -146,11 +141,11 @@ def _steps(
         yield trainer.report(stage) if trainer.step % _LOG_EVERY == 0 else None
         if stop_after is not None and trainer.step >= stop_after:
             return
-        if is_due():
+        if every and trainer.step % every == 0:
             yield _validate(trainer, datasets)
     if stage is not None and trainer.step % _LOG_EVERY:
         yield trainer.report(stage)
-    if validates and trainer.validated < trainer.step:
+    if every and trainer.validated < trainer.step:
         yield _validate(trainer, datasets)
 
 
@@ -172,6 +167,8 @@ def _validate(trainer: Trainer, datasets: list[Dataset]) -> Validation | None:
 
 
 def _check(config: TrainingConfig, processes: int) -> None:
+    if (config.steps is None) == (config.minutes is None):
+        raise InputError("expected the length of the run either in steps or in minutes")
     length = config.minutes if config.steps is None else config.steps
     if length is not None and not 0 < length < float("inf"):
         raise InputError(f"expected a run of more than 0 steps or minutes, got {length}")
@@ -179,43 +176,38 @@ def _check(config: TrainingConfig, processes: int) -> None:
         raise InputError(f"learning_rate: expected a number above 0, got {config.learning_rate}")
     if processes < 0:
         raise InputError(f"processes: expected 0 and more, got {processes}")
-    positive = {
+    counts = {
         "accumulate": config.accumulate,
         "validate_every": config.validate_every,
         "validation_images": config.validation_images,
         "prompts.rounds": config.prompts.rounds,
         "stages": len(config.stages),
-        **{
-            f"stages[{i}].{name}": getattr(stage, name)
-            for name in ("images", "prompts", "frames")
-            for i, stage in enumerate(config.stages)
-        },
     }
-    for name, value in positive.items():
-        if value < 1:
-            raise InputError(f"{name}: expected 1 and more, got {value}")
-    weights = [source.weight for source in config.sources]
-    weights += [source.paste_weight for source in config.sources]
-    if weights and (not np.isfinite(weights).all() or min(weights) < 0 or sum(weights) == 0):
-        raise InputError(f"sources: expected weights of 0 and more, not all 0, got {weights}")
+    for i, stage in enumerate(config.stages):
+        for name in ("images", "prompts", "frames"):
+            counts[f"stages[{i}].{name}"] = getattr(stage, name)
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name}: expected 1 and more, got {count}")
     if not 0 <= config.seed < 2**32:
         raise InputError(f"seed: expected a number from 0 to 2**32 - 1, got {config.seed}")
-    if (config.steps is None) == (config.minutes is None):
-        raise InputError("expected the length of the run either in steps or in minutes")
     if not config.sources:
         raise InputError("expected at least one source of training data, got none")
+    weights = [weight for s in config.sources for weight in (s.weight, s.paste_weight)]
+    if not np.isfinite(weights).all() or min(weights) < 0 or sum(weights) == 0:
+        raise InputError(f"sources: expected weights of 0 and more, not all 0, got {weights}")
     for path in (*(source.path for source in config.sources), *config.validation):
-        open_dataset(path)  # errors are raised here, not in another process
+        open_dataset(path)  # raises its errors here rather than in another process
     if config.hold_out == 1 or config.hold_out < 0:
         raise InputError(
             f"hold_out: expected 0 (none) or every n-th image, n > 1, got {config.hold_out}"
         )
     if config.network["family"] != "sam2" and any(stage.frames > 1 for stage in config.stages):
         raise InputError("clips teach SAM 2 networks only; this one has no memory")
+    parts = max(1, processes, torchrun_world_size()) * config.accumulate
     for stage in config.stages:
         if stage.size % 32 or stage.size <= 0:
             raise InputError(f"expected a stage size that is a multiple of 32, got {stage.size}")
-        parts = max(1, processes, torchrun_world_size()) * config.accumulate
         if stage.images % parts:
             raise InputError(
                 f"expected batches that can be cut into {parts} parts, got {stage.images} images"

@@ -5,8 +5,10 @@ from dataclasses import dataclass, fields
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from samkit.evaluation.clicks import farthest_point
+from samkit.evaluation.metrics import BoolArray
 from samkit.nn import TokenLabel
 from samkit.training.config import PromptConfig, Stage, TrainingConfig
 from samkit.training.data import Library
@@ -37,7 +39,7 @@ class Batch:
     points: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     masks: npt.NDArray[np.uint8]
-    has_mask: npt.NDArray[np.bool_]
+    has_mask: BoolArray
 
     def split(self, count: int) -> list["Batch"]:
         """The batch in `count` equal parts."""
@@ -50,27 +52,27 @@ def make_batch(
 ) -> Batch:
     """The share of one process of the batch of a step; seed, stage, step and rank determine it."""
     rng = np.random.default_rng([config.seed, step, rank])
-    images, targets, points, labels, masks, has_mask = [], [], [], [], [], []
+    images, prompts = [], []
     for _ in range(stage.images):
         scene = make_scene(library, config.scenes, stage.size, rng)
         images.append(scene.image)
         chosen = scene.masks[_choose(scene, stage.prompts, rng)]
         for mask, target in zip(chosen, downscaled(chosen), strict=True):
             is_mask = rng.random() < config.prompts.mask
-            masks.append(_rough_mask(target, rng) if is_mask else np.zeros_like(target))
+            rough = _rough_mask(target, rng) if is_mask else np.zeros_like(target)
             xy, kinds = _NO_POINTS if is_mask else simulated_prompt(mask > 0.5, config.prompts, rng)
-            targets.append(target)
-            points.append(xy)
-            labels.append(kinds)
-            has_mask.append(is_mask)
-    shape = (stage.images, stage.prompts)
+            prompts.append((target, xy, kinds, rough, is_mask))
+    targets, points, labels, masks, has_mask = (
+        np.reshape(column, (stage.images, stage.prompts, *np.shape(column[0])))
+        for column in zip(*prompts, strict=True)
+    )
     return Batch(
         images=np.stack(images),
-        targets=np.stack(targets).reshape(*shape, *targets[0].shape),
-        points=np.stack(points).reshape(*shape, 2, 2).astype(np.float32),
-        labels=np.array(labels, np.int64).reshape(*shape, 2),
-        masks=np.stack(masks).reshape(*shape, *targets[0].shape),
-        has_mask=np.array(has_mask).reshape(shape),
+        targets=targets,
+        points=points.astype(np.float32),
+        labels=labels.astype(np.int64),
+        masks=masks,
+        has_mask=has_mask,
     )
 
 
@@ -81,7 +83,7 @@ def downscaled(masks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     return np.round(np.reshape(small, (-1, size, size)) * 255).astype(np.uint8)
 
 
-def _choose(scene: Scene, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _choose(scene: Scene, count: int, rng: Generator) -> npt.NDArray[np.int64]:
     """Objects to prompt: all equally often; weights decide which ones get the remaining prompts."""
     available = len(scene.weights)
     odds = scene.weights / scene.weights.sum()
@@ -91,7 +93,7 @@ def _choose(scene: Scene, count: int, rng: np.random.Generator) -> npt.NDArray[n
 
 
 def simulated_prompt(
-    mask: npt.NDArray[np.bool_], config: PromptConfig, rng: np.random.Generator
+    mask: BoolArray, config: PromptConfig, rng: Generator
 ) -> tuple[npt.NDArray[np.float64], tuple[int, int]]:
     """A box or a click for a mask (H, W): two points xy and their labels.
 
@@ -113,7 +115,7 @@ def simulated_prompt(
     return np.stack([click, np.zeros(2)]), (TokenLabel.FOREGROUND, TokenLabel.ABSENT)
 
 
-def _rough_mask(target: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _rough_mask(target: npt.NDArray[np.uint8], rng: Generator) -> npt.NDArray[np.uint8]:
     """A mask prompt with errors: dilated, eroded, shifted or coarse."""
     height, width = target.shape
     _, _, w, h = cv2.boundingRect((target > 127).astype(np.uint8))
@@ -136,7 +138,7 @@ def _rough_mask(target: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.
 
 
 def correction_clicks(
-    predicted: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_], rng: np.random.Generator
+    predicted: BoolArray, target: BoolArray, rng: Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """A click on an error of each predicted mask.
 
@@ -164,7 +166,7 @@ def correction_clicks(
     return np.array(points, np.float32), np.array(labels, np.int64)
 
 
-def _anywhere(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _anywhere(mask: BoolArray, rng: Generator) -> npt.NDArray[np.float64]:
     inside = np.flatnonzero(mask)
     y, x = divmod(int(inside[rng.integers(len(inside))]), mask.shape[1])
     return np.array([x, y], np.float64)

@@ -1,13 +1,14 @@
 """Training of tracking: clips with prompts on their first frame, and the loss of propagation."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
+from samkit.evaluation.metrics import BoolArray
 from samkit.memory.bank import MemoryBank
 from samkit.nn import ImageFeatures, MemoryNetwork, PromptTensors
 from samkit.nn.memory import ObjectPrediction
@@ -42,7 +43,7 @@ class Episode:
 
     frames: npt.NDArray[np.uint8]
     targets: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.bool_] | None
+    masks: BoolArray | None
     points: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     gap: int
@@ -70,9 +71,7 @@ def make_clip_batch(
     )
 
 
-def _episode(
-    library: Library, config: TrainingConfig, stage: Stage, rng: np.random.Generator
-) -> Episode:
+def _episode(library: Library, config: TrainingConfig, stage: Stage, rng: Generator) -> Episode:
     clip, chosen = _prompted_clip(library, config, stage, rng)
     first = clip.masks[0, chosen] > 0.5
     prompts = [simulated_prompt(mask, config.prompts, rng) for mask in first]
@@ -87,7 +86,7 @@ def _episode(
 
 
 def _prompted_clip(
-    library: Library, config: TrainingConfig, stage: Stage, rng: np.random.Generator
+    library: Library, config: TrainingConfig, stage: Stage, rng: Generator
 ) -> tuple[Clip, npt.NDArray[np.int64]]:
     """A clip, perhaps reversed, and the objects to prompt on its first frame."""
     while True:
@@ -104,11 +103,7 @@ def _prompted_clip(
 
 
 def propagate(
-    network: MemoryNetwork,
-    pixels: Tensor,
-    episode: Episode,
-    config: LossConfig,
-    rng: np.random.Generator,
+    network: MemoryNetwork, pixels: Tensor, episode: Episode, config: LossConfig, rng: Generator
 ) -> tuple[Tensor, Tensor]:
     """Prompt the first frame and propagate the objects to the others, as `VideoPredictor` does.
 
@@ -128,54 +123,45 @@ def propagate(
     memory = network.config.memory
     banks = [MemoryBank(slots=memory.slots, pointers=memory.pointers) for _ in targets[0]]
 
-    found = _prompted(network, frames[0], episode)
-    _remember(network, banks, 0, frames[0], found, prompted=True)
+    def remember(number: int, frame: ImageFeatures, objects: ObjectPrediction) -> None:
+        memories = network.remember(frame, objects, prompted=number == 0)
+        for bank, memory in zip(banks, memories, strict=True):
+            bank.add(number, memory, prompted=number == 0)
+
+    objects = _prompted(network, frames[0], episode)
+    remember(0, frames[0], objects)
     losses, ious = [], []
     for t in range(1, len(frames)):
         number = t + episode.gap
         # At full strength, whatever `residual_with_mask`: a weaker memory learned less.
         recalled = network.recall(frames[t], [bank.reachable(number) for bank in banks])
         conditioned = network.condition(frames[t], recalled)
-        prompts = network.propagation_prompts(_augmented(found.logits, rng))
+        prompts = network.propagation_prompts(_augmented(objects.logits, rng))
         prediction = network.decode(conditioned, prompts)
         outcome = prediction_loss(prediction, targets[t], config)
         losses.append(outcome.loss)
         ious.append(outcome.picked[targets[t].flatten(1).amax(1) > 0.5])
         # No gradients flow through the masks of earlier frames.
-        found = network.choose(prediction, ambiguous=True)
-        found = replace(found, logits=found.logits.detach())
+        objects = network.choose(prediction, ambiguous=True)
+        objects = replace(objects, logits=objects.logits.detach())
         if t + 1 < len(frames):
-            _remember(network, banks, number, frames[t], found, prompted=False)
+            remember(number, frames[t], objects)
     return torch.stack(losses).mean(), torch.cat(ious)
 
 
 def _prompted(network: MemoryNetwork, frame: ImageFeatures, episode: Episode) -> ObjectPrediction:
     device = frame.embedding.device
     if episode.masks is not None:
-        given = torch.from_numpy(episode.masks).to(device)[:, None]
-        return network.from_masks(frame, given.to(frame.embedding.dtype))
+        masks = torch.from_numpy(episode.masks).to(device)[:, None]
+        return network.from_masks(frame, masks.to(frame.embedding.dtype))
     points, labels = (torch.from_numpy(x).to(device) for x in (episode.points, episode.labels))
     pad_boxes = network.config.prompt_encoder.pad_boxes
     prompts = PromptTensors.padded(points, labels, pad_boxes=pad_boxes)
-    found = network.segment(network.without_memory(frame), prompts, ambiguous=False)
-    return replace(found, logits=found.logits.detach())
+    objects = network.segment(network.without_memory(frame), prompts, ambiguous=False)
+    return replace(objects, logits=objects.logits.detach())
 
 
-def _remember(
-    network: MemoryNetwork,
-    banks: Sequence[MemoryBank],
-    number: int,
-    frame: ImageFeatures,
-    found: ObjectPrediction,
-    *,
-    prompted: bool,
-) -> None:
-    memories = network.remember(frame, found, prompted=prompted)
-    for bank, memory in zip(banks, memories, strict=True):
-        bank.add(number, memory, prompted=prompted)
-
-
-def _augmented(logits: Tensor, rng: np.random.Generator) -> list[Tensor | None]:
+def _augmented(logits: Tensor, rng: Generator) -> list[Tensor | None]:
     """Previous masks (N, h, w), some of them dropped or shifted."""
     masks: list[Tensor | None] = []
     for mask in logits:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
@@ -186,7 +187,7 @@ class Trainer:
         rng, prompts = self._generator(1), self.config.prompts
         return int(rng.integers(1, prompts.rounds + 1)) if rng.random() < prompts.correction else 0
 
-    def _generator(self, *purpose: int) -> np.random.Generator:
+    def _generator(self, *purpose: int) -> Generator:
         return np.random.default_rng([self.config.seed, self.step, *purpose])
 
     def _all_reduce(self, loss: Tensor) -> None:
@@ -200,7 +201,7 @@ class Trainer:
         self.worker.all_reduce_mean([*gradients, loss, clock])
         self.seconds = float(clock)
 
-    def _clip_losses(self, batch: ClipBatch, rng: np.random.Generator) -> list[Tensor]:
+    def _clip_losses(self, batch: ClipBatch, rng: Generator) -> list[Tensor]:
         """The loss of each clip."""
         assert isinstance(self.network, MemoryNetwork)
         losses = []
@@ -211,7 +212,7 @@ class Trainer:
             self._record(len(pixels), loss=loss.detach()[None], track_iou=iou)
         return losses
 
-    def _losses(self, batch: Batch, rounds: int, rng: np.random.Generator) -> list[Tensor]:
+    def _losses(self, batch: Batch, rounds: int, rng: Generator) -> list[Tensor]:
         """The losses of all rounds of prompts."""
         features = self.network.encode_image(self._pixels(batch.images))
         owners = torch.arange(len(batch.images), device=self.device)
@@ -221,10 +222,10 @@ class Trainer:
         points = self._tensor(batch.points).flatten(0, 1)
         labels = self._tensor(batch.labels).flatten(0, 1)
 
-        given = self._tensor(batch.has_mask).flatten()
+        has_mask = self._tensor(batch.has_mask).flatten()
         rough = self._tensor(batch.masks).flatten(0, 1)[:, None].float() / 255
-        masks = (rough * 2 - 1) * BINARY_LOGIT if bool(given.any()) else None
-        prediction = self._decode(features, points, labels, masks, given)
+        masks = (rough * 2 - 1) * BINARY_LOGIT if bool(has_mask.any()) else None
+        prediction = self._decode(features, points, labels, masks, has_mask)
         first = prediction_loss(prediction, target, self.config.loss)
         losses = [first.loss]
         for _ in range(rounds):
@@ -264,7 +265,7 @@ class Trainer:
             has_mask=None if masks is None else has_mask,
         )
         prediction = self.network.decode_masks(features, prompts)
-        # Losses are computed in float32 whatever the network runs in.
+        # Losses are computed in float32, also where the network runs in bfloat16.
         score = prediction.object_score
         return replace(
             prediction,
@@ -379,7 +380,7 @@ def _load_weights(network: Network, start: Network) -> None:
     network.load_state_dict(weights)
 
 
-def _previous_masks(prediction: MaskPrediction, rng: np.random.Generator) -> Tensor:
+def _previous_masks(prediction: MaskPrediction, rng: Generator) -> Tensor:
     """Logits (N, 1, h, w) to correct: the single masks, or the candidates of the best scores."""
     if rng.random() < 0.5:
         logits = prediction.logits.detach()[:, 0]

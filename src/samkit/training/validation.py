@@ -42,12 +42,7 @@ class Validation:
 
 
 def validate(
-    network: Network,
-    datasets: Sequence[Dataset],
-    *,
-    step: int,
-    images: int,
-    device: torch.device,
+    network: Network, datasets: Sequence[Dataset], *, step: int, images: int, device: torch.device
 ) -> Validation:
     """Evaluate a network on at most `images` images, evenly spaced, of each data set.
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 import typer
 
-from samkit.cli.options import Device, Dtype, Model, note_default_model
+from samkit.cli.options import Device, Dtype, Model, model_or_default
 from samkit.cli.parsing import names_file
 from samkit.cli.track.outputs import Outputs, check_outputs, default_output
-from samkit.cli.track.prompts import FramePrompt, read_prompts
-from samkit.cli.track.run import Direction, Plan, check_plan, run
-
-if TYPE_CHECKING:
-    from samkit.media.frames import Frames
+from samkit.cli.track.prompts import read_prompts
+from samkit.cli.track.run import Direction, TrackJob, check_job, run
+from samkit.cli.usage import as_usage_error, usage_error
 
 __all__ = ["track"]
 
@@ -88,8 +86,7 @@ def track(
         ),
     ] = None,
     non_overlapping: Annotated[
-        bool,
-        typer.Option("--non-overlapping", help="Each pixel belongs to one object at most."),
+        bool, typer.Option("--non-overlapping", help="Each pixel belongs to one object at most.")
     ] = False,
     nearest_prompts: Annotated[
         int | None,
@@ -103,9 +100,7 @@ def track(
     fps: Annotated[
         float | None,
         typer.Option(
-            metavar="N",
-            help="Frames per second of an .mp4 made of pictures.",
-            show_default="25",
+            metavar="N", help="Frames per second of an .mp4 made of pictures.", show_default="25"
         ),
     ] = None,
     overwrite: Annotated[
@@ -117,39 +112,45 @@ def track(
 ) -> None:
     """Follow objects through a video, from prompts on any of its frames.
 
-    All that is said with one FRAME and ID is about that object on that frame. Coordinates are
-    pixels of the frame, x to the right, y down. Ctrl-C ends after the frame in work and keeps
+    All prompts with one FRAME and ID are about that object on that frame. Coordinates are
+    pixels of the frame, x to the right, y down. Ctrl-C ends after the current frame and keeps
     what is done.
 
     Example: samkit track cars.mp4 --box 0:1:5,5,90,80 --point 30:2:420,310 -o out.mp4 -o out.json
     """
     if direction not in ("forward", "backward", "both"):
-        raise typer.BadParameter(
-            f"expected forward, backward or both, got {direction}", param_hint="--direction"
-        )
+        raise usage_error(f"expected forward, backward or both, got {direction}", "--direction")
     if fps is not None and not 0.001 <= fps <= 1000:
-        raise typer.BadParameter(
-            f"expected a number from 0.001 to 1000, got {fps}", param_hint="--fps"
-        )
-    said = read_prompts(point, box, mask, prompts)
+        raise usage_error(f"expected a number from 0.001 to 1000, got {fps}", "--fps")
+    frame_prompts = read_prompts(point, box, mask, prompts)
     if any(name in ("", "-") for name in output):
-        raise typer.BadParameter("expected the name of a file or folder", param_hint="-o")
-    targets = [Path(name) for name in output] or [default_output(video)]
-    files = [video, prompts, model, *(file for one in said for file in one.files)]
-    inputs = [Path(name) for name in files if name is not None]
-    check_outputs(targets, inputs, overwrite=overwrite)
-    _check_ids(said, targets)
-
-    _check_model(model)
-    frames = _open(video)
-    plan = Plan(prompts=tuple(said), direction=cast(Direction, direction), start=start, stop=stop)
-    check_plan(plan, frames)
-    if fps is not None and frames.format is not None:
-        raise typer.BadParameter("the video has times of its own", param_hint="--fps")
+        raise usage_error("expected the name of a file or folder", "-o")
 
     import samkit
+    from samkit.masks.sequences import check_png_ids
+    from samkit.media.frames import open_frames
+    from samkit.weights import MODELS
 
-    predictor = samkit.load(note_default_model(model), device=device, dtype=dtype)
+    targets = [Path(name) for name in output] or [default_output(video)]
+    files = [video, prompts, model, *(file for one in frame_prompts for file in one.files)]
+    inputs = [Path(name) for name in files if name is not None]
+    check_outputs(targets, inputs, overwrite=overwrite)
+    if any(not names_file(target) for target in targets):
+        with as_usage_error("-o"):
+            check_png_ids([prompt.object_id for prompt in frame_prompts])
+    if model in MODELS and not MODELS[model].config.has_memory:  # known before it is downloaded
+        raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
+    is_camera = video.isdecimal() and not Path(video).exists()
+    with as_usage_error("VIDEO"):
+        frames = open_frames(int(video) if is_camera else video)
+    job = TrackJob(
+        prompts=tuple(frame_prompts), direction=cast(Direction, direction), start=start, stop=stop
+    )
+    check_job(job, frames)
+    if fps is not None and frames.format is not None:
+        raise usage_error("the video has times of its own", "--fps")
+
+    predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
     with (
         closing(frames),
         samkit.VideoPredictor(
@@ -157,37 +158,4 @@ def track(
         ) as tracker,
     ):
         name = Path(video).name or video
-        run(tracker, frames, plan, Outputs(targets, frames, name=name, rate=fps))
-
-
-def _check_model(model: str | None) -> None:
-    """A name alone may tell that a model cannot track, before it is downloaded."""
-    from samkit.weights import MODELS
-
-    if model in MODELS and not MODELS[model].config.has_memory:
-        raise typer.BadParameter(
-            f"{model} has no memory and cannot track; take pico or sam2.1-tiny", param_hint="-m"
-        )
-
-
-def _check_ids(prompts: list[FramePrompt], targets: list[Path]) -> None:
-    """Indexed PNGs cannot hold every id."""
-    from samkit.errors import InputError
-    from samkit.masks.sequences import check_png_ids
-
-    if any(not names_file(target) for target in targets):
-        try:
-            check_png_ids([prompt.object_id for prompt in prompts])
-        except InputError as error:
-            raise typer.BadParameter(str(error), param_hint="-o") from None
-
-
-def _open(video: str) -> Frames:
-    from samkit.errors import InputError
-    from samkit.media.frames import open_frames
-
-    is_camera = video.isdecimal() and not Path(video).exists()
-    try:
-        return open_frames(int(video) if is_camera else video)
-    except InputError as error:
-        raise typer.BadParameter(str(error), param_hint="VIDEO") from None
+        run(tracker, frames, job, Outputs(targets, frames, name=name, rate=fps))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from samkit.cli.parsing import names_file
+from samkit.cli.parsing import count_of, names_file
+from samkit.cli.usage import usage_error
+from samkit.errors import InputError
 
 if TYPE_CHECKING:
     from samkit import Masks
@@ -21,13 +21,13 @@ __all__ = ["Outputs", "check_outputs", "default_output"]
 
 
 def default_output(video: str) -> Path:
-    """An overlay in this folder, called after the video."""
+    """VIDEO_overlay.mp4 in the current folder."""
     name = Path(re.split(r"[?#]", video)[0] if "://" in video else video).resolve().stem
     return Path(re.sub(r"[^\w.-]+", "_", name).strip("_") + "_overlay.mp4")
 
 
 def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: bool) -> None:
-    """Find out before any work what cannot be meant.
+    """Check the outputs before any work.
 
     Args:
         outputs: files .mp4 and .json, and folders.
@@ -35,48 +35,50 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
         overwrite: folders may hold PNGs already.
 
     Raises:
-        typer.BadParameter: an unknown suffix, one place twice, or a place that is read from.
+        typer.BadParameter: an unknown suffix, an output twice, or one that is also an input.
     """
     from samkit.media import IMAGE_SUFFIXES
 
     read = {one.resolve() for path in inputs for one in (path, *_pictures(path))}
     # Folders of pictures; not those of videos and prompts.
     folders = {path.parent for path in read if path.suffix.lower() in IMAGE_SUFFIXES}
-    taken: set[Path] = set()
+    seen: set[Path] = set()
     for output in outputs:
-        place = output.resolve()
+        path = output.resolve()
         if names_file(output):
             if output.suffix.lower() not in (".mp4", ".json"):
-                raise _bad(f"expected a file .mp4 or .json, or a folder, got {output}")
-            if place in read:
-                raise _bad(f"{output} would overwrite what is read; choose another place")
-        else:
-            if place in read | folders:
-                raise _bad(f"{output} is read from; choose another folder")
-            if not overwrite and place.is_dir() and any(place.glob("*.png")):
-                raise _bad(f"{output} holds PNGs already; choose another folder or --overwrite")
-        if place in taken:
-            raise _bad(f"{output} is named twice")
-        taken.add(place)
+                raise usage_error(f"expected a file .mp4 or .json, or a folder, got {output}", "-o")
+            if path in read:
+                raise usage_error(
+                    f"{output} would overwrite what is read; choose another place", "-o"
+                )
+        elif path in read | folders:
+            raise usage_error(f"{output} is read from; choose another folder", "-o")
+        elif not overwrite and path.is_dir() and any(path.glob("*.png")):
+            raise usage_error(
+                f"{output} holds PNGs already; choose another folder or --overwrite", "-o"
+            )
+        if path in seen:
+            raise usage_error(f"{output} is named twice", "-o")
+        seen.add(path)
 
 
 def _pictures(path: Path) -> list[Path]:
-    """What a folder or a pattern of pictures names."""
-    from samkit.errors import ImageError
+    """The images that a folder or pattern names; none if it cannot be listed."""
     from samkit.media import list_images
 
     try:
         return [] if path.is_file() else list_images([path])
-    except (ImageError, OSError):  # none: whoever reads it will say so
+    except (InputError, OSError):  # reported by the code that reads it
         return []
 
 
 class Outputs:
-    """All files that a run writes, frame by frame.
+    """The output files of a run, written frame by frame.
 
     Attributes:
-        frames: numbers of the first frame written and of the last; None before the first.
-        count: how many frames were written.
+        frames: numbers of the first and last frame written; None before the first.
+        count: number of frames written.
     """
 
     def __init__(self, paths: list[Path], frames: Frames, *, name: str, rate: float | None) -> None:
@@ -86,10 +88,10 @@ class Outputs:
         self.count = 0
 
     def write(self, frame: int, masks: Masks) -> None:
-        """Add a frame to all.
+        """Add a frame to all files.
 
         Raises:
-            InputError: one of them cannot be written.
+            InputError: a file cannot be written.
         """
         for output in self._outputs:
             output.is_done = False
@@ -100,13 +102,7 @@ class Outputs:
         self.count += 1
 
     def close(self) -> list[str]:
-        """Finish all; one that cannot be finished does not stop the others.
-
-        Returns:
-            Why some could not be.
-        """
-        from samkit.errors import InputError
-
+        """Finish all files -> the errors of those that cannot be finished."""
         failures = []
         for output in self._outputs:
             try:
@@ -117,16 +113,14 @@ class Outputs:
         return failures
 
     def discard(self) -> None:
-        """Throw away what is not in place yet."""
+        """Remove unfinished files."""
         for output in self._outputs:
             output.writer.discard()
 
     def describe(self) -> list[str]:
-        """What is in place now, a line for each."""
-        frames = f"{self.count} {'frame' if self.count == 1 else 'frames'}"
-        objects = f"{len(self._objects)} {'object' if len(self._objects) == 1 else 'objects'}"
-        done = [output.path for output in self._outputs if output.is_done]
-        return [f"{path}: {frames}, {objects}" for path in done]
+        """A line for each finished file."""
+        counts = f"{count_of(self.count, 'frame')}, {count_of(len(self._objects), 'object')}"
+        return [f"{output.path}: {counts}" for output in self._outputs if output.is_done]
 
 
 @dataclass
@@ -144,7 +138,3 @@ def _writer(path: Path, frames: Frames, name: str, rate: float | None) -> Sequen
     if path.suffix.lower() == ".json":
         return CocoVideoWriter(path, frames, name=name)
     return OverlayVideoWriter(path, frames, rate=rate)
-
-
-def _bad(message: str) -> typer.BadParameter:
-    return typer.BadParameter(message, param_hint="-o")

@@ -1,4 +1,4 @@
-"""The work of `samkit track`: prompt, follow, write."""
+"""The work of `samkit track`: prompt, track, write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from samkit.cli.signals import ENDING, handled
+from samkit.cli.signals import TERMINATION, signal_handler
+from samkit.cli.usage import usage_error
+from samkit.errors import InputError, SamkitError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -18,21 +20,20 @@ if TYPE_CHECKING:
     from samkit import Masks, VideoPredictor
     from samkit.cli.track.outputs import Outputs
     from samkit.cli.track.prompts import FramePrompt
-    from samkit.errors import SamkitError
     from samkit.media.frames import Frames
 
-__all__ = ["Direction", "Plan", "check_plan", "run"]
+__all__ = ["Direction", "TrackJob", "check_job", "run"]
 
 Direction = Literal["forward", "backward", "both"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What to track, and where.
+class TrackJob:
+    """The prompts, and the frames to track in.
 
     Attributes:
         prompts: in any order of frames.
-        direction, start, stop: as `VideoPredictor.track` takes them.
+        direction, start, stop: arguments of `VideoPredictor.track`.
     """
 
     prompts: tuple[FramePrompt, ...]
@@ -46,7 +47,7 @@ class Plan:
         return min(one.frame for one in self.prompts) if self.start is None else self.start
 
     def length(self, count: int | None) -> int | None:
-        """How many frames will be visited in a video of `count` frames, if that is known."""
+        """The number of frames tracked in a video of `count` frames; None if unknown."""
         if self.direction == "backward":
             return self.first - (-1 if self.stop is None else self.stop)
         ends = [end for end in (self.stop, count) if end is not None]
@@ -55,77 +56,89 @@ class Plan:
         return min(ends) - self.first + (self.first if self.direction == "both" else 0)
 
 
-def check_plan(plan: Plan, frames: Frames) -> None:
-    """Find out before any work what the video does not have or allow.
+def check_job(job: TrackJob, frames: Frames) -> None:
+    """Check a job against its video before any work.
 
     Raises:
-        typer.BadParameter: no such frame, nothing between start and stop, or a way that a camera
-            or stream cannot go.
+        typer.BadParameter: no such frame, no frame between start and stop, or a camera or stream
+            that would have to go back.
     """
-    last = None if frames.count is None else frames.count - 1
-    for one in plan.prompts:
-        if last is not None and one.frame > last:
-            raise typer.BadParameter(
-                f"{one.origin}: there is no frame {one.frame}; the last one is {last}"
-            )
-    if last is not None and plan.first > last:
-        raise _bad("--start", f"there is no frame {plan.first}; the last one is {last}")
-    if plan.stop is not None:
-        if plan.direction == "backward" and plan.stop >= plan.first:
-            raise _bad("--stop", f"expected a frame before {plan.first}, got {plan.stop}")
-        if plan.direction != "backward" and plan.stop <= plan.first:
-            raise _bad("--stop", f"expected a frame after {plan.first}, got {plan.stop}")
+    first, stop = job.first, job.stop
+    if frames.count is not None:
+        missing = f"the last one is {frames.count - 1}"
+        for one in job.prompts:
+            if one.frame >= frames.count:
+                raise usage_error(f"{one.origin}: there is no frame {one.frame}; {missing}")
+        if first >= frames.count:
+            raise usage_error(f"there is no frame {first}; {missing}", "--start")
+    if stop is not None:
+        if job.direction == "backward" and stop >= first:
+            raise usage_error(f"expected a frame before {first}, got {stop}", "--stop")
+        if job.direction != "backward" and stop <= first:
+            raise usage_error(f"expected a frame after {first}, got {stop}", "--stop")
     if frames.seekable:
         return
-    if plan.direction != "forward":
-        raise _bad("--direction", f"a camera or URL can only go forward, not {plan.direction}")
-    early = min(one.frame for one in plan.prompts)
-    if plan.first < early:
-        raise _bad("--start", f"a camera or URL is tracked from its first prompt, {early}, on")
-    for one in plan.prompts:
-        if plan.stop is not None and one.frame >= plan.stop:
-            raise typer.BadParameter(f"{one.origin}: it comes after --stop {plan.stop}")
+    if job.direction != "forward":
+        raise usage_error(
+            f"a camera or URL can only go forward, not {job.direction}", "--direction"
+        )
+    early = min(one.frame for one in job.prompts)
+    if first < early:
+        raise usage_error(
+            f"a camera or URL is tracked from its first prompt, {early}, on", "--start"
+        )
+    for one in job.prompts:
+        if stop is not None and one.frame >= stop:
+            raise usage_error(f"{one.origin}: it comes after --stop {stop}")
 
 
-def run(tracker: VideoPredictor, frames: Frames, plan: Plan, outputs: Outputs) -> None:
-    """Track, write, and say what came out.
+def run(tracker: VideoPredictor, frames: Frames, job: TrackJob, outputs: Outputs) -> None:
+    """Track, write, and print a line for each output.
 
     Going forward, frames are written as they are tracked. Otherwise their masks are held as run
     lengths, and written in the order of the frames at the end.
 
     Raises:
         SamkitError: nothing could be tracked.
-        typer.Exit: 1 where it ended before its time, 130 where Ctrl-C ended it; what was tracked
-            up to then is in place.
+        typer.Exit: 1 after an error, 130 after Ctrl-C; the frames tracked up to then are saved.
     """
-    from samkit.errors import SamkitError
-
     failure: SamkitError | None = None
-    with _progress() as progress, _until_interrupted() as is_stopped:
-        results = _counted(progress, _results(tracker, frames, plan), plan.length(frames.count))
+    with _progress() as progress, _stop_on_interrupt() as is_stopped:
+        results = _tracked(tracker, frames, job)
+        results = _counted(progress, results, job.length(frames.count), is_stopped)
         try:
-            if plan.direction == "forward":
+            if job.direction == "forward":
                 for frame, masks in results:
                     outputs.write(frame, masks)
-                    if is_stopped():
-                        break
             else:
-                _write_in_order(results, outputs, is_stopped, progress)
+                _write_in_order(results, outputs, progress)
         except SamkitError as error:
             failure = error
         except KeyboardInterrupt:  # the second one
             outputs.discard()
             raise typer.Exit(130) from None
         finally:
-            unfinished = outputs.close()
-    _report(outputs, failure, unfinished, is_stopped())
+            errors = outputs.close()
+    if failure is not None and outputs.frames is None:
+        raise failure
+    for line in outputs.describe():
+        typer.echo(line)
+    if failure is not None:
+        errors = [str(failure), *(message for message in errors if message != str(failure))]
+    for message in errors:
+        typer.echo(f"error: {message}", err=True)
+    if outputs.frames is not None and (failure is not None or is_stopped()):
+        first, last = outputs.frames
+        end = "stopped" if failure is None else "ended early"
+        typer.echo(f"{end}: frames {first} to {last} were tracked and are saved", err=True)
+    if errors:
+        raise typer.Exit(1)
+    if is_stopped():
+        raise typer.Exit(130)
 
 
 def _write_in_order(
-    results: Iterator[tuple[int, Masks]],
-    outputs: Outputs,
-    is_stopped: Callable[[], bool],
-    progress: Progress,
+    results: Iterator[tuple[int, Masks]], outputs: Outputs, progress: Progress
 ) -> None:
     """Hold all masks, then write them."""
     held: dict[int, Masks] = {}
@@ -133,9 +146,7 @@ def _write_in_order(
     try:
         for frame, masks in results:
             held[frame] = masks.compressed().without_logits()
-            if is_stopped():
-                break
-    except Exception as error:  # whatever it is, what was found is written first
+    except Exception as error:  # raised after the masks up to it are written
         failure = error
     task = progress.add_task("Writing", total=len(held), speed="")
     for frame in sorted(held):
@@ -145,99 +156,64 @@ def _write_in_order(
         raise failure
 
 
-def _bad(option: str, message: str) -> typer.BadParameter:
-    return typer.BadParameter(message, param_hint=option)
-
-
-def _results(tracker: VideoPredictor, frames: Frames, plan: Plan) -> Iterator[tuple[int, Masks]]:
+def _tracked(tracker: VideoPredictor, frames: Frames, job: TrackJob) -> Iterator[tuple[int, Masks]]:
     """Prompt and track. In a stream, a prompt is given when its frame comes."""
-    from samkit.errors import InputError
+    waiting = sorted(job.prompts, key=lambda one: one.frame)
 
-    waiting = sorted(plan.prompts, key=lambda one: one.frame)
-    while waiting and (frames.seekable or waiting[0].frame <= plan.first):
-        one = waiting.pop(0)
-        tracker.prompt(one.frame, one.object_id, one.prompt)
-    frame = None
-    for frame, masks in tracker.track(plan.direction, start=plan.first, stop=plan.stop):
-        yield frame, masks
-        while waiting and waiting[0].frame == frame + 1:
+    def prompt_up_to(last: int) -> None:
+        while waiting and (frames.seekable or waiting[0].frame <= last):
             one = waiting.pop(0)
             tracker.prompt(one.frame, one.object_id, one.prompt)
+
+    prompt_up_to(job.first)
+    frame = None
+    for frame, masks in tracker.track(job.direction, start=job.first, stop=job.stop):
+        yield frame, masks
+        prompt_up_to(frame + 1)
     if frame is None:
-        raise InputError(f"the video ended before frame {plan.first}")
+        raise InputError(f"the video ended before frame {job.first}")
     if waiting:
         raise InputError(f"{waiting[0].origin}: the video ended before frame {waiting[0].frame}")
 
 
-def _report(
-    outputs: Outputs, failure: SamkitError | None, unfinished: list[str], stopped: bool
-) -> None:
-    if failure is not None and outputs.frames is None:
-        raise failure
-    for line in outputs.describe():
-        typer.echo(line)
-    if failure is not None:
-        unfinished = [str(failure), *(reason for reason in unfinished if reason != str(failure))]
-    for reason in unfinished:
-        typer.echo(f"error: {reason}", err=True)
-    if outputs.frames is not None and (failure is not None or stopped):
-        first, last = outputs.frames
-        end = "stopped" if failure is None else "ended early"
-        typer.echo(f"{end}: frames {first} to {last} were tracked and are saved", err=True)
-    if unfinished:
-        raise typer.Exit(1)
-    if stopped:
-        raise typer.Exit(130)
-
-
 @contextmanager
-def _until_interrupted() -> Iterator[Callable[[], bool]]:
-    """Make Ctrl-C, and what else ends a program, a question that is asked after each frame.
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether Ctrl-C, or a signal that ends a program, has come.
 
-    The second one interrupts.
+    The second signal raises KeyboardInterrupt.
     """
-    asked: list[int] = []
+    received: list[int] = []
 
-    def ask(number: int, frame: Any) -> None:
-        if asked:
+    def receive(number: int, frame: Any) -> None:
+        if received:
             raise KeyboardInterrupt
-        asked.append(number)
+        received.append(number)
 
-    with handled((signal.SIGINT, *ENDING), ask):
-        yield lambda: bool(asked)
+    with signal_handler((signal.SIGINT, *TERMINATION), receive):
+        yield lambda: bool(received)
 
 
-@contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress() -> Progress:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        yield progress
+    bar, count, left = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = ("{task.description}", bar, count, "{task.fields[speed]}", left)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _counted(
-    progress: Progress, results: Iterator[tuple[int, Masks]], total: int | None
+    progress: Progress,
+    results: Iterator[tuple[int, Masks]],
+    total: int | None,
+    is_stopped: Callable[[], bool],
 ) -> Iterator[tuple[int, Masks]]:
-    """Pass on results, and show how many there were, with frames per second."""
+    """Pass on results until stopped, and show how many there were, with frames per second."""
     task = progress.add_task("Tracking", total=total, speed="")
     for result in results:
         yield result
+        if is_stopped():
+            return
         speed = progress.tasks[task].speed
         progress.update(task, advance=1, speed="" if speed is None else f"{speed:.1f} frames/s")

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from samkit.errors import InputError
+from samkit.evaluation.metrics import BoolArray
 from samkit.training.config import ClipConfig, SceneConfig
 from samkit.training.data import CachedImage, Library
 from samkit.training.synthesis.cutouts import Cutout, Mask, Pixels, coverage, random_cutout, texture
@@ -23,8 +25,6 @@ from samkit.training.synthesis.scenes import (
 )
 
 __all__ = ["Clip", "make_clip"]
-
-_MOTIONS = ("speed", "wander", "turn", "zoom", "bend", "camera")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Clip:
     masks: Mask
 
     @property
-    def visible(self) -> npt.NDArray[np.bool_]:
+    def visible(self) -> BoolArray:
         """(T, N): whether each object covers most of any pixel."""
         return np.asarray(self.masks.max((2, 3)) > 0.5)
 
@@ -52,7 +52,7 @@ def make_clip(
     motion: ClipConfig,
     size: int,
     frames: int,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> Clip:
     """A clip of `frames` frames of `size` pixels a side, with at least one object in one of them.
 
@@ -65,17 +65,9 @@ def make_clip(
             f"expected at least one frame of one pixel a side, got {frames} of {size} pixels"
         )
 
-    def attempt() -> Clip | None:
-        pace = 0.1 ** rng.random() if rng.random() < motion.calm else 1.0
-        return _compose(library, scenes, _scaled(motion, pace), size, frames, rng)
-
-    return first_with_objects("clip", scenes, attempt)
-
-
-def _scaled(motion: ClipConfig, pace: float) -> ClipConfig:
-    """Motion `pace` times as large; objects enter and leave only at a pace of 1."""
-    amplitudes = {name: getattr(motion, name) * pace for name in _MOTIONS}
-    return replace(motion, entry=motion.entry if pace == 1 else 0.0, **amplitudes)
+    return first_with_objects(
+        "clip", scenes, lambda: _compose(library, scenes, motion, size, frames, rng)
+    )
 
 
 def _compose(
@@ -84,11 +76,13 @@ def _compose(
     motion: ClipConfig,
     size: int,
     frames: int,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> Clip | None:
     """A clip, or None if no object in it is a target."""
-    images, own = _background(library, scenes, motion, size, frames, rng)
-    pastes = int(rng.integers(0 if own else 1, scenes.max_pastes + 1)) if scenes.max_pastes else 0
+    motion = _randomly_calm(motion, rng)
+    background = _background(library, scenes, motion, size, frames, rng)
+    least = 0 if background[0][1] else 1
+    pastes = int(rng.integers(least, scenes.max_pastes + 1)) if scenes.max_pastes else 0
     cutouts = [random_cutout(library, scenes, size, rng) for _ in range(pastes)]
     moving = [
         (cutout, _Trajectory(cutout, motion, size, frames, rng)) for cutout in cutouts if cutout
@@ -96,9 +90,9 @@ def _compose(
     augmentation = PhotometricAugmentation.sample(scenes, size, rng)
     flicker = 1 + _curve(frames, rng) * motion.flicker
 
-    pictures, covers, wholes = [], [], []
-    for t, image in enumerate(images):
-        visible = [mask[t] for mask in own]
+    pictures, covers = [], []
+    targets: set[int] = set()
+    for t, (image, visible) in enumerate(background):
         whole = [float(mask.sum()) for mask in visible]
         for cutout, trajectory in moving:
             colours, alpha = cutout.remap(*trajectory.sampling_grid(t))
@@ -106,17 +100,23 @@ def _compose(
             visible = [mask * (1 - alpha) for mask in visible] + [alpha]
             whole.append(float(alpha.sum()))
         pictures.append(augmentation.apply(image * np.float32(flicker[t]), rng))
-        covers.append(np.stack(visible) if visible else np.zeros((0, size, size), np.float32))
-        wholes.append(whole)
-    masks = np.stack(covers)  # (T, N, S, S)
-    kept = [
-        i
-        for i in range(masks.shape[1])
-        if any(
-            is_target(float(masks[t, i].sum()), wholes[t][i], size, scenes) for t in range(frames)
-        )
-    ]
-    return Clip(frames=np.stack(pictures), masks=masks[:, kept]) if kept else None
+        covers.append(visible)
+        for i, mask in enumerate(visible):
+            if is_target(float(mask.sum()), whole[i], size, scenes):
+                targets.add(i)
+    if not targets:
+        return None
+    masks = np.array([[visible[i] for i in sorted(targets)] for visible in covers])
+    return Clip(frames=np.stack(pictures), masks=masks)
+
+
+def _randomly_calm(motion: ClipConfig, rng: Generator) -> ClipConfig:
+    """The motion, or with a probability of `calm` up to ten times less and no entries."""
+    if rng.random() >= motion.calm:
+        return motion
+    factor = 0.1 ** rng.random()
+    names = ("speed", "wander", "turn", "zoom", "bend", "camera")
+    return replace(motion, entry=0.0, **{name: getattr(motion, name) * factor for name in names})
 
 
 def _background(
@@ -125,9 +125,9 @@ def _background(
     motion: ClipConfig,
     size: int,
     frames: int,
-    rng: np.random.Generator,
-) -> tuple[list[Pixels], list[list[Mask]]]:
-    """T images from a moving camera, and T masks of each of the photograph's own objects."""
+    rng: Generator,
+) -> list[tuple[Pixels, list[Mask]]]:
+    """For each frame of a moving camera the image, and the masks of the photograph's objects."""
     if rng.random() < scenes.procedural_background:
         side = round(size * 1.5)
         cached = CachedImage(image=texture(library, side, rng).astype(np.uint8))
@@ -138,21 +138,21 @@ def _background(
     first = np.array(random_crop_box(cached, chosen, scenes, rng), np.float64)
     last = first + (np.array(random_crop_box(cached, chosen, scenes, rng)) - first) * motion.camera
     flipped = rng.random() < 0.5
-    pictures: list[Pixels] = []
-    masks: list[list[Mask]] = [[] for _ in chosen]
+    shots = []
     for progress in _eased(frames, rng):
         # A crop between two crops of the photograph lies inside it.
         x, y, w, h = first + (last - first) * progress
         matrix = np.array([[size / w, 0, -x * size / w], [0, size / h, -y * size / h]])
         if flipped:
             matrix = np.array([[-1, 0, size], [0, 1, 0]]) @ np.vstack([matrix, [0, 0, 1]])
-        pictures.append(_warped(cached.image, matrix, size).astype(np.float32))
-        for index, own in zip(chosen, masks, strict=True):
+        masks = []
+        for index in chosen:
             item = cached.objects[index]
             moved = matrix.copy()
             moved[:, 2] += matrix[:, :2] @ np.array([item.x, item.y], np.float64)
-            own.append(coverage(_warped(item.mask, moved, size)))
-    return pictures, masks
+            masks.append(coverage(_warped(item.mask, moved, size)))
+        shots.append((_warped(cached.image, matrix, size).astype(np.float32), masks))
+    return shots
 
 
 def _warped(
@@ -174,7 +174,7 @@ class _Trajectory:
     """The motion of a cutout through a clip."""
 
     def __init__(
-        self, cutout: Cutout, motion: ClipConfig, size: int, frames: int, rng: np.random.Generator
+        self, cutout: Cutout, motion: ClipConfig, size: int, frames: int, rng: Generator
     ) -> None:
         self.size = size
         self.centre = np.array(cutout.mask.shape[1::-1], np.float64) / 2
@@ -220,7 +220,7 @@ class _Trajectory:
         return x, y
 
 
-def _curve(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _curve(frames: int, rng: Generator) -> npt.NDArray[np.float64]:
     """(T,) a smooth random curve around 0, with an amplitude of about 1."""
     time = np.linspace(0, 1, frames)
     periods, phases = rng.uniform(0.3, 1.5, 2), rng.uniform(0, 2 * np.pi, 2)
@@ -228,7 +228,7 @@ def _curve(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     return np.asarray(waves.sum(0) / 2)
 
 
-def _eased(frames: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _eased(frames: int, rng: Generator) -> npt.NDArray[np.float64]:
     """(T,) from 0 to 1, linear or eased in and out."""
     time = np.linspace(0, 1, frames)
     soft = time * time * (3 - 2 * time)

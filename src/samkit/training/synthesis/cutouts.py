@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from samkit.training.config import SceneConfig
 from samkit.training.data import Library
@@ -50,12 +51,11 @@ class Cutout:
 
     def warp_affine(self, matrix: npt.NDArray[np.float64], size: int) -> tuple[Pixels, Mask]:
         """Colours (S, S, 3) and coverage (S, S) under a 2x3 map from the cutout to the scene."""
-        side = (size, size)
-        return self._warp(
-            lambda image, border: cv2.warpAffine(
-                image, matrix, side, flags=_LINEAR, borderMode=border
-            )
-        )
+
+        def warp(image: npt.NDArray[np.uint8], border: int) -> cv2.typing.MatLike:
+            return cv2.warpAffine(image, matrix, (size, size), flags=_LINEAR, borderMode=border)
+
+        return self._warp(warp)
 
     def _warp(
         self, warp: Callable[[npt.NDArray[np.uint8], int], cv2.typing.MatLike]
@@ -78,7 +78,7 @@ class Cutout:
 
 
 def random_cutout(
-    library: Library, config: SceneConfig, size: int, rng: np.random.Generator
+    library: Library, config: SceneConfig, size: int, rng: Generator
 ) -> Cutout | None:
     """An object or shape for a scene of `size` pixels; None if the sampled image has no object."""
     if rng.random() < config.shape or not any(library.paste_weights):
@@ -106,9 +106,7 @@ def random_cutout(
     )
 
 
-def shape_cutout(
-    library: Library, config: SceneConfig, size: int, rng: np.random.Generator
-) -> Cutout:
+def shape_cutout(library: Library, config: SceneConfig, size: int, rng: Generator) -> Cutout:
     """A textured and shaded ellipse, polygon or blob."""
     radius = _random_side(config, rng) * size / 2
     kind = rng.integers(3)
@@ -145,7 +143,7 @@ def shape_cutout(
     )
 
 
-def texture(library: Library, size: int, rng: np.random.Generator) -> Pixels:
+def texture(library: Library, size: int, rng: Generator) -> Pixels:
     """(S, S, 3): a gradient with smooth noise, or an enlarged patch of a photograph."""
     if rng.random() < 0.4:
         image = library.random_image(library.weights, rng).image
@@ -170,19 +168,19 @@ def coverage(mask: npt.NDArray[np.uint8]) -> Mask:
     return mask.astype(np.float32) / np.float32(255)
 
 
-def _random_side(config: SceneConfig, rng: np.random.Generator) -> float:
+def _random_side(config: SceneConfig, rng: Generator) -> float:
     low, high = np.log(config.paste_side)
     return float(np.exp(rng.uniform(low, high)))
 
 
-def _random_shadow(config: SceneConfig, rng: np.random.Generator) -> tuple[float, float, float]:
+def _random_shadow(config: SceneConfig, rng: Generator) -> tuple[float, float, float]:
     if rng.random() >= config.shadow:
         return 0.0, 0.0, 0.0
     right, down = rng.uniform(-_SHADOW_DISTANCE, _SHADOW_DISTANCE, 2)
     return float(rng.uniform(0.2, _SHADOW_DEPTH)), float(right), float(down)
 
 
-def _random_shading(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _random_shading(height: int, width: int, rng: Generator) -> npt.NDArray[np.float32]:
     """(h, w, 1) factor: illumination from one side."""
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
     towards = rng.uniform(-1, 1, 2)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from samkit.training.config import SceneConfig
 
@@ -29,9 +30,7 @@ class PhotometricAugmentation:
     noise: float
 
     @classmethod
-    def sample(
-        cls, config: SceneConfig, size: int, rng: np.random.Generator
-    ) -> "PhotometricAugmentation":
+    def sample(cls, config: SceneConfig, size: int, rng: Generator) -> "PhotometricAugmentation":
         """Random parameters for images of `size` pixels a side."""
         blur = rng.uniform(0.4, 1.6) * size / 192 if rng.random() < config.blur else 0.0
         grey = np.repeat(np.array([[0.299], [0.587], [0.114]], np.float32), 3, 1)
@@ -49,9 +48,7 @@ class PhotometricAugmentation:
             noise=rng.uniform(2, 14) if rng.random() < config.noise else 0.0,
         )
 
-    def apply(
-        self, image: npt.NDArray[np.float32], rng: np.random.Generator
-    ) -> npt.NDArray[np.uint8]:
+    def apply(self, image: npt.NDArray[np.float32], rng: Generator) -> npt.NDArray[np.uint8]:
         """(H, W, 3) float32 0..255 -> uint8. Only the noise is random."""
         if self.blur:
             image = np.asarray(cv2.GaussianBlur(image, (0, 0), self.blur), np.float32)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from samkit.errors import InputError
 from samkit.training.config import SceneConfig
@@ -51,7 +52,7 @@ class Scene:
     weights: npt.NDArray[np.float64]
 
 
-def make_scene(library: Library, config: SceneConfig, size: int, rng: np.random.Generator) -> Scene:
+def make_scene(library: Library, config: SceneConfig, size: int, rng: Generator) -> Scene:
     """A scene of `size` pixels a side with at least one object.
 
     Raises:
@@ -78,7 +79,7 @@ def is_target(area: float, whole: float, size: int, config: SceneConfig) -> bool
     return max(config.min_area * size**2, _MIN_VISIBLE * whole) <= area <= 0.97 * size**2
 
 
-def random_photograph(library: Library, rng: np.random.Generator) -> tuple[CachedImage, list[int]]:
+def random_photograph(library: Library, rng: Generator) -> tuple[CachedImage, list[int]]:
     """An annotated image, and the indices of the objects in it to include in a scene."""
     cached = library.random_image(library.weights, rng)
     odds = np.array([item.weight for item in cached.objects])
@@ -89,7 +90,7 @@ def random_photograph(library: Library, rng: np.random.Generator) -> tuple[Cache
 
 
 def random_crop_box(
-    cached: CachedImage, chosen: list[int], config: SceneConfig, rng: np.random.Generator
+    cached: CachedImage, chosen: list[int], config: SceneConfig, rng: Generator
 ) -> tuple[int, int, int, int]:
     """x, y, width and height of a random crop with the centre of the first chosen object in it."""
     height, width = cached.image.shape[:2]
@@ -106,9 +107,7 @@ def random_crop_box(
     return x, y, w, h
 
 
-def _compose(
-    library: Library, config: SceneConfig, size: int, rng: np.random.Generator
-) -> Scene | None:
+def _compose(library: Library, config: SceneConfig, size: int, rng: Generator) -> Scene | None:
     """A scene, or None if no object in it is a target."""
     image, masks, weights = _background(library, config, size, rng)
     pastes = int(rng.integers(0, config.max_pastes + 1))
@@ -124,10 +123,9 @@ def _compose(
         masks = [mask * (1 - alpha) for mask in masks] + [alpha]
         whole.append(float(alpha.sum()))
         weights.append(1.0)
-    kept = [
-        i for i, mask in enumerate(masks) if is_target(float(mask.sum()), whole[i], size, config)
-    ]
     augmented = PhotometricAugmentation.sample(config, size, rng).apply(image, rng)
+    areas = [float(mask.sum()) for mask in masks]
+    kept = [i for i, area in enumerate(areas) if is_target(area, whole[i], size, config)]
     if not kept:
         return None
     return Scene(
@@ -139,7 +137,7 @@ def _compose(
 
 
 def _background(
-    library: Library, config: SceneConfig, size: int, rng: np.random.Generator
+    library: Library, config: SceneConfig, size: int, rng: Generator
 ) -> tuple[Pixels, list[Mask], list[float]]:
     """(S, S, 3), and masks and weights of the photograph's own objects."""
     if rng.random() < config.procedural_background:
@@ -151,11 +149,7 @@ def _background(
 
 
 def _crop(
-    cached: CachedImage,
-    chosen: list[int],
-    config: SceneConfig,
-    size: int,
-    rng: np.random.Generator,
+    cached: CachedImage, chosen: list[int], config: SceneConfig, size: int, rng: Generator
 ) -> tuple[Pixels, list[Mask], list[float]]:
     """A random crop of a photograph, perhaps flipped, with its `chosen` objects."""
     x0, y0, w, h = random_crop_box(cached, chosen, config, rng)
@@ -185,7 +179,7 @@ def _resized(image: npt.NDArray[np.uint8], size: int, flipped: bool) -> npt.NDAr
     return image[:, ::-1] if flipped else image
 
 
-def _random_affine(cutout: Cutout, size: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _random_affine(cutout: Cutout, size: int, rng: Generator) -> npt.NDArray[np.float64]:
     """2x3 map from a cutout to the scene: scale, flip, slight rotation and stretch, translation."""
     (h, w), scale = cutout.mask.shape, cutout.scale
     angle = np.deg2rad(rng.normal(0, 12))
