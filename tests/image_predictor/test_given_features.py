@@ -79,5 +79,7 @@ def test_further_maps_are_kept(predictor, image, tmp_path):
     assert len(loaded.features.high_resolution) == len(embedding.features.high_resolution)
     for saved, read in zip(embedding.features.tensors, loaded.features.tensors, strict=True):
         assert torch.equal(saved, read)
+    given = predictor.embedding(loaded.features, (50, 83))
+    assert all(torch.equal(a, b) for a, b in zip(given.features.further, maps, strict=True))
     chosen = loaded.features.select(torch.tensor([0, 0])).further
     assert [tuple(one.shape) for one in chosen] == [(2, 3, 5, 4), (2, 2, 7, 7)]

@@ -18,6 +18,9 @@ def make_masks(count: int, *, full: bool = True, seed: int = 0) -> Masks:
             "object_ids": rng.permutation(count) + 3,
             "prompt_index": rng.integers(0, 3, count),
             "presence": rng.normal(size=count),
+            "stability": rng.random(count),
+            "points": rng.random((count, 2)) * 9,
+            "crop_boxes": rng.random((count, 4)) * 9,
             "logits": rng.normal(size=(count, 4, 5)),
         }
     return Masks(rng.random((count, *SIZE)) < 0.4, rng.random(count), **fields)

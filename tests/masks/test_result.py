@@ -18,7 +18,7 @@ from samkit.errors import InputError, MissingDependencyError
 from samkit.masks import Masks
 from samkit.masks.fields import FIELD_NAMES
 
-FIELDS = ("masks", "scores", "boxes", "areas", "object_ids", "prompt_index", "presence", "logits")
+FIELDS = ("masks", "areas", *FIELD_NAMES)
 ONE = np.ones((1, 4, 5), bool)
 
 
@@ -40,6 +40,9 @@ def random_masks(count: int) -> Masks:
         object_ids=rng.permutation(count),
         prompt_index=rng.integers(0, 3, count),
         presence=rng.random(count),
+        stability=rng.random(count),
+        points=rng.random((count, 2)),
+        crop_boxes=rng.random((count, 4)),
         logits=rng.random((count, 2, 3)),
     )
 
@@ -207,6 +210,21 @@ def test_the_constructor_names_every_field() -> None:
     names = list(inspect.signature(Masks).parameters)
     assert names[:2] == ["masks", "scores"]
     assert sorted(names[1:]) == sorted(FIELD_NAMES)
+    given = {
+        "scores": [0.5],
+        "object_ids": [7],
+        "prompt_index": [3],
+        "presence": [0.25],
+        "stability": [0.75],
+        "points": [[1, 2]],
+        "crop_boxes": [[1, 2, 3, 4]],
+        "boxes": [[0, 1, 2, 3]],
+        "logits": [[[-1, 1]]],
+    }
+    assert sorted(given) == sorted(FIELD_NAMES)
+    masks = Masks(np.ones((1, 4, 5), bool), **given)  # type: ignore[arg-type]
+    for name, value in given.items():
+        np.testing.assert_array_equal(getattr(masks, name), value)
 
 
 def test_without_logits(some: Masks) -> None:

@@ -262,6 +262,7 @@ def test_a_run_in_minutes_ends(config, tmp_path):
         ({"learning_rate": 0.0}, 0, "learning_rate: expected a number above 0"),
         ({"seed": -1}, 0, "seed: expected a number"),
         ({"validation": ("nowhere",)}, 0, "no such file or folder: nowhere"),
+        ({"network": to_dict(tiny_sam(patch_size=8))}, 0, "a stride of 16 pixels, got 8"),
     ],
 )
 def test_bad_configurations(config, tmp_path, change, processes, message):

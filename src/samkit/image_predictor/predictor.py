@@ -226,8 +226,8 @@ class ImagePredictor:
         expected = [(1, config.dim, h, w)]
         if config.mask_decoder.high_resolution:
             expected += [(1, config.dim // 8, h * 4, w * 4), (1, config.dim // 4, h * 2, w * 2)]
-        actual = [tuple(tensor.shape) for tensor in features.tensors]
-        if actual != expected:
+        actual = [tuple(level.shape) for level in (features.embedding, *features.high_resolution)]
+        if actual != expected or any(len(tensor) != 1 for tensor in features.further):
             raise InputError(
                 f"features: expected one image of this network, of shapes {expected}, got {actual}"
             )

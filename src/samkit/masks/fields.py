@@ -25,7 +25,11 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fields:
-    """Read-only arrays with one entry for each of N masks; `samkit.Masks` describes them."""
+    """Read-only arrays with one entry for each of N masks; `samkit.Masks` describes them.
+
+    A new one stands here, in `_SHAPES` if it holds numbers (else in `checked`), in the constructor
+    and the properties of `Masks`, and in `_COCO_KEYS` of `formats` if COCO files are to keep it.
+    """
 
     scores: Floats
     object_ids: Integers

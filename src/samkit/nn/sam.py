@@ -32,5 +32,5 @@ class Sam(Network):
         self.mask_decoder = MaskDecoder(config.mask_decoder, config.dim)
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
-        embedding = self.image_encoder(pixels).to(self.mask_decoder.dtype)
+        embedding = self.image_encoder(pixels).to(self.mask_decoder.dtype).contiguous()
         return ImageFeatures(embedding=embedding, stride=self.config.stride)

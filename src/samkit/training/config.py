@@ -356,7 +356,7 @@ def fine_tuning(
     """
     paths = [data] if isinstance(data, (str, Path)) else data
     height, width = network["image_size"]
-    is_small = network["image_encoder"]["kind"] == "resnet"
+    is_small = bool(sizes.from_dict(network).unpublished_features)
     return TrainingConfig(
         network=network,
         sources=tuple(DataSource(path=str(path)) for path in paths),

@@ -13,6 +13,7 @@ from samkit.errors import InputError
 from samkit.evaluation.datasets import Dataset, open_dataset
 from samkit.media.writing import check_writable
 from samkit.nn import Network
+from samkit.sizes import from_dict
 from samkit.training.batches import Batches, open_batches
 from samkit.training.config import TrainingConfig
 from samkit.training.data import held_out
@@ -202,8 +203,13 @@ def _check(config: TrainingConfig, processes: int) -> None:
         raise InputError(
             f"hold_out: expected 0 (none) or every n-th image, n > 1, got {config.hold_out}"
         )
-    if config.network["family"] != "sam2" and any(stage.frames > 1 for stage in config.stages):
+    network = from_dict(config.network)
+    if not network.has_memory and any(stage.frames > 1 for stage in config.stages):
         raise InputError("clips teach SAM 2 networks only; this one has no memory")
+    if network.stride != 16:
+        raise InputError(
+            f"training: expected a network with a stride of 16 pixels, got {network.stride}"
+        )
     parts = max(1, processes, torchrun_world_size()) * config.accumulate
     for stage in config.stages:
         if stage.size % 32 or stage.size <= 0:
