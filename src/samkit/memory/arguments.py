@@ -1,4 +1,4 @@
-"""Checks of what callers give: networks that remember, ids, frame numbers, prompts."""
+"""Checks of arguments: networks with memory, ids, frame numbers, prompts."""
 
 from operator import index as as_index
 
@@ -15,14 +15,14 @@ _INT64 = np.iinfo(np.int64)
 
 
 def network_with_memory(predictor: object, use: str) -> MemoryNetwork:
-    """The network of a predictor, if it can remember.
+    """The network of a predictor, if it has a memory.
 
     Args:
-        predictor: what a caller gave as one.
-        use: what memory is needed for, as the error says it.
+        predictor: an ImagePredictor, or anything else, which is an error.
+        use: what memory is needed for; the subject of the error message.
 
     Raises:
-        InputError: no ImagePredictor, or one whose network has no memory.
+        InputError: not an ImagePredictor, or its network has no memory.
     """
     if not isinstance(predictor, ImagePredictor):
         raise InputError(
@@ -37,8 +37,8 @@ def network_with_memory(predictor: object, use: str) -> MemoryNetwork:
     return network
 
 
-def whole_number(name: str, value: object) -> int:
-    """An integer of any kind, also numpy's, but no bool.
+def whole_number(name: str, value: object, least: int | None = None) -> int:
+    """An integer of any kind, also numpy's, but no bool; at least `least`.
 
     Raises:
         InputError: anything else.
@@ -47,8 +47,9 @@ def whole_number(name: str, value: object) -> int:
         number = as_index(value)  # type: ignore[arg-type]
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool):
-        raise InputError(f"{name}: expected a whole number, got {value!r}")
+    if number is None or isinstance(value, bool) or (least is not None and number < least):
+        bound = "" if least is None else f" from {least} on"
+        raise InputError(f"{name}: expected a whole number{bound}, got {value!r}")
     return number
 
 

@@ -5,24 +5,23 @@ A session is one safetensors file. Its header has, under `samkit.session`, a JSO
     version, network         of this layout, and a fingerprint of the weights
     video                    live, frame_count, image_size
     options                  nearest_prompts, non_overlapping
-    last_step, turn          where tracking is
+    last_step, turn          as in `Session`
     objects                  [{id, state}] in the order in which they were first prompted
     history                  [{frame, id, state or null}] before each prompt that can be undone
     prompted                 prompted frames, which states share
 
     state                    {prompted, remembered, recent, tracked}, as in `ObjectState`
-    its prompted             [[frame, which of the prompted]] in the order of the prompts
+    its prompted             [[frame, index into the list above]] in the order of the prompts
     remembered               [{frame, memory}] of tracked frames
     recent                   [{frame, prediction, backward}] of the frames tracked last
 
-`samkit.memory.codec` says what predictions, memories and prompted objects are. Beside the file lies
+`samkit.memory.codec` describes predictions, memories and prompted objects. Beside the file is
 `<name>.safetensors.prompts.json` with the prompts alone, a line for each, in the form that
 `samkit track --prompts` takes; it is never read here.
 """
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +31,19 @@ from torch import Tensor
 from samkit.errors import InputError
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
-from samkit.memory.codec import (
-    MemoryReader,
-    MemoryWriter,
-    read_flag,
-    read_object_id,
-    read_optional,
-    read_size,
-    read_whole,
-)
+from samkit.memory.arguments import checked_id, whole_number
+from samkit.memory.codec import MemoryReader, MemoryWriter
 from samkit.memory.prediction import PromptedObject
 from samkit.nn import MemoryNetwork
 from samkit.video.object_state import ObjectState, TrackedFrame
 from samkit.video.session import Session, UndoStep
-from samkit.weights.tensor_file import DAMAGE, fingerprint, read_tensor_file, write_tensor_file
+from samkit.weights.tensor_file import (
+    fingerprint,
+    read_bool,
+    read_image_size,
+    read_tensor_file,
+    write_tensor_file,
+)
 
 __all__ = ["read_session", "write_session"]
 
@@ -84,20 +82,20 @@ def read_session(
     Args:
         path: the safetensors file.
         network: the one that the session was made with.
-        device: where its memories are wanted.
-        frames: of its video; None for a live session.
+        device: of the network.
+        frames: of the session's video; None for a live session.
 
     Raises:
-        InputError: the file is missing, damaged, of another samkit or holds something else, or
-            network or video are not those of the session.
+        InputError: the file is missing, damaged, of another version or kind, or the network or the
+            video is not that of the session.
     """
-    tensors, about = read_tensor_file(
-        path, kind=_KIND, version=_VERSION, network_id=fingerprint(network)
+    session = read_tensor_file(
+        path,
+        lambda tensors, about: _Reader(tensors, network, device, frames).session(about),
+        kind=_KIND,
+        version=_VERSION,
+        network_id=fingerprint(network),
     )
-    try:
-        session = _Reader(tensors, network, device, frames).session(about)
-    except DAMAGE as error:
-        raise InputError(f"cannot read a session from {path}: it is damaged ({error})") from error
     _check_video(frames, session)
     return session
 
@@ -175,29 +173,34 @@ class _Reader(MemoryReader):
 
     def session(self, about: dict[str, Any]) -> Session:
         video, options = about["video"], about["options"]
+        count, size, turn = video["frame_count"], video["image_size"], about["turn"]
+        nearest = options["nearest_prompts"]
         session = Session(
             network=self._network,
-            is_live=read_flag(video["live"]),
+            is_live=read_bool(video["live"]),
             one_way=self._frames is None or not self._frames.seekable,
-            frame_count=read_optional(video["frame_count"], read_whole(1)),
-            nearest_prompts=read_optional(options["nearest_prompts"], read_whole(1)),
-            non_overlapping=read_flag(options["non_overlapping"]),
-            image_size=read_optional(video["image_size"], read_size),
-            last_step=read_whole(-1)(about["last_step"]),
-            turn=read_optional(about["turn"], read_whole(0)),
+            frame_count=None if count is None else whole_number("frame_count", count, 1),
+            nearest_prompts=None
+            if nearest is None
+            else whole_number("nearest_prompts", nearest, 1),
+            non_overlapping=read_bool(options["non_overlapping"]),
+            image_size=None if size is None else read_image_size(size),
+            last_step=whole_number("last_step", about["last_step"], -1),
+            turn=None if turn is None else _frame(turn),
         )
         self._prompted = [self.prompted(one) for one in about["prompted"]]
         for one in about["objects"]:
-            session.objects[read_object_id(one["id"])] = self._state(session, one["state"])
+            session.objects[checked_id(one["id"])] = self._state(session, one["state"])
         if len(session.objects) != len(about["objects"]):
             raise ValueError("an object is there twice")
         if session.objects and session.image_size is None:
             raise ValueError("the size of the frames is missing")
         for step in about["history"]:
+            before = step["state"]
             undo = UndoStep(
-                frame=read_whole(0)(step["frame"]),
-                object_id=read_object_id(step["id"]),
-                before=read_optional(step["state"], lambda state: self._state(session, state)),
+                frame=_frame(step["frame"]),
+                object_id=checked_id(step["id"]),
+                before=None if before is None else self._state(session, before),
             )
             session.history.append(undo)
         _check_history(session)
@@ -207,29 +210,34 @@ class _Reader(MemoryReader):
         state = session.new_object()
         state.recent = tuple(
             TrackedFrame(
-                frame=read_whole(0)(one["frame"]),
+                frame=_frame(one["frame"]),
                 prediction=self.prediction(one["prediction"]),
-                backward=read_flag(one["backward"]),
+                backward=read_bool(one["backward"]),
             )
             for one in value["recent"]
         )
-        state.tracked = tuple((read_whole(0)(a), read_whole(0)(b)) for a, b in value["tracked"])
+        state.tracked = tuple((_frame(first), _frame(last)) for first, last in value["tracked"])
         for frame, number in value["prompted"]:
-            state.add_prompted(read_whole(0)(frame), self._prompted[read_whole(0)(number)])
+            prompted = self._prompted[whole_number("prompted", number, 0)]
+            state.add_prompted(_frame(frame), prompted)
         if not state.bank.prompted:
             raise ValueError("an object was never prompted")
-        # What corrections left in the bank is among the rest, as far as it is still remembered.
+        # Corrected frames that are still remembered are among the rest.
         state.bank.tracked.clear()
         for one in value["remembered"]:
-            frame = read_whole(0)(one["frame"])
+            frame = _frame(one["frame"])
             if frame in state.bank.prompted:
                 raise ValueError(f"frame {frame} is remembered twice")
             state.bank.add(frame, self.memory(one["memory"]), prompted=False)
         return state
 
 
+def _frame(value: Any) -> int:
+    return whole_number("frame", value, 0)
+
+
 def _check_history(session: Session) -> None:
-    """Each step has to lead back to one that is still there to be taken back."""
+    """Check that each step undoes a prompt of an object that exists at that point."""
     known = set(session.objects)
     for step in reversed(session.history):
         if step.object_id not in known:
@@ -239,12 +247,12 @@ def _check_history(session: Session) -> None:
 
 
 def _check_video(frames: Frames | None, session: Session) -> None:
-    """Refuse another video than that of a session, as far as can be told."""
+    """Refuse a video that differs from the session's in length or size."""
     if session.is_live != (frames is None):
-        wanted = "no video: it goes on with step()" if session.is_live else "its video"
+        wanted = "no video: it continues with step()" if session.is_live else "its video"
         raise InputError(f"the session needs {wanted}")
     if frames is None or not frames.seekable:
-        return  # the first frame that comes will tell its size
+        return  # the size is checked at the first frame
     if session.frame_count is not None and frames.count != session.frame_count:
         raise InputError(
             f"video: expected that of the session, of {session.frame_count} frames, "
@@ -260,10 +268,9 @@ def _check_video(frames: Frames | None, session: Session) -> None:
 
 def _prompt_log(session: Session) -> str:
     """The prompts as a JSON list, a line for each."""
-    return "[" + ",".join(f"\n  {json.dumps(line)}" for line in _log_lines(session)) + "\n]\n"
-
-
-def _log_lines(session: Session) -> Iterator[dict[str, Any]]:
-    for object_id, state in session.objects.items():
-        for frame, one in state.prompted.items():
-            yield {"frame": frame, "object_id": object_id, **one.prompt.to_dict()}
+    lines = [
+        json.dumps({"frame": frame, "object_id": object_id, **one.prompt.to_dict()})
+        for object_id, state in session.objects.items()
+        for frame, one in state.prompted.items()
+    ]
+    return "[" + ",".join(f"\n  {line}" for line in lines) + "\n]\n"
