@@ -81,8 +81,8 @@ class ImageEncoderConfig:
         return 32
 
     @property
-    def told_by_shapes(self) -> bool:
-        """Whether what the tensors do not show is as in the released networks."""
+    def follows_from_shapes(self) -> bool:
+        """Whether all that shapes of tensors do not determine is as in the released networks."""
         return True
 
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
@@ -127,7 +127,7 @@ class ViTConfig(ImageEncoderConfig):
         return self.patch_size
 
     @property
-    def told_by_shapes(self) -> bool:
+    def follows_from_shapes(self) -> bool:
         return (self.activation, self.norm_eps) == (ViTConfig.activation, ViTConfig.norm_eps)
 
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:

@@ -1,13 +1,14 @@
-"""Sizes of a network, told from the shapes of its tensors.
+"""Sizes of a network, inferred from the shapes of its tensors.
 
-What shapes cannot tell is the number of attention heads, and in Hiera also the windows and the
-blocks with global attention: these are those of the released sizes. A network of other sizes
-needs samkit's own weight file or a Hugging Face folder, which say them.
+The number of attention heads, and in Hiera also the windows and the blocks with global attention,
+do not follow from shapes: these are those of the released sizes. A network of other sizes needs
+samkit's own weight file or a Hugging Face folder, which hold them.
 """
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +27,9 @@ from samkit.sizes import (
     mobile_sam,
     sam2,
 )
-from samkit.weights.layouts import is_memory
+from samkit.weights.layouts import has_memory
 
-__all__ = ["has_memory", "infer_config", "infer_memory"]
+__all__ = ["infer_config", "infer_memory", "ratio"]
 
 _RELEASED = (sam2("tiny"), sam2("small"), sam2("base-plus"), sam2("large"))
 
@@ -44,31 +45,30 @@ def infer_config(
         CheckpointError: a tensor that is needed for this is missing or misshapen, or the sizes
             are none of the released ones.
     """
-    try:
-        shapes = _shapes(state)
+    with _shapes(state, source) as shapes:
         return _sam(shapes, source) if family == "sam" else _sam2(shapes, source)
+
+
+def infer_memory(
+    state: Mapping[str, Tensor], memory: MemoryConfig, source: str = "the checkpoint"
+) -> MemoryConfig:
+    """``memory`` with the sizes that follow from the tensors (samkit's names).
+
+    Raises:
+        CheckpointError: a tensor of the memory is missing or misshapen.
+    """
+    with _shapes(state, source) as shapes:
+        return _memory(shapes, memory)
+
+
+@contextmanager
+def _shapes(state: Mapping[str, Tensor], source: str) -> Iterator[_Shapes]:
+    try:
+        yield {name: tuple(tensor.shape) for name, tensor in state.items()}
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(
             f"cannot tell the sizes of the network from {source}: missing or misshapen: {error}"
         ) from error
-
-
-def has_memory(names: Iterable[str]) -> bool:
-    """Whether a SAM 2 checkpoint (samkit's names) holds any part of the memory."""
-    return any(map(is_memory, names))
-
-
-def infer_memory(state: Mapping[str, Tensor], memory: MemoryConfig) -> MemoryConfig:
-    """``memory`` with what the tensors (samkit's names) say about it.
-
-    Raises:
-        KeyError: the memory is not complete.
-    """
-    return _memory(_shapes(state), memory)
-
-
-def _shapes(state: Mapping[str, Tensor]) -> _Shapes:
-    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _sam(shapes: _Shapes, source: str) -> SamConfig:

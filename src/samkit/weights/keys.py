@@ -3,23 +3,23 @@
 A table holds rows ``(name in samkit, name elsewhere)``. In a row ``{i}`` and ``{j}`` stand for a
 number and ``{rest}`` for anything; both sides of a row have the same placeholders, so that every
 row can be read backwards. The first row that fits a whole name is used; a name that no row fits
-stays as it is (and is then reported by the strict check of `samkit.weights.loading`).
+is kept (the strict check of `samkit.weights.loading` reports it if no network has it).
 
-Where another layout splits or repeats a tensor, a name alone is not enough: `Stacked` and
-`Repeated` are the only two such steps, and both can be undone.
+Where another layout splits or repeats a tensor, `Stacked` and `Repeated` convert it, in both
+directions.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
 
 from samkit.errors import CheckpointError
 
-__all__ = ["Layout", "RenameTable", "Repeated", "Stacked"]
+__all__ = ["Layout", "RenameTable", "Repeated", "Stacked", "name_pattern"]
 
 _PLACEHOLDERS = {"{i}": r"(?P<i>\d+)", "{j}": r"(?P<j>\d+)", "{rest}": r"(?P<rest>.+)"}
 
@@ -49,11 +49,11 @@ class Repeated:
 
 @dataclass(frozen=True, kw_only=True)
 class RenameTable:
-    """How the tensors of one family are called in one layout.
+    """Names of the tensors of one family in one layout.
 
     Attributes:
-        rows: ``(samkit, other)`` patterns, the first that fits is used.
-        stacked, repeated: the steps that a new name alone cannot do.
+        rows: ``(samkit, other)`` patterns.
+        stacked, repeated: tensors that are converted and not only renamed.
     """
 
     rows: tuple[tuple[str, str], ...]
@@ -62,11 +62,11 @@ class RenameTable:
 
     @cached_property
     def _import_rows(self) -> list[tuple[re.Pattern[str], str]]:
-        return [(_pattern(theirs), _template(ours)) for ours, theirs in self.rows]
+        return [(name_pattern(theirs), _template(ours)) for ours, theirs in self.rows]
 
     @cached_property
     def _export_rows(self) -> list[tuple[re.Pattern[str], str]]:
-        return [(_pattern(ours), _template(theirs)) for ours, theirs in self.rows]
+        return [(name_pattern(ours), _template(theirs)) for ours, theirs in self.rows]
 
     def to_samkit(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename every tensor to samkit's own names; the order is kept.
@@ -128,7 +128,7 @@ class RenameTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How checkpoints of one family are laid out somewhere.
+    """A layout in which checkpoints of one family are found.
 
     Attributes:
         family: as in `NetworkConfig.family`.
@@ -157,7 +157,9 @@ def _rename(name: str, rows: list[tuple[re.Pattern[str], str]]) -> str:
     return name
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+@cache
+def name_pattern(text: str) -> re.Pattern[str]:
+    """The regular expression of a name with placeholders."""
     parts = re.split(r"(\{\w+\})", text)
     return re.compile("".join(_PLACEHOLDERS.get(part, re.escape(part)) for part in parts))
 
