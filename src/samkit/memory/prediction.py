@@ -74,15 +74,16 @@ def predict_prompted(
     if starts_anew(prompt):
         before = current = None
     whole = prompt if before is None else before.prompt + prompt
-    features, is_mask = embedding.features, not _clicks(whole)
+    features = embedding.features
+    mask = None if _clicks(whole) else whole.mask_input
     with torch.inference_mode():
         recalled = None
-        if reachable is not None and not is_mask:
+        if reachable is not None and mask is None:
             recalled = network.recall(features, [reachable])
             if current is None and not starts_anew(prompt):
                 current = _propagated(network, features, recalled, [previous])
-        if whole.mask_input is not None and is_mask:
-            pixels = mask_pixels(whole.mask_input, embedding.transform.mask_size)
+        if mask is not None:
+            pixels = mask_pixels(mask, embedding.transform.mask_size)
             prediction = network.from_masks(features, pixels.to(features.embedding.device))
         else:
             prediction = _from_prompt(network, embedding, whole, current, recalled)
