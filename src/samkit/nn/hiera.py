@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
+from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
 from samkit.nn.layers import MLP, DropPath, window_partition, window_unpartition
 from samkit.sizes import HieraConfig
 
@@ -136,7 +136,7 @@ class PooledAttention(nn.Module):
             t.reshape(B, -1, self.heads, t.shape[-1] // self.heads).transpose(1, 2)
             for t in (q, k, v)
         )
-        if pays_in_bfloat16(q, k.shape[2]):
+        if bfloat16_is_faster(q, k.shape[2]):
             x = attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
         else:
             x = F.scaled_dot_product_attention(q, k, v)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.bfloat16_attention import attend_on_grid_in_bfloat16, pays_in_bfloat16
+from samkit.nn.fast.bfloat16_attention import attend_on_grid_in_bfloat16, bfloat16_is_faster
 from samkit.nn.layers import MLP, DropPath, LayerNorm2d, window_partition, window_unpartition
 from samkit.sizes import Activation, ViTConfig
 
@@ -150,7 +150,7 @@ class RelativeAttention(nn.Module):
     ) -> Tensor:
         B, heads, H, W, _ = row_bias.shape
         dropout = self.attention_dropout if self.training else 0.0
-        if not dropout and pays_in_bfloat16(q, H * W):
+        if not dropout and bfloat16_is_faster(q, H * W):
             return attend_on_grid_in_bfloat16(q, k, v, row_bias, column_bias)
         rows = max(1, _BIAS_ELEMENTS // (B * heads * W * H * W))
         parts = []

@@ -187,7 +187,7 @@ def _hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-# ---- what was verified, and what a part belongs to
+# ---- records of verified files and of partial downloads
 
 
 def _is_verified(target: Path, sha256: str) -> bool:
@@ -212,9 +212,9 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _read_validator(part: Path, url: str) -> str | None:
-    """The server's name for the version that the part belongs to, if it can be continued."""
-    noted = _read_json(_beside(part, ".json"))
-    validator = noted.get("validator") if noted.get("url") == url else None
+    """The ETag or date of the version that the part belongs to, if it can be continued."""
+    record = _read_json(_beside(part, ".json"))
+    validator = record.get("validator") if record.get("url") == url else None
     return validator if isinstance(validator, str) else None
 
 
@@ -222,8 +222,8 @@ def _write_validator(part: Path, url: str, response: HTTPResponse) -> None:
     etag = response.headers.get("ETag")
     if etag and etag.startswith("W/"):
         etag = None  # a weak tag does not promise equal bytes
-    noted = {"url": url, "validator": etag or response.headers.get("Last-Modified")}
-    _beside(part, ".json").write_text(json.dumps(noted), encoding="utf-8")
+    record = {"url": url, "validator": etag or response.headers.get("Last-Modified")}
+    _beside(part, ".json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

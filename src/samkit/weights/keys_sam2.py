@@ -1,6 +1,6 @@
 """Names of the tensors of SAM 2 and 2.1 elsewhere. Rows: (samkit, other)."""
 
-# One row per line, whatever its length.
+# Rows are lines of any length.
 # ruff: noqa: E501
 
 from samkit.weights.keys import Layout, RenameTable, Repeated, Stacked

@@ -1,7 +1,7 @@
-"""Safetensors files: weights, and what networks made (embeddings, sessions, memories).
+"""Safetensors files: weights, and results of networks (embeddings, sessions, memories).
 
-A file of what a network made has a JSON text in its header, under `samkit.` and the name of its
-kind, with the version of its layout and the fingerprint of the network.
+A file of results has a JSON text in its header, under `samkit.` and the name of its kind, with the
+version of its layout and the fingerprint of the network.
 """
 
 import hashlib
@@ -64,12 +64,12 @@ def write_tensor_file(
     version: int,
     network_id: str,
 ) -> None:
-    """Write what a network made, whole or not at all.
+    """Write results of a network, whole or not at all.
 
     Args:
         path: where.
         tensors: on any device.
-        about: JSON values that say what the tensors are.
+        about: JSON values that describe the tensors.
         kind: "embedding", "session" or "memory".
         version: of the layout of `about` and `tensors`.
         network_id: fingerprint of the network that made the tensors.
