@@ -342,12 +342,12 @@ class NetworkConfig:
     @property
     def unpublished_features(self) -> list[str]:
         """Additions that no published code has; empty for released networks."""
-        features = {
-            self.image_encoder.unpublished: bool(self.image_encoder.unpublished),
-            "drawn prompts": self.prompt_encoder.draw_prompts,
-            "fusion blocks": self.mask_decoder.fusion_blocks > 0,
-        }
-        return [name for name, present in features.items() if present]
+        features = (
+            self.image_encoder.unpublished,
+            "drawn prompts" if self.prompt_encoder.draw_prompts else "",
+            "fusion blocks" if self.mask_decoder.fusion_blocks else "",
+        )
+        return [name for name in features if name]
 
     def validate(self) -> None:
         """Check that a network of these sizes can be built and run.
@@ -440,13 +440,9 @@ class Sam2Config(NetworkConfig):
 
     @property
     def unpublished_features(self) -> list[str]:
-        features = {
-            "residual memory": self.memory.residual,
-            "the mask before as a prompt": self.memory.previous_mask,
-        }
-        return super().unpublished_features + [
-            name for name, present in features.items() if present
-        ]
+        residual = ["residual memory"] if self.memory.residual else []
+        previous = ["the mask before as a prompt"] if self.memory.previous_mask else []
+        return super().unpublished_features + residual + previous
 
     def _depths_and_widths(self) -> tuple[list[int], list[tuple[int, int]]]:
         depths, widths = super()._depths_and_widths()

@@ -1,5 +1,6 @@
 """Checks of arguments: networks with memory, ids, frame numbers, prompts."""
 
+from collections.abc import Collection, Mapping
 from operator import index as as_index
 
 import numpy as np
@@ -9,7 +10,14 @@ from samkit.image_predictor import ImagePredictor
 from samkit.nn import MemoryNetwork
 from samkit.prompts import Prompt
 
-__all__ = ["checked_id", "checked_prompt", "network_with_memory", "whole_number"]
+__all__ = [
+    "check_known",
+    "checked_id",
+    "checked_prompt",
+    "checked_prompts",
+    "network_with_memory",
+    "whole_number",
+]
 
 _INT64 = np.iinfo(np.int64)
 
@@ -63,6 +71,31 @@ def checked_id(value: object) -> int:
     if not _INT64.min <= number <= _INT64.max:
         raise InputError(f"object_id: expected a number of 64 bits, got {number}")
     return number
+
+
+def check_known(object_id: int, known: Collection[int]) -> None:
+    """Check that an object is among the known ones.
+
+    Raises:
+        InputError: it is not.
+    """
+    if object_id not in known:
+        ids = ", ".join(map(str, known)) or "none"
+        raise InputError(f"object_id: expected a known object ({ids}), got {object_id}")
+
+
+def checked_prompts(value: object) -> dict[int, Prompt]:
+    """A prompt for each of any number of objects, by id.
+
+    Raises:
+        InputError: not a mapping, or a wrong id; PromptError: not a prompt.
+    """
+    if not isinstance(value, Mapping):
+        raise InputError(
+            f"prompts: expected {{object id: Prompt}}, got {type(value).__name__}; "
+            "for a single object write {1: prompt}"
+        )
+    return {checked_id(key): checked_prompt(prompt) for key, prompt in value.items()}
 
 
 def checked_prompt(value: object) -> Prompt:

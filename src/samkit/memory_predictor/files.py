@@ -38,7 +38,7 @@ def save(
     """Write entries, and the order of the objects, whole or not at all.
 
     Raises:
-        InputError: the place cannot be written to.
+        InputError: the file cannot be written.
     """
     writer = MemoryWriter()
     about = {

@@ -8,7 +8,14 @@ from typing import Any
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
 from samkit.masks import Masks
-from samkit.memory.arguments import checked_id, checked_prompt, network_with_memory, whole_number
+from samkit.memory.arguments import (
+    check_known,
+    checked_id,
+    checked_prompt,
+    checked_prompts,
+    network_with_memory,
+    whole_number,
+)
 from samkit.memory.masks import masks_of
 from samkit.memory.prediction import (
     PromptedObject,
@@ -106,7 +113,9 @@ class MemoryPredictor:
             InputError: no prompts, an id that is no integer, no such entry, or an image of another
                 size than the entry's; ImageError, PromptError: not an image, or not a prompt.
         """
-        checked = _checked_prompts(prompts)
+        checked = checked_prompts(prompts)
+        if not checked:
+            raise InputError("prompts: expected at least one object, got none")
         if entry is not None:
             self._entry(entry)  # an error before the image is embedded, which takes long
         embedding = self._embed(image)
@@ -195,9 +204,7 @@ class MemoryPredictor:
             InputError: the object is not known, or not there.
         """
         number = checked_id(object_id)
-        if number not in self._order:
-            known = ", ".join(map(str, self._order)) or "none"
-            raise InputError(f"object_id: expected a known object ({known}), got {object_id}")
+        check_known(number, self._order)
         chosen = self.entries if entry is None else (self._entry(entry),)
         changed = dict(self._entries)
         for one in chosen:
@@ -240,7 +247,7 @@ class MemoryPredictor:
         """Write all that is remembered to a safetensors file, whole or not at all.
 
         Raises:
-            InputError: the place cannot be written to.
+            InputError: the file cannot be written.
         """
         files.save(path, self._network, self.entries, self._order)
 
@@ -336,15 +343,3 @@ class MemoryPredictor:
         each = 4 * longest * height * width * self._network.config.dim * 4
         fits = max(1, _ATTENTION_BYTES // each)
         return min(fits, prompts_at_once(features, self._network, tokens=None))
-
-
-def _checked_prompts(prompts: object) -> dict[int, Prompt]:
-    if not isinstance(prompts, Mapping):
-        raise InputError(
-            f"prompts: expected {{object id: Prompt}}, got {type(prompts).__name__}; "
-            "for a single object write {1: prompt}"
-        )
-    checked = {checked_id(key): checked_prompt(value) for key, value in prompts.items()}
-    if not checked:
-        raise InputError("prompts: expected at least one object, got none")
-    return checked

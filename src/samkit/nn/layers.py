@@ -11,6 +11,7 @@ __all__ = [
     "MLP",
     "DropPath",
     "LayerNorm2d",
+    "PatchEmbed",
     "window_partition",
     "window_unpartition",
 ]
@@ -33,6 +34,19 @@ class LayerNorm2d(nn.Module):
     def channels_last(self, x: Tensor) -> Tensor:
         """The same where the channels are the last axis."""
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class PatchEmbed(nn.Module):
+    """A strided convolution: (B, C, H, W) -> (B, H / stride, W / stride, dim)."""
+
+    def __init__(
+        self, in_channels: int, dim: int, kernel: int, *, stride: int, padding: int = 0
+    ) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dim, kernel, stride, padding)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.proj(pixels).permute(0, 2, 3, 1).contiguous()
 
 
 class MLP(nn.Module):

@@ -40,9 +40,8 @@ class TinyViT(nn.Module):
             ]
             layer = OrderedDict[str, nn.Module](blocks=nn.Sequential(*blocks))
             if stage < len(dims) - 1:
-                layer["downsample"] = PatchMerging(
-                    dims[stage], dims[stage + 1], config.merge_strides[stage]
-                )
+                dim, wider, stride = dims[stage], dims[stage + 1], config.merge_strides[stage]
+                layer["downsample"] = Bottleneck(dim, wider, wider, stride=stride)
             self.layers.append(nn.Sequential(layer))
         self.neck = neck(dims[-1], out_dim)
 
@@ -70,32 +69,28 @@ class ConvNorm(nn.Module):
         return self.bn(self.c(x))
 
 
-class MBConv(nn.Module):
-    """Inverted residual bottleneck (1801.04381) on (B, C, H, W)."""
+class Bottleneck(nn.Module):
+    """Pointwise, depthwise 3x3 and pointwise convolution on (B, C, H, W); merges patches."""
 
-    def __init__(self, dim: int, hidden_dim: int, *, drop_path: float) -> None:
+    def __init__(self, dim: int, hidden_dim: int, out_dim: int, *, stride: int = 1) -> None:
         super().__init__()
         self.conv1 = ConvNorm(dim, hidden_dim)
-        self.conv2 = ConvNorm(hidden_dim, hidden_dim, 3, groups=hidden_dim)
-        self.conv3 = ConvNorm(hidden_dim, dim)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.gelu(self.conv2(F.gelu(self.conv1(x))))
-        return F.gelu(x + self.drop_path(self.conv3(y)))
-
-
-class PatchMerging(nn.Module):
-    """Convolutions to the next stage's channels and grid."""
-
-    def __init__(self, dim: int, out_dim: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = ConvNorm(dim, out_dim)
-        self.conv2 = ConvNorm(out_dim, out_dim, 3, stride=stride, groups=out_dim)
-        self.conv3 = ConvNorm(out_dim, out_dim)
+        self.conv2 = ConvNorm(hidden_dim, hidden_dim, 3, stride=stride, groups=hidden_dim)
+        self.conv3 = ConvNorm(hidden_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+
+
+class MBConv(Bottleneck):
+    """Inverted residual bottleneck (1801.04381)."""
+
+    def __init__(self, dim: int, hidden_dim: int, *, drop_path: float) -> None:
+        super().__init__(dim, hidden_dim, dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x + self.drop_path(super().forward(x)))
 
 
 class TinyViTBlock(nn.Module):

@@ -3,14 +3,19 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
 from typing import Any, Literal
 
 from samkit.errors import InputError, SamkitError
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.media.frames import Frames, VideoSource, open_frames
-from samkit.memory.arguments import checked_id, checked_prompt, network_with_memory, whole_number
+from samkit.memory.arguments import (
+    checked_id,
+    checked_prompt,
+    checked_prompts,
+    network_with_memory,
+    whole_number,
+)
 from samkit.prompts import Prompt
 from samkit.video.embedded_frames import EmbeddedFrames
 from samkit.video.session import Session
@@ -76,12 +81,7 @@ class VideoPredictor:
     def __enter__(self) -> "VideoPredictor":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -231,10 +231,7 @@ class VideoPredictor:
         self._check_open()
         if not self._session.is_live:
             raise InputError("this tracker reads its own video; use track()")
-        if prompts is not None and not isinstance(prompts, Mapping):
-            kind = type(prompts).__name__
-            raise InputError(f"prompts: expected a mapping of object ids to Prompts, got {kind}")
-        checked = {checked_id(i): checked_prompt(prompt) for i, prompt in (prompts or {}).items()}
+        checked = checked_prompts({} if prompts is None else prompts)
         number = self._session.last_step + 1
         embedding = self._frames.embed_given(number, frame)
         self._session.last_step = number
@@ -270,7 +267,7 @@ class VideoPredictor:
         Each is written whole or not at all.
 
         Raises:
-            InputError: the place cannot be written to, or the tracker is closed.
+            InputError: the file cannot be written, or the tracker is closed.
         """
         self._check_open()
         write_session(self._session, path)

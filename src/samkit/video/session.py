@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
+from samkit.memory.arguments import check_known
 from samkit.memory.bank import MemoryBank
 from samkit.memory.masks import masks_of
 from samkit.nn import MemoryNetwork
@@ -109,7 +110,7 @@ class Session:
         Raises:
             InputError: there is no such object.
         """
-        self._known(object_id)
+        check_known(object_id, self.objects)
         del self.objects[object_id]
         others = [step for step in self.history if step.object_id != object_id]
         self.history = deque(others, maxlen=UNDO_STEPS)
@@ -120,7 +121,8 @@ class Session:
         Raises:
             InputError: there is no such object.
         """
-        state = self._known(object_id)
+        check_known(object_id, self.objects)
+        state = self.objects[object_id]
         state.bank.tracked = {
             t: memory
             for t, memory in state.bank.tracked.items()
@@ -152,12 +154,6 @@ class Session:
         }
         transform = ImageTransform.for_network(self.network.config, self.image_size)
         return masks_of(predictions, transform, non_overlapping=self.non_overlapping)
-
-    def _known(self, object_id: int) -> ObjectState:
-        if object_id not in self.objects:
-            known = ", ".join(map(str, self.objects)) or "none"
-            raise InputError(f"object_id: expected a known object ({known}), got {object_id}")
-        return self.objects[object_id]
 
     def new_object(self) -> ObjectState:
         """The state of an object without prompts."""

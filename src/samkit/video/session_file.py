@@ -6,9 +6,9 @@ A session is one safetensors file. Its header has, under `samkit.session`, a JSO
     video                    live, frame_count, image_size
     options                  nearest_prompts, non_overlapping
     last_step, turn          as in `Session`
+    prompted                 prompted frames, which states share
     objects                  [{id, state}] in the order in which they were first prompted
     history                  [{frame, id, state or null}] before each prompt that can be undone
-    prompted                 prompted frames, which states share
 
     state                    {prompted, remembered, recent, tracked}, as in `ObjectState`
     its prompted             [[frame, index into the list above]] in the order of the prompts
@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from samkit.errors import InputError
 from samkit.media import write_atomically
@@ -54,10 +53,10 @@ def write_session(session: Session, path: str | os.PathLike[str]) -> None:
     """Write a session and, beside it, its prompts.
 
     Raises:
-        InputError: the place cannot be written to.
+        InputError: the file cannot be written.
     """
-    writer = _Writer()
-    about = writer.session(session)
+    writer = MemoryWriter()
+    about = _to_json(session, writer)
     path = Path(path)
     with write_atomically(path.with_name(path.name + ".prompts.json")) as log:
         log.write_text(_prompt_log(session), encoding="utf-8")
@@ -91,7 +90,9 @@ def read_session(
     """
     session = read_tensor_file(
         path,
-        lambda tensors, about: _Reader(tensors, network, device, frames).session(about),
+        lambda tensors, about: _session(
+            about, MemoryReader(tensors, network, device), network, frames
+        ),
         kind=_KIND,
         version=_VERSION,
         network_id=fingerprint(network),
@@ -100,51 +101,23 @@ def read_session(
     return session
 
 
-class _Writer(MemoryWriter):
-    def __init__(self) -> None:
-        super().__init__()
-        self._prompted: list[dict[str, Any]] = []
-        self._prompted_numbers: dict[int, int] = {}
+def _to_json(session: Session, writer: MemoryWriter) -> dict[str, Any]:
+    steps = [step.before for step in session.history if step.before is not None]
+    states = [*session.objects.values(), *steps]
+    prompted = {id(one): one for state in states for one in state.prompted.values()}
+    index = {key: i for i, key in enumerate(prompted)}
 
-    def session(self, session: Session) -> dict[str, Any]:
+    def state_to_json(state: ObjectState) -> dict[str, Any]:
         return {
-            "video": {
-                "live": session.is_live,
-                "frame_count": session.frame_count,
-                "image_size": session.image_size,
-            },
-            "options": {
-                "nearest_prompts": session.nearest_prompts,
-                "non_overlapping": session.non_overlapping,
-            },
-            "last_step": session.last_step,
-            "turn": session.turn,
-            "objects": [
-                {"id": object_id, "state": self._state(state)}
-                for object_id, state in session.objects.items()
-            ],
-            "history": [
-                {
-                    "frame": step.frame,
-                    "id": step.object_id,
-                    "state": None if step.before is None else self._state(step.before),
-                }
-                for step in session.history
-            ],
-            "prompted": self._prompted,
-        }
-
-    def _state(self, state: ObjectState) -> dict[str, Any]:
-        return {
-            "prompted": [[frame, self._number(one)] for frame, one in state.prompted.items()],
+            "prompted": [[frame, index[id(one)]] for frame, one in state.prompted.items()],
             "remembered": [
-                {"frame": frame, "memory": self.memory(memory)}
+                {"frame": frame, "memory": writer.memory(memory)}
                 for frame, memory in state.bank.tracked.items()
             ],
             "recent": [
                 {
                     "frame": one.frame,
-                    "prediction": self.prediction(one.prediction),
+                    "prediction": writer.prediction(one.prediction),
                     "backward": one.backward,
                 }
                 for one in state.recent
@@ -152,84 +125,96 @@ class _Writer(MemoryWriter):
             "tracked": state.tracked,
         }
 
-    def _number(self, one: PromptedObject) -> int:
-        if id(one) not in self._prompted_numbers:
-            self._prompted_numbers[id(one)] = len(self._prompted)
-            self._prompted.append(self.prompted(one))
-        return self._prompted_numbers[id(one)]
+    return {
+        "video": {
+            "live": session.is_live,
+            "frame_count": session.frame_count,
+            "image_size": session.image_size,
+        },
+        "options": {
+            "nearest_prompts": session.nearest_prompts,
+            "non_overlapping": session.non_overlapping,
+        },
+        "last_step": session.last_step,
+        "turn": session.turn,
+        "prompted": [writer.prompted(one) for one in prompted.values()],
+        "objects": [
+            {"id": object_id, "state": state_to_json(state)}
+            for object_id, state in session.objects.items()
+        ],
+        "history": [
+            {
+                "frame": step.frame,
+                "id": step.object_id,
+                "state": None if step.before is None else state_to_json(step.before),
+            }
+            for step in session.history
+        ],
+    }
 
 
-class _Reader(MemoryReader):
-    def __init__(
-        self,
-        tensors: dict[str, Tensor],
-        network: MemoryNetwork,
-        device: torch.device,
-        frames: Frames | None,
-    ) -> None:
-        super().__init__(tensors, network, device)
-        self._network, self._frames = network, frames
-        self._prompted: list[PromptedObject] = []
-
-    def session(self, about: dict[str, Any]) -> Session:
-        video, options = about["video"], about["options"]
-        count, size, turn = video["frame_count"], video["image_size"], about["turn"]
-        nearest = options["nearest_prompts"]
-        session = Session(
-            network=self._network,
-            is_live=read_bool(video["live"]),
-            one_way=self._frames is None or not self._frames.seekable,
-            frame_count=None if count is None else whole_number("frame_count", count, 1),
-            nearest_prompts=None
-            if nearest is None
-            else whole_number("nearest_prompts", nearest, 1),
-            non_overlapping=read_bool(options["non_overlapping"]),
-            image_size=None if size is None else read_image_size(size),
-            last_step=whole_number("last_step", about["last_step"], -1),
-            turn=None if turn is None else _frame(turn),
+def _session(
+    about: dict[str, Any], reader: MemoryReader, network: MemoryNetwork, frames: Frames | None
+) -> Session:
+    video, options = about["video"], about["options"]
+    count, size, turn = video["frame_count"], video["image_size"], about["turn"]
+    nearest = options["nearest_prompts"]
+    session = Session(
+        network=network,
+        is_live=read_bool(video["live"]),
+        one_way=frames is None or not frames.seekable,
+        frame_count=None if count is None else whole_number("frame_count", count, 1),
+        nearest_prompts=None if nearest is None else whole_number("nearest_prompts", nearest, 1),
+        non_overlapping=read_bool(options["non_overlapping"]),
+        image_size=None if size is None else read_image_size(size),
+        last_step=whole_number("last_step", about["last_step"], -1),
+        turn=None if turn is None else _frame(turn),
+    )
+    prompted = [reader.prompted(one) for one in about["prompted"]]
+    for one in about["objects"]:
+        state = _state(one["state"], session.new_object(), prompted, reader)
+        session.objects[checked_id(one["id"])] = state
+    if len(session.objects) != len(about["objects"]):
+        raise ValueError("an object is there twice")
+    if session.objects and session.image_size is None:
+        raise ValueError("the size of the frames is missing")
+    for step in about["history"]:
+        before = None
+        if step["state"] is not None:
+            before = _state(step["state"], session.new_object(), prompted, reader)
+        object_id = checked_id(step["id"])
+        session.history.append(
+            UndoStep(frame=_frame(step["frame"]), object_id=object_id, before=before)
         )
-        self._prompted = [self.prompted(one) for one in about["prompted"]]
-        for one in about["objects"]:
-            session.objects[checked_id(one["id"])] = self._state(session, one["state"])
-        if len(session.objects) != len(about["objects"]):
-            raise ValueError("an object is there twice")
-        if session.objects and session.image_size is None:
-            raise ValueError("the size of the frames is missing")
-        for step in about["history"]:
-            before = step["state"]
-            undo = UndoStep(
-                frame=_frame(step["frame"]),
-                object_id=checked_id(step["id"]),
-                before=None if before is None else self._state(session, before),
-            )
-            session.history.append(undo)
-        _check_history(session)
-        return session
+    _check_history(session)
+    return session
 
-    def _state(self, session: Session, value: dict[str, Any]) -> ObjectState:
-        state = session.new_object()
-        state.recent = tuple(
-            TrackedFrame(
-                frame=_frame(one["frame"]),
-                prediction=self.prediction(one["prediction"]),
-                backward=read_bool(one["backward"]),
-            )
-            for one in value["recent"]
+
+def _state(
+    about: dict[str, Any], state: ObjectState, prompted: list[PromptedObject], reader: MemoryReader
+) -> ObjectState:
+    """Fill in a new state."""
+    state.recent = tuple(
+        TrackedFrame(
+            frame=_frame(one["frame"]),
+            prediction=reader.prediction(one["prediction"]),
+            backward=read_bool(one["backward"]),
         )
-        state.tracked = tuple((_frame(first), _frame(last)) for first, last in value["tracked"])
-        for frame, number in value["prompted"]:
-            prompted = self._prompted[whole_number("prompted", number, 0)]
-            state.add_prompted(_frame(frame), prompted)
-        if not state.bank.prompted:
-            raise ValueError("an object was never prompted")
-        # Corrected frames that are still remembered are among the rest.
-        state.bank.tracked.clear()
-        for one in value["remembered"]:
-            frame = _frame(one["frame"])
-            if frame in state.bank.prompted:
-                raise ValueError(f"frame {frame} is remembered twice")
-            state.bank.add(frame, self.memory(one["memory"]), prompted=False)
-        return state
+        for one in about["recent"]
+    )
+    state.tracked = tuple((_frame(first), _frame(last)) for first, last in about["tracked"])
+    for frame, number in about["prompted"]:
+        state.add_prompted(_frame(frame), prompted[whole_number("prompted", number, 0)])
+    if not state.bank.prompted:
+        raise ValueError("an object was never prompted")
+    # Corrected frames that are still remembered are among the rest.
+    state.bank.tracked.clear()
+    for one in about["remembered"]:
+        frame = _frame(one["frame"])
+        if frame in state.bank.prompted:
+            raise ValueError(f"frame {frame} is remembered twice")
+        state.bank.add(frame, reader.memory(one["memory"]), prompted=False)
+    return state
 
 
 def _frame(value: Any) -> int:

@@ -144,22 +144,21 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
     depth = _count(shapes, f"{trunk}.blocks")
     starts = [i for i in range(1, depth) if f"{trunk}.blocks.{i}.proj.weight" in shapes]
     stages = tuple(end - start for start, end in zip([0, *starts], [*starts, depth], strict=True))
-    known = []
-    for released in _RELEASED:
-        encoder: Any = released.image_encoder
-        if (encoder.dim, encoder.stages) == (dim, stages):
-            break
-        known.append(f"{encoder.dim} wide {encoder.stages}")
-    else:
+    encoders: list[Any] = [released.image_encoder for released in _RELEASED]
+    sizes = [(encoder.dim, encoder.stages) for encoder in encoders]
+    if (dim, stages) not in sizes:
+        known = ", ".join(f"{dim} wide {stages}" for dim, stages in sizes)
         raise CheckpointError(
             f"the Hiera encoder in {source} is {dim} wide with stages {stages}, which is no "
-            f"released size ({', '.join(known)}); its heads and windows cannot be told from "
-            "tensors alone: use samkit's own weight file or a Hugging Face folder"
+            f"released size ({known}); its heads and windows do not follow from tensors alone: "
+            "use samkit's own weight file or a Hugging Face folder"
         )
+    index = sizes.index((dim, stages))
+    released = _RELEASED[index]
     return replace(
         released,
         image_encoder=replace(
-            encoder,
+            encoders[index],
             position_size=(height, width),
             mlp_ratio=ratio(dim, shapes[f"{trunk}.blocks.0.mlp.layers.0.weight"][0]),
             in_channels=shapes[f"{trunk}.patch_embed.proj.weight"][1],
@@ -205,15 +204,15 @@ def _mask_decoder(shapes: _Shapes, released: MaskDecoderConfig) -> MaskDecoderCo
 
 
 def ratio(dim: int, hidden: int) -> float:
-    """The number by which the networks multiply ``dim``, rounding down, to get ``hidden``."""
+    """The factor that gives ``hidden`` from ``dim``, rounded down."""
     value = hidden / dim
     return value if int(dim * value) == hidden else math.nextafter(value, math.inf)
 
 
 def _count(shapes: _Shapes, modules: str) -> int:
-    """Modules in a numbered list, whose numbers run from 0 without a gap."""
+    """Length of a list of modules, whose numbers must run from 0 without a gap."""
     pattern = re.compile(re.escape(modules) + r"\.(\d+)\..*")
-    found = {int(match[1]) for match in map(pattern.fullmatch, shapes) if match}
-    if found != set(range(len(found))) or not found:
+    numbers = {int(match[1]) for match in map(pattern.fullmatch, shapes) if match}
+    if numbers != set(range(len(numbers))) or not numbers:
         raise KeyError(f"{modules}.{{i}}")
-    return len(found)
+    return len(numbers)

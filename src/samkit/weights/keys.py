@@ -10,9 +10,9 @@ directions.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -60,14 +60,6 @@ class RenameTable:
     stacked: tuple[Stacked, ...] = ()
     repeated: tuple[Repeated, ...] = ()
 
-    @cached_property
-    def _import_rows(self) -> list[tuple[re.Pattern[str], str]]:
-        return [(name_pattern(theirs), _template(ours)) for ours, theirs in self.rows]
-
-    @cached_property
-    def _export_rows(self) -> list[tuple[re.Pattern[str], str]]:
-        return [(name_pattern(ours), _template(theirs)) for ours, theirs in self.rows]
-
     def to_samkit(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename every tensor to samkit's own names; the order is kept.
 
@@ -76,6 +68,7 @@ class RenameTable:
         """
         repeated = {name: step for step in self.repeated for name in step.theirs}
         stacked = {step.theirs: step for step in self.stacked}
+        backwards = [(theirs, ours) for ours, theirs in self.rows]
         result: dict[str, Tensor] = {}
         for name, tensor in state.items():
             if name in stacked:
@@ -94,7 +87,7 @@ class RenameTable:
                 elif not torch.equal(result[ours], tensor):
                     raise CheckpointError(f"expected {name} to equal its other copy; they differ")
             else:
-                _put(result, _rename(name, self._import_rows), tensor)
+                _put(result, _rename(name, backwards), tensor)
         return result
 
     def from_samkit(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -122,7 +115,7 @@ class RenameTable:
                 for theirs in repeated[name].written:
                     _put(result, theirs, tensor)
             else:
-                _put(result, _rename(name, self._export_rows), tensor)
+                _put(result, _rename(name, self.rows), tensor)
         return result
 
 
@@ -149,11 +142,11 @@ def _put(result: dict[str, Tensor], name: str, tensor: Tensor) -> None:
     result[name] = tensor
 
 
-def _rename(name: str, rows: list[tuple[re.Pattern[str], str]]) -> str:
-    for pattern, template in rows:
-        match = pattern.fullmatch(name)
+def _rename(name: str, rows: Iterable[tuple[str, str]]) -> str:
+    for old, new in rows:
+        match = name_pattern(old).fullmatch(name)
         if match:
-            return match.expand(template)
+            return new.format(**match.groupdict())
     return name
 
 
@@ -162,7 +155,3 @@ def name_pattern(text: str) -> re.Pattern[str]:
     """The regular expression of a name with placeholders."""
     parts = re.split(r"(\{\w+\})", text)
     return re.compile("".join(_PLACEHOLDERS.get(part, re.escape(part)) for part in parts))
-
-
-def _template(text: str) -> str:
-    return re.sub(r"\{(\w+)\}", r"\\g<\1>", text)

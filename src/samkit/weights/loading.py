@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _CONFIG_KEY = "samkit.config"
+# Errors that impossible sizes cause.
+_IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,14 +226,7 @@ def _check(source: str, family: str, state: Mapping[str, Tensor], config: Networ
         config.validate()
         with torch.device("meta"):
             expected = build(config).state_dict()
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        IndexError,
-        ZeroDivisionError,
-    ) as error:
+    except _IMPOSSIBLE as error:
         raise CheckpointError(f"the sizes in {source} are impossible: {error}") from error
     if not has_memory(state):
         expected = {name: tensor for name, tensor in expected.items() if not is_memory(name)}

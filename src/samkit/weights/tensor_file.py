@@ -42,7 +42,7 @@ def write_safetensors(
     """Write tensors from any device and a header, whole or not at all.
 
     Raises:
-        InputError: the place cannot be written to, or is full.
+        InputError: the file cannot be written, or the disk is full.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -75,7 +75,7 @@ def write_tensor_file(
         network_id: fingerprint of the network that made the tensors.
 
     Raises:
-        InputError: the place cannot be written to.
+        InputError: the file cannot be written.
     """
     text = json.dumps({"version": version, "network": network_id, **about})
     write_safetensors(path, tensors, {f"samkit.{kind}": text})
@@ -107,15 +107,15 @@ def read_tensor_file(
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = json.loads((file.metadata() or {})[f"samkit.{kind}"])
-        found, made_by = about.get("version", 0), about.get("network")
+        written, made_by = about.get("version", 0), about.get("network")
     except (OSError, SafetensorError) as error:
         raise InputError(f"{what}: {error}") from error
     except (*_DAMAGE, RecursionError) as error:
         raise InputError(f"{what}: it holds none") from error
-    if found != version:
-        other = "an older" if isinstance(found, int) and found < version else "a newer"
+    if written != version:
+        other = "an older" if isinstance(written, int) and written < version else "a newer"
         raise InputError(
-            f"{what}: expected version {version} of the layout, got {found!r}, which {other} "
+            f"{what}: expected version {version} of the layout, got {written!r}, which {other} "
             "version of samkit writes; make it again with this one"
         )
     if network_id is not None and made_by != network_id:
