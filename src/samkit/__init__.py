@@ -1,11 +1,24 @@
 """Promptable segmentation of images and video.
 
-Everything public is listed in ``__all__`` and imported on first use, so that ``import samkit``
-is quick: torch, numpy and the rest are loaded by the first name that needs them.
+Names that need torch, numpy or other packages are imported on first use, so that ``import samkit``
+is quick.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from samkit.errors import (
+    CheckpointError,
+    CheckpointKeysError,
+    DownloadError,
+    ImageError,
+    InputError,
+    MissingDependencyError,
+    PromptError,
+    SamkitError,
+    UnknownModelError,
+    UnsafeCheckpointError,
+)
 
 __version__ = "0.1.0"
 
@@ -34,40 +47,18 @@ __all__ = [
 
 _HOME = {
     "AutomaticMaskGenerator": "mask_generator",
-    "CheckpointError": "errors",
-    "CheckpointKeysError": "errors",
-    "DownloadError": "errors",
     "ImageEmbedding": "image_predictor",
-    "ImageError": "errors",
     "ImagePredictor": "image_predictor",
-    "InputError": "errors",
     "Masks": "masks",
     "MemoryPredictor": "memory_predictor",
-    "MissingDependencyError": "errors",
     "Prompt": "prompts",
-    "PromptError": "errors",
-    "SamkitError": "errors",
-    "UnknownModelError": "errors",
-    "UnsafeCheckpointError": "errors",
     "VideoPredictor": "video",
     "load": "image_predictor",
     "read_image": "media",
 }
-"""Public name -> the module of samkit that defines it."""
+"""Name -> the module of samkit that defines it."""
 
 if TYPE_CHECKING:
-    from samkit.errors import (
-        CheckpointError,
-        CheckpointKeysError,
-        DownloadError,
-        ImageError,
-        InputError,
-        MissingDependencyError,
-        PromptError,
-        SamkitError,
-        UnknownModelError,
-        UnsafeCheckpointError,
-    )
     from samkit.image_predictor import ImageEmbedding, ImagePredictor, load
     from samkit.mask_generator import AutomaticMaskGenerator
     from samkit.masks import Masks
@@ -78,7 +69,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for (PEP 562)."""
+    """Import a name of `_HOME` on first use (PEP 562)."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

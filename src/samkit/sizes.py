@@ -1,10 +1,9 @@
 """Sizes of every network, as values; without torch.
 
 A network is built from a `NetworkConfig` and nothing else: `SamConfig` (SAM, MobileSAM) or
-`Sam2Config` (SAM 2, 2.1, pico), each with the sizes of one of the image encoders. What follows from
-the sizes, such as whether images keep their aspect, is a property here, so that nobody else asks
-which model it is. Sizes can be written to JSON and back (`to_dict`, `from_dict`), which is how
-samkit's own weight files carry them.
+`Sam2Config` (SAM 2, 2.1, pico), each with the sizes of one of the image encoders. What depends on
+the model, such as whether images keep their aspect, is a property here, so that no other code
+distinguishes models. samkit's own weight files hold sizes as JSON (`to_dict`, `from_dict`).
 """
 
 from collections.abc import Iterator
@@ -35,28 +34,27 @@ __all__ = [
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# No network of the field comes near these.
+# Far above those of any published network.
 _LARGEST, _DEEPEST = 2**16, 512
 
 Activation = Literal["gelu", "mish", "relu", "silu"]
-"""What lies between the two linear layers of a transformer block."""
+"""Between the two linear layers of a transformer block."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEncoderConfig:
-    """What the sizes of all image encoders have in common.
+    """Sizes of an image encoder.
 
     Attributes:
         in_channels: of the images.
     """
 
     kind: ClassVar[str]
-    """Names the encoder in files."""
+    """Name of the encoder in files."""
     half_precision: ClassVar[bool] = True
-    """Whether bfloat16 and float16 are worth it: they save time and hardly show in masks."""
+    """Whether to use bfloat16 and float16: they save time and hardly change masks."""
     unpublished: ClassVar[str] = ""
-    """What to call an encoder that only samkit has; empty where published code has it too."""
-
+    """Description of an encoder that no published code has; else empty."""
     fixed_grid: ClassVar[bool] = False
     """Whether the weights hold position tables made for one size of the input."""
 
@@ -69,10 +67,7 @@ class ImageEncoderConfig:
 
     @property
     def prompt_scale(self) -> int:
-        """How many times the frame that prompts are in is larger than the input.
-
-        2 for EfficientViT-SAM, which takes prompts in 1024 pixels about images of 512.
-        """
+        """Size of the prompt frame over that of the input; 2 for EfficientViT-SAM at 512."""
         return 1
 
     @property
@@ -81,12 +76,12 @@ class ImageEncoderConfig:
         return 32
 
     @property
-    def told_by_shapes(self) -> bool:
-        """Whether what the tensors do not show is as in the released networks."""
+    def follows_from_shapes(self) -> bool:
+        """Whether all that shapes of tensors do not determine is as in the released networks."""
         return True
 
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
-        """Number of layers, and channels with the heads or groups that have to divide them.
+        """Number of layers, and channels with the heads or groups that must divide them.
 
         Raises:
             ValueError: the sizes contradict each other.
@@ -127,7 +122,7 @@ class ViTConfig(ImageEncoderConfig):
         return self.patch_size
 
     @property
-    def told_by_shapes(self) -> bool:
+    def follows_from_shapes(self) -> bool:
         return (self.activation, self.norm_eps) == (ViTConfig.activation, ViTConfig.norm_eps)
 
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
@@ -200,7 +195,7 @@ class ResNetConfig(ImageEncoderConfig):
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
         if not len(self.stage_dims) == len(self.depths) == 4:
             raise ValueError("image_encoder: expected four stages, each with a depth")
-        # Half the channels are the fewest that a group norm sees.
+        # The narrowest group norm has half the channels.
         return sum(self.depths), [(dim, 2 * self.groups) for dim in self.stage_dims]
 
 
@@ -213,7 +208,7 @@ class PromptEncoderConfig:
         pad_boxes: whether a prompt with a box also gets the "not a point" token (SAM 2: yes,
             SAM: only prompts without a box get it).
         draw_prompts: also draw clicks and boxes into the dense prompt (an addition of samkit's
-            own, used by `pico`: without it a small network hardly finds out where a token is).
+            own, used by `pico`: a small network hardly learns the positions of tokens without it).
     """
 
     mask_channels: int = 16
@@ -227,8 +222,8 @@ class MaskDecoderConfig:
 
     Attributes:
         high_resolution: add stride-4 and stride-8 image features while upscaling.
-        iou_sigmoid: squash the predicted IoU into 0..1.
-        object_score: predict whether the object is in the image at all.
+        iou_sigmoid: map the predicted IoU to 0..1.
+        object_score: predict whether the object is in the image.
         fusion_blocks: bottleneck blocks over image and dense prompt together, before the
             transformer (an addition of samkit's own, used by `pico`).
         dynamic_multimask: where the single mask is unstable, take the best of the three instead.
@@ -264,13 +259,13 @@ class MemoryConfig:
         sigmoid_scale, sigmoid_bias: mask probabilities enter the encoder as scale * p + bias.
         occlusion_embedding: mark memories of frames where the object is absent (SAM 2.1).
         pointer_time: pointers carry a projected temporal encoding (SAM 2.1).
-        residual: what attention finds is added to the features of a frame, instead of replacing
-            them (an addition of samkit's own, used by `pico`: the mask decoder then works on
-            images as before, whatever the memory learns).
+        residual: the output of attention is added to the features of a frame, instead of replacing
+            them (an addition of samkit's own, used by `pico`: training the memory then does not
+            change masks of images).
         previous_mask: the mask in one frame is a mask prompt in the next (an addition of samkit's
-            own, used by `pico`: so little training does not teach attention to find a place).
-        residual_with_mask: `residual` is scaled by this for objects that have a mask prompt: what
-            that says of their place is surer than a memory that has learned little.
+            own, used by `pico`: after little training attention does not localise objects).
+        residual_with_mask: scale of `residual` for objects with a mask prompt, which localises them
+            better than a memory after little training.
     """
 
     dim: int = 64
@@ -293,7 +288,7 @@ class MemoryConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """What the sizes of all networks have in common.
+    """Sizes of a network.
 
     Attributes:
         image_encoder, prompt_encoder, mask_decoder: sizes of the parts.
@@ -303,12 +298,12 @@ class NetworkConfig:
     """
 
     family: ClassVar[str]
-    """Names the kind of network in files."""
+    """Name of the kind of network in files."""
     keep_aspect: ClassVar[bool]
     """True: images are scaled until they fit, and padded at the bottom and right. False: they are
     stretched to the whole input."""
     has_memory: ClassVar[bool]
-    """Whether such a network can remember objects, as video needs."""
+    """Whether such a network has a memory of objects, as video needs."""
 
     image_encoder: ImageEncoderConfig
     prompt_encoder: PromptEncoderConfig
@@ -346,13 +341,13 @@ class NetworkConfig:
 
     @property
     def unpublished_features(self) -> list[str]:
-        """What a network has that no published code knows; empty for the released ones."""
-        found = {
-            self.image_encoder.unpublished: bool(self.image_encoder.unpublished),
-            "drawn prompts": self.prompt_encoder.draw_prompts,
-            "fusion blocks": self.mask_decoder.fusion_blocks > 0,
-        }
-        return [name for name, present in found.items() if present]
+        """Additions that no published code has; empty for released networks."""
+        features = (
+            self.image_encoder.unpublished,
+            "drawn prompts" if self.prompt_encoder.draw_prompts else "",
+            "fusion blocks" if self.mask_decoder.fusion_blocks else "",
+        )
+        return [name for name in features if name]
 
     def validate(self) -> None:
         """Check that a network of these sizes can be built and run.
@@ -388,7 +383,7 @@ class NetworkConfig:
             )
 
     def _depths_and_widths(self) -> tuple[list[int], list[tuple[int, int]]]:
-        """Layers of each part; channels with the heads or groups that have to divide them."""
+        """Layers of each part; channels with the heads or groups that must divide them."""
         decoder = self.mask_decoder
         depth, widths = self.image_encoder.depth_and_widths()
         widths = [*widths, (self.dim // 2, decoder.heads)]
@@ -440,16 +435,14 @@ class Sam2Config(NetworkConfig):
 
     @property
     def quality_thresholds(self) -> tuple[float, float]:
-        # pico is less sure of itself; the others are as in sam2.
+        # The scores of pico are lower; the others are as in sam2.
         return (0.4, 0.6) if self.unpublished_features else (0.8, 0.95)
 
     @property
     def unpublished_features(self) -> list[str]:
-        found = {
-            "residual memory": self.memory.residual,
-            "the mask before as a prompt": self.memory.previous_mask,
-        }
-        return super().unpublished_features + [name for name, here in found.items() if here]
+        residual = ["residual memory"] if self.memory.residual else []
+        previous = ["the mask before as a prompt"] if self.memory.previous_mask else []
+        return super().unpublished_features + residual + previous
 
     def _depths_and_widths(self) -> tuple[list[int], list[tuple[int, int]]]:
         depths, widths = super()._depths_and_widths()
@@ -503,7 +496,7 @@ def sam2(
 def pico() -> Sam2Config:
     """Sizes of samkit's own small model: a SAM 2 network of 4 million parameters.
 
-    What differs from SAM 2 was chosen by measurement, see docs/models/pico.md.
+    The differences from SAM 2 were chosen by measurement, see docs/models/pico.md.
     """
     return Sam2Config(
         image_encoder=ResNetConfig(),

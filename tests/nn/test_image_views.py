@@ -58,8 +58,10 @@ def test_dense_views_are_plain_attention(shared: bool, masked: bool) -> None:
     views = DenseViews(image, positions)
     maps = image.expand(4, -1, -1)
 
-    torch.testing.assert_close(views.gather(first, tokens), first(tokens, maps + positions, maps))
-    seen = views.scatter(second, tokens, tokens * 2, mask, norm)
+    torch.testing.assert_close(
+        views.token_to_image(first, tokens), first(tokens, maps + positions, maps)
+    )
+    seen = views.image_to_token(second, tokens, tokens * 2, mask, norm)
     expected = norm(maps + second(maps + positions, tokens, tokens * 2, mask))
     torch.testing.assert_close(whole(seen), expected)
 
@@ -80,18 +82,20 @@ def test_low_rank_views_are_dense_views(
 ) -> None:
     torch.manual_seed(seed)
     image, positions = torch.randn(places, DIM) + offset, torch.randn(places, DIM)
-    low: ImageViews = LowRankViews.unseen(image, positions, count)
+    low: ImageViews = LowRankViews.initial(image, positions, count)
     dense: ImageViews = DenseViews(image.expand(count, -1, -1), positions[None])
     weight, bias = torch.randn(7, DIM), torch.randn(7)
     for _ in range(layers):
         look, tell, norm = attention(), attention(), layer_norm()
         x, y = torch.randn(count, tokens, DIM), torch.randn(count, tokens, DIM)
         mask = some_attended(count, tokens) if masked else None
-        torch.testing.assert_close(low.gather(look, x), dense.gather(look, x), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            low.token_to_image(look, x), dense.token_to_image(look, x), rtol=1e-4, atol=1e-4
+        )
         before = whole(low)
-        seen = low.scatter(tell, x, y, mask, norm)
+        seen = low.image_to_token(tell, x, y, mask, norm)
         assert torch.equal(whole(low), before)
-        low, dense = seen, dense.scatter(tell, x, y, mask, norm)
+        low, dense = seen, dense.image_to_token(tell, x, y, mask, norm)
         torch.testing.assert_close(whole(low), whole(dense), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
         linear(low, weight, bias), F.linear(whole(dense), weight, bias),
@@ -111,7 +115,7 @@ def test_what_takes_the_image_away_is_finite() -> None:
     taken = tell.out_proj(tell.v_proj(values))[0, 0]
     image = 1e-2 * torch.randn(64, 256) - taken
     keys, positions = torch.randn(8, 7, 256), torch.randn(64, 256)
-    views = LowRankViews.unseen(image, positions, 8).scatter(tell, keys, values, None, norm)
+    views = LowRankViews.initial(image, positions, 8).image_to_token(tell, keys, values, None, norm)
     assert views.scale.isfinite().all()
 
 

@@ -382,7 +382,7 @@ def test_wrong_calls(predictor, video):
     with pytest.raises(InputError, match="stop: expected a frame before 20, got 30"):
         tracker.track("backward", start=20, stop=30)
     live = VideoPredictor(predictor)
-    with pytest.raises(InputError, match="mapping of object ids to Prompts, got list"):
+    with pytest.raises(InputError, match=r"expected \{object id: Prompt\}, got list"):
         live.step(video[0], [BOX])
     with pytest.raises(PromptError, match="expected a Prompt, got tuple"):
         live.step(video[0], {1: BOX, 2: (3, 4)})

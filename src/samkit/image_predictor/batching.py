@@ -59,7 +59,7 @@ def prompts_at_once(features: ImageFeatures, network: Network, *, tokens: int | 
         return max(1, _DECODER_BYTES // (map_bytes * 16))
     if tokens is not None and not network.prompt_encoder.draw_prompts:
         rows = network.mask_decoder.rows(tokens)
-        if is_low_rank(rows, places=places, dim=dim):
+        if is_low_rank(rows, locations=places, dim=dim):
             # Each of two layers keeps so many numbers of a place, and as many again for a while.
             return max(1, min(_SHARING, _DECODER_BYTES // (rows * places * 4 * 6)))
     return max(1, _CACHE_BYTES // map_bytes)

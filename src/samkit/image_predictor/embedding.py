@@ -1,6 +1,5 @@
 """The output of the image encoder for an image, as a value that can be kept."""
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samkit.errors import InputError
 from samkit.geometry import checked_size
 from samkit.image_predictor.device import find_device
-from samkit.media import MAX_PIXELS
 from samkit.nn import ImageFeatures
 from samkit.transforms import ImageTransform
-from samkit.weights.tensor_file import DAMAGE, read_tensor_file, write_tensor_file
+from samkit.weights.tensor_file import (
+    read_bool,
+    read_image_size,
+    read_tensor_file,
+    write_tensor_file,
+)
 
 __all__ = ["ImageEmbedding"]
 
@@ -87,30 +89,22 @@ class ImageEmbedding:
         Raises:
             InputError: the file is missing, damaged, or holds something else.
         """
-        tensors, about = read_tensor_file(path, kind=_KIND, version=_VERSION)
-        try:
-            return cls._checked(tensors, about)
-        except DAMAGE as error:
-            raise InputError(
-                f"cannot read an embedding from {path}: it is damaged ({error})"
-            ) from error
+        return read_tensor_file(path, cls._checked, kind=_KIND, version=_VERSION)
 
     @classmethod
     def _checked(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> "ImageEmbedding":
-        """The contents of a file; one of `DAMAGE` if they are impossible."""
+        """The contents of a file; ValueError or the like if they are impossible."""
         transform = ImageTransform(
-            image_size=checked_size(about["image_size"], "image_size"),
+            image_size=read_image_size(about["image_size"]),
             input_size=checked_size(about["input_size"], "input_size"),
-            keep_aspect=about["keep_aspect"],
+            keep_aspect=read_bool(about["keep_aspect"]),
             stride=int(about["stride"]),
             prompt_scale=int(about["prompt_scale"]),
         )
         stride, (height, width) = transform.stride, transform.prompt_size
         if stride < 1 or height % stride or width % stride or not height * width:
             raise ValueError("the input is not a whole number of cells")
-        if math.prod(transform.image_size) > MAX_PIXELS:
-            raise ValueError("the image has an impossible size")
-        if not isinstance(about["keep_aspect"], bool) or not isinstance(about["network"], str):
+        if not isinstance(about["network"], str):
             raise ValueError("the header is damaged")
         embedding, *others = (tensors[str(i)] for i in range(len(tensors)))
         levels = int(about["high_resolution"])

@@ -1,10 +1,10 @@
-"""What is remembered of objects: shared by video, memory across images, and training.
+"""Memory of objects: shared by video, memory across images, and training.
 
 - `bank`: the memories of one object that attention can reach
-- `prediction`: what a network predicts from prompts, from memory, or from both
+- `prediction`: predictions from prompts, from memory, or from both
 - `masks`: predictions as `Masks`
 - `codec`: prompted objects and memories in files
-- `arguments`: checks of networks, ids, frame numbers and prompts
+- `arguments`: checks of arguments: networks, ids, frame numbers and prompts
 """
 
 from samkit.memory.bank import MemoryBank

@@ -1,5 +1,6 @@
-"""Checks of what callers give: networks that remember, ids, frame numbers, prompts."""
+"""Checks of arguments: networks with memory, ids, frame numbers, prompts."""
 
+from collections.abc import Collection, Mapping
 from operator import index as as_index
 
 import numpy as np
@@ -9,20 +10,27 @@ from samkit.image_predictor import ImagePredictor
 from samkit.nn import MemoryNetwork
 from samkit.prompts import Prompt
 
-__all__ = ["checked_id", "checked_prompt", "network_with_memory", "whole_number"]
+__all__ = [
+    "check_known",
+    "checked_id",
+    "checked_prompt",
+    "checked_prompts",
+    "network_with_memory",
+    "whole_number",
+]
 
 _INT64 = np.iinfo(np.int64)
 
 
 def network_with_memory(predictor: object, use: str) -> MemoryNetwork:
-    """The network of a predictor, if it can remember.
+    """The network of a predictor, if it has a memory.
 
     Args:
-        predictor: what a caller gave as one.
-        use: what memory is needed for, as the error says it.
+        predictor: an ImagePredictor, or anything else, which is an error.
+        use: what memory is needed for; the subject of the error message.
 
     Raises:
-        InputError: no ImagePredictor, or one whose network has no memory.
+        InputError: not an ImagePredictor, or its network has no memory.
     """
     if not isinstance(predictor, ImagePredictor):
         raise InputError(
@@ -37,8 +45,8 @@ def network_with_memory(predictor: object, use: str) -> MemoryNetwork:
     return network
 
 
-def whole_number(name: str, value: object) -> int:
-    """An integer of any kind, also numpy's, but no bool.
+def whole_number(name: str, value: object, least: int | None = None) -> int:
+    """An integer of any kind, also numpy's, but no bool; at least `least`.
 
     Raises:
         InputError: anything else.
@@ -47,8 +55,9 @@ def whole_number(name: str, value: object) -> int:
         number = as_index(value)  # type: ignore[arg-type]
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool):
-        raise InputError(f"{name}: expected a whole number, got {value!r}")
+    if number is None or isinstance(value, bool) or (least is not None and number < least):
+        bound = "" if least is None else f" from {least} on"
+        raise InputError(f"{name}: expected a whole number{bound}, got {value!r}")
     return number
 
 
@@ -62,6 +71,31 @@ def checked_id(value: object) -> int:
     if not _INT64.min <= number <= _INT64.max:
         raise InputError(f"object_id: expected a number of 64 bits, got {number}")
     return number
+
+
+def check_known(object_id: int, known: Collection[int]) -> None:
+    """Check that an object is among the known ones.
+
+    Raises:
+        InputError: it is not.
+    """
+    if object_id not in known:
+        ids = ", ".join(map(str, known)) or "none"
+        raise InputError(f"object_id: expected a known object ({ids}), got {object_id}")
+
+
+def checked_prompts(value: object) -> dict[int, Prompt]:
+    """A prompt for each of any number of objects, by id.
+
+    Raises:
+        InputError: not a mapping, or a wrong id; PromptError: not a prompt.
+    """
+    if not isinstance(value, Mapping):
+        raise InputError(
+            f"prompts: expected {{object id: Prompt}}, got {type(value).__name__}; "
+            "for a single object write {1: prompt}"
+        )
+    return {checked_id(key): checked_prompt(prompt) for key, prompt in value.items()}
 
 
 def checked_prompt(value: object) -> Prompt:

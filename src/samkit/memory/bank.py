@@ -18,7 +18,7 @@ class MemoryBank:
     Args:
         slots: memories in reach, the prompted frame counted once (`MemoryConfig.slots`).
         pointers: pointers in reach (`MemoryConfig.pointers`).
-        nearest: how many prompted frames are attended to at once; None for all.
+        nearest: how many prompted frames are attended to; None for all.
     """
 
     def __init__(self, *, slots: int, pointers: int, nearest: int | None = None) -> None:
@@ -53,13 +53,13 @@ class MemoryBank:
         """
         step = -1 if backward else 1
         near = self._nearest(frame)
-        # A prompted frame too far for a place of its own may still be one of the frames before.
-        others = {t: m for t, m in self.prompted.items() if t not in near}
+        # A prompted frame that is not among the nearest may still be one of the frames before.
+        before = {t: m for t, m in self.prompted.items() if t not in near} | self.tracked
         span = self.pointers if frames is None else min(frames, self.pointers)
 
         memories = [(0, m) for t, m in self.prompted.items() if t in near and m.tokens is not None]
         for ago in range(self.slots - 1, 0, -1):
-            memory = self._at(frame - step * ago, others)
+            memory = before.get(frame - step * ago)
             if memory is not None and memory.tokens is not None:
                 memories.append((ago, memory))
         pointers = [
@@ -68,7 +68,7 @@ class MemoryBank:
             if t in near and step * (frame - t) >= 0
         ]
         for ago in range(1, span):
-            memory = self._at(frame - step * ago, others)
+            memory = before.get(frame - step * ago)
             if memory is not None:
                 pointers.append((ago, memory.pointer))
         return ReachableMemory(memories=tuple(memories), pointers=tuple(pointers), span=span)
@@ -87,12 +87,12 @@ class MemoryBank:
             frame: the next one.
             backward: going towards the start of the video.
             anchors: frames from which a pass in the other direction will start.
-            one_way: past frames never come again. Prompted frames are then dropped too where newer
-                ones (`nearest` of them) have replaced them.
+            one_way: frames cannot be read again. Prompted frames are then dropped too where newer
+                ones (`nearest` of them) replace them.
         """
         step = -1 if backward else 1
         for t in list(self.tracked):
-            # How many frames ago this is, seen from the frame, or from where a way back begins.
+            # Frames ago, from the next frame and from where a pass in the other direction starts.
             ago = [step * (frame - t), *(step * (t - anchor) + 1 for anchor in anchors)]
             distance = min((a for a in ago if a > 0), default=self.pointers)
             if distance >= self.pointers:
@@ -104,11 +104,8 @@ class MemoryBank:
             for t in [t for t in self.prompted if t not in near and frame - t >= self.pointers]:
                 del self.prompted[t]
 
-    def _at(self, frame: int, others: dict[int, Memory]) -> Memory | None:
-        return self.tracked.get(frame) or others.get(frame)
-
     def _nearest(self, frame: int) -> set[int]:
-        """Prompted frames that are attended to as such."""
+        """The prompted frames that are attended to."""
         if self.nearest is None or len(self.prompted) <= self.nearest:
             return set(self.prompted)
         before = sorted(t for t in self.prompted if t < frame)[-1:]

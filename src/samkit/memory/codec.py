@@ -8,36 +8,25 @@ a number stands for one:
     memory        {tokens, pointer} of `Memory`; tokens may be null
     prompted      {prompt, prediction, memory, corrects} of `PromptedObject`
 
-Reading runs no code, and believes nothing unchecked.
+Reading runs no code and checks every value.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from samkit.media import MAX_PIXELS
 from samkit.memory.prediction import PromptedObject
 from samkit.nn import MemoryNetwork
 from samkit.nn.memory import Memory, ObjectPrediction
 from samkit.prompts import Prompt
+from samkit.weights.tensor_file import read_bool
 
-__all__ = [
-    "MemoryReader",
-    "MemoryWriter",
-    "read_flag",
-    "read_object_id",
-    "read_optional",
-    "read_size",
-    "read_whole",
-]
-
-T = TypeVar("T")
+__all__ = ["MemoryReader", "MemoryWriter"]
 
 
 class MemoryWriter:
-    """Puts values into JSON, and collects their tensors. The values have to stay as they are.
+    """Turns values into JSON, and collects their tensors. The values must not change meanwhile.
 
     Attributes:
         tensors: by number.
@@ -81,12 +70,12 @@ class MemoryWriter:
 
 
 class MemoryReader:
-    """Makes values from JSON and tensors. Where they cannot be true it raises a usual error.
+    """Makes values from JSON and tensors; impossible ones raise ValueError, KeyError or the like.
 
     Args:
         tensors: by number, as `MemoryWriter` collected them.
         network: the one that made them.
-        device: where they are wanted.
+        device: to which tensors are moved.
     """
 
     def __init__(
@@ -94,9 +83,9 @@ class MemoryReader:
     ) -> None:
         self._tensors, self._config, self._device = tensors, network.config, device
         height, width = (side // self._config.stride for side in self._config.prompt_size)
-        self._grid = (height, width)
-        self._positions = network.memory_positions(self._grid)
-        self._placed: dict[int, Tensor] = {}
+        self._mask_size = (4 * height, 4 * width)
+        self._positions = network.memory_positions((height, width))
+        self._moved: dict[int, Tensor] = {}
 
     def prompted(self, value: dict[str, Any]) -> PromptedObject:
         """An object where it was prompted."""
@@ -104,14 +93,13 @@ class MemoryReader:
             prompt=Prompt.from_dict(value["prompt"]),
             prediction=self.prediction(value["prediction"]),
             memory=self.memory(value["memory"]),
-            corrects=read_flag(value["corrects"]),
+            corrects=read_bool(value["corrects"]),
         )
 
     def prediction(self, value: dict[str, Any]) -> ObjectPrediction:
         """A prediction of one object."""
-        height, width = self._grid
         return ObjectPrediction(
-            logits=self._tensor(value["logits"], torch.float32, 1, 4 * height, 4 * width),
+            logits=self._tensor(value["logits"], torch.float32, 1, *self._mask_size),
             iou=self._tensor(value["iou"], torch.float32, 1),
             pointer=self._tensor(value["pointer"], torch.float32, 1, self._config.dim),
             object_score=self._tensor(value["object_score"], torch.float32, 1, 1),
@@ -132,48 +120,9 @@ class MemoryReader:
         tensor = self._tensors[str(number)]
         if tensor.dtype != dtype or tuple(tensor.shape) != shape:
             raise ValueError(f"tensor {number} has a wrong type or shape")
-        if number not in self._placed:
+        if number not in self._moved:
             if not torch.isfinite(tensor).all():
                 raise ValueError(f"tensor {number} has values that are not finite")
             # A copy, because a tensor may be mapped from a file that is overwritten later.
-            self._placed[number] = tensor.to(self._device, copy=True)
-        return self._placed[number]
-
-
-def read_optional(value: Any, read: Callable[[Any], T]) -> T | None:
-    """None, or what `read` makes of a value."""
-    return None if value is None else read(value)
-
-
-def read_flag(value: Any) -> bool:
-    """True or false."""
-    if not isinstance(value, bool):
-        raise ValueError(f"expected true or false, got {value!r}")
-    return value
-
-
-def read_whole(least: int) -> Callable[[Any], int]:
-    """A reader of whole numbers from `least` on."""
-
-    def read(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"expected a whole number from {least} on, got {value!r}")
-        return value
-
-    return read
-
-
-def read_object_id(value: Any) -> int:
-    """An id of 64 bits."""
-    number = read_whole(-(2**63))(value)
-    if number >= 2**63:
-        raise ValueError(f"expected an id of 64 bits, got {number}")
-    return number
-
-
-def read_size(value: Any) -> tuple[int, int]:
-    """(height, width) of an image that can be read."""
-    height, width = (read_whole(1)(side) for side in value)
-    if height * width > MAX_PIXELS:
-        raise ValueError(f"an impossible size, {height} x {width}")
-    return height, width
+            self._moved[number] = tensor.to(self._device, copy=True)
+        return self._moved[number]

@@ -1,12 +1,13 @@
 """Predictions of objects as `Masks`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from samkit.errors import SamkitError
+from samkit.image_predictor import check_finite
 from samkit.masks import Masks
 from samkit.nn.memory import ObjectPrediction
 from samkit.transforms import ImageTransform
@@ -15,55 +16,54 @@ __all__ = ["masks_of"]
 
 
 def masks_of(
-    found: Mapping[int, ObjectPrediction],
+    predictions: Mapping[int, ObjectPrediction],
     transform: ImageTransform,
     *,
     non_overlapping: bool = False,
 ) -> Masks:
-    """Masks of tracked objects, in their order; above 256 MB held as run lengths.
+    """Masks of objects in an image, in their order; above 256 MB held as run lengths.
 
     Args:
-        found: object id -> the object, each a batch of one.
-        transform: of the image that they were found in.
-        non_overlapping: give each pixel to the object that is surest of it.
+        predictions: object id -> the object, each a batch of one.
+        transform: of the image.
+        non_overlapping: give each pixel to the object with the highest logit there, of equals to
+            the first.
 
     Raises:
-        SamkitError: what the network found is not a number.
+        SamkitError: the network predicted NaN or infinity.
     """
-    if not found:
+    if not predictions:
         return Masks.empty(transform.image_size)
-    low = torch.cat([one.logits for one in found.values()])
-    scores = torch.cat([one.iou for one in found.values()]).float().cpu().numpy()
-    presence = torch.cat([one.object_score for one in found.values()])[:, 0].float().sigmoid()
-    if not (np.isfinite(scores).all() and presence.isfinite().all()):
-        raise SamkitError("the network's answer is not a number: its weights are damaged")
-
-    inside = _owner(low, transform) if non_overlapping else _above_zero
-    # One at a time: at the image's size, logits take far more memory than a mask.
-    pixels = (
-        inside(transform.masks_to_image(one[None])[0], i).cpu().numpy() for i, one in enumerate(low)
-    )
+    logits = torch.cat([one.logits for one in predictions.values()])
+    iou = torch.cat([one.iou for one in predictions.values()]).float()
+    presence = torch.cat([one.object_score for one in predictions.values()])[:, 0].float().sigmoid()
+    check_finite(torch.cat([iou, presence]))
     return Masks.from_pixels(
-        pixels,
+        _pixels(logits, transform, non_overlapping),
         transform.image_size,
-        scores,
-        object_ids=list(found),
+        iou.cpu().numpy(),
+        object_ids=list(predictions),
         presence=presence.cpu().numpy(),
-        logits=low.float().cpu().numpy(),
+        logits=logits.float().cpu().numpy(),
     )
 
 
-def _above_zero(logits: Tensor, _: int) -> Tensor:
-    return logits > 0
+def _pixels(
+    logits: Tensor, transform: ImageTransform, non_overlapping: bool
+) -> Iterator[NDArray[np.bool_]]:
+    """Masks (H, W) one at a time: at the image's size, logits take far more memory than a mask."""
+    owner = _owner(logits, transform) if non_overlapping else None
+    for i, low in enumerate(logits):
+        mask = transform.masks_to_image(low[None])[0] > 0
+        yield (mask if owner is None else mask & (owner == i)).cpu().numpy()
 
 
-def _owner(low: Tensor, transform: ImageTransform) -> Callable[[Tensor, int], Tensor]:
-    """Test of logits (H, W) that only the surest object of a pixel passes, of equals the first."""
-    height, width = transform.image_size
-    best = low.new_full((height, width), -torch.inf)
+def _owner(logits: Tensor, transform: ImageTransform) -> Tensor:
+    """For each pixel (H, W), the index of the object with the highest logit."""
+    best = logits.new_full(transform.image_size, -torch.inf)
     owner = torch.zeros_like(best, dtype=torch.long)
-    for i, one in enumerate(low):
-        logits = transform.masks_to_image(one[None])[0]
-        owner = torch.where(logits > best, i, owner)
-        best = torch.maximum(best, logits)
-    return lambda logits, i: (logits > 0) & (owner == i)
+    for i, low in enumerate(logits):
+        full = transform.masks_to_image(low[None])[0]
+        owner = torch.where(full > best, i, owner)
+        best = torch.maximum(best, full)
+    return owner

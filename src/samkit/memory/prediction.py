@@ -1,4 +1,4 @@
-"""What a network predicts of objects: from prompts, from memory, or from both."""
+"""Predictions of objects: from prompts, from memory, or from both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,10 +30,10 @@ class PromptedObject:
     """An object in a frame or image in which it was prompted.
 
     Attributes:
-        prompt: all prompts of it there, as one.
-        prediction: of the network, a batch of one.
-        memory: what is remembered of it there.
-        corrects: the prompt corrects what was predicted from memory.
+        prompt: all its prompts there, joined.
+        prediction: a batch of one.
+        memory: of the object there.
+        corrects: whether the prompt corrects a prediction from memory.
     """
 
     prompt: Prompt
@@ -43,7 +43,7 @@ class PromptedObject:
 
 
 def starts_anew(prompt: Prompt) -> bool:
-    """Whether a prompt replaces those before it: a box or a mask does, points are added to them."""
+    """Whether a prompt replaces earlier ones: a box or a mask does, points are added to them."""
     return prompt.box_xyxy is not None or prompt.mask_input is not None
 
 
@@ -59,31 +59,32 @@ def predict_prompted(
 ) -> PromptedObject:
     """Predict an object from a prompt, and remember it.
 
-    Points refine `current`. A box or a mask starts anew; a mask alone is taken as it is.
+    Points refine `current`. A box or a mask starts anew; a mask alone is the prediction itself.
 
     Args:
         network: with memory.
         embedding: of the frame, on the network's device.
         prompt: the new prompt.
-        before: the object here as it was prompted before; the prompts are joined.
-        current: what the object looks like here so far; None where that is not at hand, or where
-            nothing is known.
-        reachable: memories from which `current` is predicted, and which the prompt corrects; None
-            where the prompts speak for themselves.
-        previous: mask logits (h, w) in the frame before, from which `current` is predicted too.
+        before: the object as it was prompted in this frame before; the prompts are joined.
+        current: the prediction of the object in this frame so far; None if there is none.
+        reachable: memories that the prompt corrects, from which a missing `current` is predicted;
+            None to predict from the prompts alone.
+        previous: mask logits (h, w) in the frame before, for predicting a missing `current`.
     """
     if starts_anew(prompt):
         before = current = None
     whole = prompt if before is None else before.prompt + prompt
-    features, is_mask = embedding.features, not _clicks(whole)
+    features = embedding.features
+    mask = None if _clicks(whole) else whole.mask_input
     with torch.inference_mode():
         recalled = None
-        if reachable is not None and not is_mask:
+        if reachable is not None and mask is None:
             recalled = network.recall(features, [reachable])
             if current is None and not starts_anew(prompt):
                 current = _propagated(network, features, recalled, [previous])
-        if is_mask:
-            prediction = _from_mask(network, embedding, whole)
+        if mask is not None:
+            pixels = mask_pixels(mask, embedding.transform.mask_size)
+            prediction = network.from_masks(features, pixels.to(features.embedding.device))
         else:
             prediction = _from_prompt(network, embedding, whole, current, recalled)
     (memory,) = remember(network, features, prediction, prompted=True)
@@ -103,7 +104,7 @@ def predict_from_memory(
     Args:
         network: with memory.
         features: of the frame, without memory.
-        reachable: what each object remembers.
+        reachable: memories of each object.
         previous: mask logits (h, w) of each in the frame before; None where there are none.
     """
     with torch.inference_mode():
@@ -114,13 +115,10 @@ def predict_from_memory(
 def remember(
     network: MemoryNetwork, features: ImageFeatures, prediction: ObjectPrediction, *, prompted: bool
 ) -> list[Memory]:
-    """What is kept of each of N objects in a frame.
-
-    Tokens are kept in bfloat16, as in the reference, which takes half of the room.
-    """
+    """The memory of each of N objects in a frame, with tokens in bfloat16 as in the reference."""
     with torch.inference_mode():
         memories = network.remember(features, prediction, prompted=prompted)
-        # Copies: a part of a batch would keep the whole of it.
+        # Copies: a view would keep the whole batch.
         return [
             replace(
                 memory,
@@ -135,7 +133,7 @@ def remember(
 def mask_pixels(
     mask: NDArray[np.bool_] | NDArray[np.float32], mask_size: tuple[int, int]
 ) -> Tensor:
-    """A mask (h, w), bool or logits, as `MemoryNetwork.from_masks` takes it.
+    """A mask (h, w), bool or logits, for `MemoryNetwork.from_masks`.
 
     Args:
         mask: of any size.
@@ -152,7 +150,7 @@ def mask_pixels(
 
 
 def _clicks(prompt: Prompt) -> int:
-    """Points, and two for a box; 0 for a mask alone."""
+    """Number of points, where a box counts as two; 0 for a mask alone."""
     return len(prompt.point_coords) + 2 * (prompt.box_xyxy is not None)
 
 
@@ -167,14 +165,6 @@ def _propagated(
     return network.segment(conditioned, prompts, ambiguous=True)
 
 
-def _from_mask(
-    network: MemoryNetwork, embedding: ImageEmbedding, prompt: Prompt
-) -> ObjectPrediction:
-    assert prompt.mask_input is not None
-    pixels = mask_pixels(prompt.mask_input, embedding.transform.mask_size)
-    return network.from_masks(embedding.features, pixels.to(embedding.features.embedding.device))
-
-
 def _from_prompt(
     network: MemoryNetwork,
     embedding: ImageEmbedding,
@@ -184,7 +174,7 @@ def _from_prompt(
 ) -> ObjectPrediction:
     features, device = embedding.features, embedding.features.embedding.device
     prior = None
-    if current is not None:  # which an earlier mask prompt has become part of
+    if current is not None:  # it includes an earlier mask prompt
         prompt = Prompt(prompt.point_coords, prompt.point_labels, prompt.box_xyxy)
         prior = current.logits.clamp(-PRIOR_LIMIT, PRIOR_LIMIT)
     pad_boxes = network.config.prompt_encoder.pad_boxes

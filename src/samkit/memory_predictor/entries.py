@@ -1,4 +1,4 @@
-"""What is remembered of images: values that are never changed."""
+"""Entries: remembered images, as immutable values."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ class Entry:
     """One remembered image.
 
     Attributes:
-        number: names the entry; numbers count up and are not used again.
+        number: identifies the entry; numbers count up and are not used again.
         image_size: (height, width) in pixels.
-        signature: tells whether an image is this one.
+        signature: of the image, as `image_signature` gives it.
         objects: object id -> the object here; only objects that were prompted here.
     """
 
@@ -39,26 +39,26 @@ class Entry:
 
 
 def image_signature(embedding: ImageEmbedding) -> str:
-    """Equal for the same image seen by the same network."""
+    """A hash that is equal for the same image embedded by the same network."""
     digest = hashlib.sha256(str(embedding.image_size).encode())
     digest.update(embedding.features.embedding.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
 def reachable_memory(memories: Sequence[Memory], *, slots: int, pointers: int) -> ReachableMemory:
-    """Memories of one object as seen from the image that comes after them.
+    """Memories of one object in reach from a new image.
 
-    They are like the frames of a video in the order in which they were remembered: the first is
-    the prompted frame, up to `slots - 1` recent ones each have the temporal code of as many frames
-    ago, and those between share the code of prompted frames, which is that of no time.
+    They count as the frames of a video in the order in which they were remembered: the first is
+    the prompted frame, the last `slots - 1` have the temporal encoding of as many frames ago, and
+    those between share the encoding of prompted frames.
 
     Args:
         memories: the oldest first; at least one.
         slots, pointers: as in `MemoryConfig`.
     """
-    coded, times = [], []
+    encoded, times = [], []
     for i, memory in enumerate(memories):
         ago = len(memories) - i
-        coded.append((ago if i and ago < slots else 0, memory))
+        encoded.append((ago if i and ago < slots else 0, memory))
         times.append((ago, memory.pointer))
-    return ReachableMemory(memories=tuple(coded), pointers=tuple(times), span=pointers)
+    return ReachableMemory(memories=tuple(encoded), pointers=tuple(times), span=pointers)

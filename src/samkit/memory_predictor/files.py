@@ -5,7 +5,7 @@ Its header has, under `samkit.memory`, a JSON text:
     version, network     of this layout, and a fingerprint of the weights
     object_ids           the order of the objects
     entries              [{number, image_size, signature, objects}], the oldest first
-    objects              [{id, prompted}] of an entry; `samkit.memory.codec` says what prompted is
+    objects              [{id, prompted}] of an entry; prompted as in `samkit.memory.codec`
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from samkit.errors import InputError
-from samkit.memory.codec import (
-    MemoryReader,
-    MemoryWriter,
-    read_object_id,
-    read_size,
-    read_whole,
-)
+from samkit.memory.arguments import checked_id, whole_number
+from samkit.memory.codec import MemoryReader, MemoryWriter
 from samkit.memory_predictor.entries import Entry
 from samkit.nn import MemoryNetwork
-from samkit.weights.tensor_file import DAMAGE, fingerprint, read_tensor_file, write_tensor_file
+from samkit.weights.tensor_file import (
+    fingerprint,
+    read_image_size,
+    read_tensor_file,
+    write_tensor_file,
+)
 
 __all__ = ["load", "save"]
 
@@ -38,7 +38,7 @@ def save(
     """Write entries, and the order of the objects, whole or not at all.
 
     Raises:
-        InputError: the place cannot be written to.
+        InputError: the file cannot be written.
     """
     writer = MemoryWriter()
     about = {
@@ -70,28 +70,29 @@ def load(
     Raises:
         InputError: the file is missing, damaged, holds something else, or is of another network.
     """
-    tensors, about = read_tensor_file(
-        path, kind=_KIND, version=_VERSION, network_id=fingerprint(network)
-    )
-    try:
+
+    def build(
+        tensors: dict[str, Tensor], about: dict[str, Any]
+    ) -> tuple[list[Entry], tuple[int, ...]]:
         reader = MemoryReader(tensors, network, device)
         entries = [_entry(one, reader) for one in about["entries"]]
-        object_ids = tuple(read_object_id(value) for value in about["object_ids"])
+        object_ids = tuple(checked_id(value) for value in about["object_ids"])
         _check(entries, object_ids)
-    except DAMAGE as error:
-        raise InputError(f"cannot read a memory from {path}: it is damaged ({error})") from error
-    return entries, object_ids
+        return entries, object_ids
+
+    network_id = fingerprint(network)
+    return read_tensor_file(path, build, kind=_KIND, version=_VERSION, network_id=network_id)
 
 
 def _entry(about: dict[str, Any], reader: MemoryReader) -> Entry:
     if not isinstance(about["signature"], str):
         raise ValueError("a signature is no text")
     return Entry(
-        number=read_whole(0)(about["number"]),
-        image_size=read_size(about["image_size"]),
+        number=whole_number("number", about["number"], 0),
+        image_size=read_image_size(about["image_size"]),
         signature=about["signature"],
         objects={
-            read_object_id(one["id"]): reader.prompted(one["prompted"]) for one in about["objects"]
+            checked_id(one["id"]): reader.prompted(one["prompted"]) for one in about["objects"]
         },
     )
 

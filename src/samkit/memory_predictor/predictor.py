@@ -8,7 +8,14 @@ from typing import Any
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
 from samkit.masks import Masks
-from samkit.memory.arguments import checked_id, checked_prompt, network_with_memory, whole_number
+from samkit.memory.arguments import (
+    check_known,
+    checked_id,
+    checked_prompt,
+    checked_prompts,
+    network_with_memory,
+    whole_number,
+)
 from samkit.memory.masks import masks_of
 from samkit.memory.prediction import (
     PromptedObject,
@@ -16,6 +23,7 @@ from samkit.memory.prediction import (
     predict_prompted,
     starts_anew,
 )
+from samkit.memory_predictor import files
 from samkit.memory_predictor.entries import Entry, image_signature, reachable_memory
 from samkit.nn import ImageFeatures
 from samkit.nn.memory import ObjectPrediction, ReachableMemory
@@ -23,15 +31,15 @@ from samkit.prompts import Prompt
 
 __all__ = ["MemoryPredictor"]
 
-# Working memory of one call of the memory attention; more objects are looked for in several calls.
+# Working memory of one call of the memory attention; more objects take several calls.
 _ATTENTION_BYTES = 2**30
 
 
 class MemoryPredictor:
     """Prompt objects in some images, and find them in others (memory of SAM 2, 2408.00714).
 
-    Images may differ in size and need no order. Each remembered image is an entry; an object is
-    remembered only from entries in which it was prompted.
+    Images may differ in size and need no order. Each remembered image is an entry, with the objects
+    that were prompted in it.
 
         memory = samkit.MemoryPredictor(samkit.load("sam2.1-tiny"))
         memory.remember("monday.jpg", {1: samkit.Prompt.box(10, 20, 300, 400)})
@@ -40,11 +48,11 @@ class MemoryPredictor:
     Args:
         predictor: of a SAM 2 network with memory.
         max_entries: how many images are remembered; None for no limit. Beyond it the oldest entry
-            goes, and an object that was prompted nowhere else is forgotten with it.
+            is dropped, with the objects that were prompted nowhere else.
         non_overlapping: give each pixel to the object with the highest logit there.
 
     Raises:
-        InputError: the network cannot remember, or `max_entries` is not at least 1.
+        InputError: the network has no memory, or `max_entries` is not at least 1.
     """
 
     def __init__(
@@ -55,8 +63,8 @@ class MemoryPredictor:
         non_overlapping: bool = False,
     ) -> None:
         self._network = network_with_memory(predictor, "memory across images")
-        if max_entries is not None and whole_number("max_entries", max_entries) < 1:
-            raise InputError(f"max_entries: expected None or 1 and more, got {max_entries}")
+        if max_entries is not None:
+            whole_number("max_entries", max_entries, 1)
         self.predictor = predictor
         self.max_entries = max_entries
         self.non_overlapping = non_overlapping
@@ -105,9 +113,11 @@ class MemoryPredictor:
             InputError: no prompts, an id that is no integer, no such entry, or an image of another
                 size than the entry's; ImageError, PromptError: not an image, or not a prompt.
         """
-        checked = _checked_prompts(prompts)
+        checked = checked_prompts(prompts)
+        if not checked:
+            raise InputError("prompts: expected at least one object, got none")
         if entry is not None:
-            self._entry(entry)  # before the costly look at the image
+            self._entry(entry)  # an error before the image is embedded, which takes long
         embedding = self._embed(image)
         known = self._entry_of(embedding, entry)
         new = {
@@ -116,8 +126,8 @@ class MemoryPredictor:
         }
         known = replace(known, objects={**known.objects, **new})
         order = tuple(dict.fromkeys((*self._order, *new)))
-        found = {i: known.objects[i].prediction for i in order if i in known.objects}
-        masks = masks_of(found, embedding.transform, non_overlapping=self.non_overlapping)
+        predictions = {i: known.objects[i].prediction for i in order if i in known.objects}
+        masks = masks_of(predictions, embedding.transform, non_overlapping=self.non_overlapping)
         self._keep({**self._entries, known.number: known}, order)
         self._next = max(self._next, known.number + 1)
         return masks
@@ -137,14 +147,16 @@ class MemoryPredictor:
             InputError: no object is remembered; ImageError: not an image.
         """
         if not self._order:
-            raise InputError("nothing to look for: remember an object in some image first")
+            raise InputError("nothing to find: remember an object in some image first")
         embedding = self._embed(image)
         reachable = [self.reachable(object_id) for object_id in self._order]
-        found: list[ObjectPrediction] = []
-        for some in self._batches(reachable, embedding.features):
-            found += predict_from_memory(self._network, embedding.features, some).each()
+        predictions: list[ObjectPrediction] = []
+        step = self._objects_at_once(reachable, embedding.features)
+        for start in range(0, len(reachable), step):
+            part = reachable[start : start + step]
+            predictions += predict_from_memory(self._network, embedding.features, part).each()
         return masks_of(
-            dict(zip(self._order, found, strict=True)),
+            dict(zip(self._order, predictions, strict=True)),
             embedding.transform,
             non_overlapping=self.non_overlapping,
         )
@@ -186,21 +198,19 @@ class MemoryPredictor:
         Args:
             object_id: the object.
             entry: number of the entry from which to forget it; None for all. Corrections in other
-                images that were made with the help of this one keep what they are.
+                images that were predicted from this one do not change.
 
         Raises:
             InputError: the object is not known, or not there.
         """
         number = checked_id(object_id)
-        if number not in self._order:
-            known = ", ".join(map(str, self._order)) or "none"
-            raise InputError(f"object_id: expected a known object ({known}), got {object_id}")
+        check_known(number, self._order)
         chosen = self.entries if entry is None else (self._entry(entry),)
         changed = dict(self._entries)
         for one in chosen:
             if number in one.objects:
-                left = {i: seen for i, seen in one.objects.items() if i != number}
-                changed[one.number] = replace(one, objects=left)
+                others = {i: other for i, other in one.objects.items() if i != number}
+                changed[one.number] = replace(one, objects=others)
             elif entry is not None:
                 ids = ", ".join(map(str, one.objects))
                 raise InputError(
@@ -237,11 +247,9 @@ class MemoryPredictor:
         """Write all that is remembered to a safetensors file, whole or not at all.
 
         Raises:
-            InputError: the place cannot be written to.
+            InputError: the file cannot be written.
         """
-        from samkit.memory_predictor.files import save
-
-        save(path, self._network, self.entries, self._order)
+        files.save(path, self._network, self.entries, self._order)
 
     @classmethod
     def load(
@@ -258,10 +266,8 @@ class MemoryPredictor:
             InputError: the file is missing, damaged, of another network, or holds more than
                 `max_entries` entries.
         """
-        from samkit.memory_predictor.files import load
-
         memory = cls(predictor, max_entries, non_overlapping=non_overlapping)
-        entries, order = load(path, memory._network, predictor.device)
+        entries, order = files.load(path, memory._network, predictor.device)
         if max_entries is not None and len(entries) > max_entries:
             raise InputError(
                 f"{path} holds {len(entries)} entries, which is more than max_entries={max_entries}"
@@ -284,8 +290,7 @@ class MemoryPredictor:
         return entry
 
     def _entry_of(self, embedding: ImageEmbedding, number: int | None) -> Entry:
-        """The entry of an image: the one of that number, else its own, else a new one."""
-        signature = image_signature(embedding)
+        """The entry of that number, else the one of the same image, else a new one."""
         if number is not None:
             entry = self._entry(number)
             if embedding.image_size != entry.image_size:
@@ -294,33 +299,33 @@ class MemoryPredictor:
                     f"(height, width), got one of size {embedding.image_size}"
                 )
             return entry
+        signature = image_signature(embedding)
         for entry in self._entries.values():
             if entry.signature == signature:
                 return entry
         return Entry(
-            number=self._next,
-            image_size=embedding.image_size,
-            signature=signature,
-            objects={},
+            number=self._next, image_size=embedding.image_size, signature=signature, objects={}
         )
 
     def _keep(self, entries: Mapping[int, Entry], order: Iterable[int]) -> None:
-        """Replace what is remembered, without what is empty or beyond the limit."""
-        filled = [one for one in entries.values() if one.objects]
+        """Replace the entries, without those that are empty or beyond the limit."""
+        kept = [one for one in entries.values() if one.objects]
         if self.max_entries is not None:
-            filled = filled[-self.max_entries :]
-        seen = {object_id for one in filled for object_id in one.objects}
-        self._entries = {one.number: one for one in filled}
-        self._order = tuple(object_id for object_id in order if object_id in seen)
+            kept = kept[-self.max_entries :]
+        known = {object_id for one in kept for object_id in one.objects}
+        self._entries = {one.number: one for one in kept}
+        self._order = tuple(object_id for object_id in order if object_id in known)
 
     def _prompted(
         self, entry: Entry, object_id: int, prompt: Prompt, embedding: ImageEmbedding
     ) -> PromptedObject:
-        """An object in an image, from a prompt and what was known of it."""
+        """An object in an image, from a prompt and its memory in other images."""
         before = entry.objects.get(object_id)
         reachable = None
         if not starts_anew(prompt) and (before is None or before.corrects):
-            reachable = self._reachable_elsewhere(object_id, entry)
+            others = (one for one in self._entries.values() if one.number != entry.number)
+            if any(object_id in one.objects for one in others):
+                reachable = self.reachable(object_id, without_entry=entry.number)
         return predict_prompted(
             self._network,
             embedding,
@@ -330,33 +335,11 @@ class MemoryPredictor:
             reachable=reachable,
         )
 
-    def _reachable_elsewhere(self, object_id: int, entry: Entry) -> ReachableMemory | None:
-        """What is remembered of an object in other images than this one, if anything is."""
-        others = (one for one in self._entries.values() if one.number != entry.number)
-        if not any(object_id in one.objects for one in others):
-            return None
-        return self.reachable(object_id, without_entry=entry.number)
-
-    def _batches(
-        self, reachable: list[ReachableMemory], features: ImageFeatures
-    ) -> list[list[ReachableMemory]]:
-        """As many objects at a time as fit the working memory."""
+    def _objects_at_once(self, reachable: list[ReachableMemory], features: ImageFeatures) -> int:
+        """How many objects fit the working memory."""
         height, width = features.embedding.shape[-2:]
         longest = max(len(one.memories) for one in reachable)
-        # Keys and values, each once more while they are rotated or laid out.
+        # Keys and values, each with a copy that is rotated or in another layout.
         each = 4 * longest * height * width * self._network.config.dim * 4
-        step = prompts_at_once(features, self._network, tokens=None)
-        step = min(step, max(1, _ATTENTION_BYTES // each))
-        return [reachable[i : i + step] for i in range(0, len(reachable), step)]
-
-
-def _checked_prompts(prompts: object) -> dict[int, Prompt]:
-    if not isinstance(prompts, Mapping):
-        raise InputError(
-            f"prompts: expected {{object id: Prompt}}, got {type(prompts).__name__}; "
-            "for a single object write {1: prompt}"
-        )
-    checked = {checked_id(key): checked_prompt(value) for key, value in prompts.items()}
-    if not checked:
-        raise InputError("prompts: expected at least one object, got none")
-    return checked
+        fits = max(1, _ATTENTION_BYTES // each)
+        return min(fits, prompts_at_once(features, self._network, tokens=None))

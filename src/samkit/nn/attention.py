@@ -7,7 +7,7 @@ __all__ = ["Attention"]
 
 
 class Attention(nn.Module):
-    """Multi-head attention that may work in fewer channels than it is given."""
+    """Multi-head attention, optionally in fewer channels than its input."""
 
     def __init__(self, dim: int, heads: int, *, internal_dim: int | None = None) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Attention(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, Q, D), (B, K, D), (B, K, D) -> (B, Q, D); mask (B, 1, 1, K) bool, True attends.
 
-        Keys of batch size 1 serve the whole batch of queries: they are projected once.
+        Keys of batch size 1 are shared by all queries, and projected once.
         """
         q, k, v = (self.split(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
         k, v = (x.expand(q.shape[0], -1, -1, -1) for x in (k, v))
@@ -34,10 +34,10 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def of_head(self, projection: nn.Linear) -> Tensor:
-        """Weights of a way in, (heads, c, D)."""
+        """Weights of an input projection, (heads, c, D)."""
         return projection.weight.unflatten(0, (self.heads, -1))
 
     @property
     def out_of_head(self) -> Tensor:
-        """Weights of the way out, (heads, c, D)."""
+        """Weights of the output projection, (heads, c, D)."""
         return self.out_proj.weight.t().unflatten(0, (self.heads, -1))

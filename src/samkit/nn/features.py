@@ -1,4 +1,4 @@
-"""What an image encoder says of images."""
+"""The output of an image encoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,10 +10,10 @@ __all__ = ["ImageFeatures"]
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFeatures:
-    """What the image encoder says of B images.
+    """The output of the image encoder for B images.
 
     Attributes:
-        embedding: (B, D, h, w), one cell for `stride` x `stride` pixels of the prompt frame.
+        embedding: (B, D, h, w).
         high_resolution: () or maps at four and two times the embedding's resolution, finest first:
             (B, D / 8, 4 h, 4 w), (B, D / 4, 2 h, 2 w), already projected for the mask decoder.
         further: maps that only this network's decoder reads; () for SAM and SAM 2.

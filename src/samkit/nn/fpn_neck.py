@@ -1,5 +1,7 @@
 """Feature pyramid neck of SAM 2 (2408.00714, appendix D; FPN 1612.03144)."""
 
+from collections import OrderedDict
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -7,7 +9,7 @@ __all__ = ["FpnNeck"]
 
 
 class FpnNeck(nn.Module):
-    """Project each stage to one width; fuse coarse levels into finer ones where asked.
+    """Project each stage to the same channels, and add coarse levels to finer ones.
 
     Args:
         in_dims: channels of the stages, finest first.
@@ -19,8 +21,10 @@ class FpnNeck(nn.Module):
         self, in_dims: tuple[int, ...], out_dim: int, top_down_levels: tuple[int, ...]
     ) -> None:
         super().__init__()
-        # Coarsest first, as in the released checkpoints.
-        self.convs = nn.ModuleList(Lateral(dim, out_dim) for dim in reversed(in_dims))
+        # Coarsest first, and named, as in the released checkpoints.
+        self.convs = nn.ModuleList(
+            nn.Sequential(OrderedDict(conv=nn.Conv2d(dim, out_dim, 1))) for dim in reversed(in_dims)
+        )
         self.top_down_levels = top_down_levels
 
     def forward(self, stages: list[Tensor]) -> list[Tensor]:
@@ -39,14 +43,3 @@ class FpnNeck(nn.Module):
             levels.append(lateral)
             previous = lateral
         return levels[::-1]
-
-
-class Lateral(nn.Module):
-    """A 1x1 convolution."""
-
-    def __init__(self, in_dim: int, out_dim: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_dim, out_dim, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)

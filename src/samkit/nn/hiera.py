@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
-from samkit.nn.layers import MLP, DropPath, window_partition, window_unpartition
+from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
+from samkit.nn.layers import MLP, DropPath, PatchEmbed, window_partition, window_unpartition
 from samkit.sizes import HieraConfig
 
 __all__ = ["Hiera"]
@@ -16,7 +16,7 @@ class Hiera(nn.Module):
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
-        self.patch_embed = PatchEmbed(config.in_channels, config.dim)
+        self.patch_embed = PatchEmbed(config.in_channels, config.dim, 7, stride=4, padding=3)
         self.pos_embed = nn.Parameter(torch.zeros(1, config.dim, *config.position_size))
         window = config.window_sizes[0]
         self.pos_embed_window = nn.Parameter(torch.zeros(1, config.dim, window, window))
@@ -29,7 +29,7 @@ class Hiera(nn.Module):
         dim = config.dim
         for stage, depth in enumerate(config.stages):
             for i in range(depth):
-                # The block that pools still works in the windows of the stage before it.
+                # The block that pools has the windows of the stage before it.
                 pools = stage > 0 and i == 0
                 window = config.window_sizes[stage - 1 if pools else stage]
                 self.blocks.append(
@@ -58,23 +58,12 @@ class Hiera(nn.Module):
         return maps
 
     def _positions(self, height: int, width: int) -> Tensor:
-        """(1, height, width, C): a coarse map stretched over the image plus a tiled window."""
+        """(1, height, width, C): a coarse map interpolated to the grid plus a tiled window."""
         window = self.pos_embed_window
         rows, columns = -(-height // window.shape[2]), -(-width // window.shape[3])
         tiled = window.tile(1, 1, rows, columns)[:, :, :height, :width]
         coarse = F.interpolate(self.pos_embed.float(), (height, width), mode="bicubic")
         return (coarse + tiled).permute(0, 2, 3, 1)
-
-
-class PatchEmbed(nn.Module):
-    """Overlapping 7x7 patches at stride 4: (B, C, H, W) -> (B, H / 4, W / 4, dim)."""
-
-    def __init__(self, in_channels: int, dim: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(in_channels, dim, 7, stride=4, padding=3)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.proj(pixels).permute(0, 2, 3, 1)
 
 
 class Block(nn.Module):
@@ -136,7 +125,7 @@ class PooledAttention(nn.Module):
             t.reshape(B, -1, self.heads, t.shape[-1] // self.heads).transpose(1, 2)
             for t in (q, k, v)
         )
-        if pays_in_bfloat16(q, k.shape[2]):
+        if bfloat16_is_faster(q, k.shape[2]):
             x = attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
         else:
             x = F.scaled_dot_product_attention(q, k, v)

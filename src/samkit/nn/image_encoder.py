@@ -6,13 +6,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.bfloat16_attention import attend_on_grid_in_bfloat16, pays_in_bfloat16
-from samkit.nn.layers import MLP, DropPath, LayerNorm2d, window_partition, window_unpartition
+from samkit.nn.fast.bfloat16_attention import attend_on_grid_in_bfloat16, bfloat16_is_faster
+from samkit.nn.layers import (
+    MLP,
+    DropPath,
+    LayerNorm2d,
+    PatchEmbed,
+    window_partition,
+    window_unpartition,
+)
 from samkit.sizes import Activation, ViTConfig
 
 __all__ = ["ViTImageEncoder", "resize_offsets", "resize_positions"]
 
-# A bias block of about this many elements is built at a time: small enough for the cache.
+# Elements of the bias that are computed at a time, to stay in the cache.
 _BIAS_ELEMENTS = 2**21
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -24,13 +31,13 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 class ViTImageEncoder(nn.Module):
-    """Vision transformer and the convolutional neck that brings it to the decoder's width."""
+    """Vision transformer, and a convolutional neck that projects to the decoder's channels."""
 
     def __init__(self, config: ViTConfig, out_dim: int, image_size: tuple[int, int]) -> None:
         super().__init__()
         patch = config.patch_size
         grid = (image_size[0] // patch, image_size[1] // patch)
-        self.patch_embed = PatchEmbed(config.in_channels, config.dim, patch)
+        self.patch_embed = PatchEmbed(config.in_channels, config.dim, patch, stride=patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, *grid, config.dim))
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         self.dropout = nn.Dropout(config.dropout)
@@ -56,7 +63,7 @@ class ViTImageEncoder(nn.Module):
 
 
 def resize_positions(positions: Tensor, grid: Sequence[int]) -> Tensor:
-    """Absolute positions (1, h, w, C) -> (1, *grid, C), bicubic where the grid is another one."""
+    """Absolute positions (1, h, w, C) -> (1, *grid, C), interpolated (bicubic) if grids differ."""
     if positions.shape[1:3] == tuple(grid):
         return positions
     maps = positions.permute(0, 3, 1, 2).float()
@@ -74,17 +81,6 @@ def neck(in_dim: int, out_dim: int) -> nn.Sequential:
     )
 
 
-class PatchEmbed(nn.Module):
-    """Pixels (B, C, H, W) -> patches (B, H / patch, W / patch, dim)."""
-
-    def __init__(self, in_channels: int, dim: int, patch: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(in_channels, dim, patch, stride=patch)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.proj(pixels).permute(0, 2, 3, 1).contiguous()
-
-
 class Block(nn.Module):
     """Transformer block; a window size of 0 means global attention."""
 
@@ -97,10 +93,9 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.attn = RelativeAttention(config, size)
         self.norm2 = nn.LayerNorm(config.dim, eps=config.norm_eps)
-        hidden = int(config.dim * config.mlp_ratio)
         self.mlp = MLP(
             config.dim,
-            hidden,
+            int(config.dim * config.mlp_ratio),
             config.dim,
             activation=_ACTIVATIONS[config.activation],
             dropout=config.dropout,
@@ -150,7 +145,7 @@ class RelativeAttention(nn.Module):
     ) -> Tensor:
         B, heads, H, W, _ = row_bias.shape
         dropout = self.attention_dropout if self.training else 0.0
-        if not dropout and pays_in_bfloat16(q, H * W):
+        if not dropout and bfloat16_is_faster(q, H * W):
             return attend_on_grid_in_bfloat16(q, k, v, row_bias, column_bias)
         rows = max(1, _BIAS_ELEMENTS // (B * heads * W * H * W))
         parts = []
@@ -164,17 +159,14 @@ class RelativeAttention(nn.Module):
 
 
 def relative_table(positions: Tensor, size: int) -> Tensor:
-    """(L, C) learned offsets -> (size, size, C): row q, column k holds offset q - k.
-
-    A table learned for another grid size is interpolated linearly.
-    """
+    """(L, C) learned offsets, of any grid -> (size, size, C): row q, column k is offset q - k."""
     positions = resize_offsets(positions, size)
     index = torch.arange(size, device=positions.device)
     return positions[index[:, None] - index[None, :] + size - 1]
 
 
 def resize_offsets(positions: Tensor, size: int) -> Tensor:
-    """Offsets (L, C) -> (2 * size - 1, C), linear where they are of another grid."""
+    """Offsets (L, C) -> (2 * size - 1, C), interpolated linearly if grids differ."""
     if positions.shape[0] == 2 * size - 1:
         return positions
     resized = F.interpolate(positions.float().T[None], 2 * size - 1, mode="linear")

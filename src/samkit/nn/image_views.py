@@ -1,6 +1,6 @@
-"""An image as each of N prompts sees it while the two-way transformer lets them look at it.
+"""Image tokens in the two-way transformer, which differ for each of N prompts (their views).
 
-`DenseViews` holds a map for each prompt; `LowRankViews`, in `fast`, gives the same up to rounding.
+`DenseViews` holds all tokens for each prompt; `LowRankViews`, in `fast`, is equal up to rounding.
 """
 
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.attention import Attention
-from samkit.nn.fast.low_rank_views import LowRankViews, pays_in_low_rank
+from samkit.nn.fast.low_rank_views import LowRankViews, low_rank_is_faster
 from samkit.nn.fast.switch import few_at_a_time
 
 __all__ = ["DenseViews", "ImageViews", "image_views"]
 
-# Numbers of a few views at a time, which stay in a CPU's cache.
+# Values of the views that are processed at a time, to stay in a CPU's cache.
 _CACHED = 2**20
 
 
 class ImageViews(Protocol):
-    """What the mask decoder asks of an image of P places, as N prompts see it."""
+    """P image tokens for each of N prompts, as the mask decoder uses them."""
 
-    def gather(self, attention: Attention, queries: Tensor) -> Tensor:
-        """Attention of tokens (N, T, D) to the places of their view: (N, T, D)."""
+    def token_to_image(self, attention: Attention, queries: Tensor) -> Tensor:
+        """Attention of prompt tokens (N, T, D) to the image tokens: (N, T, D)."""
 
-    def scatter(
+    def image_to_token(
         self,
         attention: Attention,
         keys: Tensor,
@@ -36,7 +36,7 @@ class ImageViews(Protocol):
         mask: Tensor | None,
         norm: nn.LayerNorm,
     ) -> "ImageViews":
-        """Attention of the places to the tokens (N, T, D) of their prompt, residual and norm.
+        """Attention of the image tokens to prompt tokens (N, T, D), residual and norm.
 
         Where mask (N, 1, 1, T) is False, a token is not attended to.
         """
@@ -45,29 +45,29 @@ class ImageViews(Protocol):
         """The views of some of the prompts."""
 
     def linear(self, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """A linear layer (E, D), (E,) on the views: (n, P, E) of a few at a time, to be kept."""
+        """A linear layer (E, D), (E,) on the image tokens: new (n, P, E) of a few prompts each."""
 
 
 def image_views(image: Tensor, positions: Tensor, tokens: Tensor, heads: int) -> ImageViews:
-    """The views of N prompts before they look, in the form that takes the least time.
+    """The image tokens before the first layer, in the fastest form.
 
     Args:
-        image: (N or 1, P, D); one image may serve all prompts.
-        positions: (1, P, D), added to the places where attention compares them with tokens.
+        image: (N or 1, P, D); one image may be shared by all prompts.
+        positions: (1, P, D), added to image tokens as queries and keys.
         tokens: (N, T, D) of the prompts.
         heads: of attention.
     """
-    if pays_in_low_rank(image, tokens, heads):
-        return LowRankViews.unseen(image[0], positions[0], len(tokens))
+    if low_rank_is_faster(image, tokens, heads):
+        return LowRankViews.initial(image[0], positions[0], len(tokens))
     return DenseViews(image, positions)
 
 
 @dataclass(frozen=True)
 class DenseViews:
-    """A map for each prompt, or one for all until they have looked.
+    """Image tokens for each prompt; before the first layer, they may be shared by all.
 
-    Projections of the maps are applied to the tokens instead: (W x) . q = x . (W' q), and a
-    weighted sum of projected values is the projection of the weighted sum.
+    Projections are applied to the few prompt tokens instead: (W x) . q = x . (W' q), and a weighted
+    sum of projected values is the projection of the weighted sum.
 
     Attributes:
         image: (N or 1, P, D).
@@ -79,21 +79,21 @@ class DenseViews:
 
     @cached_property
     def placed(self) -> Tensor:
-        """The maps with their positions."""
+        """The image tokens with their positions."""
         return self.image + self.positions
 
-    def gather(self, attention: Attention, queries: Tensor) -> Tensor:
+    def token_to_image(self, attention: Attention, queries: Tensor) -> Tensor:
         if self.image.shape[0] == 1:
             return attention(queries, self.placed, self.image)
-        # A constant of each query, which the keys' bias would add, makes no difference.
+        # The bias of the keys adds a constant for each query, which softmax cancels.
         q = attention.split(attention.q_proj(queries)) * attention.scale
         q = q @ attention.of_head(attention.k_proj)  # (N, heads, T, D)
         weights = (q.flatten(1, 2) @ self.placed.transpose(1, 2)).softmax(-1)
-        found = (weights @ self.image).unflatten(1, (attention.heads, -1))
-        found = found @ attention.of_head(attention.v_proj).transpose(1, 2)
-        return attention.out_proj(found.transpose(1, 2).flatten(2) + attention.v_proj.bias)
+        values = (weights @ self.image).unflatten(1, (attention.heads, -1))
+        values = values @ attention.of_head(attention.v_proj).transpose(1, 2)
+        return attention.out_proj(values.transpose(1, 2).flatten(2) + attention.v_proj.bias)
 
-    def scatter(
+    def image_to_token(
         self,
         attention: Attention,
         keys: Tensor,
@@ -113,7 +113,7 @@ class DenseViews:
         if mask is not None:
             scores = scores.masked_fill(~mask.transpose(2, 3), -torch.inf)
         weights = scores.softmax(2).flatten(1, 2)
-        # The weights of a head sum to 1, so each head can bring its share of the bias.
+        # The weights of a head sum to 1, so the bias is distributed over the heads.
         rows = attention.split(attention.v_proj(values)) @ attention.out_of_head
         rows = (rows + attention.out_proj.bias / heads).flatten(1, 2)
         return DenseViews(norm((weights.transpose(1, 2) @ rows).add_(self.image)), self.positions)

@@ -11,7 +11,7 @@ __all__ = [
     "MLP",
     "DropPath",
     "LayerNorm2d",
-    "pad_to_windows",
+    "PatchEmbed",
     "window_partition",
     "window_unpartition",
 ]
@@ -34,6 +34,19 @@ class LayerNorm2d(nn.Module):
     def channels_last(self, x: Tensor) -> Tensor:
         """The same where the channels are the last axis."""
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class PatchEmbed(nn.Module):
+    """A strided convolution: (B, C, H, W) -> (B, H / stride, W / stride, dim)."""
+
+    def __init__(
+        self, in_channels: int, dim: int, kernel: int, *, stride: int, padding: int = 0
+    ) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dim, kernel, stride, padding)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.proj(pixels).permute(0, 2, 3, 1).contiguous()
 
 
 class MLP(nn.Module):
@@ -78,15 +91,10 @@ class DropPath(nn.Module):
         return x * x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(keep) / keep
 
 
-def pad_to_windows(x: Tensor, size: int) -> Tensor:
-    """Zero-pad (B, H, W, C) at the bottom and right to multiples of the window size."""
-    pad_h, pad_w = -x.shape[1] % size, -x.shape[2] % size
-    return F.pad(x, (0, 0, 0, pad_w, 0, pad_h)) if pad_h or pad_w else x
-
-
 def window_partition(x: Tensor, size: int) -> Tensor:
-    """(B, H, W, C), padded as needed -> (B * windows, size, size, C)."""
-    x = pad_to_windows(x, size)
+    """(B, H, W, C), zero-padded at the bottom and right -> (B * windows, size, size, C)."""
+    pad_h, pad_w = -x.shape[1] % size, -x.shape[2] % size
+    x = F.pad(x, (0, 0, 0, pad_w, 0, pad_h)) if pad_h or pad_w else x
     B, H, W, C = x.shape
     x = x.view(B, H // size, size, W // size, size, C)
     return x.transpose(2, 3).reshape(-1, size, size, C)

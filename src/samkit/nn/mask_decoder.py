@@ -1,6 +1,6 @@
 """Mask decoder of SAM (2304.02643, appendix A) and of SAM 2 (2408.00714, appendix D)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -33,17 +33,30 @@ class MaskPrediction:
     tokens: Tensor
     object_score: Tensor | None
 
+    @property
+    def best_candidate(self) -> Tensor:
+        """(N,) index along K of the candidate with the best predicted IoU."""
+        return self.iou[:, 1:].argmax(1) + 1
+
+    def take(self, index: Tensor) -> "MaskPrediction":
+        """One mask per prompt (K = 1), of index (N,) along K."""
+        rows = torch.arange(index.shape[0], device=index.device)
+        return replace(
+            self,
+            logits=self.logits[rows, index][:, None],
+            iou=self.iou[rows, index][:, None],
+            tokens=self.tokens[rows, index][:, None],
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Attended:
-    """N prompts and their image after they have looked at each other: all but the masks.
+    """N prompts and their image after the two-way transformer: all but the masks.
 
     Attributes:
-        tokens: (N, K, D) output token of each mask.
-        iou: (N, K) predicted IoU of each mask.
-        object_score: (N, 1) logit of "the object is here", or None for SAM.
-        views: the image as each prompt sees it.
-        grid: rows and columns of its places, (H / 16, W / 16).
+        tokens, iou, object_score: as in `MaskPrediction`.
+        views: image tokens for each prompt.
+        grid: rows and columns of the image tokens, (H / 16, W / 16).
         high_resolution: as in `ImageFeatures`, of one image or of N.
     """
 
@@ -57,18 +70,18 @@ class Attended:
     def select(self, index: Tensor) -> "Attended":
         """Some of the prompts."""
         score = self.object_score
-        return Attended(
+        return replace(
+            self,
             tokens=self.tokens[index],
             iou=self.iou[index],
             object_score=None if score is None else score[index],
             views=self.views.select(index),
-            grid=self.grid,
             high_resolution=tuple(_of(level, index) for level in self.high_resolution),
         )
 
 
 class MaskDecoder(nn.Module):
-    """Tokens look at the image; each mask token then becomes a filter over upscaled features."""
+    """Tokens attend to the image; each mask token then becomes a filter over upscaled features."""
 
     def __init__(self, config: MaskDecoderConfig, dim: int) -> None:
         super().__init__()
@@ -106,20 +119,20 @@ class MaskDecoder(nn.Module):
         return self.iou_token.weight.dtype
 
     def rows(self, tokens: int) -> int:
-        """Rows that a layer adds for a prompt of so many tokens, see `LowRankViews`."""
+        """Rows that a layer adds for a prompt of this many tokens, see `LowRankViews`."""
         return self.config.heads * (self._own_tokens().shape[1] + tokens)
 
     def project_high_resolution(self, stride4: Tensor, stride8: Tensor) -> tuple[Tensor, Tensor]:
-        """Bring neck features (B, D, ...) to the widths used while upscaling, once per image."""
+        """Project neck features (B, D, ...) to the channels of the upscaling, once per image."""
         return self.conv_s0(stride4), self.conv_s1(stride8)
 
     def attend(
         self, features: ImageFeatures, image_positions: Tensor, prompts: PromptEmbedding
     ) -> Attended:
-        """Everything but the masks of N prompts, which take about half of the time: see `masks`.
+        """Everything but the masks of N prompts, which take about half of the time, see `masks`.
 
         Args:
-            features: of one image, which then serves all prompts, or of N images.
+            features: of one image, shared by all prompts, or of N images.
             image_positions: (1, D, H / 16, W / 16).
             prompts: N encoded prompts.
         """
@@ -149,13 +162,13 @@ class MaskDecoder(nn.Module):
         )
 
     def masks(self, attended: Attended) -> MaskPrediction:
-        """The masks of prompts that have been attended to."""
+        """The masks of prompts after `attend`."""
         filters = torch.stack(
             [mlp(attended.tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], 1
         )
-        # Transposed convolutions whose steps are as wide as they are make cells out of each place.
-        # With channels last and the cells of a place together they are linear layers, and all
-        # passes are over memory in order; only the logits are put into rows.
+        # A transposed convolution with stride 2 and kernel size 2 makes 2 x 2 cells of a location.
+        # With channels last and these cells together it is a linear layer, and memory is read in
+        # order; only the logits are rearranged into rows.
         first, norm, act1, second, act2 = self.output_upscaling
         assert isinstance(norm, LayerNorm2d)
         weight, bias = _as_linear(second)
@@ -191,35 +204,29 @@ class MaskDecoder(nn.Module):
     def single(self, prediction: MaskPrediction) -> MaskPrediction:
         """One mask per prompt (K = 1).
 
-        With `dynamic_multimask`, a single mask that is not stable gives way to the candidate
-        with the best predicted IoU, as in SAM 2.
+        With `dynamic_multimask`, a single mask that is not stable is replaced by the candidate
+        with the best predicted IoU, as in SAM 2. The token stays that of the single mask.
         """
-        logits, iou, tokens = prediction.logits, prediction.iou, prediction.tokens
-        rows = torch.arange(iou.shape[0], device=iou.device)
-        chosen = torch.zeros_like(rows)
+        chosen = torch.zeros_like(prediction.iou[:, 0], dtype=torch.long)
         if self.config.dynamic_multimask and not self.training:
-            stable = stability_score(logits[:, 0], self.config.stability_delta)
-            best = iou[:, 1:].argmax(1) + 1
-            chosen = torch.where(stable >= self.config.stability_threshold, chosen, best)
-        return MaskPrediction(
-            logits=logits[rows, chosen][:, None],
-            iou=iou[rows, chosen][:, None],
-            tokens=tokens[:, :1],
-            object_score=prediction.object_score,
-        )
+            stable = stability_score(prediction.logits[:, 0], self.config.stability_delta)
+            chosen = torch.where(
+                stable >= self.config.stability_threshold, chosen, prediction.best_candidate
+            )
+        return replace(prediction.take(chosen), tokens=prediction.tokens[:, :1])
 
     def multiple(self, prediction: MaskPrediction) -> MaskPrediction:
         """The candidates of each prompt (K = 3): whole, part and subpart."""
-        return MaskPrediction(
+        return replace(
+            prediction,
             logits=prediction.logits[:, 1:],
             iou=prediction.iou[:, 1:],
             tokens=prediction.tokens[:, 1:],
-            object_score=prediction.object_score,
         )
 
 
 def _of(level: Tensor, index: slice | Tensor) -> Tensor:
-    """The maps of some prompts; of one image, which serves all of them."""
+    """The maps of some prompts; a map of batch size 1 is shared by all."""
     return level if level.shape[0] == 1 else level[index]
 
 
@@ -231,7 +238,7 @@ def _as_linear(layer: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def _to_cells(maps: Tensor, grid: tuple[int, int], k: int) -> Tensor:
-    """(B, C, h * 2^k, w * 2^k) -> (B, h * w, 4^k, C), as k such convolutions would make it."""
+    """(B, C, h * 2^k, w * 2^k) -> (B, h * w, 4^k, C), in the cell order of k such convolutions."""
     h, w = grid
     maps = maps.unflatten(3, (w, *[2] * k)).unflatten(2, (h, *[2] * k))  # (B, C, h, 2 .., w, 2 ..)
     fine = [axis for i in range(k) for axis in (3 + i, 4 + k + i)]

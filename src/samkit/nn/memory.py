@@ -1,4 +1,4 @@
-"""What a network remembers of objects, and predicts of them in a frame of a video."""
+"""Predictions of objects in a frame of a video, and their memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,10 +42,10 @@ class ObjectPrediction:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Memory:
-    """What is remembered of one object in one frame.
+    """The memory of one object in one frame.
 
     Attributes:
-        tokens: (M, d), or None where only the pointer can still be reached.
+        tokens: (M, d), or None where only the pointer is in reach.
         positions: (M, d) position encodings of the tokens, shared by all memories of a network.
         pointer: (D,) object pointer.
     """
@@ -60,9 +60,8 @@ class ReachableMemory:
     """The memories of one object in reach from one frame (2408.00714, section 4).
 
     Attributes:
-        memories: (frames ago, memory with tokens) of each; 0 marks a prompted frame, however long
-            ago it is.
-        pointers: (frames ago, (D,) pointer) of each object pointer; negative: a frame to come.
+        memories: (frames ago, memory with tokens) of each; 0 for a prompted frame at any distance.
+        pointers: (frames ago, (D,) pointer) of each object pointer; negative: a later frame.
         span: how many pointers can be in reach, by which their times are scaled.
     """
 
@@ -119,7 +118,7 @@ def joined_tokens(parts: Sequence[tuple[Tensor, Tensor, int]]) -> MemoryTokens:
     pointers = [pointers for _, _, pointers in parts]
 
     def stacked(each: Sequence[Tensor]) -> Tensor:
-        """(N, longest maps + most pointers, ...), each part filled up with zeros."""
+        """(N, longest maps + most pointers, ...), each part zero-padded."""
         first = pad_sequence([one[:n] for one, n in zip(each, maps, strict=True)], True)
         last = pad_sequence([one[n:] for one, n in zip(each, maps, strict=True)], True)
         return torch.cat([first, last], 1)

@@ -16,7 +16,7 @@ _RESIDUAL_SCALE = 0.1
 
 
 class MemoryAttention(nn.Module):
-    """Condition the features of a frame on what is remembered of an object."""
+    """Condition the features of a frame on the memories of an object."""
 
     def __init__(self, config: MemoryConfig, dim: int) -> None:
         super().__init__()
@@ -24,16 +24,16 @@ class MemoryAttention(nn.Module):
         self.theta = config.rope_theta
         self.layers = nn.ModuleList(MemoryAttentionLayer(config, dim) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
-        if config.residual:  # what is not learned yet disturbs little
+        if config.residual:  # untrained attention changes features little
             nn.init.constant_(self.norm.weight, _RESIDUAL_SCALE)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of its weights, which its input has to have."""
+        """Of the weights; inputs must have it too."""
         return self.norm.weight.dtype
 
     def forward(self, features: Tensor, memory: MemoryTokens) -> Tensor:
-        """Let features look at memory.
+        """Attention of features to memory.
 
         Args:
             features: (1 or N, D, h, w) of the current frame.
@@ -46,7 +46,7 @@ class MemoryAttention(nn.Module):
         positions = sine_positions(features.shape[1], h, w).to(features)
         x = (features + 0.1 * positions).flatten(2).transpose(1, 2).contiguous()
         turns = axial_rotary(self.head_dim, h, w, theta=self.theta, device=x.device)
-        # On a CPU the memory of one object fits the cache, and needs no filling up.
+        # On a CPU the memory of one object fits the cache, and needs no padding.
         memories = memory.one_by_one() if fast_on_cpu(x) else [memory]
         for layer in self.layers:
             x = layer(x, memories, turns)
@@ -69,7 +69,7 @@ class MemoryAttentionLayer(nn.Module):
 
     def forward(self, x: Tensor, memories: list[MemoryTokens], turns: Tensor) -> Tensor:
         """(1 or N, h * w, D) and memories, of all N objects or of each alone -> (N, h * w, D)."""
-        # Until something is remembered of them, all objects share one frame.
+        # Before the first cross-attention, all objects share one frame.
         y = self.norm1(x)
         x = x + self.dropout(self.self_attn(y, y, y, turns))
         if len(memories) == 1:
@@ -90,7 +90,7 @@ class MemoryAttentionLayer(nn.Module):
 
 
 class RotaryAttention(nn.Module):
-    """Attention whose queries and keys are rotated by their place on the image grid."""
+    """Attention with rotary positions of queries and keys on the image grid."""
 
     def __init__(self, config: MemoryConfig, dim: int, key_dim: int) -> None:
         super().__init__()
@@ -107,19 +107,19 @@ class RotaryAttention(nn.Module):
         k: Tensor,
         v: Tensor,
         turns: Tensor,
-        unplaced_keys: int = 0,
+        unrotated_keys: int = 0,
         mask: Tensor | None = None,
     ) -> Tensor:
         """(1 or B, h * w, C), (B, K, C'), (B, K, C') -> (B, h * w, C).
 
-        Queries and keys are rotated by `turns`, those of `axial_rotary`; the last `unplaced_keys`
-        keys have no place on the grid and are not. Where mask (B, 1, 1, K) is False nothing is
-        attended to.
+        Queries and keys are rotated by `turns`, those of `axial_rotary`, except the last
+        `unrotated_keys` keys, which have no position on the grid. Keys where mask (B, 1, 1, K) is
+        False are not attended to.
         """
         q, k = (self._heads(x) for x in (self.q_proj(q), self.k_proj(k)))
-        placed = k.shape[-2] - unplaced_keys
+        rotated = k.shape[-2] - unrotated_keys
         q = apply_rotary(q, turns).expand(k.shape[0], -1, -1, -1)
-        k = torch.cat([apply_rotary(k[:, :, :placed], turns), k[:, :, placed:]], 2)
+        k = torch.cat([apply_rotary(k[:, :, :rotated], turns), k[:, :, rotated:]], 2)
         dropout = self.dropout if self.training else 0.0
         if self.heads == 1 and mask is None and not dropout and fast_on_cpu(q):
             x = attend_then_project(q, k, v, self.v_proj)

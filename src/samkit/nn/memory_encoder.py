@@ -1,5 +1,7 @@
 """Memory encoder of SAM 2 (2408.00714, section 4 and appendix D)."""
 
+from collections import OrderedDict
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,13 +16,14 @@ MASK_STRIDE = 16
 
 
 class MemoryEncoder(nn.Module):
-    """Mix a frame's features with a predicted mask into a small map that is kept."""
+    """Fuse a frame's features and a predicted mask into a small map, the memory."""
 
     def __init__(self, config: MemoryConfig, dim: int) -> None:
         super().__init__()
         self.mask_downsampler = MaskDownsampler(dim)
         self.pix_feat_proj = nn.Conv2d(dim, dim, 1)
-        self.fuser = Fuser(dim, config.fuser_layers)
+        blocks = nn.Sequential(*(ConvNeXtBlock(dim) for _ in range(config.fuser_layers)))
+        self.fuser = nn.Sequential(OrderedDict(layers=blocks))
         self.out_proj = nn.Conv2d(dim, config.dim, 1)
 
     def forward(self, features: Tensor, masks: Tensor) -> Tensor:
@@ -47,19 +50,6 @@ class MaskDownsampler(nn.Module):
 
     def forward(self, masks: Tensor) -> Tensor:
         return self.encoder(masks)
-
-
-class Fuser(nn.Module):
-    """A stack of ConvNeXt blocks."""
-
-    def __init__(self, dim: int, depth: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(ConvNeXtBlock(dim) for _ in range(depth))
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = layer(x)
-        return x
 
 
 class ConvNeXtBlock(nn.Module):

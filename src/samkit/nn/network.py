@@ -1,4 +1,4 @@
-"""What all networks offer; nothing outside `samkit.nn` knows more of them."""
+"""The interface of all networks; code outside `samkit.nn` uses nothing else of them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ __all__ = ["MemoryNetwork", "Network"]
 
 
 class Network(nn.Module, ABC):
-    """Encodes an image once, then decodes as many prompts as wanted.
+    """Encodes an image once, then decodes any number of prompts.
 
     Attributes:
         config: its sizes.
-        has_memory: whether it can remember objects: a `MemoryNetwork` whose memory is trained.
+        has_memory: whether it is a `MemoryNetwork` whose memory is trained.
     """
 
     config: NetworkConfig
@@ -45,7 +45,7 @@ class Network(nn.Module, ABC):
         return self.mask_decoder.masks(self.attend(features, prompts))
 
     def attend(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
-        """What `decode_masks` does before it makes masks: their scores are known already."""
+        """The first step of `decode_masks`: scores without masks."""
         return self._attend(self.without_memory(features), prompts)
 
     def decode(self, features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
@@ -59,13 +59,13 @@ class Network(nn.Module, ABC):
 
 
 class MemoryNetwork(Network):
-    """A network that also finds objects by what it remembers of them (2408.00714, section 4)."""
+    """A network that also predicts objects from their memories (2408.00714, section 4)."""
 
     config: Sam2Config
 
     @abstractmethod
     def recall(self, features: ImageFeatures, reachable: Sequence[ReachableMemory]) -> Tensor:
-        """What memory attention finds in a frame for N objects: (N, D, h, w), for `condition`.
+        """The output of memory attention in a frame for N objects: (N, D, h, w), for `condition`.
 
         Args:
             features: of one frame, shared by all objects.
@@ -86,7 +86,7 @@ class MemoryNetwork(Network):
 
     @abstractmethod
     def memory_tokens(self, reachable: Sequence[ReachableMemory]) -> MemoryTokens:
-        """The memories of N objects as the memory attention takes them."""
+        """The memories of N objects as tokens for the memory attention."""
 
     @abstractmethod
     def propagation_prompts(self, previous: Sequence[Tensor | None]) -> PromptTensors:
@@ -130,12 +130,12 @@ class MemoryNetwork(Network):
         Args:
             features: of the frame, without memory.
             prediction: of the objects.
-            prompted: masks that a user asked for are remembered sharply, others as probabilities.
+            prompted: masks of prompted frames are remembered as 0 or 1, others as probabilities.
         """
 
     @abstractmethod
     def memory_positions(self, grid: tuple[int, int]) -> Tensor:
-        """Position encodings (M, d) of the tokens that a frame is remembered by.
+        """Position encodings (M, d) of the tokens of a frame's memory.
 
         Args:
             grid: rows and columns of the image embedding.

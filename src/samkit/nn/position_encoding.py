@@ -21,8 +21,8 @@ __all__ = [
 class FourierPositions(nn.Module):
     """Random Fourier features of positions in 0..1 (2006.10739), used for points and images.
 
-    The same matrix must serve the prompts and the image, or clicks cannot find their place.
-    Always computed in float32: coordinates lose pixels in half precision.
+    Prompts and images must use the same matrix. Always computed in float32, because coordinates are
+    inaccurate in half precision.
     """
 
     positional_encoding_gaussian_matrix: Tensor
@@ -32,7 +32,7 @@ class FourierPositions(nn.Module):
         self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, dim // 2))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FourierPositions":
-        # Follow the network to its device, but not to its dtype.
+        # Moves with the network to a device, but keeps its dtype.
         matrix = self.positional_encoding_gaussian_matrix
         super()._apply(fn, recurse)
         device = self.positional_encoding_gaussian_matrix.device
@@ -99,7 +99,7 @@ def axial_rotary(
 def apply_rotary(x: Tensor, turns: Tensor) -> Tensor:
     """Rotate channel pairs of x (B, heads, N, c) by cosines and sines (L, c / 2, 2).
 
-    N may be a multiple of L: several memories lie on the same grid, one after the other.
+    N may be a multiple of L: several memories on the same grid, one after the other.
     """
     pairs = x.float().unflatten(2, (-1, turns.shape[0])).unflatten(-1, (-1, 2))
     if fast_on_cpu(x):

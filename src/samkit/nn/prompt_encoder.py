@@ -28,7 +28,7 @@ _CLICK_RADIUS = 2.0
 
 
 class TokenLabel:
-    """What a token stands for. `ABSENT` only fills a batch up: nothing attends to it."""
+    """The kind of a token. `ABSENT` is padding of a batch, which nothing attends to."""
 
     ABSENT = -2
     NOT_A_POINT = -1
@@ -44,7 +44,7 @@ _Bool = TypeVar("_Bool", bool, Tensor)
 def is_padded(has_tokens: _Bool, has_box: _Bool, pad_boxes: bool) -> _Bool:
     """Whether a prompt ends with a "not a point" token.
 
-    SAM leaves it out where there is a box, and all networks where there is a mask alone.
+    In SAM, prompts with a box have none; in all networks, a mask alone has none.
     """
     return has_tokens if pad_boxes else has_tokens & (has_box ^ True)
 
@@ -89,12 +89,12 @@ class PromptTensors:
             masks, has_mask: as in the attributes.
         """
         points, labels = F.pad(points, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=TokenLabel.ABSENT)
-        places = torch.arange(labels.shape[1], device=labels.device)
-        end = torch.where(labels == TokenLabel.ABSENT, 0, places + 1).amax(1)  # (N,)
+        order = torch.arange(labels.shape[1], device=labels.device)
+        end = torch.where(labels == TokenLabel.ABSENT, 0, order + 1).amax(1)  # (N,)
         has_box = (labels == TokenLabel.BOX_TOP_LEFT).any(1)
         end = torch.where(is_padded(end > 0, has_box, pad_boxes), end, -1)
-        labels = labels.masked_fill(places == end[:, None], TokenLabel.NOT_A_POINT)
-        used = int(torch.where((labels != TokenLabel.ABSENT).any(0), places + 1, 0).max())
+        labels = labels.masked_fill(order == end[:, None], TokenLabel.NOT_A_POINT)
+        used = int(torch.where((labels != TokenLabel.ABSENT).any(0), order + 1, 0).max())
         labels = labels[:, :used]
         return cls(
             points=points[:, :used],

@@ -1,8 +1,8 @@
 """Residual network of bottleneck blocks (1512.03385) with group norm (1803.08494).
 
-The image encoder of `pico`: from scratch, on few images and little time, convolutions learn much
-sooner than Hiera's attention. Group norm needs no statistics of other images, so that one image
-gives the same features alone, in a batch, in training and afterwards.
+The image encoder of `pico`: from scratch, with few images and little time, convolutions learn much
+faster than Hiera's attention. Group norm needs no statistics of other images: the features of an
+image are the same alone and in a batch, in training and in evaluation.
 """
 
 from itertools import pairwise
@@ -68,7 +68,7 @@ class Bottleneck(nn.Module):
         self.reduce = ConvNorm(dim, dim // 2, groups=groups)
         self.conv = ConvNorm(dim // 2, dim // 2, 3, groups=groups)
         self.expand = ConvNorm(dim // 2, dim, groups=groups)
-        # A block begins close to the identity, so that a deep stack learns from the first step.
+        # A block starts close to the identity, so that a deep stack learns from the first step.
         nn.init.constant_(self.expand.norm.weight, 0.2)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""SAM 2 and 2.1 (2408.00714): the image part, and the parts that remember."""
+"""SAM 2 and 2.1 (2408.00714): the image part and the memory."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -32,8 +32,8 @@ from samkit.sizes import HieraConfig, ImageEncoderConfig, ResNetConfig, Sam2Conf
 
 __all__ = ["Sam2"]
 
-# Logits of an object that is not there, and of masks that are given.
-_ABSENT_LOGIT, _SURE_LOGIT = -1024.0, 10.0
+# Logits of an absent object, and of given masks.
+_ABSENT_LOGIT, _GIVEN_LOGIT = -1024.0, 10.0
 
 
 class PyramidEncoder(nn.Module):
@@ -58,14 +58,13 @@ class Sam2(MemoryNetwork):
     """The whole network.
 
     An image on its own is a frame without memory: `encode_image`, then `decode_masks`. In a
-    video the embedding is first conditioned on memories, and `decode` is called on that.
+    video the embedding is conditioned on memories before `decode`.
     """
 
     def __init__(self, config: Sam2Config) -> None:
         super().__init__()
         self.config = config
-        # False where a checkpoint of the image part alone was loaded: the memory is untrained.
-        self.has_memory = True
+        self.has_memory = True  # False after loading a checkpoint without memory
         dim, memory = config.dim, config.memory
         self.image_encoder = _ENCODERS[type(config.image_encoder)](config.image_encoder, config)
         self.prompt_encoder = PromptEncoder(config.prompt_encoder, dim, stride=config.stride)
@@ -86,7 +85,7 @@ class Sam2(MemoryNetwork):
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         dtype = self.mask_decoder.dtype
-        # In one memory layout, whatever the trunk's is: a saved embedding gives the same bits.
+        # Contiguous, as a saved embedding is, so that both give the same bits.
         stride4, stride8, stride16 = (
             level.to(dtype).contiguous() for level in self.image_encoder(pixels)
         )
@@ -103,10 +102,10 @@ class Sam2(MemoryNetwork):
 
     def recall(self, features: ImageFeatures, reachable: Sequence[ReachableMemory]) -> Tensor:
         dtype = self.memory_attention.dtype
-        found: Tensor = self.memory_attention(
+        conditioned: Tensor = self.memory_attention(
             features.embedding.to(dtype), self.memory_tokens(reachable).to(dtype)
         )
-        return found.to(features.embedding.dtype)
+        return conditioned.to(features.embedding.dtype)
 
     def condition(
         self, features: ImageFeatures, recalled: Tensor, has_mask: Tensor | None = None
@@ -124,15 +123,15 @@ class Sam2(MemoryNetwork):
 
     def propagation_prompts(self, previous: Sequence[Tensor | None]) -> PromptTensors:
         prompts = PromptTensors.nothing(len(previous), self.no_mem_embed.device)
-        given = [logits is not None and bool((logits > 0).any()) for logits in previous]
-        if not self.config.memory.previous_mask or not any(given):
+        has_mask = [logits is not None and bool((logits > 0).any()) for logits in previous]
+        if not self.config.memory.previous_mask or not any(has_mask):
             return prompts
         known = next(logits for logits in previous if logits is not None)
         masks = [torch.zeros_like(known) if logits is None else logits for logits in previous]
         return replace(
             prompts,
             masks=torch.stack(masks)[:, None].clamp(-PRIOR_LIMIT, PRIOR_LIMIT),
-            has_mask=torch.tensor(given, device=known.device),
+            has_mask=torch.tensor(has_mask, device=known.device),
         )
 
     def memory_positions(self, grid: tuple[int, int]) -> Tensor:
@@ -141,7 +140,7 @@ class Sam2(MemoryNetwork):
     def _tokens(self, one: ReachableMemory) -> tuple[Tensor, Tensor, int]:
         """Tokens (M, d), their positions (M, d), and how many of them are of pointers."""
         dim = self.config.memory.dim
-        # The last time is that of prompted frames, the others count frames ago.
+        # The last encoding is that of prompted frames, the others count frames ago.
         times = self.maskmem_tpos_enc.view(-1, dim)
         tokens, positions = [], []
         for ago, memory in one.memories:
@@ -150,7 +149,7 @@ class Sam2(MemoryNetwork):
             positions.append(memory.positions.to(times) + times[ago - 1])
         if not one.pointers:
             return torch.cat(tokens), torch.cat(positions), 0
-        # A pointer is wider than a memory token, and becomes several.
+        # A pointer has more channels than a memory token, and is split into several.
         pointers = torch.stack([pointer for _, pointer in one.pointers])
         parts = pointers.shape[1] // dim
         tokens.append(pointers.reshape(-1, dim))
@@ -168,40 +167,33 @@ class Sam2(MemoryNetwork):
         return self.choose(self.decode(features, prompts), ambiguous=ambiguous)
 
     def choose(self, prediction: MaskPrediction, *, ambiguous: bool) -> ObjectPrediction:
-        rows = torch.arange(prediction.iou.shape[0], device=prediction.iou.device)
         if ambiguous:
-            chosen = prediction.iou[:, 1:].argmax(1) + 1
-            logits, iou = prediction.logits[rows, chosen], prediction.iou[rows, chosen]
-            token = prediction.tokens[rows, chosen]
+            one = prediction.take(prediction.best_candidate)
         else:
-            single = self.mask_decoder.single(prediction)
-            logits, iou, token = single.logits[:, 0], single.iou[:, 0], single.tokens[:, 0]
-        score = prediction.object_score
+            one = self.mask_decoder.single(prediction)
+        score = one.object_score
         assert score is not None
         return ObjectPrediction(
-            logits=torch.where(score[..., None] > 0, logits, _ABSENT_LOGIT),
-            iou=iou,
-            pointer=self._pointer(token, score > 0),
+            logits=torch.where(score[..., None] > 0, one.logits[:, 0], _ABSENT_LOGIT),
+            iou=one.iou[:, 0],
+            pointer=torch.where(score > 0, self.obj_ptr_proj(one.tokens[:, 0]), self.no_obj_ptr),
             object_score=score,
         )
 
     def from_masks(self, features: ImageFeatures, masks: Tensor) -> ObjectPrediction:
-        logits = (2 * masks - 1) * _SURE_LOGIT
+        logits = (2 * masks - 1) * _GIVEN_LOGIT
         size = (masks.shape[-2] // 4, masks.shape[-1] // 4)
         prompts = replace(
             PromptTensors.nothing(masks.shape[0], masks.device), masks=self.mask_downsample(masks)
         )
-        pointed = self.decode(features, prompts)
-        token = self.mask_decoder.single(pointed).tokens[:, 0]
-        assert pointed.object_score is not None
-        # The pointer knows both what the decoder says and whether there is a mask at all.
-        here = masks.flatten(1).any(1, keepdim=True)
-        pointer = self._pointer(token, pointed.object_score > 0)
+        prediction = self.choose(self.decode(features, prompts), ambiguous=False)
+        # The pointer is that of an absent object if the decoder predicts so, or the mask is empty.
+        present = masks.flatten(1).any(1, keepdim=True)
         return ObjectPrediction(
             logits=F.interpolate(logits, size, mode="bilinear", antialias=True)[:, 0],
             iou=masks.new_ones(masks.shape[0]),
-            pointer=torch.where(here, pointer, self.no_obj_ptr),
-            object_score=(2 * here.to(masks.dtype) - 1) * _SURE_LOGIT,
+            pointer=torch.where(present, prediction.pointer, self.no_obj_ptr),
+            object_score=(2 * present.to(masks.dtype) - 1) * _GIVEN_LOGIT,
         )
 
     def remember(
@@ -225,9 +217,6 @@ class Sam2(MemoryNetwork):
             for one, pointer in zip(maps, prediction.pointer, strict=True)
         ]
 
-    def _pointer(self, token: Tensor, here: Tensor) -> Tensor:
-        return torch.where(here, self.obj_ptr_proj(token), self.no_obj_ptr)
-
 
 def _embedding(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
@@ -235,5 +224,5 @@ def _embedding(*shape: int) -> nn.Parameter:
 
 @lru_cache(maxsize=8)
 def _memory_positions(dim: int, height: int, width: int, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # kept from a prediction, it serves training too
+    with torch.inference_mode(False):  # so that a cached value can be used in training
         return sine_positions(dim, height, width)[0].flatten(1).t().to(device)

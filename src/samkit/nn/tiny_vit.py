@@ -1,5 +1,7 @@
 """TinyViT (2207.10666), the image encoder of MobileSAM (2306.14289)."""
 
+from collections import OrderedDict
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +19,16 @@ class TinyViT(nn.Module):
     def __init__(self, config: TinyViTConfig, out_dim: int) -> None:
         super().__init__()
         dims = config.dims
-        self.patch_embed = PatchEmbed(config.in_channels, dims[0])
+        # (B, C, H, W) -> (B, dims[0], H / 4, W / 4)
+        self.patch_embed = nn.Sequential(
+            OrderedDict(
+                seq=nn.Sequential(
+                    ConvNorm(config.in_channels, dims[0] // 2, 3, stride=2),
+                    nn.GELU(),
+                    ConvNorm(dims[0] // 2, dims[0], 3, stride=2),
+                )
+            )
+        )
         rates = iter(torch.linspace(0, config.drop_path, sum(config.depths), device="cpu").tolist())
         self.layers = nn.ModuleList()
         for stage, depth in enumerate(config.depths):
@@ -27,11 +38,11 @@ class TinyViT(nn.Module):
                 else TinyViTBlock(config, stage, drop_path=next(rates))
                 for _ in range(depth)
             ]
-            last = stage == len(dims) - 1
-            merge = None
-            if not last:
-                merge = PatchMerging(dims[stage], dims[stage + 1], config.merge_strides[stage])
-            self.layers.append(Stage(blocks, merge))
+            layer = OrderedDict[str, nn.Module](blocks=nn.Sequential(*blocks))
+            if stage < len(dims) - 1:
+                dim, wider, stride = dims[stage], dims[stage + 1], config.merge_strides[stage]
+                layer["downsample"] = Bottleneck(dim, wider, wider, stride=stride)
+            self.layers.append(nn.Sequential(layer))
         self.neck = neck(dims[-1], out_dim)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -58,61 +69,28 @@ class ConvNorm(nn.Module):
         return self.bn(self.c(x))
 
 
-class PatchEmbed(nn.Module):
-    """Two strided convolutions: (B, C, H, W) -> (B, dim, H / 4, W / 4)."""
+class Bottleneck(nn.Module):
+    """Pointwise, depthwise 3x3 and pointwise convolution on (B, C, H, W); merges patches."""
 
-    def __init__(self, in_channels: int, dim: int) -> None:
-        super().__init__()
-        self.seq = nn.Sequential(
-            ConvNorm(in_channels, dim // 2, 3, stride=2),
-            nn.GELU(),
-            ConvNorm(dim // 2, dim, 3, stride=2),
-        )
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.seq(pixels)
-
-
-class Stage(nn.Module):
-    """Blocks on one grid, then the step to the next grid."""
-
-    def __init__(self, blocks: list[nn.Module], merge: nn.Module | None) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-        self.downsample = merge
-
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x if self.downsample is None else self.downsample(x)
-
-
-class MBConv(nn.Module):
-    """Inverted residual bottleneck (1801.04381) on (B, C, H, W)."""
-
-    def __init__(self, dim: int, hidden_dim: int, *, drop_path: float) -> None:
+    def __init__(self, dim: int, hidden_dim: int, out_dim: int, *, stride: int = 1) -> None:
         super().__init__()
         self.conv1 = ConvNorm(dim, hidden_dim)
-        self.conv2 = ConvNorm(hidden_dim, hidden_dim, 3, groups=hidden_dim)
-        self.conv3 = ConvNorm(hidden_dim, dim)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.gelu(self.conv2(F.gelu(self.conv1(x))))
-        return F.gelu(x + self.drop_path(self.conv3(y)))
-
-
-class PatchMerging(nn.Module):
-    """Convolutions to the next stage's channels and grid."""
-
-    def __init__(self, dim: int, out_dim: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = ConvNorm(dim, out_dim)
-        self.conv2 = ConvNorm(out_dim, out_dim, 3, stride=stride, groups=out_dim)
-        self.conv3 = ConvNorm(out_dim, out_dim)
+        self.conv2 = ConvNorm(hidden_dim, hidden_dim, 3, stride=stride, groups=hidden_dim)
+        self.conv3 = ConvNorm(hidden_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+
+
+class MBConv(Bottleneck):
+    """Inverted residual bottleneck (1801.04381)."""
+
+    def __init__(self, dim: int, hidden_dim: int, *, drop_path: float) -> None:
+        super().__init__(dim, hidden_dim, dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x + self.drop_path(super().forward(x)))
 
 
 class TinyViTBlock(nn.Module):
@@ -149,7 +127,7 @@ class BiasedAttention(nn.Module):
         self.qkv = nn.Linear(dim, dim * 3)
         self.proj = nn.Linear(dim, dim)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
-        # On the CPU even while a network is built on the meta device: no checkpoint fills this in.
+        # On the CPU even while a network is built on the meta device: no checkpoint has it.
         steps = torch.arange(window, device="cpu")
         y, x = torch.meshgrid(steps, steps, indexing="ij")
         y, x = y.flatten(), x.flatten()

@@ -24,23 +24,23 @@ class TwoWayTransformer(nn.Module):
     def forward(
         self, image: Tensor, image_positions: Tensor, tokens: Tensor, attended: Tensor | None
     ) -> tuple[Tensor, ImageViews]:
-        """Let N sets of tokens and the image look at each other.
+        """Attention between N sets of tokens and the image, in both directions.
 
         Args:
-            image: (N or 1, P, D) image features; one image may serve all N sets of tokens.
+            image: (N or 1, P, D) image tokens; one image may be shared by all N sets.
             image_positions: (1, P, D).
-            tokens: (N, T, D); they also serve as their own position encoding.
+            tokens: (N, T, D), which are also their own position encoding.
             attended: (N, T) bool, tokens that may be attended to, or None for all.
 
         Returns:
-            Tokens (N, T, D) and the image as each set of them sees it.
+            Tokens (N, T, D), and the image tokens for each set.
         """
         queries = tokens
         views = image_views(image, image_positions, tokens, self.heads)
         mask = None if attended is None else attended[:, None, None, :]
         for layer in self.layers:
             queries, views = layer(queries, views, tokens, mask)
-        attention = views.gather(self.final_attn_token_to_image, queries + tokens)
+        attention = views.token_to_image(self.final_attn_token_to_image, queries + tokens)
         return self.norm_final_attn(queries + attention), views
 
 
@@ -63,18 +63,18 @@ class TwoWayBlock(nn.Module):
         self, queries: Tensor, views: ImageViews, query_pos: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, ImageViews]:
         if self.first:
-            # The tokens are their own positions here, so nothing is added or kept.
+            # The tokens equal their positions here: nothing is added, and there is no residual.
             queries = self.self_attn(queries, queries, queries, mask)
         else:
             q = queries + query_pos
             queries = queries + self.self_attn(q, q, queries, mask)
         queries = self.norm1(queries)
 
-        attention = views.gather(self.cross_attn_token_to_image, queries + query_pos)
+        attention = views.token_to_image(self.cross_attn_token_to_image, queries + query_pos)
         queries = self.norm2(queries + attention)
         queries = self.norm3(queries + self.mlp(queries))
 
-        views = views.scatter(
+        views = views.image_to_token(
             self.cross_attn_image_to_token, queries + query_pos, queries, mask, self.norm4
         )
         return queries, views

@@ -10,18 +10,19 @@ __all__ = ["EmbeddedFrames"]
 
 
 class EmbeddedFrames:
-    """Reads and embeds frames when they are needed; the last one is kept.
+    """Reads and embeds frames on demand; the last embedding is kept.
 
     Args:
         predictor: that embeds them.
         frames: of a video, or None where they are passed to `embed_given`.
-        size: (H, W) in pixels that they have to have; None to take it from the first one.
+
+    Attributes:
+        size: (H, W) in pixels of all frames; None before the first one.
     """
 
-    def __init__(
-        self, predictor: ImagePredictor, frames: Frames | None, size: tuple[int, int] | None = None
-    ) -> None:
-        self.predictor, self.frames, self.size = predictor, frames, size
+    def __init__(self, predictor: ImagePredictor, frames: Frames | None) -> None:
+        self.predictor, self.frames = predictor, frames
+        self.size: tuple[int, int] | None = None
         self._last: tuple[int, ImageEmbedding] | None = None
 
     @property
@@ -39,7 +40,7 @@ class EmbeddedFrames:
         """Embed a frame; None if the video ends before it.
 
         Raises:
-            InputError: it cannot be read or had again, or has another size.
+            InputError: it cannot be read (again), or has another size.
         """
         if self._last is not None and self._last[0] == number:
             return self._last[1]
@@ -54,10 +55,10 @@ class EmbeddedFrames:
         return self.embed_given(number, pixels)
 
     def embed_given(self, number: int, frame: Any) -> ImageEmbedding:
-        """Embed a frame from outside.
+        """Embed a frame that was passed in.
 
         Raises:
-            InputError: it is no image, or has another size.
+            InputError: not an image, or of another size.
         """
         embedding = self.predictor.embed(frame)
         if self.size is not None and embedding.image_size != self.size:

@@ -28,11 +28,11 @@ class TrackedFrame:
 class ObjectState:
     """One object.
 
-    A frame where the prompt corrects what was predicted from memory is remembered like a tracked
-    one, and not for good (as in the reference).
+    A frame in which the prompt corrects a prediction from memory is remembered like a tracked one:
+    not permanently (as in the reference).
 
     Attributes:
-        bank: what is remembered of it.
+        bank: its memories.
         prompted: frame -> the object there; the frame that was prompted last is last.
         recent: the frames that were tracked last, as many as there are pointers in reach, the
             newest last.
@@ -45,18 +45,18 @@ class ObjectState:
     tracked: tuple[tuple[int, int], ...] = ()
 
     def copy(self) -> "ObjectState":
-        """The same state, which does not change with this one. Tensors are shared."""
+        """A copy that changes independently. Tensors are shared."""
         return replace(self, bank=self.bank.copy(), prompted=dict(self.prompted))
 
     def prediction_in(self, frame: int) -> ObjectPrediction | None:
-        """What the object looks like in a frame, if that is at hand."""
+        """The prediction of the object in a frame, if it is kept."""
         if frame in self.prompted:
             return self.prompted[frame].prediction
         recent = self.recent_frame(frame)
         return None if recent is None else recent.prediction
 
     def recent_frame(self, frame: int) -> TrackedFrame | None:
-        """A frame that was tracked lately, if it was."""
+        """The entry of a frame in `recent`, if there is one."""
         return next((one for one in self.recent if one.frame == frame), None)
 
     def was_tracked(self, frame: int) -> bool:
@@ -64,12 +64,12 @@ class ObjectState:
         return any(first <= frame <= last for first, last in self.tracked)
 
     def came_backward(self, frame: int) -> bool:
-        """From which side tracking came to a frame in which the object was tracked."""
+        """Whether tracking went backward in a frame in which the object was tracked."""
         recent = self.recent_frame(frame)
         return frame < min(self.bank.prompted) if recent is None else recent.backward
 
     def add_prompted(self, frame: int, prompted: PromptedObject) -> None:
-        """Keep a prompted frame; it replaces what was prompted there before."""
+        """Keep a prompted frame; it replaces an earlier one of the same number."""
         self.prompted.pop(frame, None)
         self.prompted[frame] = prompted
         self.bank.add(frame, prompted.memory, prompted=not prompted.corrects)
@@ -88,9 +88,9 @@ class ObjectState:
         self.tracked = _joined(self.tracked, tracked.frame)
 
     def prune(self, frame: int, *, backward: bool, anchors: tuple[int, ...], one_way: bool) -> None:
-        """Forget what is of no use from a frame on; arguments as for `MemoryBank.prune`."""
+        """Forget what is out of reach from a frame on; arguments as in `MemoryBank.prune`."""
         self.bank.prune(frame, backward=backward, anchors=anchors, one_way=one_way)
-        if one_way:  # a frame that has gone by is never shown nor corrected again
+        if one_way:  # past frames are never shown nor corrected again
             self.recent = self.recent[-1:]
             for gone in [t for t in self.prompted if t < frame and t not in self.bank.prompted]:
                 del self.prompted[gone]

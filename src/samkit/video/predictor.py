@@ -3,14 +3,19 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
 from typing import Any, Literal
 
 from samkit.errors import InputError, SamkitError
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.media.frames import Frames, VideoSource, open_frames
-from samkit.memory.arguments import checked_id, checked_prompt, network_with_memory, whole_number
+from samkit.memory.arguments import (
+    checked_id,
+    checked_prompt,
+    checked_prompts,
+    network_with_memory,
+    whole_number,
+)
 from samkit.prompts import Prompt
 from samkit.video.embedded_frames import EmbeddedFrames
 from samkit.video.session import Session
@@ -38,7 +43,7 @@ class VideoPredictor:
         predictor: of a SAM 2 network with memory.
         video: a video file, folder or pattern of pictures, URL, camera number, array (T, H, W, 3)
             or iterable of frames; None for `step`, to which frames are given one by one.
-        nearest_prompts: how many prompted frames are attended to at once; None for all of them.
+        nearest_prompts: how many prompted frames are attended to; None for all of them.
             Of a camera, a stream or frames given to `step`, prompted frames that are out of reach
             are then forgotten.
         non_overlapping: give each pixel to the object with the highest logit there.
@@ -57,11 +62,7 @@ class VideoPredictor:
     ) -> None:
         network = network_with_memory(predictor, "tracking")
         if nearest_prompts is not None:
-            nearest_prompts = whole_number("nearest_prompts", nearest_prompts)
-            if nearest_prompts < 1:
-                raise InputError(
-                    f"nearest_prompts: expected None or 1 and more, got {nearest_prompts}"
-                )
+            nearest_prompts = whole_number("nearest_prompts", nearest_prompts, 1)
         self.predictor = predictor
         self._owns_frames = not isinstance(video, Frames)
         frames = None if video is None else open_frames(video)
@@ -80,12 +81,7 @@ class VideoPredictor:
     def __enter__(self) -> "VideoPredictor":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -132,10 +128,8 @@ class VideoPredictor:
             PromptError: not a prompt.
         """
         self._check_open()
-        number, object_id = whole_number("frame", frame), checked_id(object_id)
+        number, object_id = whole_number("frame", frame, 0), checked_id(object_id)
         checked_prompt(prompt)
-        if number < 0:
-            raise InputError(f"frame: expected a number from 0 on, got {frame}")
         embedding = self._frames.embed(number)
         if embedding is None:
             raise InputError(
@@ -208,7 +202,7 @@ class VideoPredictor:
             raise InputError("nothing to track: prompt an object first")
         first = self._session.first_prompt if start is None else whole_number("start", start)
         count = self._session.frame_count
-        # Beyond the last frame nothing is left to do on the way forward.
+        # A forward pass may start after the last frame: it is empty.
         beyond = count is not None and first > count - (direction == "backward")
         if first < 0 or beyond:
             frames = "a frame from 0 on" if count is None else f"a frame from 0 to {count - 1}"
@@ -237,10 +231,7 @@ class VideoPredictor:
         self._check_open()
         if not self._session.is_live:
             raise InputError("this tracker reads its own video; use track()")
-        if prompts is not None and not isinstance(prompts, Mapping):
-            kind = type(prompts).__name__
-            raise InputError(f"prompts: expected a mapping of object ids to Prompts, got {kind}")
-        checked = {checked_id(i): checked_prompt(prompt) for i, prompt in (prompts or {}).items()}
+        checked = checked_prompts({} if prompts is None else prompts)
         number = self._session.last_step + 1
         embedding = self._frames.embed_given(number, frame)
         self._session.last_step = number
@@ -276,7 +267,7 @@ class VideoPredictor:
         Each is written whole or not at all.
 
         Raises:
-            InputError: the place cannot be written to, or the tracker is closed.
+            InputError: the file cannot be written, or the tracker is closed.
         """
         self._check_open()
         write_session(self._session, path)
@@ -316,7 +307,7 @@ class VideoPredictor:
         tracker._frames.size = session.image_size
         return tracker
 
-    # How it is done
+    # Passes
 
     def _track(
         self, direction: Direction, first: int, stop: int | None

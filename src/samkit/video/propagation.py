@@ -1,4 +1,4 @@
-"""One frame of a video: objects found from memory, or corrected with it."""
+"""One frame of a video: objects are tracked into it, or prompted in it."""
 
 from collections.abc import Sequence
 
@@ -39,20 +39,20 @@ def propagate(
     """
     unprompted = [state for state in states if frame not in state.prompted]
     if unprompted:
-        found = predict_from_memory(
+        prediction = predict_from_memory(
             network,
             features,
             [s.bank.reachable(frame, backward=backward, frames=frames) for s in unprompted],
             [_previous_logits(state, frame, backward=backward) for state in unprompted],
         )
-        memories = remember(network, features, found, prompted=False)
-        for state, memory, prediction in zip(unprompted, memories, found.each(), strict=True):
+        memories = remember(network, features, prediction, prompted=False)
+        for state, memory, one in zip(unprompted, memories, prediction.each(), strict=True):
             state.bank.add(frame, memory, prompted=False)
-            state.add_tracked(TrackedFrame(frame=frame, prediction=prediction, backward=backward))
+            state.add_tracked(TrackedFrame(frame=frame, prediction=one, backward=backward))
     for state in states:
         if frame in state.prompted:
-            prediction = state.prompted[frame].prediction
-            state.add_tracked(TrackedFrame(frame=frame, prediction=prediction, backward=backward))
+            one = state.prompted[frame].prediction
+            state.add_tracked(TrackedFrame(frame=frame, prediction=one, backward=backward))
 
 
 def prompt_frame(
@@ -66,9 +66,8 @@ def prompt_frame(
 ) -> PromptedObject:
     """Predict an object in a frame from a prompt; `state` is not changed.
 
-    Where the object was not tracked yet the prompt speaks for itself, without memory. Where it was,
-    the prompt corrects what was predicted from memory, which is predicted again if it is not at
-    hand.
+    Where the object was not tracked yet, only the prompt counts. Where it was, the prompt corrects
+    the prediction from memory, which is computed again if it is not kept.
 
     Args:
         network: with memory.
@@ -95,6 +94,6 @@ def prompt_frame(
 
 
 def _previous_logits(state: ObjectState, frame: int, *, backward: bool) -> Tensor | None:
-    """Mask logits (h, w) in the frame that tracking came from, if they are at hand."""
+    """Mask logits (h, w) in the frame before, in the direction of tracking, if they are kept."""
     before = state.prediction_in(frame + 1 if backward else frame - 1)
     return None if before is None else before.logits[0]

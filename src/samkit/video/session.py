@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
+from samkit.memory.arguments import check_known
 from samkit.memory.bank import MemoryBank
 from samkit.memory.masks import masks_of
 from samkit.nn import MemoryNetwork
@@ -17,8 +18,8 @@ from samkit.video.propagation import prompt_frame, propagate
 __all__ = ["UNDO_STEPS", "Session", "UndoStep"]
 
 UNDO_STEPS = 16
-"""How many prompts can be undone. Each step holds the memory of one object as it was, up to
-some 10 MB with the released networks, so there has to be a bound."""
+"""How many prompts can be undone. A step holds earlier memory of an object, up to some 10 MB with
+the released networks."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,17 +27,13 @@ class UndoStep:
     """How to undo one prompt.
 
     Attributes:
-        frame, object_id: where the prompt was, and of which object.
-        before: the object before it; None if this was its first prompt.
+        frame, object_id: of the prompt.
+        before: the object before the prompt; None if it was its first.
     """
 
     frame: int
     object_id: int
     before: ObjectState | None
-
-
-def _no_history() -> deque[UndoStep]:
-    return deque(maxlen=UNDO_STEPS)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -46,12 +43,12 @@ class Session:
     Attributes:
         network: with memory.
         is_live: frames are given one by one, and there is no video.
-        one_way: frames come one after the other, and cannot be had again.
+        one_way: frames come one after the other, and cannot be read again.
         frame_count: how many frames the video has, if that is known.
         nearest_prompts, non_overlapping: as given to `VideoPredictor`.
         image_size: (H, W) of the frames in pixels; None before the first one.
         last_step: number of the last frame of a live session, from 0; -1 before the first one.
-        turn: where the last pass in both directions turns round, or None.
+        turn: the frame in which the last pass in both directions turns, or None.
         objects: by id, in the order in which they were first prompted.
         history: prompts that can be undone, the last one last.
     """
@@ -66,7 +63,7 @@ class Session:
     last_step: int = -1
     turn: int | None = None
     objects: dict[int, ObjectState] = field(default_factory=dict)
-    history: deque[UndoStep] = field(default_factory=_no_history)
+    history: deque[UndoStep] = field(default_factory=lambda: deque(maxlen=UNDO_STEPS))
 
     @property
     def first_prompt(self) -> int:
@@ -113,24 +110,24 @@ class Session:
         Raises:
             InputError: there is no such object.
         """
-        if self.objects.pop(object_id, None) is None:
-            raise self._unknown(object_id)
+        check_known(object_id, self.objects)
+        del self.objects[object_id]
         others = [step for step in self.history if step.object_id != object_id]
         self.history = deque(others, maxlen=UNDO_STEPS)
 
     def forget_around(self, object_id: int, frame: int) -> None:
-        """Forget the tracked frames of an object around one, but prompted ones.
+        """Forget the tracked frames of an object around one, except prompted ones.
 
         Raises:
             InputError: there is no such object.
         """
-        state = self.objects.get(object_id)
-        if state is None:
-            raise self._unknown(object_id)
-        near = [t for t in state.bank.tracked if 0 < abs(t - frame) <= state.bank.slots]
-        for other in near:
-            if other not in state.prompted:
-                del state.bank.tracked[other]
+        check_known(object_id, self.objects)
+        state = self.objects[object_id]
+        state.bank.tracked = {
+            t: memory
+            for t, memory in state.bank.tracked.items()
+            if t in state.prompted or not 0 < abs(t - frame) <= state.bank.slots
+        }
 
     def propagate(self, frame: int, embedding: ImageEmbedding, *, backward: bool) -> None:
         """Track all objects into a frame, and forget what is out of reach from there on."""
@@ -150,20 +147,16 @@ class Session:
     def masks(self, frame: int) -> Masks:
         """Masks of all objects that are known in a frame, in the order of the objects."""
         assert self.image_size is not None
-        found = {
+        predictions = {
             object_id: one
             for object_id, state in self.objects.items()
             if (one := state.prediction_in(frame)) is not None
         }
         transform = ImageTransform.for_network(self.network.config, self.image_size)
-        return masks_of(found, transform, non_overlapping=self.non_overlapping)
-
-    def _unknown(self, object_id: int) -> InputError:
-        known = ", ".join(map(str, self.objects)) or "none"
-        return InputError(f"object_id: expected a known object ({known}), got {object_id}")
+        return masks_of(predictions, transform, non_overlapping=self.non_overlapping)
 
     def new_object(self) -> ObjectState:
-        """The state of an object of which nothing is known."""
+        """The state of an object without prompts."""
         memory = self.network.config.memory
         return ObjectState(
             bank=MemoryBank(
@@ -172,6 +165,6 @@ class Session:
         )
 
     def _anchors(self) -> tuple[int, ...]:
-        """Frames from which a pass in the other direction is likely to set out."""
+        """Frames from which a pass in the other direction is likely to start."""
         anchors = [self.first_prompt] if self.objects else []
         return tuple(anchors if self.turn is None else [*anchors, self.turn])

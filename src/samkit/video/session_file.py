@@ -5,47 +5,44 @@ A session is one safetensors file. Its header has, under `samkit.session`, a JSO
     version, network         of this layout, and a fingerprint of the weights
     video                    live, frame_count, image_size
     options                  nearest_prompts, non_overlapping
-    last_step, turn          where tracking is
+    last_step, turn          as in `Session`
+    prompted                 prompted frames, which states share
     objects                  [{id, state}] in the order in which they were first prompted
     history                  [{frame, id, state or null}] before each prompt that can be undone
-    prompted                 prompted frames, which states share
 
     state                    {prompted, remembered, recent, tracked}, as in `ObjectState`
-    its prompted             [[frame, which of the prompted]] in the order of the prompts
+    its prompted             [[frame, index into the list above]] in the order of the prompts
     remembered               [{frame, memory}] of tracked frames
     recent                   [{frame, prediction, backward}] of the frames tracked last
 
-`samkit.memory.codec` says what predictions, memories and prompted objects are. Beside the file lies
+`samkit.memory.codec` describes predictions, memories and prompted objects. Beside the file is
 `<name>.safetensors.prompts.json` with the prompts alone, a line for each, in the form that
 `samkit track --prompts` takes; it is never read here.
 """
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from samkit.errors import InputError
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
-from samkit.memory.codec import (
-    MemoryReader,
-    MemoryWriter,
-    read_flag,
-    read_object_id,
-    read_optional,
-    read_size,
-    read_whole,
-)
+from samkit.memory.arguments import checked_id, whole_number
+from samkit.memory.codec import MemoryReader, MemoryWriter
 from samkit.memory.prediction import PromptedObject
 from samkit.nn import MemoryNetwork
 from samkit.video.object_state import ObjectState, TrackedFrame
 from samkit.video.session import Session, UndoStep
-from samkit.weights.tensor_file import DAMAGE, fingerprint, read_tensor_file, write_tensor_file
+from samkit.weights.tensor_file import (
+    fingerprint,
+    read_bool,
+    read_image_size,
+    read_tensor_file,
+    write_tensor_file,
+)
 
 __all__ = ["read_session", "write_session"]
 
@@ -56,10 +53,10 @@ def write_session(session: Session, path: str | os.PathLike[str]) -> None:
     """Write a session and, beside it, its prompts.
 
     Raises:
-        InputError: the place cannot be written to.
+        InputError: the file cannot be written.
     """
-    writer = _Writer()
-    about = writer.session(session)
+    writer = MemoryWriter()
+    about = _to_json(session, writer)
     path = Path(path)
     with write_atomically(path.with_name(path.name + ".prompts.json")) as log:
         log.write_text(_prompt_log(session), encoding="utf-8")
@@ -84,69 +81,43 @@ def read_session(
     Args:
         path: the safetensors file.
         network: the one that the session was made with.
-        device: where its memories are wanted.
-        frames: of its video; None for a live session.
+        device: of the network.
+        frames: of the session's video; None for a live session.
 
     Raises:
-        InputError: the file is missing, damaged, of another samkit or holds something else, or
-            network or video are not those of the session.
+        InputError: the file is missing, damaged, of another version or kind, or the network or the
+            video is not that of the session.
     """
-    tensors, about = read_tensor_file(
-        path, kind=_KIND, version=_VERSION, network_id=fingerprint(network)
+    session = read_tensor_file(
+        path,
+        lambda tensors, about: _session(
+            about, MemoryReader(tensors, network, device), network, frames
+        ),
+        kind=_KIND,
+        version=_VERSION,
+        network_id=fingerprint(network),
     )
-    try:
-        session = _Reader(tensors, network, device, frames).session(about)
-    except DAMAGE as error:
-        raise InputError(f"cannot read a session from {path}: it is damaged ({error})") from error
     _check_video(frames, session)
     return session
 
 
-class _Writer(MemoryWriter):
-    def __init__(self) -> None:
-        super().__init__()
-        self._prompted: list[dict[str, Any]] = []
-        self._prompted_numbers: dict[int, int] = {}
+def _to_json(session: Session, writer: MemoryWriter) -> dict[str, Any]:
+    steps = [step.before for step in session.history if step.before is not None]
+    states = [*session.objects.values(), *steps]
+    prompted = {id(one): one for state in states for one in state.prompted.values()}
+    index = {key: i for i, key in enumerate(prompted)}
 
-    def session(self, session: Session) -> dict[str, Any]:
+    def state_to_json(state: ObjectState) -> dict[str, Any]:
         return {
-            "video": {
-                "live": session.is_live,
-                "frame_count": session.frame_count,
-                "image_size": session.image_size,
-            },
-            "options": {
-                "nearest_prompts": session.nearest_prompts,
-                "non_overlapping": session.non_overlapping,
-            },
-            "last_step": session.last_step,
-            "turn": session.turn,
-            "objects": [
-                {"id": object_id, "state": self._state(state)}
-                for object_id, state in session.objects.items()
-            ],
-            "history": [
-                {
-                    "frame": step.frame,
-                    "id": step.object_id,
-                    "state": None if step.before is None else self._state(step.before),
-                }
-                for step in session.history
-            ],
-            "prompted": self._prompted,
-        }
-
-    def _state(self, state: ObjectState) -> dict[str, Any]:
-        return {
-            "prompted": [[frame, self._number(one)] for frame, one in state.prompted.items()],
+            "prompted": [[frame, index[id(one)]] for frame, one in state.prompted.items()],
             "remembered": [
-                {"frame": frame, "memory": self.memory(memory)}
+                {"frame": frame, "memory": writer.memory(memory)}
                 for frame, memory in state.bank.tracked.items()
             ],
             "recent": [
                 {
                     "frame": one.frame,
-                    "prediction": self.prediction(one.prediction),
+                    "prediction": writer.prediction(one.prediction),
                     "backward": one.backward,
                 }
                 for one in state.recent
@@ -154,82 +125,104 @@ class _Writer(MemoryWriter):
             "tracked": state.tracked,
         }
 
-    def _number(self, one: PromptedObject) -> int:
-        if id(one) not in self._prompted_numbers:
-            self._prompted_numbers[id(one)] = len(self._prompted)
-            self._prompted.append(self.prompted(one))
-        return self._prompted_numbers[id(one)]
+    return {
+        "video": {
+            "live": session.is_live,
+            "frame_count": session.frame_count,
+            "image_size": session.image_size,
+        },
+        "options": {
+            "nearest_prompts": session.nearest_prompts,
+            "non_overlapping": session.non_overlapping,
+        },
+        "last_step": session.last_step,
+        "turn": session.turn,
+        "prompted": [writer.prompted(one) for one in prompted.values()],
+        "objects": [
+            {"id": object_id, "state": state_to_json(state)}
+            for object_id, state in session.objects.items()
+        ],
+        "history": [
+            {
+                "frame": step.frame,
+                "id": step.object_id,
+                "state": None if step.before is None else state_to_json(step.before),
+            }
+            for step in session.history
+        ],
+    }
 
 
-class _Reader(MemoryReader):
-    def __init__(
-        self,
-        tensors: dict[str, Tensor],
-        network: MemoryNetwork,
-        device: torch.device,
-        frames: Frames | None,
-    ) -> None:
-        super().__init__(tensors, network, device)
-        self._network, self._frames = network, frames
-        self._prompted: list[PromptedObject] = []
-
-    def session(self, about: dict[str, Any]) -> Session:
-        video, options = about["video"], about["options"]
-        session = Session(
-            network=self._network,
-            is_live=read_flag(video["live"]),
-            one_way=self._frames is None or not self._frames.seekable,
-            frame_count=read_optional(video["frame_count"], read_whole(1)),
-            nearest_prompts=read_optional(options["nearest_prompts"], read_whole(1)),
-            non_overlapping=read_flag(options["non_overlapping"]),
-            image_size=read_optional(video["image_size"], read_size),
-            last_step=read_whole(-1)(about["last_step"]),
-            turn=read_optional(about["turn"], read_whole(0)),
+def _session(
+    about: dict[str, Any], reader: MemoryReader, network: MemoryNetwork, frames: Frames | None
+) -> Session:
+    video, options = about["video"], about["options"]
+    count, size, turn = video["frame_count"], video["image_size"], about["turn"]
+    nearest = options["nearest_prompts"]
+    session = Session(
+        network=network,
+        is_live=read_bool(video["live"]),
+        one_way=frames is None or not frames.seekable,
+        frame_count=None if count is None else whole_number("frame_count", count, 1),
+        nearest_prompts=None if nearest is None else whole_number("nearest_prompts", nearest, 1),
+        non_overlapping=read_bool(options["non_overlapping"]),
+        image_size=None if size is None else read_image_size(size),
+        last_step=whole_number("last_step", about["last_step"], -1),
+        turn=None if turn is None else _frame(turn),
+    )
+    prompted = [reader.prompted(one) for one in about["prompted"]]
+    for one in about["objects"]:
+        state = _state(one["state"], session.new_object(), prompted, reader)
+        session.objects[checked_id(one["id"])] = state
+    if len(session.objects) != len(about["objects"]):
+        raise ValueError("an object is there twice")
+    if session.objects and session.image_size is None:
+        raise ValueError("the size of the frames is missing")
+    for step in about["history"]:
+        before = None
+        if step["state"] is not None:
+            before = _state(step["state"], session.new_object(), prompted, reader)
+        object_id = checked_id(step["id"])
+        session.history.append(
+            UndoStep(frame=_frame(step["frame"]), object_id=object_id, before=before)
         )
-        self._prompted = [self.prompted(one) for one in about["prompted"]]
-        for one in about["objects"]:
-            session.objects[read_object_id(one["id"])] = self._state(session, one["state"])
-        if len(session.objects) != len(about["objects"]):
-            raise ValueError("an object is there twice")
-        if session.objects and session.image_size is None:
-            raise ValueError("the size of the frames is missing")
-        for step in about["history"]:
-            undo = UndoStep(
-                frame=read_whole(0)(step["frame"]),
-                object_id=read_object_id(step["id"]),
-                before=read_optional(step["state"], lambda state: self._state(session, state)),
-            )
-            session.history.append(undo)
-        _check_history(session)
-        return session
+    _check_history(session)
+    return session
 
-    def _state(self, session: Session, value: dict[str, Any]) -> ObjectState:
-        state = session.new_object()
-        state.recent = tuple(
-            TrackedFrame(
-                frame=read_whole(0)(one["frame"]),
-                prediction=self.prediction(one["prediction"]),
-                backward=read_flag(one["backward"]),
-            )
-            for one in value["recent"]
+
+def _state(
+    about: dict[str, Any], state: ObjectState, prompted: list[PromptedObject], reader: MemoryReader
+) -> ObjectState:
+    """Fill in a new state."""
+    state.recent = tuple(
+        TrackedFrame(
+            frame=_frame(one["frame"]),
+            prediction=reader.prediction(one["prediction"]),
+            backward=read_bool(one["backward"]),
         )
-        state.tracked = tuple((read_whole(0)(a), read_whole(0)(b)) for a, b in value["tracked"])
-        for frame, number in value["prompted"]:
-            state.add_prompted(read_whole(0)(frame), self._prompted[read_whole(0)(number)])
-        if not state.bank.prompted:
-            raise ValueError("an object was never prompted")
-        # What corrections left in the bank is among the rest, as far as it is still remembered.
-        state.bank.tracked.clear()
-        for one in value["remembered"]:
-            frame = read_whole(0)(one["frame"])
-            if frame in state.bank.prompted:
-                raise ValueError(f"frame {frame} is remembered twice")
-            state.bank.add(frame, self.memory(one["memory"]), prompted=False)
-        return state
+        for one in about["recent"]
+    )
+    state.tracked = tuple((_frame(first), _frame(last)) for first, last in about["tracked"])
+    for frame, number in about["prompted"]:
+        state.add_prompted(_frame(frame), prompted[whole_number("prompted", number, 0)])
+    if not state.bank.prompted:
+        raise ValueError("an object was never prompted")
+    # Corrected frames that are still remembered are among the rest.
+    state.bank.tracked.clear()
+    for one in about["remembered"]:
+        frame = _frame(one["frame"])
+        if frame in state.bank.prompted:
+            raise ValueError(f"frame {frame} is remembered twice")
+        state.bank.add(frame, reader.memory(one["memory"]), prompted=False)
+    return state
+
+
+def _frame(value: Any) -> int:
+    return whole_number("frame", value, 0)
 
 
 def _check_history(session: Session) -> None:
-    """Each step has to lead back to one that is still there to be taken back."""
+    """Check that each step undoes a prompt of an object that exists at that point."""
     known = set(session.objects)
     for step in reversed(session.history):
         if step.object_id not in known:
@@ -239,12 +232,12 @@ def _check_history(session: Session) -> None:
 
 
 def _check_video(frames: Frames | None, session: Session) -> None:
-    """Refuse another video than that of a session, as far as can be told."""
+    """Refuse a video that differs from the session's in length or size."""
     if session.is_live != (frames is None):
-        wanted = "no video: it goes on with step()" if session.is_live else "its video"
+        wanted = "no video: it continues with step()" if session.is_live else "its video"
         raise InputError(f"the session needs {wanted}")
     if frames is None or not frames.seekable:
-        return  # the first frame that comes will tell its size
+        return  # the size is checked at the first frame
     if session.frame_count is not None and frames.count != session.frame_count:
         raise InputError(
             f"video: expected that of the session, of {session.frame_count} frames, "
@@ -260,10 +253,9 @@ def _check_video(frames: Frames | None, session: Session) -> None:
 
 def _prompt_log(session: Session) -> str:
     """The prompts as a JSON list, a line for each."""
-    return "[" + ",".join(f"\n  {json.dumps(line)}" for line in _log_lines(session)) + "\n]\n"
-
-
-def _log_lines(session: Session) -> Iterator[dict[str, Any]]:
-    for object_id, state in session.objects.items():
-        for frame, one in state.prompted.items():
-            yield {"frame": frame, "object_id": object_id, **one.prompt.to_dict()}
+    lines = [
+        json.dumps({"frame": frame, "object_id": object_id, **one.prompt.to_dict()})
+        for object_id, state in session.objects.items()
+        for frame, one in state.prompted.items()
+    ]
+    return "[" + ",".join(f"\n  {line}" for line in lines) + "\n]\n"

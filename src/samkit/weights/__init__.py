@@ -1,10 +1,13 @@
 """Weights: named models, verified downloads, rename tables, strict loading and conversion.
 
-What is public here is imported on first use (PEP 562): the registry needs no torch.
+Names that need torch are imported on first use (PEP 562).
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from samkit.weights.download import cache_folder
+from samkit.weights.registry import MODELS, RegisteredModel, find_model
 
 __all__ = [
     "MODELS",
@@ -18,22 +21,16 @@ __all__ = [
 ]
 
 _HOME = {
-    "MODELS": "registry",
     "Layout": "conversion",
-    "RegisteredModel": "registry",
-    "cache_folder": "download",
     "convert": "conversion",
-    "find_model": "registry",
     "load_network": "loading",
     "save_network": "loading",
 }
-"""Public name -> the module of samkit.weights that defines it."""
+"""Name -> the module of samkit.weights that defines it."""
 
 if TYPE_CHECKING:
     from samkit.weights.conversion import Layout, convert
-    from samkit.weights.download import cache_folder
     from samkit.weights.loading import load_network, save_network
-    from samkit.weights.registry import MODELS, RegisteredModel, find_model
 
 
 def __getattr__(name: str) -> object:

@@ -6,10 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from samkit.errors import CheckpointKeysError, InputError
+from samkit.errors import InputError
 from samkit.nn import Network, build
 from samkit.nn.image_encoder import resize_offsets, resize_positions
 from samkit.sizes import NetworkConfig, ViTConfig
+from samkit.weights.loading import check_shapes
 
 __all__ = ["adapt", "adapt_channels", "with_input_size"]
 
@@ -42,15 +43,15 @@ def with_input_size(network: Network, size: tuple[int, int]) -> Network:
 def adapt(network: Network, config: NetworkConfig, *, first_conv: str) -> Network:
     """A new network of sizes ``config`` with the weights of ``network``, whose encoder is a ViT.
 
-    The number of input channels, the input's size and everything without weights (dropout, means)
-    may differ. Position encodings are interpolated as a ViT does by itself when it is given images
-    of another size; the first convolution is adapted by `adapt_channels`. What shapes of tensors do
-    not tell, such as the decoder's heads, is as ``config`` says.
+    The number of input channels, the input's size and everything that no tensor depends on
+    (dropout, means, the decoder's heads) may differ. Position encodings are interpolated as a ViT
+    does by itself for images of another size; the first convolution is adapted by
+    `adapt_channels`.
 
     Args:
         network: not changed.
         config: sizes of the new network.
-        first_conv: name of the convolution that sees the image.
+        first_conv: name of the convolution that is applied to the image.
 
     Raises:
         InputError: no ViT, or there is no such convolution.
@@ -69,7 +70,7 @@ def adapt(network: Network, config: NetworkConfig, *, first_conv: str) -> Networ
         _resize_positions(state, encoder.global_blocks, config)
     with torch.device("meta"):
         new = build(config)
-    _check(state, new.state_dict())
+    check_shapes("the given network", state, new.state_dict())
     new.load_state_dict({name: tensor.clone() for name, tensor in state.items()}, assign=True)
     return new.train(network.training)
 
@@ -77,9 +78,9 @@ def adapt(network: Network, config: NetworkConfig, *, first_conv: str) -> Networ
 def adapt_channels(weight: Tensor, channels: int) -> Tensor:
     """A convolution's weight (D, C, h, w) for other channels -> (D, channels, h, w).
 
-    One channel gets the sum over all: a grey image gives what it gave as grey in every channel.
-    More or fewer channels repeat those that are there, in order, and are scaled by C / channels, so
-    that the response to an image of equal channels keeps its size.
+    A single channel is the sum over all, which gives a grey image the same response as before.
+    More or fewer channels repeat the given ones, in order, scaled by C / channels, so that the
+    response to an image of equal channels keeps its size.
     """
     count = weight.shape[1]
     if channels == count:
@@ -93,7 +94,7 @@ def adapt_channels(weight: Tensor, channels: int) -> Tensor:
 def _resize_positions(
     state: dict[str, Tensor], global_blocks: tuple[int, ...], new: NetworkConfig
 ) -> None:
-    """Bring position encodings to the new grid, in a state dict of the caller's own."""
+    """Interpolate the position encodings in a state dict to the new grid, in place."""
     rows, columns = (side // new.stride for side in new.image_size)
     positions = state["image_encoder.pos_embed"]
     state["image_encoder.pos_embed"] = resize_positions(positions, (rows, columns)).contiguous()
@@ -102,17 +103,3 @@ def _resize_positions(
             name = f"image_encoder.blocks.{block}.attn.rel_pos_{axis}"
             if name in state:
                 state[name] = resize_offsets(state[name], size).contiguous()
-
-
-def _check(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    missing = tuple(name for name in expected if name not in state)
-    unexpected = tuple(name for name in state if name not in expected)
-    misshapen = tuple(
-        (name, tuple(tensor.shape), tuple(state[name].shape))
-        for name, tensor in expected.items()
-        if name in state and state[name].shape != tensor.shape
-    )
-    if missing or unexpected or misshapen:
-        raise CheckpointKeysError(
-            "the given network", missing=missing, unexpected=unexpected, misshapen=misshapen
-        )

@@ -20,12 +20,12 @@ from samkit.errors import CheckpointError, UnsafeCheckpointError
 __all__ = ["CHECKPOINT_SUFFIXES", "FOLDER_WEIGHTS", "Checkpoint", "read_state_dict"]
 
 CHECKPOINT_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".safetensors"})
-"""Suffixes (lower case) by which a missing file is told from a name."""
+"""Suffixes (lower case) that distinguish a missing file from a name."""
 
 FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder of transformers, whole or as shards with an index ``<name>.index.json``."""
 
-# Under these names training scripts wrap the tensors; the first that is there is used.
+# Keys under which training scripts save the tensors.
 _WRAPPERS = ("model", "state_dict")
 _WHAT_BEGINS_WITH = {
     b"version https://git-lfs": "a Git LFS pointer; fetch the file itself (git lfs pull)",
@@ -60,12 +60,12 @@ class Checkpoint:
 def read_state_dict(path: str | Path) -> Checkpoint:
     """Read a ``.safetensors``, ``.pt``, ``.pth`` or ``.bin`` file, or a folder of transformers.
 
-    The kind of a file is told by its contents, not by its name. Pickled files may hold tensors
+    Files are recognised by their contents, not by their names. Pickled files may hold tensors
     only, plain or under ``"model"`` or ``"state_dict"``; nothing in them is ever executed.
 
     Raises:
         UnsafeCheckpointError: a pickle that would run code. It was not run.
-        CheckpointError: nothing is there, or it is truncated, empty, or no checkpoint.
+        CheckpointError: it does not exist, or is truncated, empty, or no checkpoint.
     """
     path = Path(path)
     if path.is_dir():
@@ -114,7 +114,7 @@ def _read_pickle(path: Path, start: bytes) -> object:
         raise CheckpointError(f"{path} is no checkpoint: neither a PyTorch nor a safetensors file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch's remarks about the pickle's version
+            warnings.simplefilter("ignore")  # about the pickle's version
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         refused = _refused_global(str(error), path, zipped)
@@ -126,7 +126,7 @@ def _read_pickle(path: Path, start: bytes) -> object:
             f"{path} was not loaded: it asks to run {refused}, and samkit never runs code from a "
             "file. Ask whoever made it for the tensors alone (a state dict or safetensors)"
         ) from error
-    except Exception as error:  # PyTorch raises whatever its reader stumbles over
+    except Exception as error:  # PyTorch's reader raises errors of many types
         raise CheckpointError(f"{path} is truncated, or no PyTorch checkpoint") from error
 
 
@@ -143,7 +143,7 @@ def _refused_global(message: str, path: Path, zipped: bool) -> str | None:
 
 
 def _globals_in(path: Path, zipped: bool) -> Iterator[str]:
-    """Names of what a pickle would import, read from its instructions without following them."""
+    """Names that a pickle would import, from its instructions, which are not executed."""
     if zipped:
         with zipfile.ZipFile(path) as archive:
             entries = [name for name in archive.namelist() if name.endswith("data.pkl")]

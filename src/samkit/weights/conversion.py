@@ -13,12 +13,7 @@ from samkit.errors import CheckpointError, InputError
 from samkit.media import write_atomically
 from samkit.weights.hugging_face import config_to_json
 from samkit.weights.layouts import is_unused, table_of
-from samkit.weights.loading import (
-    CONFIG_KEY,
-    OpenedCheckpoint,
-    config_text,
-    open_checkpoint,
-)
+from samkit.weights.loading import OpenedCheckpoint, header, open_checkpoint
 from samkit.weights.tensor_file import write_safetensors
 
 __all__ = ["LAYOUTS", "Layout", "convert"]
@@ -33,9 +28,8 @@ def convert(
 ) -> None:
     """Write a checkpoint in another layout: the same values and dtypes under other names.
 
-    Converting there and back gives what there was, bit for bit. Tensors that no network uses
-    (MobileSAM's classifier) are carried through. The layout of transformers has no place for
-    them, nor for MobileSAM as a whole.
+    Converting there and back is bit-identical. Tensors that no network uses (MobileSAM's
+    classifier) are kept. The layout of transformers cannot hold them, nor MobileSAM as a whole.
 
     Args:
         source: anything that `load_network` takes.
@@ -54,8 +48,7 @@ def convert(
         raise InputError(f"expected a layout out of {', '.join(LAYOUTS)}, got {layout!r}")
     opened = open_checkpoint(source, progress=progress)
     if layout == "samkit":
-        header = {"format": "pt", **opened.metadata, CONFIG_KEY: config_text(opened.config)}
-        write_safetensors(target, _own(opened.state), header)
+        write_safetensors(target, _own(opened.state), header(opened.config, opened.metadata))
     elif layout == "hugging-face":
         _write_folder(opened, Path(target))
     else:
@@ -64,13 +57,14 @@ def convert(
                 f"{opened.source} can be written in the layout 'samkit' only, not {layout!r}: no "
                 f"other code knows {' and '.join(own)}"
             )
-        if not opened.config.image_encoder.told_by_shapes:
+        if not opened.config.image_encoder.follows_from_shapes:
             raise CheckpointError(
                 f"{opened.source} cannot be written in the layout {layout!r}, which holds tensors "
                 "only: its activation or the epsilon of its norms is not that of released networks"
             )
-        state = _own(table_of(opened.family, "meta").from_samkit(opened.state))
-        wrapped = layout == "ultralytics" or opened.family == "sam2"
+        family = opened.config.family
+        state = _own(table_of(family, "meta").from_samkit(opened.state))
+        wrapped = layout == "ultralytics" or family == "sam2"
         # Through an open file, or torch would put the temporary name into the archive.
         with write_atomically(target) as temporary, temporary.open("wb") as file:
             torch.save({"model": state} if wrapped else state, file)
@@ -81,10 +75,11 @@ def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
         raise InputError(f"cannot write {folder}: expected a folder, but it is a file")
     dtypes = Counter(t.dtype for t in opened.state.values() if t.is_floating_point())
     dtype = str(dtypes.most_common(1)[0][0]).removeprefix("torch.")
-    # Before anything is written, because it may turn out to be impossible.
+    # First, because it raises where the layout cannot hold the network.
     config = config_to_json(opened.config, memory=opened.memory, dtype=dtype)
-    state = {name: t for name, t in opened.state.items() if not is_unused(opened.family, name)}
-    state = table_of(opened.family, "hugging-face").from_samkit(state)
+    family = opened.config.family
+    state = {name: t for name, t in opened.state.items() if not is_unused(family, name)}
+    state = table_of(family, "hugging-face").from_samkit(state)
     write_safetensors(folder / "model.safetensors", _own(state), {"format": "pt"})
     with write_atomically(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

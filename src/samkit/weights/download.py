@@ -104,8 +104,12 @@ def _complete(url: str, target: Path, sha256: str, progress: bool | None) -> Non
 def _download(url: str, part: Path, target: Path, progress: bool | None) -> None:
     validator = _read_validator(part, url)
     start = part.stat().st_size if validator and part.is_file() else 0
+    headers = {"User-Agent": "samkit", "Accept-Encoding": "identity"}
+    if start and validator:
+        headers |= {"Range": f"bytes={start}-", "If-Range": validator}
+    request = urllib.request.Request(url, headers=headers)
     try:
-        response = _open(url, start, validator)
+        response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and start:
@@ -124,30 +128,14 @@ def _download(url: str, part: Path, target: Path, progress: bool | None) -> None
         if response.status != 206 or not continues:
             start = 0
         _write_validator(part, url, response)
-        length = response.headers.get("Content-Length")
-        total = None if length is None else start + int(length)
-        received = _receive(response, part, start, total, url, progress)
-    if total is not None and received < total:
-        raise DownloadError(_interrupted(url, received, total, "the connection was closed"))
-
-
-def _open(url: str, start: int, validator: str | None) -> HTTPResponse:
-    headers = {"User-Agent": "samkit", "Accept-Encoding": "identity"}
-    if start and validator:
-        headers |= {"Range": f"bytes={start}-", "If-Range": validator}
-    request = urllib.request.Request(url, headers=headers)
-    response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
-    return response
+        _receive(response, part, start, url, progress)
 
 
 def _receive(
-    response: HTTPResponse,
-    part: Path,
-    start: int,
-    total: int | None,
-    url: str,
-    progress: bool | None,
-) -> int:
+    response: HTTPResponse, part: Path, start: int, url: str, progress: bool | None
+) -> None:
+    length = response.headers.get("Content-Length")
+    total = None if length is None else start + int(length)
     received = start
     with part.open("ab" if start else "wb") as file, _bar(part.stem, progress) as show:
         show(received, total)
@@ -158,10 +146,12 @@ def _receive(
                 file.flush()
                 raise DownloadError(_interrupted(url, received, total, str(error))) from error
             if not chunk:
-                return received
+                break
             file.write(chunk)
             received += len(chunk)
             show(received, total)
+    if total is not None and received < total:
+        raise DownloadError(_interrupted(url, received, total, "the connection was closed"))
 
 
 def _interrupted(url: str, received: int, total: int | None, reason: str) -> str:
@@ -187,7 +177,7 @@ def _hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-# ---- what was verified, and what a part belongs to
+# ---- records of verified files and of partial downloads
 
 
 def _is_verified(target: Path, sha256: str) -> bool:
@@ -212,9 +202,9 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _read_validator(part: Path, url: str) -> str | None:
-    """The server's name for the version that the part belongs to, if it can be continued."""
-    noted = _read_json(_beside(part, ".json"))
-    validator = noted.get("validator") if noted.get("url") == url else None
+    """The ETag or date of the version that the part belongs to, if it can be continued."""
+    record = _read_json(_beside(part, ".json"))
+    validator = record.get("validator") if record.get("url") == url else None
     return validator if isinstance(validator, str) else None
 
 
@@ -222,8 +212,8 @@ def _write_validator(part: Path, url: str, response: HTTPResponse) -> None:
     etag = response.headers.get("ETag")
     if etag and etag.startswith("W/"):
         etag = None  # a weak tag does not promise equal bytes
-    noted = {"url": url, "validator": etag or response.headers.get("Last-Modified")}
-    _beside(part, ".json").write_text(json.dumps(noted), encoding="utf-8")
+    record = {"url": url, "validator": etag or response.headers.get("Last-Modified")}
+    _beside(part, ".json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -263,23 +253,15 @@ def _bar(name: str, progress: bool | None) -> Iterator[Callable[[int, int | None
     if not (sys.stderr.isatty() if progress is None else progress):
         yield lambda received, total: None
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
 
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as bar:
+    columns = (
+        rich.BarColumn(),
+        rich.DownloadColumn(),
+        rich.TransferSpeedColumn(),
+        rich.TimeRemainingColumn(),
+    )
+    with rich.Progress("{task.description}", *columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=None)
         yield lambda received, total: bar.update(task, completed=received, total=total)

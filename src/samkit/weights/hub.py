@@ -17,12 +17,12 @@ def is_hub_id(text: str) -> bool:
 
 
 def fetch_folder(repository: str) -> Path:
-    """Download the config and the weights of a repository -> their folder.
+    """Download the config and the weights of a repository; return their folder.
 
     Files in the hub's cache are used without network access.
 
     Raises:
-        DownloadError: it is not there, not accessible, or the network failed.
+        DownloadError: it does not exist, is not accessible, or the network failed.
         CheckpointError: the repository holds no weights in the layout of transformers.
     """
     _fetch(repository, "config.json")

@@ -1,11 +1,10 @@
-"""Sizes as ``config.json`` of transformers states them, read and written.
+"""Sizes in the ``config.json`` of transformers, read and written.
 
-One table for each type of model serves both directions. A field that the file leaves out has the
-default of transformers. What samkit's networks cannot do, or transformers' cannot, is an error
-instead of a silent difference.
+One table for each type of model is used in both directions. A field that the file leaves out has
+the default of transformers. Options that only one of the two libraries has raise errors.
 """
 
-# One row per line, whatever its length.
+# Rows are lines of any length.
 # ruff: noqa: E501
 
 from collections.abc import Callable, Mapping
@@ -56,7 +55,7 @@ _HEADS: _Convert = (_first, _doubled)
 
 @dataclass(frozen=True)
 class _Field:
-    """A size that both have, and the default of transformers."""
+    """A size that both have, with the default of transformers."""
 
     ours: str
     theirs: str
@@ -88,8 +87,8 @@ class _Table:
         architecture: the class in transformers.
         start: our sizes where no row says otherwise.
         rows: in the order in which they are read and written; a later one overrides.
-        fixed: what their networks can vary and ours cannot; it must be absent or this value.
-        limits: what our networks can vary and theirs cannot: (name, value, reason).
+        fixed: their options that ours lack; they must be absent or have this value.
+        limits: our options that theirs lack: (name, value, reason).
     """
 
     architecture: str
@@ -338,7 +337,7 @@ def config_to_json(config: NetworkConfig, *, memory: bool, dtype: str) -> dict[s
     if config.image_size[0] != config.image_size[1]:
         reasons.append(f"it needs square images, not {config.image_size}")
     if own := config.unpublished_features:
-        reasons.append(f"it does not know samkit's own additions: {', '.join(own)}")
+        reasons.append(f"it lacks samkit's own additions: {', '.join(own)}")
     if reasons:
         raise CheckpointError(f"transformers has no such network: {'; '.join(reasons)}")
     values = {"architectures": [table.architecture], "model_type": kind, "dtype": dtype}

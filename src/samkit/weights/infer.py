@@ -1,13 +1,14 @@
-"""Sizes of a network, told from the shapes of its tensors.
+"""Sizes of a network, inferred from the shapes of its tensors.
 
-What shapes cannot tell is the number of attention heads, and in Hiera also the windows and the
-blocks with global attention: these are those of the released sizes. A network of other sizes
-needs samkit's own weight file or a Hugging Face folder, which say them.
+The number of attention heads, and in Hiera also the windows and the blocks with global attention,
+do not follow from shapes: these are those of the released sizes. A network of other sizes needs
+samkit's own weight file or a Hugging Face folder, which hold them.
 """
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +27,9 @@ from samkit.sizes import (
     mobile_sam,
     sam2,
 )
-from samkit.weights.layouts import is_memory
+from samkit.weights.layouts import has_memory
 
-__all__ = ["has_memory", "infer_config", "infer_memory"]
+__all__ = ["infer_config", "infer_memory", "ratio"]
 
 _RELEASED = (sam2("tiny"), sam2("small"), sam2("base-plus"), sam2("large"))
 
@@ -44,31 +45,30 @@ def infer_config(
         CheckpointError: a tensor that is needed for this is missing or misshapen, or the sizes
             are none of the released ones.
     """
-    try:
-        shapes = _shapes(state)
+    with _shapes(state, source) as shapes:
         return _sam(shapes, source) if family == "sam" else _sam2(shapes, source)
+
+
+def infer_memory(
+    state: Mapping[str, Tensor], memory: MemoryConfig, source: str = "the checkpoint"
+) -> MemoryConfig:
+    """``memory`` with the sizes that follow from the tensors (samkit's names).
+
+    Raises:
+        CheckpointError: a tensor of the memory is missing or misshapen.
+    """
+    with _shapes(state, source) as shapes:
+        return _memory(shapes, memory)
+
+
+@contextmanager
+def _shapes(state: Mapping[str, Tensor], source: str) -> Iterator[_Shapes]:
+    try:
+        yield {name: tuple(tensor.shape) for name, tensor in state.items()}
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(
             f"cannot tell the sizes of the network from {source}: missing or misshapen: {error}"
         ) from error
-
-
-def has_memory(names: Iterable[str]) -> bool:
-    """Whether a SAM 2 checkpoint (samkit's names) holds any part of the memory."""
-    return any(map(is_memory, names))
-
-
-def infer_memory(state: Mapping[str, Tensor], memory: MemoryConfig) -> MemoryConfig:
-    """``memory`` with what the tensors (samkit's names) say about it.
-
-    Raises:
-        KeyError: the memory is not complete.
-    """
-    return _memory(_shapes(state), memory)
-
-
-def _shapes(state: Mapping[str, Tensor]) -> _Shapes:
-    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _sam(shapes: _Shapes, source: str) -> SamConfig:
@@ -144,22 +144,21 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
     depth = _count(shapes, f"{trunk}.blocks")
     starts = [i for i in range(1, depth) if f"{trunk}.blocks.{i}.proj.weight" in shapes]
     stages = tuple(end - start for start, end in zip([0, *starts], [*starts, depth], strict=True))
-    known = []
-    for released in _RELEASED:
-        encoder: Any = released.image_encoder
-        if (encoder.dim, encoder.stages) == (dim, stages):
-            break
-        known.append(f"{encoder.dim} wide {encoder.stages}")
-    else:
+    encoders: list[Any] = [released.image_encoder for released in _RELEASED]
+    sizes = [(encoder.dim, encoder.stages) for encoder in encoders]
+    if (dim, stages) not in sizes:
+        known = ", ".join(f"{dim} wide {stages}" for dim, stages in sizes)
         raise CheckpointError(
             f"the Hiera encoder in {source} is {dim} wide with stages {stages}, which is no "
-            f"released size ({', '.join(known)}); its heads and windows cannot be told from "
-            "tensors alone: use samkit's own weight file or a Hugging Face folder"
+            f"released size ({known}); its heads and windows do not follow from tensors alone: "
+            "use samkit's own weight file or a Hugging Face folder"
         )
+    index = sizes.index((dim, stages))
+    released = _RELEASED[index]
     return replace(
         released,
         image_encoder=replace(
-            encoder,
+            encoders[index],
             position_size=(height, width),
             mlp_ratio=ratio(dim, shapes[f"{trunk}.blocks.0.mlp.layers.0.weight"][0]),
             in_channels=shapes[f"{trunk}.patch_embed.proj.weight"][1],
@@ -205,15 +204,15 @@ def _mask_decoder(shapes: _Shapes, released: MaskDecoderConfig) -> MaskDecoderCo
 
 
 def ratio(dim: int, hidden: int) -> float:
-    """The number by which the networks multiply ``dim``, rounding down, to get ``hidden``."""
+    """The factor that gives ``hidden`` from ``dim``, rounded down."""
     value = hidden / dim
     return value if int(dim * value) == hidden else math.nextafter(value, math.inf)
 
 
 def _count(shapes: _Shapes, modules: str) -> int:
-    """Modules in a numbered list, whose numbers run from 0 without a gap."""
+    """Length of a list of modules, whose numbers must run from 0 without a gap."""
     pattern = re.compile(re.escape(modules) + r"\.(\d+)\..*")
-    found = {int(match[1]) for match in map(pattern.fullmatch, shapes) if match}
-    if found != set(range(len(found))) or not found:
+    numbers = {int(match[1]) for match in map(pattern.fullmatch, shapes) if match}
+    if numbers != set(range(len(numbers))) or not numbers:
         raise KeyError(f"{modules}.{{i}}")
-    return len(found)
+    return len(numbers)

@@ -3,23 +3,23 @@
 A table holds rows ``(name in samkit, name elsewhere)``. In a row ``{i}`` and ``{j}`` stand for a
 number and ``{rest}`` for anything; both sides of a row have the same placeholders, so that every
 row can be read backwards. The first row that fits a whole name is used; a name that no row fits
-stays as it is (and is then reported by the strict check of `samkit.weights.loading`).
+is kept (the strict check of `samkit.weights.loading` reports it if no network has it).
 
-Where another layout splits or repeats a tensor, a name alone is not enough: `Stacked` and
-`Repeated` are the only two such steps, and both can be undone.
+Where another layout splits or repeats a tensor, `Stacked` and `Repeated` convert it, in both
+directions.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from samkit.errors import CheckpointError
 
-__all__ = ["Layout", "RenameTable", "Repeated", "Stacked"]
+__all__ = ["Layout", "RenameTable", "Repeated", "Stacked", "name_pattern"]
 
 _PLACEHOLDERS = {"{i}": r"(?P<i>\d+)", "{j}": r"(?P<j>\d+)", "{rest}": r"(?P<rest>.+)"}
 
@@ -49,24 +49,16 @@ class Repeated:
 
 @dataclass(frozen=True, kw_only=True)
 class RenameTable:
-    """How the tensors of one family are called in one layout.
+    """Names of the tensors of one family in one layout.
 
     Attributes:
-        rows: ``(samkit, other)`` patterns, the first that fits is used.
-        stacked, repeated: the steps that a new name alone cannot do.
+        rows: ``(samkit, other)`` patterns.
+        stacked, repeated: tensors that are converted and not only renamed.
     """
 
     rows: tuple[tuple[str, str], ...]
     stacked: tuple[Stacked, ...] = ()
     repeated: tuple[Repeated, ...] = ()
-
-    @cached_property
-    def _import_rows(self) -> list[tuple[re.Pattern[str], str]]:
-        return [(_pattern(theirs), _template(ours)) for ours, theirs in self.rows]
-
-    @cached_property
-    def _export_rows(self) -> list[tuple[re.Pattern[str], str]]:
-        return [(_pattern(ours), _template(theirs)) for ours, theirs in self.rows]
 
     def to_samkit(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename every tensor to samkit's own names; the order is kept.
@@ -76,6 +68,7 @@ class RenameTable:
         """
         repeated = {name: step for step in self.repeated for name in step.theirs}
         stacked = {step.theirs: step for step in self.stacked}
+        backwards = [(theirs, ours) for ours, theirs in self.rows]
         result: dict[str, Tensor] = {}
         for name, tensor in state.items():
             if name in stacked:
@@ -94,7 +87,7 @@ class RenameTable:
                 elif not torch.equal(result[ours], tensor):
                     raise CheckpointError(f"expected {name} to equal its other copy; they differ")
             else:
-                _put(result, _rename(name, self._import_rows), tensor)
+                _put(result, _rename(name, backwards), tensor)
         return result
 
     def from_samkit(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -122,13 +115,13 @@ class RenameTable:
                 for theirs in repeated[name].written:
                     _put(result, theirs, tensor)
             else:
-                _put(result, _rename(name, self._export_rows), tensor)
+                _put(result, _rename(name, self.rows), tensor)
         return result
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How checkpoints of one family are laid out somewhere.
+    """A layout in which checkpoints of one family are found.
 
     Attributes:
         family: as in `NetworkConfig.family`.
@@ -149,18 +142,16 @@ def _put(result: dict[str, Tensor], name: str, tensor: Tensor) -> None:
     result[name] = tensor
 
 
-def _rename(name: str, rows: list[tuple[re.Pattern[str], str]]) -> str:
-    for pattern, template in rows:
-        match = pattern.fullmatch(name)
+def _rename(name: str, rows: Iterable[tuple[str, str]]) -> str:
+    for old, new in rows:
+        match = name_pattern(old).fullmatch(name)
         if match:
-            return match.expand(template)
+            return new.format(**match.groupdict())
     return name
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+@cache
+def name_pattern(text: str) -> re.Pattern[str]:
+    """The regular expression of a name with placeholders."""
     parts = re.split(r"(\{\w+\})", text)
     return re.compile("".join(_PLACEHOLDERS.get(part, re.escape(part)) for part in parts))
-
-
-def _template(text: str) -> str:
-    return re.sub(r"\{(\w+)\}", r"\\g<\1>", text)

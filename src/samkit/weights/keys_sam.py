@@ -1,6 +1,6 @@
-"""How the tensors of SAM and MobileSAM are called elsewhere. Rows: (samkit, other)."""
+"""Names of the tensors of SAM and MobileSAM elsewhere. Rows: (samkit, other)."""
 
-# One row per line, whatever its length.
+# Rows are lines of any length.
 # ruff: noqa: E501
 
 from samkit.weights.keys import Layout, RenameTable, Repeated
@@ -9,7 +9,7 @@ __all__ = ["HUGGING_FACE", "LAYOUTS", "META", "UNUSED"]
 
 # Tensors that some checkpoints carry and no forward pass of a mask reads: MobileSAM's classifier
 # head, the lookup indices of its attention biases, and the constants of the input normalisation.
-# They are never an error, and conversion carries them through unchanged.
+# They are never an error, and conversion keeps them unchanged.
 UNUSED = (
     "image_encoder.head.{rest}",
     "image_encoder.norm_head.{rest}",
@@ -77,9 +77,7 @@ HUGGING_FACE = RenameTable(
     ),
 )
 """SamModel of transformers."""
-# fmt: on
 
-# fmt: off
 LAYOUTS = (
     Layout(family="sam", names="hugging-face", sign=r"vision_encoder\.layers\..*", table=HUGGING_FACE),
     Layout(family="sam", names="meta", sign=r"mask_decoder\.transformer\.layers\.0\.mlp\.lin1\..*", table=META),

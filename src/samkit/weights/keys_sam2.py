@@ -1,6 +1,6 @@
-"""How the tensors of SAM 2 and 2.1 are called elsewhere. Rows: (samkit, other)."""
+"""Names of the tensors of SAM 2 and 2.1 elsewhere. Rows: (samkit, other)."""
 
-# One row per line, whatever its length.
+# Rows are lines of any length.
 # ruff: noqa: E501
 
 from samkit.weights.keys import Layout, RenameTable, Repeated, Stacked
@@ -8,7 +8,7 @@ from samkit.weights.keys_sam import HUGGING_FACE_HEADS
 
 __all__ = ["HUGGING_FACE", "LAYOUTS", "MEMORY", "META"]
 
-# What an image never needs. A checkpoint of transformers' Sam2Model has none of these tensors.
+# Tensors that images do not need. A checkpoint of transformers' Sam2Model has none of these tensors.
 MEMORY = (
     "maskmem_tpos_enc",
     "no_mem_pos_enc",
@@ -104,9 +104,7 @@ HUGGING_FACE = RenameTable(
     ),
 )
 """Sam2Model and Sam2VideoModel of transformers; the former lacks the memory's tensors."""
-# fmt: on
 
-# fmt: off
 LAYOUTS = (
     Layout(family="sam2", names="hugging-face", sign=r"vision_encoder\.backbone\.blocks\..*", table=HUGGING_FACE),
     Layout(family="sam2", names="meta", sign=r"sam_mask_decoder\..*", table=META),

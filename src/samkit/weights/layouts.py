@@ -7,14 +7,13 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError
 from samkit.weights import keys_sam, keys_sam2
-from samkit.weights.keys import Layout, RenameTable
+from samkit.weights.keys import Layout, RenameTable, name_pattern
 
-__all__ = ["detect_layout", "is_memory", "is_unused", "table_of"]
+__all__ = ["detect_layout", "has_memory", "is_memory", "is_unused", "table_of"]
 
-# The first whose sign is there is the one.
 _LAYOUTS: tuple[Layout, ...] = (*keys_sam2.LAYOUTS, *keys_sam.LAYOUTS)
 
-# Signs of relatives that samkit has no network for, looked for first: they look like SAM too.
+# Relatives that samkit has no network for. They come first, because they look like SAM too.
 _RELATIVES = (
     (r"(.*\.)?(hf_token|hf_mlp|compress_vit_feat)\..*", "HQ-SAM"),
     (r"(detector|tracker|tracker_model|detector_model)\..*", "SAM 3"),
@@ -37,21 +36,25 @@ _OTHERS = (
 )
 
 
+# The first pattern that a tensor's name fits decides.
+_SIGNS: tuple[tuple[str, Layout | str], ...] = (
+    *_RELATIVES,
+    *((layout.sign, layout) for layout in _LAYOUTS),
+    *_OTHERS,
+)
+
+
 def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -> Layout:
-    """Tell the layout of a checkpoint by the names of its tensors.
+    """The layout of a checkpoint, by the names of its tensors.
 
     Raises:
         CheckpointError: it is none of them; the message says what it looks like.
     """
     expected = "expected SAM, MobileSAM, SAM 2 or SAM 2.1"
-    for pattern, kind in _RELATIVES:
-        if _any(pattern, state):
-            raise CheckpointError(f"{source} looks like {kind}; {expected}")
-    for layout in _LAYOUTS:
-        if _any(layout.sign, state):
-            return layout
-    for pattern, kind in _OTHERS:
-        if _any(pattern, state):
+    for pattern, kind in _SIGNS:
+        if any(re.fullmatch(pattern, name) for name in state):
+            if isinstance(kind, Layout):
+                return kind
             raise CheckpointError(f"{source} looks like {kind}; {expected}")
     first = ", ".join(list(state)[:3])
     raise CheckpointError(f"{source} is of an unknown kind; {expected}. Its tensors: {first}, ...")
@@ -64,19 +67,18 @@ def table_of(family: str, names: str) -> RenameTable:
 
 def is_unused(family: str, name: str) -> bool:
     """Whether a tensor (samkit's name) may be in a checkpoint though no network has it."""
-    return family == "sam" and any(_fits(pattern, name) for pattern in keys_sam.UNUSED)
+    return family == "sam" and _fits(keys_sam.UNUSED, name)
 
 
 def is_memory(name: str) -> bool:
     """Whether a tensor of SAM 2 (samkit's name) is only needed for video."""
-    return any(_fits(pattern, name) for pattern in keys_sam2.MEMORY)
+    return _fits(keys_sam2.MEMORY, name)
 
 
-def _any(pattern: str, names: Iterable[str]) -> bool:
-    compiled = re.compile(pattern)
-    return any(compiled.fullmatch(name) for name in names)
+def has_memory(names: Iterable[str]) -> bool:
+    """Whether a SAM 2 checkpoint (samkit's names) holds any part of the memory."""
+    return any(map(is_memory, names))
 
 
-def _fits(pattern: str, name: str) -> bool:
-    text = re.escape(pattern).replace(r"\{rest\}", ".+")
-    return re.fullmatch(re.sub(r"\\\{[ij]\\\}", r"\\d+", text), name) is not None
+def _fits(patterns: tuple[str, ...], name: str) -> bool:
+    return any(name_pattern(pattern).fullmatch(name) for pattern in patterns)

@@ -22,37 +22,38 @@ from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_stat
 from samkit.weights.download import fetch
 from samkit.weights.hub import fetch_folder, is_hub_id
 from samkit.weights.hugging_face import config_from_json
-from samkit.weights.infer import has_memory, infer_config, infer_memory
-from samkit.weights.layouts import (
-    detect_layout,
-    is_memory,
-    is_unused,
-)
+from samkit.weights.infer import infer_config, infer_memory
+from samkit.weights.layouts import detect_layout, has_memory, is_memory, is_unused
 from samkit.weights.registry import MODELS, RegisteredModel, find_model
 from samkit.weights.tensor_file import write_safetensors
 
-__all__ = ["CONFIG_KEY", "OpenedCheckpoint", "load_network", "open_checkpoint", "save_network"]
+__all__ = [
+    "OpenedCheckpoint",
+    "check_shapes",
+    "header",
+    "load_network",
+    "open_checkpoint",
+    "save_network",
+]
 
-CONFIG_KEY = "samkit.config"
-"""Where the header of samkit's own weight files has the sizes."""
+_CONFIG_KEY = "samkit.config"
+# Errors that impossible sizes cause.
+_IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedCheckpoint:
-    """A checkpoint that is known to fit its network.
+    """A checkpoint whose tensors were checked against its network.
 
     Attributes:
-        source: where it came from, for messages.
-        family, names: what it is, and how its tensors were called.
+        source: where it was read, for messages.
         config: sizes of the network.
         state: tensors under samkit's names, in the checkpoint's dtypes.
-        memory: whether a memory is in it.
+        memory: whether it holds a memory.
         metadata: texts in the header of a safetensors file.
     """
 
     source: str
-    family: str
-    names: str
     config: NetworkConfig
     state: dict[str, Tensor]
     memory: bool
@@ -82,14 +83,14 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Network
     opened = open_checkpoint(source, progress=progress)
     with torch.device("meta"):
         network = build(opened.config)
-    # Copies, because a tensor may be mapped from a file that somebody may overwrite later.
+    # Copies, because a tensor may be mapped from a file that is overwritten later.
     state = {
         name: tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
         for name, tensor in opened.state.items()
-        if not is_unused(opened.family, name)
+        if not is_unused(opened.config.family, name)
     }
     if opened.config.has_memory and not opened.memory:
-        if CONFIG_KEY not in opened.metadata:  # samkit leaves out what it did not train
+        if _CONFIG_KEY not in opened.metadata:  # samkit's own files leave out an untrained memory
             warnings.warn(
                 f"{opened.source} holds the image part of SAM 2 only. Images work; the memory that "
                 "video needs starts untrained",
@@ -125,13 +126,12 @@ def save_network(
         for name, tensor in network.state_dict().items()
         if network.has_memory or not is_memory(name)
     }
-    header = {"format": "pt", CONFIG_KEY: config_text(network.config), **(metadata or {})}
-    write_safetensors(path, state, header)
+    write_safetensors(path, state, header(network.config, metadata or {}))
 
 
-def config_text(config: NetworkConfig) -> str:
-    """Sizes as they stand in the header of samkit's own weight files."""
-    return json.dumps(to_dict(config), sort_keys=True)
+def header(config: NetworkConfig, metadata: Mapping[str, str]) -> dict[str, str]:
+    """The header of samkit's own weight files: sizes, beside other texts."""
+    return {"format": "pt", **metadata, _CONFIG_KEY: json.dumps(to_dict(config), sort_keys=True)}
 
 
 def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> OpenedCheckpoint:
@@ -143,17 +143,14 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
     path, registered = _locate(source, progress)
     checkpoint = read_state_dict(path)
     layout = detect_layout(checkpoint.tensors, checkpoint.source)
-    family, state = layout.family, layout.table.to_samkit(checkpoint.tensors)
-    memory = has_memory(state)
-    config = _config(checkpoint, family, state, registered)
-    _check(checkpoint.source, family, state, config, memory=memory)
+    state = layout.table.to_samkit(checkpoint.tensors)
+    config = _config(checkpoint, layout.family, state, registered)
+    _check(checkpoint.source, layout.family, state, config)
     return OpenedCheckpoint(
         source=checkpoint.source,
-        family=family,
-        names=layout.names,
         config=config,
         state=state,
-        memory=memory,
+        memory=has_memory(state),
         metadata=checkpoint.metadata,
     )
 
@@ -175,10 +172,8 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
             return Path(__file__).with_name(model.filename), model
         where = fetch(model.url, filename=model.filename, sha256=model.sha256, progress=progress)
         return where, model
-    if path.exists():
+    if path.exists() or isinstance(source, Path) or path.suffix.lower() in CHECKPOINT_SUFFIXES:
         return path, None
-    if isinstance(source, Path) or path.suffix.lower() in CHECKPOINT_SUFFIXES:
-        raise CheckpointError(f"no checkpoint at {path}: no such file or folder")
     if is_hub_id(source):
         return fetch_folder(source), None
     if len(path.parts) > 1:
@@ -194,86 +189,74 @@ def _config(
     state: Mapping[str, Tensor],
     registered: RegisteredModel | None,
 ) -> NetworkConfig:
-    """Sizes from the best authority there is: the file's own, config.json, the registry, shapes."""
+    """Sizes from the first of these that is there: header, config.json, registry, shapes."""
     source = checkpoint.source
-    if CONFIG_KEY in checkpoint.metadata:
+    if _CONFIG_KEY in checkpoint.metadata:
         try:
-            config = from_dict(json.loads(checkpoint.metadata[CONFIG_KEY]))
+            return from_dict(json.loads(checkpoint.metadata[_CONFIG_KEY]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{source} was written by another version of samkit: cannot understand its "
-                f"{CONFIG_KEY} ({error})"
+                f"{_CONFIG_KEY} ({error})"
             ) from error
-    elif checkpoint.config is not None:
+    if checkpoint.config is not None:
         config = config_from_json(checkpoint.config, f"config.json of {source}")
         if isinstance(config, Sam2Config) and "maskmem_tpos_enc" in state:
-            try:
-                config = replace(config, memory=infer_memory(state, config.memory))
-            except (KeyError, IndexError, ValueError) as error:
-                raise CheckpointError(
-                    f"the memory in {source} is missing or misshapen: {error}"
-                ) from error
-    elif registered is not None:
-        config = registered.config
-    else:
-        config = _inferred(source, family, state)
-    try:
-        config.validate()
-    except (ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"the sizes in {source} are impossible: {error}") from error
-    if config.family != family:
-        raise CheckpointError(
-            f"the sizes in {source} are of family {config.family!r}, its tensors of {family!r}"
-        )
-    return config
-
-
-def _inferred(source: str, family: str, state: Mapping[str, Tensor]) -> NetworkConfig:
-    """Sizes from the shapes of tensors, or those of a registered model that has the same."""
+            config = replace(config, memory=infer_memory(state, config.memory, source))
+        return config
+    if registered is not None:
+        return registered.config
     try:
         return infer_config(state, family, source)
     except CheckpointError:
-        for model in MODELS.values():
+        for model in MODELS.values():  # one may have the same shapes
             with suppress(CheckpointError):
-                _check(source, family, state, model.config, memory=has_memory(state))
+                _check(source, family, state, model.config)
                 return model.config
         raise
 
 
-def _check(
-    source: str,
-    family: str,
-    state: Mapping[str, Tensor],
-    config: NetworkConfig,
-    *,
-    memory: bool,
-) -> None:
-    with torch.device("meta"):
-        try:
-            network = build(config).state_dict()
-        except (ValueError, TypeError, RuntimeError, IndexError, ZeroDivisionError) as error:
-            raise CheckpointError(f"the sizes in {source} are impossible: {error}") from error
-    expected = {name: tuple(t.shape) for name, t in network.items()}
-    if not memory:
-        expected = {name: shape for name, shape in expected.items() if not is_memory(name)}
-    for name in expected:
+def _check(source: str, family: str, state: Mapping[str, Tensor], config: NetworkConfig) -> None:
+    """Check that sizes are possible, and that the tensors are those of such a network."""
+    if config.family != family:
+        raise CheckpointError(
+            f"the sizes in {source} are of family {config.family!r}, its tensors of {family!r}"
+        )
+    try:
+        config.validate()
+        with torch.device("meta"):
+            expected = build(config).state_dict()
+    except _IMPOSSIBLE as error:
+        raise CheckpointError(f"the sizes in {source} are impossible: {error}") from error
+    if not has_memory(state):
+        expected = {name: tensor for name, tensor in expected.items() if not is_memory(name)}
+    for name, want in expected.items():
         tensor = state.get(name)
         if tensor is not None and (
             tensor.is_meta
             or tensor.layout != torch.strided
-            or tensor.is_floating_point() != network[name].is_floating_point()
+            or tensor.is_floating_point() != want.is_floating_point()
         ):
             raise CheckpointError(
-                f"{source}: expected {name} to hold plain {network[name].dtype} numbers, got "
+                f"{source}: expected {name} to hold plain {want.dtype} numbers, got "
                 f"{tensor.dtype} ({tensor.layout}, on {tensor.device})"
             )
-    actual = {n: tuple(t.shape) for n, t in state.items() if not is_unused(family, n)}
-    missing = tuple(name for name in expected if name not in actual)
-    unexpected = tuple(name for name in actual if name not in expected)
+    used = {name: tensor for name, tensor in state.items() if not is_unused(family, name)}
+    check_shapes(source, used, expected)
+
+
+def check_shapes(source: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Check that tensors have the names and shapes of the expected ones.
+
+    Raises:
+        CheckpointKeysError: they differ; ``source`` is the subject of the message.
+    """
+    missing = tuple(name for name in expected if name not in state)
+    unexpected = tuple(name for name in state if name not in expected)
     misshapen = tuple(
-        (name, shape, actual[name])
-        for name, shape in expected.items()
-        if name in actual and actual[name] != shape
+        (name, tuple(want.shape), tuple(state[name].shape))
+        for name, want in expected.items()
+        if name in state and state[name].shape != want.shape
     )
     if missing or unexpected or misshapen:
         raise CheckpointKeysError(
@@ -282,7 +265,7 @@ def _check(
 
 
 def _untrained_memory(config: NetworkConfig) -> dict[str, Tensor]:
-    # The same each time, and without touching the caller's random numbers.
+    # Reproducible, and independent of the caller's random state.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         state = build(config).state_dict()

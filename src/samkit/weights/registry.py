@@ -1,9 +1,9 @@
-"""The models that have a name: where their weights are and what is known of them.
+"""Named models: where their weights are, and their properties.
 
 Importing this module imports neither torch nor the networks.
 """
 
-# A row in two lines, whatever their length.
+# Rows are two lines of any length.
 # ruff: noqa: E501
 
 import difflib
@@ -94,6 +94,6 @@ def find_model(name: str) -> RegisteredModel:
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UnknownModelError(
         f"no model is called {name!r}, and no file or folder is there.{hint} "
-        f"Names: {', '.join(MODELS)}; a checkpoint file, a folder or a Hugging Face id "
-        "(owner/name) will do too"
+        f"Names: {', '.join(MODELS)}; or give a checkpoint file, a folder or a Hugging Face id "
+        "(owner/name)"
     )

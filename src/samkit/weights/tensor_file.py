@@ -1,29 +1,38 @@
-"""Safetensors files: weights, and what networks made (embeddings, sessions, memories).
+"""Safetensors files: weights, and results of networks (embeddings, sessions, memories).
 
-A file of what a network made has a JSON text in its header, under `samkit.` and the name of its
-kind, with the version of its layout and the fingerprint of the network.
+A file of results has a JSON text in its header, under `samkit.` and the name of its kind, with the
+version of its layout and the fingerprint of the network.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from samkit.errors import InputError
-from samkit.media import write_atomically
+from samkit.geometry import checked_size
+from samkit.media import MAX_PIXELS, write_atomically
 from samkit.nn import Network
 from samkit.sizes import to_dict
 
-__all__ = ["DAMAGE", "fingerprint", "read_tensor_file", "write_safetensors", "write_tensor_file"]
+__all__ = [
+    "fingerprint",
+    "read_bool",
+    "read_image_size",
+    "read_tensor_file",
+    "write_safetensors",
+    "write_tensor_file",
+]
 
-DAMAGE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
-"""What damaged or made-up contents raise where they are put together."""
+T = TypeVar("T")
 
-# So many values of each weight tell networks apart.
+# Errors that damaged or made-up contents cause.
+_DAMAGE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
+# Values of each weight in a fingerprint.
 _SAMPLE = 64
 
 
@@ -33,7 +42,7 @@ def write_safetensors(
     """Write tensors from any device and a header, whole or not at all.
 
     Raises:
-        InputError: the place cannot be written to, or is full.
+        InputError: the file cannot be written, or the disk is full.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -55,30 +64,36 @@ def write_tensor_file(
     version: int,
     network_id: str,
 ) -> None:
-    """Write what a network made, whole or not at all.
+    """Write results of a network, whole or not at all.
 
     Args:
         path: where.
         tensors: on any device.
-        about: JSON values that say what the tensors are.
+        about: JSON values that describe the tensors.
         kind: "embedding", "session" or "memory".
         version: of the layout of `about` and `tensors`.
         network_id: fingerprint of the network that made the tensors.
 
     Raises:
-        InputError: the place cannot be written to.
+        InputError: the file cannot be written.
     """
     text = json.dumps({"version": version, "network": network_id, **about})
     write_safetensors(path, tensors, {f"samkit.{kind}": text})
 
 
 def read_tensor_file(
-    path: str | os.PathLike[str], *, kind: str, version: int, network_id: str | None = None
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensor_file` wrote: the tensors, and what is said about them, unchecked.
+    path: str | os.PathLike[str],
+    build: Callable[[dict[str, Tensor], dict[str, Any]], T],
+    *,
+    kind: str,
+    version: int,
+    network_id: str | None = None,
+) -> T:
+    """Read what `write_tensor_file` wrote.
 
     Args:
         path: the file.
+        build: makes and checks the result, from the tensors and the JSON values (unchecked).
         kind, version: as it was written with.
         network_id: of the network that has to have made it; None for any.
 
@@ -92,30 +107,58 @@ def read_tensor_file(
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = json.loads((file.metadata() or {})[f"samkit.{kind}"])
-        found, made_by = about.get("version", 0), about.get("network")
+        written, made_by = about.get("version", 0), about.get("network")
     except (OSError, SafetensorError) as error:
         raise InputError(f"{what}: {error}") from error
-    except (*DAMAGE, RecursionError) as error:
+    except (*_DAMAGE, RecursionError) as error:
         raise InputError(f"{what}: it holds none") from error
-    if found != version:
-        other = "an older" if isinstance(found, int) and found < version else "a newer"
+    if written != version:
+        other = "an older" if isinstance(written, int) and written < version else "a newer"
         raise InputError(
-            f"{what}: expected version {version} of the layout, got {found!r}, which {other} "
+            f"{what}: expected version {version} of the layout, got {written!r}, which {other} "
             "version of samkit writes; make it again with this one"
         )
     if network_id is not None and made_by != network_id:
         raise InputError(f"{what}: it was made by another network; load it with that one")
-    return tensors, about
+    try:
+        return build(tensors, about)
+    except _DAMAGE as error:
+        raise InputError(f"{what}: it is damaged ({error})") from error
+
+
+def read_bool(value: Any) -> bool:
+    """True or false.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, got {value!r}")
+    return value
+
+
+def read_image_size(value: Any) -> tuple[int, int]:
+    """(height, width) of an image that samkit can read.
+
+    Raises:
+        ValueError: no size, or too large.
+    """
+    height, width = checked_size(value, "image_size")
+    if height * width > MAX_PIXELS:
+        raise ValueError(
+            f"image_size: expected at most {MAX_PIXELS} pixels, got {height} x {width}"
+        )
+    return height, width
 
 
 def fingerprint(network: Network, *, parts: tuple[str, ...] = ("",)) -> str:
-    """Names a network: its sizes, and a sample of each weight.
+    """A hash of a network's sizes and of a sample of each weight.
 
-    Weights count in bfloat16, in which parts of a network may run.
+    Weights are rounded to bfloat16, in which parts of a network may run.
 
     Args:
         network: the network.
-        parts: what the names of the weights that count begin with.
+        parts: prefixes of the names of the weights that are included.
     """
     digest = hashlib.sha256(json.dumps(to_dict(network.config), sort_keys=True).encode())
     for name, tensor in network.state_dict().items():

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from tiny import randomise
 from torch import Tensor, nn
 
-from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, pays_in_bfloat16
+from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
 from samkit.nn.fast.switch import plain
 from samkit.nn.hiera import PooledAttention
 from samkit.nn.image_encoder import RelativeAttention
@@ -40,13 +40,13 @@ def test_attention(batch: tuple[int, ...], queries: int, keys: int, shift: float
 
 def test_where_it_pays() -> None:
     q = torch.zeros(1, 2, dtype=torch.bfloat16)
-    assert not pays_in_bfloat16(q, 5000)  # there are gradients
+    assert not bfloat16_is_faster(q, 5000)  # there are gradients
     with torch.no_grad():
-        assert pays_in_bfloat16(q, 5000)
+        assert bfloat16_is_faster(q, 5000)
         with plain():
-            assert not pays_in_bfloat16(q, 5000)
-        assert not pays_in_bfloat16(q, 100)
-        assert not pays_in_bfloat16(q.float(), 5000)
+            assert not bfloat16_is_faster(q, 5000)
+        assert not bfloat16_is_faster(q, 100)
+        assert not bfloat16_is_faster(q.float(), 5000)
 
 
 def in_both(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:

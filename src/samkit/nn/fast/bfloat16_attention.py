@@ -5,18 +5,18 @@ from torch import Tensor
 
 from samkit.nn.fast.switch import fast_on_cpu
 
-__all__ = ["attend_in_bfloat16", "attend_on_grid_in_bfloat16", "pays_in_bfloat16"]
+__all__ = ["attend_in_bfloat16", "attend_on_grid_in_bfloat16", "bfloat16_is_faster"]
 
-# Queries, and scores, at a time: they stay in the cache.
+# Queries, and scores, at a time, to stay in the cache.
 _QUERIES, _SCORES = 512, 2**24
-# Where there are fewer keys, torch's own attention is as fast.
+# With fewer keys, torch's attention is as fast.
 _KEYS = 1024
 
 
-def pays_in_bfloat16(q: Tensor, keys: int) -> bool:
-    """Whether `attend_in_bfloat16` is to be used: on CPUs, for many keys, without gradients.
+def bfloat16_is_faster(q: Tensor, keys: int) -> bool:
+    """Whether to use `attend_in_bfloat16`: on CPUs, for many keys, without gradients.
 
-    It was measured to be faster than torch's attention on a CPU without a matrix unit.
+    Measured on a CPU without a matrix unit.
     """
     return q.dtype == torch.bfloat16 and keys >= _KEYS and fast_on_cpu(q)
 
@@ -24,8 +24,8 @@ def pays_in_bfloat16(q: Tensor, keys: int) -> bool:
 def attend_in_bfloat16(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention as two matrix products with all keys, for some queries at a time.
 
-    Scores are rounded to bfloat16. What all keys have in common makes no difference to attention,
-    but scores larger and their rounding coarser, so it is taken off.
+    Scores are rounded to bfloat16. The mean key is subtracted: it does not change attention, but
+    would make scores larger and their rounding coarser.
 
     Args:
         q, k, v: (..., L, c), scaled; (..., K, c); (..., K, d).
@@ -33,16 +33,16 @@ def attend_in_bfloat16(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     Returns:
         (..., L, d).
     """
-    found = q.new_empty(*q.shape[:-1], v.shape[-1])
+    output = q.new_empty(*q.shape[:-1], v.shape[-1])
     keys = (k - k.mean(-2, keepdim=True)).transpose(-2, -1)
     at_once = max(1, min(_QUERIES, _SCORES // k.shape[-2]))
     buffer = q.new_empty(at_once, k.shape[-2])
-    heads = (x.reshape(-1, *x.shape[-2:]) for x in (q, keys, v, found))
+    heads = (x.reshape(-1, *x.shape[-2:]) for x in (q, keys, v, output))
     for queries, key, value, out in zip(*heads, strict=True):
         for rows, into in zip(queries.split(at_once), out.split(at_once), strict=True):
             scores = torch.mm(rows, key, out=buffer[: len(rows)])
             torch.mm(torch.softmax(scores, -1, out=scores), value, out=into)
-    return found
+    return output
 
 
 def attend_on_grid_in_bfloat16(
@@ -62,7 +62,7 @@ def attend_on_grid_in_bfloat16(
     B, heads, H, W, _ = row_bias.shape
     row = torch.eye(H, dtype=k.dtype).repeat_interleave(W, 0)
     column = torch.eye(W, dtype=k.dtype).repeat(H, 1)
-    places = torch.cat([row, column], 1).expand(B, heads, -1, -1)
+    one_hot = torch.cat([row, column], 1).expand(B, heads, -1, -1)
     biases = torch.cat([row_bias, column_bias], -1).flatten(2, 3)
     q = torch.cat([q * q.shape[-1] ** -0.5, biases], -1)
-    return attend_in_bfloat16(q, torch.cat([k, places], -1), v)
+    return attend_in_bfloat16(q, torch.cat([k, one_hot], -1), v)

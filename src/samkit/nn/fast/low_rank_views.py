@@ -1,6 +1,6 @@
-"""Views of one image by many prompts, each held as its difference from the image that all share.
+"""Image tokens for many prompts, held as low-rank differences from one shared image.
 
-A third of the time of a map for each prompt.
+This takes a third of the time of image tokens for each prompt.
 """
 
 from collections.abc import Iterator
@@ -14,42 +14,42 @@ from torch import Tensor, nn
 from samkit.nn.attention import Attention
 from samkit.nn.fast.switch import fast_on_cpu
 
-__all__ = ["LowRankViews", "is_low_rank", "pays_in_low_rank"]
+__all__ = ["LowRankViews", "is_low_rank", "low_rank_is_faster"]
 
-# Prompts from which on projecting the shared image pays.
+# Fewest prompts with which projecting the shared image saves time.
 _MANY = 8
-# Views at a time: what is worked on stays in a CPU's cache.
+# Prompts at a time: their products stay in a CPU's cache.
 _GROUP = 4
 
 
-def pays_in_low_rank(image: Tensor, tokens: Tensor, heads: int) -> bool:
-    """Whether `LowRankViews` is to be used for tokens (N, T, D) and an image (N or 1, P, D)."""
-    # Sums of squares are too large for float16.
+def low_rank_is_faster(image: Tensor, tokens: Tensor, heads: int) -> bool:
+    """Whether to use `LowRankViews` for tokens (N, T, D) and an image (N or 1, P, D)."""
+    # Sums of squares overflow in float16.
     if not fast_on_cpu(tokens) or tokens.dtype not in (torch.float32, torch.float64):
         return False
     N, T, D = tokens.shape
     shared = len(image) == 1 and N >= _MANY
-    return shared and is_low_rank(heads * T, places=image.shape[1], dim=D)
+    return shared and is_low_rank(heads * T, locations=image.shape[1], dim=D)
 
 
-def is_low_rank(rows: int, *, places: int, dim: int) -> bool:
-    """Whether so few rows a layer (heads times tokens) make `LowRankViews` the faster form."""
-    return rows <= min(dim // 2, places // 4)
+def is_low_rank(rows: int, *, locations: int, dim: int) -> bool:
+    """Whether `LowRankViews` is faster with this many rows per layer (heads times tokens)."""
+    return rows <= min(dim // 2, locations // 4)
 
 
 @dataclass(frozen=True)
 class LowRankViews:
-    """How the views of N prompts differ from the one image they share.
+    """The image tokens of N prompts as differences from one shared image.
 
-    Attention to a few tokens adds a weighted sum of a few rows to every place, and layer norm
-    scales every place. So after any number of layers the view of a prompt is
+    Attention to a few tokens adds a weighted sum of a few rows to every image token, and layer norm
+    scales every image token. So after any number of layers image token p of a prompt is
 
-        scale[place] * (image[place] + sum over r of weights[r, place] * rows[r]) + bias
+        scale[p] * (image[p] + sum over r of weights[r, p] * rows[r]) + bias
 
-    with r over tokens and heads, 56 a layer for a click. Attention to it and from it needs
-    products with the image, which is projected once for all prompts and narrow as a head is, and
-    products with the small factors; layer norm needs sums of squares, which follow from both, with
-    channels of mean 0. Precision is lost only where the sum takes nearly all of the image away.
+    with r over tokens and heads, 56 a layer for a click. Attention to it and from it needs products
+    with the image, which is projected to the heads once for all prompts, and products with the
+    small factors; layer norm needs sums of squares, which follow from both, with channels of mean
+    0. Precision is lost only where the sum cancels nearly all of the image.
 
     Attributes:
         image: (P, D).
@@ -66,30 +66,30 @@ class LowRankViews:
     bias: Tensor
 
     @classmethod
-    def unseen(cls, image: Tensor, positions: Tensor, count: int) -> "LowRankViews":
-        """Before any prompt has looked."""
+    def initial(cls, image: Tensor, positions: Tensor, count: int) -> "LowRankViews":
+        """The image tokens before the first layer, equal for all prompts."""
         scale, bias = image.new_ones(count, len(image)), image.new_zeros(image.shape[1])
         return cls(image=image, positions=positions, scale=scale, updates=(), bias=bias)
 
-    def gather(self, attention: Attention, queries: Tensor) -> Tensor:
+    def token_to_image(self, attention: Attention, queries: Tensor) -> Tensor:
         heads, values = attention.heads, attention.of_head(attention.v_proj)
         q = attention.split(attention.q_proj(queries)) * attention.scale
         image = _projected(values, self.image).transpose(1, 2).contiguous()  # (heads, P, c)
-        found = torch.empty_like(q)
+        output = torch.empty_like(q)
         sums = [q.new_empty(len(q), heads * q.shape[2], u.weights.shape[1]) for u in self.updates]
         for some, scores in self._scores(q, attention.of_head(attention.k_proj)):
             shares = torch.softmax(scores, 2, out=scores).mul_(self.scale[some, None])
-            for share, into in zip(shares.unflatten(1, (heads, -1)), found[some], strict=True):
+            for share, into in zip(shares.unflatten(1, (heads, -1)), output[some], strict=True):
                 torch.bmm(share, image, out=into)
             for update, total in zip(self.updates, sums, strict=True):
                 torch.bmm(shares, update.weights[some].transpose(1, 2), out=total[some])
         for update, total in zip(self.updates, sums, strict=True):
             rows = (total @ update.rows).unflatten(1, (heads, -1))
-            found += rows @ values.transpose(1, 2)
-        found = found.transpose(1, 2).flatten(2)
-        return attention.out_proj(found + attention.v_proj(self.bias))
+            output += rows @ values.transpose(1, 2)
+        output = output.transpose(1, 2).flatten(2)
+        return attention.out_proj(output + attention.v_proj(self.bias))
 
-    def scatter(
+    def image_to_token(
         self,
         attention: Attention,
         keys: Tensor,
@@ -107,22 +107,20 @@ class LowRankViews:
                 scores.masked_fill_(~mask[some].transpose(2, 3), -torch.inf)
             torch.softmax(scores, 2, out=weights[some].unflatten(1, (heads, -1)))
             weights[some] /= self.scale[some, None]
-        # The weights of a head sum to 1, so each head can bring its share of what is constant.
+        # The weights of a head sum to 1, so constants are distributed over the heads.
         constant = (attention.out_proj.bias + self.bias).expand(heads, 1, -1) / heads
         inner = F.pad(attention.split(attention.v_proj(values)), (0, 1), value=1.0)
         update = _Update(weights, inner, torch.cat([attention.out_of_head, constant], 1))
         return replace(self, updates=(*self.updates, update))._normed(norm)
 
     def _scores(self, q: Tensor, projection: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Products (n, heads * T, P) of tokens (N, heads, T, c) and places, of a few at a time.
+        """Products (n, heads * T, P) of tokens (N, heads, T, c) and image tokens, a few at a time.
 
-        The places are taken with their positions, and projected; the bias is left out. What is
-        yielded is overwritten by the next.
+        Image tokens have their positions and are projected, without the bias. A yielded tensor is
+        overwritten by the next.
         """
-        image, positions = (
-            _projected(projection, self.image),
-            _projected(projection, self.positions),
-        )
+        image = _projected(projection, self.image)
+        positions = _projected(projection, self.positions)
         tokens = (q @ projection).flatten(1, 2)
         on_rows = [tokens @ update.rows.transpose(1, 2) for update in self.updates]
         buffer = q.new_empty(_GROUP, tokens.shape[1], len(self.image))
@@ -138,7 +136,7 @@ class LowRankViews:
             yield some, scores
 
     def _normed(self, norm: nn.LayerNorm) -> "LowRankViews":
-        """After layer norm, where the bias has become part of the last update."""
+        """After layer norm; the last update contains the bias."""
         image = self.image - self.image.mean(1, keepdim=True)
         updates = [u.with_basis(u.basis - u.basis.mean(2, keepdim=True)) for u in self.updates]
         # The square of a sum: the square of each term, and twice its products with those before.
@@ -152,15 +150,15 @@ class LowRankViews:
         buffer = torch.empty_like(updates[0].weights[:_GROUP])
         for some in self._groups():
             squares = square.expand(len(scale[some]), -1)
-            for update, places, rows in zip(updates, on_image, on_rows, strict=True):
+            for update, basis, rows in zip(updates, on_image, on_rows, strict=True):
                 products = buffer[: len(squares)]
                 _multiply(
-                    update.inner[some], places, out=products.unflatten(1, update.inner.shape[1:3])
+                    update.inner[some], basis, out=products.unflatten(1, update.inner.shape[1:3])
                 )
                 for row, other in zip(rows, updates, strict=False):
                     products.baddbmm_(row[some], other.weights[some])
                 squares = squares + products.mul_(update.weights[some]).sum(1)
-            squares = squares.clamp(min=0)  # of rounding
+            squares = squares.clamp(min=0)  # rounding may make them negative
             variance = self.scale[some].square() * squares / image.shape[1]
             scale[some] = self.scale[some] * torch.rsqrt(variance + norm.eps)
         return replace(
@@ -190,7 +188,7 @@ class LowRankViews:
 
 @dataclass(frozen=True)
 class _Update:
-    """What one layer adds to the N views: weighted sums of rows, which are inner @ basis.
+    """What one layer adds for N prompts: weighted sums of rows, which are inner @ basis.
 
     Attributes:
         weights: (N, heads * T, P).
@@ -214,12 +212,12 @@ class _Update:
         return replace(self, weights=self.weights[index], inner=self.inner[index])
 
 
-def _projected(projection: Tensor, places: Tensor) -> Tensor:
+def _projected(projection: Tensor, tokens: Tensor) -> Tensor:
     """(heads, c, D), (P, D) -> (heads, c, P)."""
-    return (projection.flatten(0, 1) @ places.t()).unflatten(0, projection.shape[:2])
+    return (projection.flatten(0, 1) @ tokens.t()).unflatten(0, projection.shape[:2])
 
 
-def _multiply(tokens: Tensor, places: Tensor, *, out: Tensor) -> None:
-    """(n, heads, T, c), (heads, c, P) -> (n, heads, T, P); all in one product would copy places."""
+def _multiply(tokens: Tensor, image: Tensor, *, out: Tensor) -> None:
+    """(n, heads, T, c), (heads, c, P) -> (n, heads, T, P); one product would copy the image."""
     for one, into in zip(tokens, out, strict=True):
-        torch.bmm(one, places, out=into)
+        torch.bmm(one, image, out=into)

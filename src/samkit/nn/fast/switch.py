@@ -1,4 +1,4 @@
-"""Where the fast forms are used, and how to turn them off."""
+"""Whether fast forms are used, and how to turn them off."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +23,9 @@ def plain() -> Iterator[None]:
 
 
 def fast_on_cpu(x: Tensor) -> bool:
-    """Whether x is to be computed with in the fast forms: on a CPU, without gradients.
+    """Whether to use fast forms for x: on a CPU, without gradients, and not in `plain`.
 
-    Never while a graph is traced, which may run anywhere and in other sizes, nor in `plain`.
+    Never while a graph is traced, which may run on other devices and with other sizes.
     """
     return (
         not torch.compiler.is_compiling()
@@ -37,7 +37,7 @@ def fast_on_cpu(x: Tensor) -> bool:
 
 
 def few_at_a_time(batch: Tensor, count: int) -> Iterator[slice]:
-    """Slices of the first axis: of `count`, which fit a CPU's cache; in the plain form, of all."""
+    """Slices of the first axis: `count` at a time, to fit a CPU's cache; in the plain form, all."""
     if not fast_on_cpu(batch):
         yield slice(None)
         return
