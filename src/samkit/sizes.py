@@ -7,7 +7,7 @@ distinguishes models. samkit's own weight files hold sizes as JSON (`to_dict`, `
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "SamConfig",
     "TinyViTConfig",
     "ViTConfig",
+    "differences",
     "from_dict",
     "mobile_sam",
     "pico",
@@ -362,6 +363,8 @@ class NetworkConfig:
                 continue
             if not isinstance(value, (int, float)) or not 0 <= value <= _LARGEST:
                 raise ValueError(f"{name}: expected a number from 0 to {_LARGEST}, got {value!r}")
+            if name.endswith(("dropout", "drop_path")) and value >= 1:
+                raise ValueError(f"{name}: expected a rate below 1, got {value!r}")
         decoder, step, size = self.mask_decoder, self.input_step, self.image_size
         depths, widths = self._depths_and_widths()
         for dim, heads in widths:
@@ -526,7 +529,7 @@ def pico() -> Sam2Config:
     )
 
 
-_ENCODERS: dict[str, type[ImageEncoderConfig]] = {
+_ENCODERS_BY_KIND: dict[str, type[ImageEncoderConfig]] = {
     cls.kind: cls for cls in (HieraConfig, ResNetConfig, TinyViTConfig, ViTConfig)
 }
 _FAMILIES: dict[str, type[NetworkConfig]] = {cls.family: cls for cls in (SamConfig, Sam2Config)}
@@ -535,6 +538,17 @@ _PARTS: dict[str, type[Any]] = {
     "mask_decoder": MaskDecoderConfig,
     "memory": MemoryConfig,
 }
+
+
+def differences(config: NetworkConfig) -> dict[str, Any]:
+    """What sizes have other than by default, as JSON values: an option added later is not in it."""
+    encoder = config.image_encoder
+    return {
+        "family": config.family,
+        "kind": encoder.kind,
+        **_differences(config),
+        "image_encoder": _differences(encoder),
+    }
 
 
 def to_dict(config: NetworkConfig) -> dict[str, Any]:
@@ -552,11 +566,21 @@ def from_dict(values: dict[str, Any]) -> NetworkConfig:
     """
     values = {name: _tuples(value) for name, value in values.items()}
     encoder = dict(values.pop("image_encoder"))
-    values["image_encoder"] = _ENCODERS[encoder.pop("kind")](**encoder)
+    values["image_encoder"] = _ENCODERS_BY_KIND[encoder.pop("kind")](**encoder)
     for name, part in _PARTS.items():
         if name in values:
             values[name] = part(**values[name])
     return _FAMILIES[values.pop("family")](**values)
+
+
+def _differences(part: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for each in fields(part):
+        value = getattr(part, each.name)
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        if value != default:
+            values[each.name] = _differences(value) if is_dataclass(value) else value
+    return values
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,7 @@ from transformers import (
 
 from samkit.errors import CheckpointError
 from samkit.nn import build
-from samkit.weights import MODELS
+from samkit.weights import MODELS, keys_sam, keys_sam2
 from samkit.weights.keys import RenameTable, Repeated, Stacked
 from samkit.weights.layouts import detect_layout, is_memory, is_unused, table_of
 
@@ -39,7 +39,7 @@ def on_meta(make):
 def test_there_and_back(name, layout):
     config = MODELS[name].config
     state = on_meta(lambda: build(config))
-    table = table_of(config.family, layout)
+    table = table_of(detect_layout(state), layout)
     theirs = table.from_samkit(state)
     found = detect_layout(theirs)
     assert (found.family, found.names) == (config.family, layout)
@@ -68,7 +68,8 @@ def test_there_and_back(name, layout):
 )
 def test_names_of_transformers(name, model):
     config = MODELS[name].config
-    ours = table_of(config.family, "hugging-face").from_samkit(on_meta(lambda: build(config)))
+    state = on_meta(lambda: build(config))
+    ours = table_of(detect_layout(state), "hugging-face").from_samkit(state)
     theirs = on_meta(model)
     if config.family == "sam":
         # Tied, so that it is not written.
@@ -79,7 +80,7 @@ def test_names_of_transformers(name, model):
 def test_names_of_the_image_model_of_transformers():
     state = on_meta(lambda: build(MODELS["sam2.1-tiny"].config))
     image_part = {name: tensor for name, tensor in state.items() if not is_memory(name)}
-    ours = table_of("sam2", "hugging-face").from_samkit(image_part)
+    ours = table_of(detect_layout(state), "hugging-face").from_samkit(image_part)
     theirs = on_meta(lambda: Sam2Model(Sam2Config()))
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
 
@@ -102,7 +103,8 @@ def test_names_of_the_image_model_of_transformers():
     ],
 )  # fmt: skip
 def test_released_names(family, layout, ours, theirs):
-    table, tensor = table_of(family, layout), torch.zeros(1)
+    layouts = keys_sam.LAYOUTS if family == "sam" else keys_sam2.LAYOUTS
+    table, tensor = table_of(layouts[0], layout), torch.zeros(1)
     assert list(table.from_samkit({ours: tensor})) == [theirs]
     assert list(table.to_samkit({theirs: tensor})) == [ours]
 

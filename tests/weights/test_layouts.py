@@ -12,7 +12,8 @@ def test_each_layout(network, layout):
     family = network.config.family
     if "layers" in dict(network.image_encoder.named_children()) and layout != "samkit":
         layout = "meta"  # MobileSAM is not part of transformers
-    state = table_of(family, layout).from_samkit(network.state_dict())
+    state = network.state_dict()
+    state = table_of(detect_layout(state), layout).from_samkit(state)
     found = detect_layout(state)
     assert (found.family, found.names) == (family, layout)
 

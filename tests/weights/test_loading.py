@@ -19,8 +19,8 @@ from samkit.errors import (
 )
 from samkit.nn import Sam, Sam2
 from samkit.sizes import to_dict
-from samkit.weights import find_model, load_network, save_network
-from samkit.weights.layouts import is_memory, table_of
+from samkit.weights import find_model, keys_sam, load_network, save_network
+from samkit.weights.layouts import is_memory
 from samkit.weights.registry import MODELS, RegisteredModel
 
 
@@ -80,7 +80,7 @@ def test_half_precision_keeps_buffers_and_loads_as_float32(mobile_sam, tmp_path)
 
 def test_weights_outlive_the_file(sam, tmp_path):
     path = tmp_path / "x.pt"
-    torch.save(table_of("sam", "meta").from_samkit(sam.state_dict()), path)
+    torch.save(keys_sam.META.from_samkit(sam.state_dict()), path)
     loaded = load_network(path)
     path.write_bytes(b"")
     assert same_weights(loaded, sam)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from samkit import sizes
 from samkit.errors import InputError
+from samkit.weights import keys_sam2
 
 __all__ = [
     "IMAGE_PARTS",
@@ -236,17 +237,7 @@ class TrainingConfig:
         return next((stage for stage in self.stages if progress < stage.until), self.stages[-1])
 
 
-MEMORY_PARTS = (
-    "memory_attention",
-    "memory_encoder",
-    "mask_downsample",
-    "obj_ptr_proj",
-    "obj_ptr_tpos_proj",
-    "maskmem_tpos_enc",
-    "no_mem_pos_enc",
-    "no_obj_ptr",
-    "no_obj_embed_spatial",
-)
+MEMORY_PARTS = tuple(name.removesuffix(".{rest}") for name in keys_sam2.MEMORY)
 """Parts of SAM 2 that only video uses."""
 
 IMAGE_PARTS = (

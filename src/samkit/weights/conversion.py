@@ -62,9 +62,8 @@ def convert(
                 f"{opened.source} cannot be written in the layout {layout!r}, which holds tensors "
                 "only: its activation or the epsilon of its norms is not that of released networks"
             )
-        family = opened.config.family
-        state = _own(table_of(family, "meta").from_samkit(opened.state))
-        wrapped = layout == "ultralytics" or family == "sam2"
+        state = _own(table_of(opened.layout, "meta").from_samkit(opened.state))
+        wrapped = layout == "ultralytics" or opened.config.family == "sam2"
         # Through an open file, or torch would put the temporary name into the archive.
         with write_atomically(target) as temporary, temporary.open("wb") as file:
             torch.save({"model": state} if wrapped else state, file)
@@ -79,7 +78,7 @@ def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
     config = config_to_json(opened.config, memory=opened.memory, dtype=dtype)
     family = opened.config.family
     state = {name: t for name, t in opened.state.items() if not is_unused(family, name)}
-    state = table_of(family, "hugging-face").from_samkit(state)
+    state = table_of(opened.layout, "hugging-face").from_samkit(state)
     write_safetensors(folder / "model.safetensors", _own(state), {"format": "pt"})
     with write_atomically(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from samkit.errors import CheckpointError
-from samkit.sizes import NetworkConfig, Sam2Config, SamConfig, ViTConfig
+from samkit.sizes import HieraConfig, NetworkConfig, Sam2Config, SamConfig, ViTConfig
 from samkit.weights.infer import ratio
 
 __all__ = ["config_from_json", "config_to_json"]
@@ -214,6 +214,7 @@ _SAM2 = _Table(
     },
     limits=(
         *_LIMITS,
+        ("image_encoder.__class__", HieraConfig, "its SAM 2 has Hiera as image encoder"),
         ("mask_decoder.depth", 2, "its SAM 2 has a two-way transformer of two layers"),
         ("mask_decoder.high_resolution", True, "its SAM 2 uses high-resolution features"),
         ("mask_decoder.iou_sigmoid", True, "its SAM 2 puts the predicted IoU through a sigmoid"),

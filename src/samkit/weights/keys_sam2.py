@@ -10,15 +10,15 @@ __all__ = ["HUGGING_FACE", "LAYOUTS", "MEMORY", "META"]
 
 # Tensors that images do not need. A checkpoint of transformers' Sam2Model has none of these tensors.
 MEMORY = (
-    "maskmem_tpos_enc",
-    "no_mem_pos_enc",
-    "no_obj_ptr",
-    "no_obj_embed_spatial",
     "memory_attention.{rest}",
     "memory_encoder.{rest}",
     "mask_downsample.{rest}",
     "obj_ptr_proj.{rest}",
     "obj_ptr_tpos_proj.{rest}",
+    "maskmem_tpos_enc",
+    "no_mem_pos_enc",
+    "no_obj_ptr",
+    "no_obj_embed_spatial",
 )
 
 # fmt: off

@@ -11,7 +11,8 @@ from samkit.weights.keys import Layout, RenameTable, name_pattern
 
 __all__ = ["detect_layout", "has_memory", "is_memory", "is_unused", "table_of"]
 
-_LAYOUTS: tuple[Layout, ...] = (*keys_sam2.LAYOUTS, *keys_sam.LAYOUTS)
+# The layouts of each model; one whose signs are also in files of others comes before them.
+_MODELS: tuple[tuple[Layout, ...], ...] = (keys_sam2.LAYOUTS, keys_sam.LAYOUTS)
 
 # Relatives that samkit has no network for. They come first, because they look like SAM too.
 _RELATIVES = (
@@ -39,7 +40,7 @@ _OTHERS = (
 # The first pattern that a tensor's name fits decides.
 _SIGNS: tuple[tuple[str, Layout | str], ...] = (
     *_RELATIVES,
-    *((layout.sign, layout) for layout in _LAYOUTS),
+    *((layout.sign, layout) for layouts in _MODELS for layout in layouts),
     *_OTHERS,
 )
 
@@ -60,9 +61,10 @@ def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -
     raise CheckpointError(f"{source} is of an unknown kind; {expected}. Its tensors: {first}, ...")
 
 
-def table_of(family: str, names: str) -> RenameTable:
-    """The rename table between samkit's names and a layout's."""
-    return next(one.table for one in _LAYOUTS if (one.family, one.names) == (family, names))
+def table_of(layout: Layout, names: str) -> RenameTable:
+    """The rename table between samkit's names and other ones, of the model that has a layout."""
+    layouts = next(layouts for layouts in _MODELS if layout in layouts)
+    return next(one.table for one in layouts if one.names == names)
 
 
 def is_unused(family: str, name: str) -> bool:

@@ -23,6 +23,7 @@ from samkit.weights.download import fetch
 from samkit.weights.hub import fetch_folder, is_hub_id
 from samkit.weights.hugging_face import config_from_json
 from samkit.weights.infer import infer_config, infer_memory
+from samkit.weights.keys import Layout
 from samkit.weights.layouts import detect_layout, has_memory, is_memory, is_unused
 from samkit.weights.registry import MODELS, RegisteredModel, find_model
 from samkit.weights.tensor_file import write_safetensors
@@ -47,6 +48,7 @@ class OpenedCheckpoint:
 
     Attributes:
         source: where it was read, for messages.
+        layout: how the tensors were named.
         config: sizes of the network.
         state: tensors under samkit's names, in the checkpoint's dtypes.
         memory: whether it holds a memory.
@@ -54,6 +56,7 @@ class OpenedCheckpoint:
     """
 
     source: str
+    layout: Layout
     config: NetworkConfig
     state: dict[str, Tensor]
     memory: bool
@@ -148,6 +151,7 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
     _check(checkpoint.source, layout.family, state, config)
     return OpenedCheckpoint(
         source=checkpoint.source,
+        layout=layout,
         config=config,
         state=state,
         memory=has_memory(state),
@@ -207,7 +211,9 @@ def _config(
     if registered is not None:
         return registered.config
     try:
-        return infer_config(state, family, source)
+        config = infer_config(state, family, source)
+        _check(source, family, state, config)
+        return config
     except CheckpointError:
         for model in MODELS.values():  # one may have the same shapes
             with suppress(CheckpointError):

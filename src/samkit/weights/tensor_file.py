@@ -17,7 +17,7 @@ from samkit.errors import InputError
 from samkit.geometry import checked_size
 from samkit.media import MAX_PIXELS, write_atomically
 from samkit.nn import Network
-from samkit.sizes import to_dict
+from samkit.sizes import differences
 
 __all__ = [
     "fingerprint",
@@ -152,7 +152,7 @@ def read_image_size(value: Any) -> tuple[int, int]:
 
 
 def fingerprint(network: Network, *, parts: tuple[str, ...] = ("",)) -> str:
-    """A hash of a network's sizes and of a sample of each weight.
+    """A hash of a network's sizes, as far as they are no defaults, and of a sample of each weight.
 
     Weights are rounded to bfloat16, in which parts of a network may run.
 
@@ -160,7 +160,7 @@ def fingerprint(network: Network, *, parts: tuple[str, ...] = ("",)) -> str:
         network: the network.
         parts: prefixes of the names of the weights that are included.
     """
-    digest = hashlib.sha256(json.dumps(to_dict(network.config), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(differences(network.config), sort_keys=True).encode())
     for name, tensor in network.state_dict().items():
         if name.startswith(parts):
             sample = tensor.detach().flatten()[:_SAMPLE].to(torch.bfloat16)
