@@ -20,7 +20,6 @@ from samkit.nn.memory import (
     MemoryTokens,
     ObjectPrediction,
     ReachableMemory,
-    joined_tokens,
 )
 from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.memory_encoder import MASK_STRIDE, MemoryEncoder
@@ -119,7 +118,7 @@ class Sam2(MemoryNetwork):
         return replace(features, embedding=recalled)
 
     def memory_tokens(self, reachable: Sequence[ReachableMemory]) -> MemoryTokens:
-        return joined_tokens([self._tokens(one) for one in reachable])
+        return MemoryTokens.padded([self._tokens(one) for one in reachable])
 
     def propagation_prompts(self, previous: Sequence[Tensor | None]) -> PromptTensors:
         prompts = PromptTensors.nothing(len(previous), self.no_mem_embed.device)
@@ -137,8 +136,8 @@ class Sam2(MemoryNetwork):
     def memory_positions(self, grid: tuple[int, int]) -> Tensor:
         return _memory_positions(self.config.memory.dim, *grid, self.maskmem_tpos_enc.device)
 
-    def _tokens(self, one: ReachableMemory) -> tuple[Tensor, Tensor, int]:
-        """Tokens (M, d), their positions (M, d), and how many of them are of pointers."""
+    def _tokens(self, one: ReachableMemory) -> MemoryTokens:
+        """The memories of one object (N = 1)."""
         dim = self.config.memory.dim
         # The last encoding is that of prompted frames, the others count frames ago.
         times = self.maskmem_tpos_enc.view(-1, dim)
@@ -147,19 +146,22 @@ class Sam2(MemoryNetwork):
             assert memory.tokens is not None
             tokens.append(memory.tokens.to(times))
             positions.append(memory.positions.to(times) + times[ago - 1])
-        if not one.pointers:
-            return torch.cat(tokens), torch.cat(positions), 0
         # A pointer has more channels than a memory token, and is split into several.
-        pointers = torch.stack([pointer for _, pointer in one.pointers])
-        parts = pointers.shape[1] // dim
-        tokens.append(pointers.reshape(-1, dim))
-        when = pointers.new_zeros(len(pointers), dim)
-        if self.config.memory.pointer_time:
-            times_ago = pointers.new_tensor([ago for ago, _ in one.pointers])
-            encoded = temporal_sine(times_ago / max(one.span - 1, 1), pointers.shape[1])
-            when = self.obj_ptr_tpos_proj(encoded)
-        positions.append(when.repeat_interleave(parts, 0))
-        return torch.cat(tokens), torch.cat(positions), len(tokens[-1])
+        split = self.config.dim // dim
+        if one.pointers:
+            pointers = torch.stack([pointer for _, pointer in one.pointers])
+            tokens.append(pointers.reshape(-1, dim))
+            when = pointers.new_zeros(len(pointers), dim)
+            if self.config.memory.pointer_time:
+                times_ago = pointers.new_tensor([ago for ago, _ in one.pointers])
+                encoded = temporal_sine(times_ago / max(one.span - 1, 1), pointers.shape[1])
+                when = self.obj_ptr_tpos_proj(encoded)
+            positions.append(when.repeat_interleave(split, 0))
+        return MemoryTokens(
+            tokens=torch.cat(tokens)[None],
+            positions=torch.cat(positions)[None],
+            pointer_tokens=split * len(one.pointers),
+        )
 
     def segment(
         self, features: ImageFeatures, prompts: PromptTensors, *, ambiguous: bool
