@@ -1,5 +1,6 @@
 """SAM 2 and 2.1 (2408.00714): the image part and the memory."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -35,21 +36,15 @@ __all__ = ["Sam2"]
 _ABSENT_LOGIT, _GIVEN_LOGIT = -1024.0, 10.0
 
 
-class PyramidEncoder(nn.Module):
+def pyramid(trunk: nn.Module, stage_dims: tuple[int, ...], config: Sam2Config) -> nn.Sequential:
     """Trunk and feature pyramid: pixels (B, C, H, W) -> maps of strides 4, 8 and 16."""
-
-    def __init__(self, trunk: nn.Module, stage_dims: tuple[int, ...], config: Sam2Config) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.neck = FpnNeck(stage_dims, config.dim, config.fpn_top_down_levels)
-
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        return self.neck(self.trunk(pixels))
+    neck = FpnNeck(stage_dims, config.dim, config.fpn_top_down_levels)
+    return nn.Sequential(OrderedDict(trunk=trunk, neck=neck))
 
 
 _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]] = {
-    HieraConfig: lambda sizes, network: PyramidEncoder(Hiera(sizes), sizes.stage_dims, network),
-    ResNetConfig: lambda sizes, network: PyramidEncoder(ResNet(sizes), sizes.stage_dims, network),
+    HieraConfig: lambda sizes, network: pyramid(Hiera(sizes), sizes.stage_dims, network),
+    ResNetConfig: lambda sizes, network: pyramid(ResNet(sizes), sizes.stage_dims, network),
 }
 
 
