@@ -7,7 +7,7 @@ distinguishes models. samkit's own weight files hold sizes as JSON (`to_dict`, `
 """
 
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 __all__ = [
@@ -32,14 +32,11 @@ __all__ = [
     "to_dict",
 ]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 # Far above those of any published network.
 _LARGEST, _DEEPEST = 2**16, 512
 
 Activation = Literal["gelu", "mish", "relu", "silu"]
-"""Between the two linear layers of a transformer block."""
+"""Activation between the two linear layers of a transformer block."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -403,9 +400,9 @@ class SamConfig(NetworkConfig):
     keep_aspect: ClassVar[bool] = True
     has_memory: ClassVar[bool] = False
 
-    image_encoder: ImageEncoderConfig = field(default_factory=ViTConfig)
-    prompt_encoder: PromptEncoderConfig = field(default_factory=PromptEncoderConfig)
-    mask_decoder: MaskDecoderConfig = field(default_factory=MaskDecoderConfig)
+    image_encoder: ImageEncoderConfig = ViTConfig()
+    prompt_encoder: PromptEncoderConfig = PromptEncoderConfig()
+    mask_decoder: MaskDecoderConfig = MaskDecoderConfig()
     mean: tuple[float, ...] = (123.675 / 255, 116.28 / 255, 103.53 / 255)
     std: tuple[float, ...] = (58.395 / 255, 57.12 / 255, 57.375 / 255)
 
@@ -422,19 +419,15 @@ class Sam2Config(NetworkConfig):
     keep_aspect: ClassVar[bool] = False
     has_memory: ClassVar[bool] = True
 
-    image_encoder: ImageEncoderConfig = field(default_factory=HieraConfig)
-    prompt_encoder: PromptEncoderConfig = field(
-        default_factory=lambda: PromptEncoderConfig(pad_boxes=True)
+    image_encoder: ImageEncoderConfig = HieraConfig()
+    prompt_encoder: PromptEncoderConfig = PromptEncoderConfig(pad_boxes=True)
+    mask_decoder: MaskDecoderConfig = MaskDecoderConfig(
+        high_resolution=True, iou_sigmoid=True, object_score=True, dynamic_multimask=True
     )
-    mask_decoder: MaskDecoderConfig = field(
-        default_factory=lambda: MaskDecoderConfig(
-            high_resolution=True, iou_sigmoid=True, object_score=True, dynamic_multimask=True
-        )
-    )
-    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    memory: MemoryConfig = MemoryConfig()
     fpn_top_down_levels: tuple[int, ...] = (2, 3)
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # of ImageNet
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
     @property
     def quality_thresholds(self) -> tuple[float, float]:
@@ -489,11 +482,9 @@ def sam2(
             window_sizes=(8, 4, 16, 8),
         ),
     }[size]
-    config = Sam2Config(image_encoder=encoder)
-    if version == "2":
-        old = replace(config.memory, occlusion_embedding=False, pointer_time=False)
-        config = replace(config, memory=old)
-    return config
+    added = version != "2"
+    memory = MemoryConfig(occlusion_embedding=added, pointer_time=added)
+    return Sam2Config(image_encoder=encoder, memory=memory)
 
 
 def pico() -> Sam2Config:
@@ -577,8 +568,7 @@ def _differences(part: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for each in fields(part):
         value = getattr(part, each.name)
-        default = each.default if each.default_factory is MISSING else each.default_factory()
-        if value != default:
+        if value != each.default:
             values[each.name] = _differences(value) if is_dataclass(value) else value
     return values
 

@@ -182,6 +182,15 @@ def prediction_of(single: float, iou: list[float]) -> MaskPrediction:
     )
 
 
+def test_one_mask_of_each_prompt_is_taken() -> None:
+    prediction = prediction_of(0.0, [0.9, 0.1, 0.8, 0.3])
+    assert prediction.best_candidate.tolist() == [2]  # the single mask, at 0, is no candidate
+    taken = prediction.take(torch.tensor([3]))
+    assert torch.equal(taken.logits, prediction.logits[:, 3:])
+    assert torch.equal(taken.iou, prediction.iou[:, 3:])
+    assert taken.tokens.tolist() == [[[3.0]]]
+
+
 @pytest.mark.parametrize(("single", "chosen"), [(5.0, 0), (0.0, 2)])
 def test_an_unstable_single_mask_gives_way(single: float, chosen: int) -> None:
     config = MaskDecoderConfig(heads=1, mlp_dim=4, iou_head_dim=4, dynamic_multimask=True)

@@ -1,6 +1,6 @@
 """The name of a network in files of what it made."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ class LaterDecoder(MaskDecoderConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class LaterSizes(Sam2Config):
-    mask_decoder: MaskDecoderConfig = field(default_factory=LaterDecoder)
+    mask_decoder: MaskDecoderConfig = LaterDecoder()
     another: tuple[int, ...] = (1, 2)
 
 

@@ -47,12 +47,7 @@ class MemoryWriter:
 
     def prediction(self, value: ObjectPrediction) -> dict[str, Any]:
         """A prediction of one object."""
-        return {
-            "logits": self._tensor(value.logits),
-            "iou": self._tensor(value.iou),
-            "pointer": self._tensor(value.pointer),
-            "object_score": self._tensor(value.object_score),
-        }
+        return {name: self._tensor(tensor) for name, tensor in vars(value).items()}
 
     def memory(self, value: Memory) -> dict[str, Any]:
         """A memory, without the positions that all memories of a network share."""

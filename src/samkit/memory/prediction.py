@@ -77,15 +77,13 @@ def predict_prompted(
     features = embedding.features
     mask = None if _clicks(whole) else whole.mask_input
     with torch.inference_mode():
-        recalled = None
-        if reachable is not None and mask is None:
-            recalled = network.recall(features, [reachable])
-            if current is None and not starts_anew(prompt):
-                current = _propagated(network, features, recalled, [previous])
         if mask is not None:
             pixels = mask_pixels(mask, embedding.transform.mask_size)
             prediction = network.from_masks(features, pixels.to(features.embedding.device))
         else:
+            recalled = None if reachable is None else network.recall(features, [reachable])
+            if recalled is not None and current is None and not starts_anew(prompt):
+                current = _propagated(network, features, recalled, [previous])
             prediction = _from_prompt(network, embedding, whole, current, recalled)
     (memory,) = remember(network, features, prediction, prompted=True)
     return PromptedObject(

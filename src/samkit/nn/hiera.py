@@ -122,8 +122,7 @@ class PooledAttention(nn.Module):
             q = pool(q)
         H, W = q.shape[1:3]
         q, k, v = (
-            t.reshape(B, -1, self.heads, t.shape[-1] // self.heads).transpose(1, 2)
-            for t in (q, k, v)
+            t.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v)
         )
         if bfloat16_is_faster(q, k.shape[2]):
             x = attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)

@@ -1,6 +1,6 @@
 """Image encoder of SAM: a ViT with windowed and global attention (2304.02643, appendix A)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,19 +15,12 @@ from samkit.nn.layers import (
     window_partition,
     window_unpartition,
 )
-from samkit.sizes import Activation, ViTConfig
+from samkit.sizes import ViTConfig
 
 __all__ = ["ViTImageEncoder", "resize_offsets", "resize_positions"]
 
 # Elements of the bias that are computed at a time, to stay in the cache.
 _BIAS_ELEMENTS = 2**21
-
-_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "mish": F.mish,
-    "relu": F.relu,
-    "silu": F.silu,
-}
 
 
 class ViTImageEncoder(nn.Module):
@@ -97,7 +90,7 @@ class Block(nn.Module):
             config.dim,
             int(config.dim * config.mlp_ratio),
             config.dim,
-            activation=_ACTIVATIONS[config.activation],
+            activation=getattr(F, config.activation),
             dropout=config.dropout,
         )
         self.drop_path = DropPath(drop_path)

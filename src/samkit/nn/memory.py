@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-__all__ = ["Memory", "MemoryTokens", "ObjectPrediction", "ReachableMemory", "joined_tokens"]
+__all__ = ["Memory", "MemoryTokens", "ObjectPrediction", "ReachableMemory"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +30,7 @@ class ObjectPrediction:
     def each(self) -> "list[ObjectPrediction]":
         """Each object, as a batch of one."""
         return [
-            ObjectPrediction(
-                logits=self.logits[i : i + 1],
-                iou=self.iou[i : i + 1],
-                pointer=self.pointer[i : i + 1],
-                object_score=self.object_score[i : i + 1],
-            )
+            ObjectPrediction(**{name: tensor[i : i + 1] for name, tensor in vars(self).items()})
             for i in range(len(self.iou))
         ]
 
@@ -85,6 +80,29 @@ class MemoryTokens:
     pointer_tokens: int
     attended: Tensor | None = None
 
+    @classmethod
+    def padded(cls, objects: "Sequence[MemoryTokens]") -> "MemoryTokens":
+        """Objects, each a batch of one without padding, as one batch."""
+        pointers = [one.pointer_tokens for one in objects]
+        maps = [one.tokens.shape[1] - count for one, count in zip(objects, pointers, strict=True)]
+
+        def stacked(each: Sequence[Tensor]) -> Tensor:
+            """(N, longest maps + most pointers, ...), each part zero-padded."""
+            first = pad_sequence([one[:n] for one, n in zip(each, maps, strict=True)], True)
+            last = pad_sequence([one[n:] for one, n in zip(each, maps, strict=True)], True)
+            return torch.cat([first, last], 1)
+
+        tokens = [one.tokens[0] for one in objects]
+        attended = None
+        if len(set(maps)) > 1 or len(set(pointers)) > 1:
+            attended = stacked([own.new_ones(len(own), dtype=torch.bool) for own in tokens])
+        return cls(
+            tokens=stacked(tokens),
+            positions=stacked([one.positions[0] for one in objects]),
+            pointer_tokens=max(pointers),
+            attended=attended,
+        )
+
     @cached_property
     def keys(self) -> Tensor:
         """Tokens with their positions (N, M, d)."""
@@ -110,26 +128,3 @@ class MemoryTokens:
                 )
             )
         return objects
-
-
-def joined_tokens(parts: Sequence[tuple[Tensor, Tensor, int]]) -> MemoryTokens:
-    """Tokens (M, d), positions (M, d) and pointer tokens of N objects as one batch."""
-    maps = [len(tokens) - pointers for tokens, _, pointers in parts]
-    pointers = [pointers for _, _, pointers in parts]
-
-    def stacked(each: Sequence[Tensor]) -> Tensor:
-        """(N, longest maps + most pointers, ...), each part zero-padded."""
-        first = pad_sequence([one[:n] for one, n in zip(each, maps, strict=True)], True)
-        last = pad_sequence([one[n:] for one, n in zip(each, maps, strict=True)], True)
-        return torch.cat([first, last], 1)
-
-    tokens = stacked([tokens for tokens, _, _ in parts])
-    attended = None
-    if len(set(maps)) > 1 or len(set(pointers)) > 1:
-        attended = stacked([tokens.new_ones(len(own), dtype=torch.bool) for own, _, _ in parts])
-    return MemoryTokens(
-        tokens=tokens,
-        positions=stacked([positions for _, positions, _ in parts]),
-        pointer_tokens=max(pointers),
-        attended=attended,
-    )

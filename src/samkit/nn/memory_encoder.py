@@ -20,7 +20,7 @@ class MemoryEncoder(nn.Module):
 
     def __init__(self, config: MemoryConfig, dim: int) -> None:
         super().__init__()
-        self.mask_downsampler = MaskDownsampler(dim)
+        self.mask_downsampler = mask_downsampler(dim)
         self.pix_feat_proj = nn.Conv2d(dim, dim, 1)
         blocks = nn.Sequential(*(ConvNeXtBlock(dim) for _ in range(config.fuser_layers)))
         self.fuser = nn.Sequential(OrderedDict(layers=blocks))
@@ -32,24 +32,16 @@ class MemoryEncoder(nn.Module):
         return self.out_proj(self.fuser(x))
 
 
-class MaskDownsampler(nn.Module):
+def mask_downsampler(dim: int) -> nn.Sequential:
     """Four strided convolutions, each with four times the channels: (N, 1, H, W) -> stride 16."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = 1
-        for _ in range(4):
-            layers += [
-                nn.Conv2d(channels, channels * 4, 3, stride=2, padding=1),
-                LayerNorm2d(channels * 4),
-                nn.GELU(),
-            ]
-            channels *= 4
-        self.encoder = nn.Sequential(*layers, nn.Conv2d(channels, dim, 1))
-
-    def forward(self, masks: Tensor) -> Tensor:
-        return self.encoder(masks)
+    layers: list[nn.Module] = []
+    for channels in (1, 4, 16, 64):
+        layers += [
+            nn.Conv2d(channels, channels * 4, 3, stride=2, padding=1),
+            LayerNorm2d(channels * 4),
+            nn.GELU(),
+        ]
+    return nn.Sequential(OrderedDict(encoder=nn.Sequential(*layers, nn.Conv2d(256, dim, 1))))
 
 
 class ConvNeXtBlock(nn.Module):

@@ -1,7 +1,7 @@
 """Prompt encoder of SAM (2304.02643, appendix A): clicks and boxes to tokens, masks to a map."""
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -115,13 +115,12 @@ class PromptTensors:
 
     def to(self, device: torch.device) -> "PromptTensors":
         """The same prompts on another device."""
-        return replace(
-            self,
-            points=self.points.to(device),
-            labels=self.labels.to(device),
-            masks=None if self.masks is None else self.masks.to(device),
-            has_mask=None if self.has_mask is None else self.has_mask.to(device),
-        )
+        tensors: dict[str, Any] = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **tensors)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """SAM 2 and 2.1 (2408.00714): the image part and the memory."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -20,7 +21,6 @@ from samkit.nn.memory import (
     MemoryTokens,
     ObjectPrediction,
     ReachableMemory,
-    joined_tokens,
 )
 from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.memory_encoder import MASK_STRIDE, MemoryEncoder
@@ -36,21 +36,15 @@ __all__ = ["Sam2"]
 _ABSENT_LOGIT, _GIVEN_LOGIT = -1024.0, 10.0
 
 
-class PyramidEncoder(nn.Module):
+def pyramid(trunk: nn.Module, stage_dims: tuple[int, ...], config: Sam2Config) -> nn.Sequential:
     """Trunk and feature pyramid: pixels (B, C, H, W) -> maps of strides 4, 8 and 16."""
-
-    def __init__(self, trunk: nn.Module, stage_dims: tuple[int, ...], config: Sam2Config) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.neck = FpnNeck(stage_dims, config.dim, config.fpn_top_down_levels)
-
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        return self.neck(self.trunk(pixels))
+    neck = FpnNeck(stage_dims, config.dim, config.fpn_top_down_levels)
+    return nn.Sequential(OrderedDict(trunk=trunk, neck=neck))
 
 
 _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]] = {
-    HieraConfig: lambda sizes, network: PyramidEncoder(Hiera(sizes), sizes.stage_dims, network),
-    ResNetConfig: lambda sizes, network: PyramidEncoder(ResNet(sizes), sizes.stage_dims, network),
+    HieraConfig: lambda sizes, network: pyramid(Hiera(sizes), sizes.stage_dims, network),
+    ResNetConfig: lambda sizes, network: pyramid(ResNet(sizes), sizes.stage_dims, network),
 }
 
 
@@ -119,7 +113,7 @@ class Sam2(MemoryNetwork):
         return replace(features, embedding=recalled)
 
     def memory_tokens(self, reachable: Sequence[ReachableMemory]) -> MemoryTokens:
-        return joined_tokens([self._tokens(one) for one in reachable])
+        return MemoryTokens.padded([self._tokens(one) for one in reachable])
 
     def propagation_prompts(self, previous: Sequence[Tensor | None]) -> PromptTensors:
         prompts = PromptTensors.nothing(len(previous), self.no_mem_embed.device)
@@ -137,8 +131,8 @@ class Sam2(MemoryNetwork):
     def memory_positions(self, grid: tuple[int, int]) -> Tensor:
         return _memory_positions(self.config.memory.dim, *grid, self.maskmem_tpos_enc.device)
 
-    def _tokens(self, one: ReachableMemory) -> tuple[Tensor, Tensor, int]:
-        """Tokens (M, d), their positions (M, d), and how many of them are of pointers."""
+    def _tokens(self, one: ReachableMemory) -> MemoryTokens:
+        """The memories of one object (N = 1)."""
         dim = self.config.memory.dim
         # The last encoding is that of prompted frames, the others count frames ago.
         times = self.maskmem_tpos_enc.view(-1, dim)
@@ -147,19 +141,22 @@ class Sam2(MemoryNetwork):
             assert memory.tokens is not None
             tokens.append(memory.tokens.to(times))
             positions.append(memory.positions.to(times) + times[ago - 1])
-        if not one.pointers:
-            return torch.cat(tokens), torch.cat(positions), 0
         # A pointer has more channels than a memory token, and is split into several.
-        pointers = torch.stack([pointer for _, pointer in one.pointers])
-        parts = pointers.shape[1] // dim
-        tokens.append(pointers.reshape(-1, dim))
-        when = pointers.new_zeros(len(pointers), dim)
-        if self.config.memory.pointer_time:
-            times_ago = pointers.new_tensor([ago for ago, _ in one.pointers])
-            encoded = temporal_sine(times_ago / max(one.span - 1, 1), pointers.shape[1])
-            when = self.obj_ptr_tpos_proj(encoded)
-        positions.append(when.repeat_interleave(parts, 0))
-        return torch.cat(tokens), torch.cat(positions), len(tokens[-1])
+        split = self.config.dim // dim
+        if one.pointers:
+            pointers = torch.stack([pointer for _, pointer in one.pointers])
+            tokens.append(pointers.reshape(-1, dim))
+            when = pointers.new_zeros(len(pointers), dim)
+            if self.config.memory.pointer_time:
+                times_ago = pointers.new_tensor([ago for ago, _ in one.pointers])
+                encoded = temporal_sine(times_ago / max(one.span - 1, 1), pointers.shape[1])
+                when = self.obj_ptr_tpos_proj(encoded)
+            positions.append(when.repeat_interleave(split, 0))
+        return MemoryTokens(
+            tokens=torch.cat(tokens)[None],
+            positions=torch.cat(positions)[None],
+            pointer_tokens=split * len(one.pointers),
+        )
 
     def segment(
         self, features: ImageFeatures, prompts: PromptTensors, *, ambiguous: bool

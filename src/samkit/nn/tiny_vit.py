@@ -102,7 +102,17 @@ class TinyViTBlock(nn.Module):
         self.window_size = config.window_sizes[stage]
         self.attn = BiasedAttention(dim, config.heads[stage], self.window_size)
         self.local_conv = ConvNorm(dim, dim, config.local_conv_size, groups=dim)
-        self.mlp = NormMLP(dim, int(dim * config.mlp_ratio), config.dropout)
+        hidden_dim = int(dim * config.mlp_ratio)
+        self.mlp = nn.Sequential(
+            OrderedDict(
+                norm=nn.LayerNorm(dim),
+                fc1=nn.Linear(dim, hidden_dim),
+                gelu=nn.GELU(),
+                dropout1=nn.Dropout(config.dropout),
+                fc2=nn.Linear(hidden_dim, dim),
+                dropout2=nn.Dropout(config.dropout),
+            )
+        )
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,18 +153,3 @@ class BiasedAttention(nn.Module):
         bias = self.attention_biases[:, self.offsets]
         x = F.scaled_dot_product_attention(q, k, v, bias)
         return self.proj(x.transpose(1, 2).reshape(B, H, W, C))
-
-
-class NormMLP(nn.Module):
-    """Layer norm and a two-layer MLP."""
-
-    def __init__(self, dim: int, hidden_dim: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.dropout(F.gelu(self.fc1(self.norm(x))))
-        return self.dropout(self.fc2(x))

@@ -77,19 +77,20 @@ def prompt_frame(
         embedding: of the frame, on the network's device.
         frames: how many the video has, if that is known.
     """
-    before, current = state.prompted.get(frame), state.prediction_in(frame)
-    corrects = state.was_tracked(frame) if before is None else before.corrects
-    if not corrects:
-        return predict_prompted(network, embedding, prompt, before=before, current=current)
-    backward = state.came_backward(frame)
+    before = state.prompted.get(frame)
+    reachable = previous = None
+    if state.was_tracked(frame) if before is None else before.corrects:
+        backward = state.came_backward(frame)
+        reachable = state.bank.reachable(frame, backward=backward, frames=frames)
+        previous = _previous_logits(state, frame, backward=backward)
     return predict_prompted(
         network,
         embedding,
         prompt,
         before=before,
-        current=current,
-        reachable=state.bank.reachable(frame, backward=backward, frames=frames),
-        previous=_previous_logits(state, frame, backward=backward),
+        current=state.prediction_in(frame),
+        reachable=reachable,
+        previous=previous,
     )
 
 
