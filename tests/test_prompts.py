@@ -493,7 +493,7 @@ class TestDict:
             ({"box": [9, 2, 3, 4]}, "box: corners are swapped"),
             ({"mask": "mask.png"}, "mask: expected a dict with size, and counts or logits"),
             ({"mask": {"size": [2, 2]}}, "mask: expected a dict with size, and counts or logits"),
-            ({"mask": {"size": [1, 1], "counts": "0", "logits": ""}}, "counts or logits, got dict"),
+            ({"mask": {"size": [1, 1], "counts": "0", "logits": ""}}, "counts or logits, got keys"),
             ({"mask": {"size": 4, "counts": "4"}}, r"mask: expected size \[height, width\]"),
             ({"mask": {"size": [2, 2.0], "counts": "4"}}, r"expected size \[height, width\]"),
             ({"mask": {"size": [True, 2], "counts": "2"}}, r"expected size \[height, width\]"),

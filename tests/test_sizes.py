@@ -29,3 +29,48 @@ def test_impossible_rates(value: float) -> None:
     for encoder in (sizes.ViTConfig(drop_path=value), sizes.ViTConfig(dropout=value)):
         with pytest.raises(ValueError, match="expected a"):
             sizes.SamConfig(image_encoder=encoder).validate()
+
+
+def changed(path: str, value: object) -> sizes.NetworkConfig:
+    """Sizes of SAM 2 of which one value is another, as from a file."""
+    values = sizes.to_dict(sizes.sam2("tiny"))
+    *parts, name = path.split(".")
+    part = values
+    for one in parts:
+        part = part[one]
+    part[name] = value
+    return sizes.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("memory.pointers", "x"),
+        ("memory.pointers", [1]),
+        ("memory.pointers", 1.5),
+        ("memory.rope_theta", "x"),
+        ("memory.sigmoid_bias", None),
+        ("memory.sigmoid_bias", 10**30),
+        ("memory.heads", 256),
+        ("memory.residual", 1),
+        ("mask_decoder.heads", True),
+        ("image_encoder.stages", 4),
+        ("mean", [None, 0, 0]),
+        ("mean", [float("nan"), 0, 0]),
+        ("std", ["x", 1, 1]),
+        ("fpn_top_down_levels", "x"),
+        ("image_size", ["a", "b"]),
+        ("image_size", [64.0, 64.0]),
+    ],
+)
+def test_values_of_another_type(path: str, value: object) -> None:
+    with pytest.raises(ValueError, match=path.split(".")[-1] + "|heads"):
+        changed(path, value).validate()
+
+
+@pytest.mark.parametrize("name", ["prompt_encoder", "mask_decoder", "memory", "image_encoder"])
+def test_no_part_may_be_missing(name: str) -> None:
+    values = sizes.to_dict(sizes.sam2("tiny"))
+    del values[name]
+    with pytest.raises(KeyError, match=name):
+        sizes.from_dict(values)

@@ -6,7 +6,6 @@ the model, such as whether images keep their aspect, is a property here, so that
 distinguishes models. samkit's own weight files hold sizes as JSON (`to_dict`, `from_dict`).
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -323,6 +322,12 @@ class NetworkConfig:
         return height * self.image_encoder.prompt_scale, width * self.image_encoder.prompt_scale
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the image embedding."""
+        height, width = self.prompt_size
+        return height // self.stride, width // self.stride
+
+    @property
     def input_step(self) -> int:
         """Height and width of the input are multiples of this."""
         return self.image_encoder.input_step
@@ -355,13 +360,7 @@ class NetworkConfig:
         Raises:
             ValueError: which field is wrong, and how.
         """
-        for name, value in _leaves("", to_dict(self)):
-            if isinstance(value, (bool, str)):
-                continue
-            if not isinstance(value, (int, float)) or not 0 <= value <= _LARGEST:
-                raise ValueError(f"{name}: expected a number from 0 to {_LARGEST}, got {value!r}")
-            if name.endswith(("dropout", "drop_path")) and value >= 1:
-                raise ValueError(f"{name}: expected a rate below 1, got {value!r}")
+        _check_types("", self)
         decoder, step, size = self.mask_decoder, self.input_step, self.image_size
         depths, widths = self._depths_and_widths()
         for dim, heads in widths:
@@ -442,7 +441,9 @@ class Sam2Config(NetworkConfig):
 
     def _depths_and_widths(self) -> tuple[list[int], list[tuple[int, int]]]:
         depths, widths = super()._depths_and_widths()
-        return [*depths, self.memory.layers], [*widths, (self.dim, self.memory.heads)]
+        # Rotary positions turn pairs of channels, half of them by rows and half by columns.
+        widths = [*widths, (self.dim, 4 * self.memory.heads)]
+        return [*depths, self.memory.layers], widths
 
 
 def sam_vit(size: Literal["b", "l", "h"]) -> SamConfig:
@@ -558,10 +559,10 @@ def from_dict(values: dict[str, Any]) -> NetworkConfig:
     values = {name: _tuples(value) for name, value in values.items()}
     encoder = dict(values.pop("image_encoder"))
     values["image_encoder"] = _ENCODERS_BY_KIND[encoder.pop("kind")](**encoder)
-    for name, part in _PARTS.items():
-        if name in values:
-            values[name] = part(**values[name])
-    return _FAMILIES[values.pop("family")](**values)
+    family = _FAMILIES[values.pop("family")]
+    for name in _PARTS.keys() & {each.name for each in fields(family)}:
+        values[name] = _PARTS[name](**values[name])
+    return family(**values)
 
 
 def _differences(part: Any) -> dict[str, Any]:
@@ -573,15 +574,34 @@ def _differences(part: Any) -> dict[str, Any]:
     return values
 
 
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(f"{name}.{key}" if name else str(key), item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _leaves(name, item)
-    elif not name.endswith(("sigmoid_bias", "mean")):  # these may be negative
-        yield name, value
+def _check_types(name: str, part: Any) -> None:
+    """Raise ValueError where a field has another type than its default, or is out of range."""
+    for each in fields(part):
+        value, path = getattr(part, each.name), f"{name}.{each.name}".lstrip(".")
+        if is_dataclass(value):
+            _check_types(path, value)
+            continue
+        values, like = (value, each.default)
+        if isinstance(like, tuple):
+            if not isinstance(value, tuple):
+                raise ValueError(f"{path}: expected several numbers, got {value!r}")
+            like = like[0]
+        else:
+            values = (value,)
+        for one in values:
+            _check_value(path, one, like)
+
+
+def _check_value(name: str, value: object, like: object) -> None:
+    kinds = (int, float) if isinstance(like, float) else (type(like),)
+    if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(like, bool):
+        raise ValueError(f"{name}: expected a value such as {like!r}, got {value!r}")
+    if isinstance(value, (int, float)):
+        low = -_LARGEST if name.endswith(("sigmoid_bias", "mean")) else 0
+        if not low <= value <= _LARGEST:
+            raise ValueError(f"{name}: expected a number from {low} to {_LARGEST}, got {value!r}")
+        if name.endswith(("dropout", "drop_path")) and value >= 1:
+            raise ValueError(f"{name}: expected a rate below 1, got {value!r}")
 
 
 def _tuples(value: Any) -> Any:

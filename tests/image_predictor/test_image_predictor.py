@@ -317,7 +317,9 @@ def test_what_is_no_embedding(sam2: ImagePredictor, tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, other)
     bad = [cut, other, tmp_path / "missing.safetensors", tmp_path]
     embedding = sam2.embed(photo())
-    tensors = {str(i): x for i, x in enumerate(embedding.features.tensors)}
+    fine, finer = embedding.features.high_resolution
+    tensors = {"embedding": embedding.features.embedding}
+    tensors |= {"high_resolution.0": fine, "high_resolution.1": finer}
     about = {
         "version": 2,
         "network": embedding.network_id,
@@ -326,27 +328,28 @@ def test_what_is_no_embedding(sam2: ImagePredictor, tmp_path: Path) -> None:
         "keep_aspect": False,
         "stride": 16,
         "prompt_scale": 1,
-        "high_resolution": 2,
     }
     changes: list[tuple[dict[str, object], dict[str, object]]] = [
         ({"version": 1}, {}),
+        ({"version": "two"}, {}),
+        ({"version": None}, {}),
         ({"image_size": [0, 4]}, {}),
         ({"image_size": [-3, 4]}, {}),
         ({"image_size": [4]}, {}),
         ({"image_size": "ab"}, {}),
         ({"image_size": [10**9, 10**9]}, {}),
-        ({"input_size": [64, 128]}, {}),
         ({"keep_aspect": "no"}, {}),
         ({"network": None}, {}),
         ({"stride": 0}, {}),
+        ({"stride": 1e308}, {}),
+        ({"stride": True}, {}),
         ({"prompt_scale": 0}, {}),
-        ({"prompt_scale": 2}, {}),
-        ({"high_resolution": "two"}, {}),
-        ({}, {"0": torch.zeros(1, 16, 3, 3)}),
-        ({}, {"0": embedding.features.embedding.to(torch.int8)}),
-        ({}, {"1": torch.zeros(1, 2, 3, 3)}),
+        ({"prompt_scale": 1.5}, {}),
+        ({}, {"embedding": embedding.features.embedding.to(torch.int8)}),
+        ({}, {"embedding": embedding.features.embedding * torch.inf}),
+        ({}, {"high_resolution.1": finer * torch.nan}),
         ({}, {"extra": torch.zeros(1)}),
-        ({}, {"3": torch.zeros(1)}),
+        ({}, {"high_resolution.9": finer.clone()}),
     ]
     for i, (said, held) in enumerate(changes):
         path = tmp_path / f"bad{i}.safetensors"
@@ -356,6 +359,23 @@ def test_what_is_no_embedding(sam2: ImagePredictor, tmp_path: Path) -> None:
     for path in bad:
         with pytest.raises(InputError, match="cannot read an embedding"):
             ImageEmbedding.load(path)
+    others: list[tuple[dict[str, object], dict[str, torch.Tensor]]] = [
+        ({"keep_aspect": True}, {}),
+        ({"input_size": [64, 128]}, {}),
+        ({"stride": 8, "input_size": [64, 64]}, {}),
+        ({"prompt_scale": 2}, {}),
+        ({}, {"embedding": torch.zeros(1, 16, 3, 3)}),
+        ({}, {"embedding": embedding.features.embedding[:, :-1]}),
+        ({}, {"high_resolution.1": finer[:, :, :1]}),
+        ({}, {"high_resolution.0": fine[:, :1]}),
+        ({}, {"high_resolution.2": finer.clone()}),
+        ({}, {"further.0": torch.zeros(2, 1, 1, 1)}),
+    ]
+    for said, held in others:
+        header = {"samkit.embedding": json.dumps({**about, **said})}
+        save_file({n: t.contiguous() for n, t in {**tensors, **held}.items()}, cut, header)
+        with pytest.raises(InputError, match=r"embedding is damaged|features: expected"):
+            sam2.predict(ImageEmbedding.load(cut), BOX)
     with pytest.raises(InputError):
         sam2.embed(photo()).save(good / "below-a-file")
 

@@ -182,6 +182,7 @@ def test_masks_to_be_joined_count_together(monkeypatch: pytest.MonkeyPatch) -> N
         ([ONE[0], ONE[0]], "as many masks as scores, 1, got more"),
         ([ONE[0].astype(np.uint8)], r"masks \(4, 5\) of bool, got \(4, 5\) of uint8"),
         ([ONE[0].T], r"masks \(4, 5\) of bool, got \(5, 4\)"),
+        ([[[True]]], "masks as arrays, got list"),
     ],
 )
 @pytest.mark.parametrize("total", [1, 10**9])
@@ -193,7 +194,7 @@ def test_pixels_that_do_not_fit(masks: list[np.ndarray], reason: str, total: int
 def test_from_counts(some: Masks) -> None:
     counts = [rle["counts"].encode() for rle in some.to_rle()]
     fields = {name: getattr(some, name) for name in FIELDS if name not in ("masks", "areas")}
-    again = Masks.from_counts(counts, some.image_size, fields.pop("scores"), **fields)
+    again = Masks._from_counts(counts, some.image_size, fields.pop("scores"), **fields)
     assert again.is_compressed
     assert_same(again, some)
 

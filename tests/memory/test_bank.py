@@ -10,7 +10,6 @@ from samkit.video import Memory, MemoryBank
 def memory(frame):
     return Memory(
         tokens=torch.full((1, 1), float(frame)),
-        positions=torch.zeros(1, 1),
         pointer=torch.full((1,), float(frame)),
     )
 

@@ -12,7 +12,6 @@ def remembered(count):
     return [
         Memory(
             tokens=torch.full((1, 1), float(i)),
-            positions=torch.zeros(1, 1),
             pointer=torch.full((1,), float(i)),
         )
         for i in range(count)

@@ -61,8 +61,8 @@ def test_memory_as_tokens(memory, predictor, images):
     memory.remember(images[1], {1: BOX})
     reachable = [memory.reachable(1), memory.reachable(2)]
     with torch.inference_mode():
-        both = predictor.network.memory_tokens(reachable)
-        alone = predictor.network.memory_tokens(reachable[1:])
+        both = predictor.network.memory_tokens(reachable, (8, 8))
+        alone = predictor.network.memory_tokens(reachable[1:], (8, 8))
     assert both.tokens.shape == both.positions.shape == (2, 132, 8)  # 2 maps, 2 pointers
     assert alone.tokens.shape == (1, 66, 8)
     assert alone.attended is None

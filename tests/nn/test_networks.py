@@ -228,7 +228,6 @@ def test_memory_counts_less_beside_a_mask_prompt() -> None:
     features = network.encode_image(torch.randn(1, 3, 64, 64))
     seen = Memory(
         tokens=torch.randn(16, memory.dim),
-        positions=network.memory_positions((4, 4)),
         pointer=torch.zeros(network.config.dim),
     )
     one = ReachableMemory(memories=((0, seen),), pointers=(), span=1)

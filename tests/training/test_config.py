@@ -12,6 +12,11 @@ from samkit.training.data import training_files
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
+def test_presets_are_not_shared(tmp_path):
+    preset("pico", tmp_path).network["dim"] = 7
+    assert preset("pico", tmp_path).network["dim"] == networks.pico().dim
+
+
 def test_stages_follow_each_other(config):
     assert [config.stage_at(p).size for p in (0, 0.49, 0.5, 1)] == [64, 64, 96, 96]
 

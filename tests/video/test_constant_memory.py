@@ -28,8 +28,6 @@ def predictor():
     network = make(replace(tiny_sam2(), image_size=(32, 32)))
     dim, memory_dim = network.config.dim, network.config.memory.dim
 
-    positions = network.memory_positions((2, 2))
-
     def encode_image(pixels):
         return ImageFeatures(embedding=torch.zeros(1, dim, 2, 2))
 
@@ -48,8 +46,7 @@ def predictor():
     network.condition = lambda features, recalled, has_mask: features
     network.segment = segment
     network.remember = lambda features, found, *, prompted: [
-        Memory(tokens=torch.rand(4, memory_dim), positions=positions, pointer=pointer)
-        for pointer in found.pointer
+        Memory(tokens=torch.rand(4, memory_dim), pointer=pointer) for pointer in found.pointer
     ]
     return ImagePredictor(network, device="cpu", dtype="float32")
 

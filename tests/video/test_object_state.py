@@ -23,7 +23,7 @@ def found():
 
 
 def a_prompted_object(*, corrects=False):
-    memory = Memory(tokens=torch.rand(1, 1), positions=torch.zeros(1, 1), pointer=torch.rand(4))
+    memory = Memory(tokens=torch.rand(1, 1), pointer=torch.rand(4))
     return PromptedObject(
         prompt=Prompt.point(1, 2), prediction=found(), memory=memory, corrects=corrects
     )

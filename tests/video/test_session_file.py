@@ -305,6 +305,7 @@ def put(place, name, value):
         lambda about, _: put(
             first_prompted(about)["prediction"], "logits", first_prompted(about)["memory"]["tokens"]
         ),
+        lambda about, _: put(first_prompted(about)["memory"], "tokens", None),
         lambda about, _: put(about["history"][0], "id", 77),
         lambda about, _: about["history"].append(about["history"][0]),
         lambda about, tensors: put(tensors, "0", tensors["0"][:, :4].contiguous()),

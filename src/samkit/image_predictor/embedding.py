@@ -21,6 +21,7 @@ from samkit.weights.tensor_file import (
 __all__ = ["ImageEmbedding"]
 
 _KIND, _VERSION = "embedding", 2
+_SERIES = ("high_resolution", "further")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -75,9 +76,11 @@ class ImageEmbedding:
             "keep_aspect": transform.keep_aspect,
             "stride": transform.stride,
             "prompt_scale": transform.prompt_scale,
-            "high_resolution": len(features.high_resolution),
         }
-        tensors = {str(i): tensor for i, tensor in enumerate(features.tensors)}
+        tensors = {"embedding": features.embedding}
+        for name in _SERIES:
+            levels = getattr(features, name)
+            tensors |= {f"{name}.{i}": level for i, level in enumerate(levels)}
         write_tensor_file(
             path, tensors, about, kind=_KIND, version=_VERSION, network_id=self.network_id
         )
@@ -98,28 +101,29 @@ class ImageEmbedding:
             image_size=read_image_size(about["image_size"]),
             input_size=checked_size(about["input_size"], "input_size"),
             keep_aspect=read_bool(about["keep_aspect"]),
-            stride=int(about["stride"]),
-            prompt_scale=int(about["prompt_scale"]),
+            stride=_whole(about["stride"]),
+            prompt_scale=_whole(about["prompt_scale"]),
         )
-        stride, (height, width) = transform.stride, transform.prompt_size
-        if stride < 1 or height % stride or width % stride or not height * width:
-            raise ValueError("the input is not a whole number of cells")
         if not isinstance(about["network"], str):
-            raise ValueError("the header is damaged")
-        embedding, *others = (tensors[str(i)] for i in range(len(tensors)))
-        levels = int(about["high_resolution"])
-        if embedding.shape[2:] != (height // stride, width // stride):
-            raise ValueError("the embedding does not have the size that the header gives")
-        for i, level in enumerate(reversed(others[:levels])):
-            if level.shape[2:] != (height // stride * 2 ** (i + 1), width // stride * 2 ** (i + 1)):
-                raise ValueError("a map does not have the size that the header gives")
-        for tensor in (embedding, *others):
-            if tensor.dtype != torch.float32 or tensor.ndim != 4 or tensor.shape[0] != 1:
-                raise ValueError("a tensor is no map of one image in float32")
-        features = ImageFeatures(
-            embedding=embedding,
-            high_resolution=tuple(others[:levels]),
-            further=tuple(others[levels:]),
-            stride=stride,
-        )
+            raise ValueError("the header names no network")
+        for name, tensor in tensors.items():
+            if tensor.dtype != torch.float32 or not tensor.isfinite().all():
+                raise ValueError(f"{name} is not of finite float32 numbers")
+        series = {
+            name: tuple(tensors[f"{name}.{i}"] for i in range(_count(name, tensors)))
+            for name in _SERIES
+        }
+        if 1 + sum(map(len, series.values())) != len(tensors):
+            raise ValueError("there are other tensors than those of an embedding")
+        features = ImageFeatures(embedding=tensors["embedding"], stride=transform.stride, **series)
         return cls(features=features, transform=transform, network_id=about["network"])
+
+
+def _count(name: str, tensors: dict[str, Tensor]) -> int:
+    return sum(key.startswith(f"{name}.") for key in tensors)
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"expected a whole number from 1 on, got {value!r}")
+    return value

@@ -204,10 +204,19 @@ class ImagePredictor:
         return ImageTransform.for_network(self.network.config, image_size, input_size)
 
     def check_embedding(self, embedding: ImageEmbedding) -> None:
-        """Raise InputError if another network made an embedding."""
+        """Raise InputError if another network made an embedding, or it is damaged."""
         if embedding.network_id != self._network_id:
             raise InputError(
                 "this embedding was made by another network; embed the image with this predictor"
+            )
+        transform = embedding.transform
+        if transform != self.transform(transform.image_size, transform.input_size):
+            raise InputError("this embedding is damaged: its image does not lie in the input so")
+        self._check_features(embedding.features)
+        if embedding.features.prompt_size != transform.prompt_size:
+            raise InputError(
+                f"this embedding is damaged: expected features of {transform.prompt_size} pixels, "
+                f"got {embedding.features.prompt_size}"
             )
 
     def embedding(self, features: ImageFeatures, image_size: tuple[int, int]) -> ImageEmbedding:
@@ -221,8 +230,18 @@ class ImagePredictor:
         Raises:
             InputError: features of several images, or of another network.
         """
-        config = self.network.config
-        h, w = features.embedding.shape[-2:]
+        self._check_features(features)
+        height, width = features.prompt_size
+        scale = self.network.config.image_encoder.prompt_scale
+        return ImageEmbedding(
+            features=features.map(lambda tensor: tensor.to(self.device, torch.float32)),
+            transform=self.transform(image_size, (height // scale, width // scale)),
+            network_id=self._network_id,
+        )
+
+    def _check_features(self, features: ImageFeatures) -> None:
+        """Raise InputError unless features are of one image, and of this network."""
+        config, (h, w) = self.network.config, features.embedding.shape[-2:]
         expected = [(1, config.dim, h, w)]
         if config.mask_decoder.high_resolution:
             expected += [(1, config.dim // 8, h * 4, w * 4), (1, config.dim // 4, h * 2, w * 2)]
@@ -231,13 +250,6 @@ class ImagePredictor:
             raise InputError(
                 f"features: expected one image of this network, of shapes {expected}, got {actual}"
             )
-        height, width = features.prompt_size
-        scale = config.image_encoder.prompt_scale
-        return ImageEmbedding(
-            features=features.map(lambda tensor: tensor.to(self.device, torch.float32)),
-            transform=self.transform(image_size, (height // scale, width // scale)),
-            network_id=self._network_id,
-        )
 
     def _embed(self, images: Sequence[NDArray[np.generic]]) -> list[ImageEmbedding]:
         config = self.network.config

@@ -327,7 +327,7 @@ def _size(pixels: npt.NDArray[Any]) -> tuple[int, int]:
 def _as_masks(found: list[_Proposal], size: tuple[int, int], first_id: int = 0) -> Masks:
     # An empty mask has no stability; there are some only where the threshold is 0.
     stability = [0.0 if np.isnan(p.mask.stability) else p.mask.stability for p in found]
-    return Masks.from_counts(
+    return Masks._from_counts(
         [p.mask.counts for p in found],
         size,
         [p.score for p in found],

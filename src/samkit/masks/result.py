@@ -97,7 +97,7 @@ class Masks:
         return cls._of(RunLengths.checked(rles, image_size), scores, fields)
 
     @classmethod
-    def from_counts(
+    def _from_counts(
         cls,
         counts: Iterable[bytes],
         image_size: tuple[int, int],

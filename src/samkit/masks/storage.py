@@ -121,6 +121,8 @@ def _each_checked(
     for number, mask in enumerate(masks, 1):
         if number > count:
             break
+        if not isinstance(mask, np.ndarray):
+            raise InputError(f"expected masks as arrays, got {type(mask).__name__}")
         if mask.shape != size or mask.dtype != np.bool_:
             raise InputError(f"expected masks {size} of bool, got {mask.shape} of {mask.dtype}")
         yield mask

@@ -50,7 +50,7 @@ class MemoryWriter:
         return {name: self._tensor(tensor) for name, tensor in vars(value).items()}
 
     def memory(self, value: Memory) -> dict[str, Any]:
-        """A memory, without the positions that all memories of a network share."""
+        """A memory."""
         return {
             "tokens": None if value.tokens is None else self._tensor(value.tokens),
             "pointer": self._tensor(value.pointer),
@@ -77,17 +77,20 @@ class MemoryReader:
         self, tensors: dict[str, Tensor], network: MemoryNetwork, device: torch.device
     ) -> None:
         self._tensors, self._config, self._device = tensors, network.config, device
-        height, width = (side // self._config.stride for side in self._config.prompt_size)
+        height, width = self._config.grid
         self._mask_size = (4 * height, 4 * width)
-        self._positions = network.memory_positions((height, width))
+        self._tokens_shape = network.memory_positions((height, width)).shape
         self._moved: dict[int, Tensor] = {}
 
     def prompted(self, value: dict[str, Any]) -> PromptedObject:
         """An object where it was prompted."""
+        memory = self.memory(value["memory"])
+        if memory.tokens is None:
+            raise ValueError("a prompted object without memory tokens")
         return PromptedObject(
             prompt=Prompt.from_dict(value["prompt"]),
             prediction=self.prediction(value["prediction"]),
-            memory=self.memory(value["memory"]),
+            memory=memory,
             corrects=read_bool(value["corrects"]),
         )
 
@@ -104,10 +107,9 @@ class MemoryReader:
         """A memory."""
         tokens = value["tokens"]
         if tokens is not None:
-            tokens = self._tensor(tokens, torch.bfloat16, *self._positions.shape)
+            tokens = self._tensor(tokens, torch.bfloat16, *self._tokens_shape)
         return Memory(
             tokens=tokens,
-            positions=self._positions,
             pointer=self._tensor(value["pointer"], torch.float32, self._config.dim),
         )
 

@@ -40,13 +40,12 @@ class Memory:
     """The memory of one object in one frame.
 
     Attributes:
-        tokens: (M, d), or None where only the pointer is in reach.
-        positions: (M, d) position encodings of the tokens, shared by all memories of a network.
+        tokens: (M, d), or None where only the pointer is in reach. Their positions are the same in
+            all memories of a network (`MemoryNetwork.memory_positions`).
         pointer: (D,) object pointer.
     """
 
     tokens: Tensor | None
-    positions: Tensor
     pointer: Tensor
 
 

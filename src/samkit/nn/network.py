@@ -85,8 +85,15 @@ class MemoryNetwork(Network):
         """
 
     @abstractmethod
-    def memory_tokens(self, reachable: Sequence[ReachableMemory]) -> MemoryTokens:
-        """The memories of N objects as tokens for the memory attention."""
+    def memory_tokens(
+        self, reachable: Sequence[ReachableMemory], grid: tuple[int, int]
+    ) -> MemoryTokens:
+        """The memories of N objects as the memory attention takes them.
+
+        Args:
+            reachable: of each object.
+            grid: rows and columns of the image embedding.
+        """
 
     @abstractmethod
     def propagation_prompts(self, previous: Sequence[Tensor | None]) -> PromptTensors:

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -95,9 +94,9 @@ class Sam2(MemoryNetwork):
         return replace(features, embedding=features.embedding + empty)
 
     def recall(self, features: ImageFeatures, reachable: Sequence[ReachableMemory]) -> Tensor:
-        dtype = self.memory_attention.dtype
+        dtype, (height, width) = self.memory_attention.dtype, features.embedding.shape[-2:]
         conditioned: Tensor = self.memory_attention(
-            features.embedding.to(dtype), self.memory_tokens(reachable).to(dtype)
+            features.embedding.to(dtype), self.memory_tokens(reachable, (height, width)).to(dtype)
         )
         return conditioned.to(features.embedding.dtype)
 
@@ -112,8 +111,11 @@ class Sam2(MemoryNetwork):
             recalled = self.without_memory(features).embedding + recalled
         return replace(features, embedding=recalled)
 
-    def memory_tokens(self, reachable: Sequence[ReachableMemory]) -> MemoryTokens:
-        return MemoryTokens.padded([self._tokens(one) for one in reachable])
+    def memory_tokens(
+        self, reachable: Sequence[ReachableMemory], grid: tuple[int, int]
+    ) -> MemoryTokens:
+        positions = self.memory_positions(grid)
+        return MemoryTokens.padded([self._tokens(one, positions) for one in reachable])
 
     def propagation_prompts(self, previous: Sequence[Tensor | None]) -> PromptTensors:
         prompts = PromptTensors.nothing(len(previous), self.no_mem_embed.device)
@@ -129,10 +131,11 @@ class Sam2(MemoryNetwork):
         )
 
     def memory_positions(self, grid: tuple[int, int]) -> Tensor:
-        return _memory_positions(self.config.memory.dim, *grid, self.maskmem_tpos_enc.device)
+        positions = sine_positions(self.config.memory.dim, *grid)[0].flatten(1).t()
+        return positions.to(self.maskmem_tpos_enc)
 
-    def _tokens(self, one: ReachableMemory) -> MemoryTokens:
-        """The memories of one object (N = 1)."""
+    def _tokens(self, one: ReachableMemory, where: Tensor) -> MemoryTokens:
+        """The memories of one object (N = 1), with the positions (M, d) of each."""
         dim = self.config.memory.dim
         # The last encoding is that of prompted frames, the others count frames ago.
         times = self.maskmem_tpos_enc.view(-1, dim)
@@ -140,7 +143,7 @@ class Sam2(MemoryNetwork):
         for ago, memory in one.memories:
             assert memory.tokens is not None
             tokens.append(memory.tokens.to(times))
-            positions.append(memory.positions.to(times) + times[ago - 1])
+            positions.append(where + times[ago - 1])
         # A pointer has more channels than a memory token, and is split into several.
         split = self.config.dim // dim
         if one.pointers:
@@ -208,18 +211,11 @@ class Sam2(MemoryNetwork):
         if memory.occlusion_embedding:
             absent = (prediction.object_score <= 0).to(maps)[..., None, None]
             maps = maps + absent * self.no_obj_embed_spatial[..., None, None]
-        positions = self.memory_positions((height, width))
         return [
-            Memory(tokens=one.flatten(1).t(), positions=positions, pointer=pointer)
+            Memory(tokens=one.flatten(1).t(), pointer=pointer)
             for one, pointer in zip(maps, prediction.pointer, strict=True)
         ]
 
 
 def _embedding(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
-
-
-@lru_cache(maxsize=8)
-def _memory_positions(dim: int, height: int, width: int, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # so that a cached value can be used in training
-        return sine_positions(dim, height, width)[0].flatten(1).t().to(device)

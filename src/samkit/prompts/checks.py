@@ -163,9 +163,8 @@ def _mask_array(value: object) -> NDArray[Any]:
 def mask_from_dict(values: object) -> NDArray[np.bool_] | NDArray[np.float32]:
     """The mask that `Prompt.to_dict` wrote as run lengths or logits."""
     if not isinstance(values, Mapping) or set(values) not in _MASK_KEYS:
-        raise PromptError(
-            f"mask: expected a dict with size, and counts or logits, got {describe(values)}"
-        )
+        got = f"keys {list(values)!r:.80}" if isinstance(values, Mapping) else describe(values)
+        raise PromptError(f"mask: expected a dict with size, and counts or logits, got {got}")
     size = values["size"]
     is_pair = isinstance(size, (list, tuple)) and len(size) == 2
     if not is_pair or not all(type(side) is int and side > 0 for side in size):

@@ -1,5 +1,6 @@
 """The configuration of a training run: one value, stored with the weights, and its presets."""
 
+import copy
 import json
 import math
 from collections.abc import Sequence
@@ -316,6 +317,7 @@ def preset(
     train = Path(data) / "train"
     return replace(
         PRESETS[name],
+        network=copy.deepcopy(PRESETS[name].network),
         sources=(
             DataSource(path=str(train / "coco128"), weight=0.66, paste_weight=0.75),
             DataSource(path=str(train / "ccp"), kind="classes", weight=0.2, paste_weight=0.15),

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from samkit.errors import InputError, SamkitError
+from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.media.frames import Frames, VideoSource, open_frames
@@ -297,7 +297,7 @@ class VideoPredictor:
         frames = None if video is None else open_frames(video)
         try:
             session = read_session(path, network, predictor.device, frames)
-        except SamkitError:
+        except BaseException:
             if frames is not None and frames is not video:
                 frames.close()
             raise

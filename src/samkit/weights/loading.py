@@ -198,7 +198,7 @@ def _config(
     if _CONFIG_KEY in checkpoint.metadata:
         try:
             return from_dict(json.loads(checkpoint.metadata[_CONFIG_KEY]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(
                 f"{source} was written by another version of samkit: cannot understand its "
                 f"{_CONFIG_KEY} ({error})"

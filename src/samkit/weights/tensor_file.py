@@ -107,13 +107,13 @@ def read_tensor_file(
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = json.loads((file.metadata() or {})[f"samkit.{kind}"])
-        written, made_by = about.get("version", 0), about.get("network")
+        written, made_by = int(about.get("version", 0)), about.get("network")
     except (OSError, SafetensorError) as error:
         raise InputError(f"{what}: {error}") from error
     except (*_DAMAGE, RecursionError) as error:
         raise InputError(f"{what}: it holds none") from error
     if written != version:
-        other = "an older" if isinstance(written, int) and written < version else "a newer"
+        other = "an older" if written < version else "a newer"
         raise InputError(
             f"{what}: expected version {version} of the layout, got {written!r}, which {other} "
             "version of samkit writes; make it again with this one"

@@ -68,7 +68,7 @@ class BasePredictor:
 
     default_model = "sam_b.pt"
     needs_sam2 = False
-    has_object_ids = False
+    _has_object_ids = False
     """Whether classes of results are object ids."""
 
     def __init__(
@@ -316,7 +316,7 @@ class BasePredictor:
             masks,
             self._scores(masks),
             conf=self.args.conf,
-            has_ids=self.has_object_ids,
+            has_ids=self._has_object_ids,
             frame=image.frame,
         )
         postprocess_ms = (perf_counter() - start) * 1000

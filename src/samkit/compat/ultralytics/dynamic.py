@@ -49,7 +49,7 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
 
     default_model = "sam2.1_b.pt"
     needs_sam2 = True
-    has_object_ids = True
+    _has_object_ids = True
 
     def __init__(
         self,
@@ -245,7 +245,7 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         network = network_with_memory(self.core, "memory across images")
         reachable = [self.memory.reachable(obj_id) for obj_id in self.memory.object_ids]
         with torch.no_grad():
-            memory = network.memory_tokens(reachable)
+            memory = network.memory_tokens(reachable, network.config.grid)
         return memory.tokens, memory.positions
 
     def get_im_features(self, img: Any) -> Features:

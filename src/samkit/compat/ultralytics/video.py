@@ -63,7 +63,7 @@ class SAM2VideoPredictor(BasePredictor):
 
     default_model = "sam2.1_b.pt"
     needs_sam2 = True
-    has_object_ids = True
+    _has_object_ids = True
 
     def __init__(
         self,
