@@ -22,7 +22,7 @@ class MaskPrediction:
     """All masks of N prompts. Index 0 along K is the single mask, the rest are the candidates.
 
     Attributes:
-        logits: (N, K, h, w) mask logits at a quarter of the input size.
+        logits: (N, K, h, w) mask logits, four times finer than the embedding.
         iou: (N, K) predicted IoU of each mask.
         tokens: (N, K, D) output token of each mask, from which object pointers are made.
         object_score: (N, 1) logit of "the object is here", or None for SAM.
@@ -56,7 +56,7 @@ class Attended:
     Attributes:
         tokens, iou, object_score: as in `MaskPrediction`.
         views: image tokens for each prompt.
-        grid: rows and columns of the image tokens, (H / 16, W / 16).
+        grid: (h, w), rows and columns of the image tokens.
         high_resolution: as in `ImageFeatures`, of one image or of N.
     """
 
@@ -122,9 +122,9 @@ class MaskDecoder(nn.Module):
         """Rows that a layer adds for a prompt of this many tokens, see `LowRankViews`."""
         return self.config.heads * (self._own_tokens().shape[1] + tokens)
 
-    def project_high_resolution(self, stride4: Tensor, stride8: Tensor) -> tuple[Tensor, Tensor]:
+    def project_high_resolution(self, finest: Tensor, finer: Tensor) -> tuple[Tensor, Tensor]:
         """Project neck features (B, D, ...) to the channels of the upscaling, once per image."""
-        return self.conv_s0(stride4), self.conv_s1(stride8)
+        return self.conv_s0(finest), self.conv_s1(finer)
 
     def attend(
         self, features: ImageFeatures, image_positions: Tensor, prompts: PromptEmbedding
@@ -133,7 +133,7 @@ class MaskDecoder(nn.Module):
 
         Args:
             features: of one image, shared by all prompts, or of N images.
-            image_positions: (1, D, H / 16, W / 16).
+            image_positions: (1, D, h, w).
             prompts: N encoded prompts.
         """
         dtype = features.embedding.dtype

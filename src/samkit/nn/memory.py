@@ -16,7 +16,7 @@ class ObjectPrediction:
     """N objects in one frame.
 
     Attributes:
-        logits: (N, h, w) mask logits at a quarter of the input size.
+        logits: (N, h, w) mask logits, four times finer than the embedding.
         iou: (N,) predicted IoU.
         pointer: (N, D) object pointers.
         object_score: (N, 1) logit that the object is in the frame.

@@ -125,7 +125,7 @@ class MemoryNetwork(Network):
 
         Args:
             features: of one frame, without memory.
-            masks: (N, 1, H, W) float 0 or 1, of the input's size.
+            masks: (N, 1, 16 h, 16 w) float 0 or 1, of an embedding (h, w).
         """
 
     @abstractmethod

@@ -56,7 +56,7 @@ class PromptTensors:
     Attributes:
         points: (N, T, 2) float32 xy in pixels of the network's input.
         labels: (N, T) int64, values of `TokenLabel`.
-        masks: (N, 1, h, w) logits at a quarter of the input size, or None.
+        masks: (N, 1, h, w) logits, four times finer than the embedding, or None.
         has_mask: (N,) bool, which prompts have a mask; None means all or, without masks, none.
         ragged: whether labels may be `ABSENT`; attention is faster where none is.
     """

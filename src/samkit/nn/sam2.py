@@ -79,14 +79,14 @@ class Sam2(MemoryNetwork):
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         dtype = self.mask_decoder.dtype
         # Contiguous, as a saved embedding is, so that both give the same bits.
-        stride4, stride8, stride16 = (
+        finest, finer, embedding = (
             level.to(dtype).contiguous() for level in self.image_encoder(pixels)
         )
         high_resolution: tuple[Tensor, ...] = ()
         if self.config.mask_decoder.high_resolution:
-            high_resolution = self.mask_decoder.project_high_resolution(stride4, stride8)
+            high_resolution = self.mask_decoder.project_high_resolution(finest, finer)
         return ImageFeatures(
-            embedding=stride16, high_resolution=high_resolution, stride=self.config.stride
+            embedding=embedding, high_resolution=high_resolution, stride=self.config.stride
         )
 
     def without_memory(self, features: ImageFeatures) -> ImageFeatures:
