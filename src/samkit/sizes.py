@@ -581,15 +581,13 @@ def _check_types(name: str, part: Any) -> None:
         if is_dataclass(value):
             _check_types(path, value)
             continue
-        values, like = (value, each.default)
-        if isinstance(like, tuple):
-            if not isinstance(value, tuple):
-                raise ValueError(f"{path}: expected several numbers, got {value!r}")
-            like = like[0]
+        if not isinstance(each.default, tuple):
+            _check_value(path, value, each.default)
+        elif not isinstance(value, tuple):
+            raise ValueError(f"{path}: expected several numbers, got {value!r}")
         else:
-            values = (value,)
-        for one in values:
-            _check_value(path, one, like)
+            for one in value:
+                _check_value(path, one, each.default[0])
 
 
 def _check_value(name: str, value: object, like: object) -> None:

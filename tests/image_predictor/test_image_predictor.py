@@ -348,7 +348,8 @@ def test_what_is_no_embedding(sam2: ImagePredictor, tmp_path: Path) -> None:
         ({}, {"embedding": embedding.features.embedding.to(torch.int8)}),
         ({}, {"embedding": embedding.features.embedding * torch.inf}),
         ({}, {"high_resolution.1": finer * torch.nan}),
-        ({}, {"extra": torch.zeros(1)}),
+        ({}, {"embedding": torch.zeros(16)}),
+        ({}, {"extra": torch.zeros(1, 1, 1, 1)}),
         ({}, {"high_resolution.9": finer.clone()}),
     ]
     for i, (said, held) in enumerate(changes):

@@ -107,8 +107,8 @@ class ImageEmbedding:
         if not isinstance(about["network"], str):
             raise ValueError("the header names no network")
         for name, tensor in tensors.items():
-            if tensor.dtype != torch.float32 or not tensor.isfinite().all():
-                raise ValueError(f"{name} is not of finite float32 numbers")
+            if tensor.dtype != torch.float32 or tensor.ndim != 4 or not tensor.isfinite().all():
+                raise ValueError(f"{name} is no map of finite float32 numbers")
         series = {
             name: tuple(tensors[f"{name}.{i}"] for i in range(_count(name, tensors)))
             for name in _SERIES
