@@ -13,7 +13,7 @@ def test_writes_and_replaces(tmp_path: Path) -> None:
     target = tmp_path / "new" / "deeper" / "a.png"
     for text in ("first", "second"):
         with write_atomically(target) as temporary:
-            assert temporary.parent == target.parent
+            assert temporary.parent.parent == target.parent
             assert temporary.suffix == ".png"
             temporary.write_text(text)
         assert target.read_text() == text

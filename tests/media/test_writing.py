@@ -1,12 +1,14 @@
 """What cannot be written is found out without leaving anything behind."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from samkit.errors import InputError
-from samkit.media.writing import check_writable
+from samkit.media.writing import check_writable, write_atomically
 
 
 def test_nothing_is_left_or_changed(tmp_path: Path) -> None:
@@ -27,3 +29,42 @@ def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(InputError, match="no permission"):
         check_writable(tmp_path / "new" / "a")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, time\n"
+        "from samkit.media import write_atomically\n"
+        "with write_atomically(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    print('writing', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    old = tmp_path / "old.txt"
+    old.write_text("old")
+    (tmp_path / ".samkit-notes.txt").write_text("of somebody")
+    command = [sys.executable, "-c", script, str(old)]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "writing\n"
+        writers[0].kill()
+        writers[0].wait()
+        assert len(os.listdir(tmp_path)) == 4
+        with write_atomically(tmp_path / "new.txt") as temporary:
+            temporary.write_text("new")
+        # That of the living one stays.
+        assert [path.read_text() for path in tmp_path.glob(".samkit-*/*")] == ["half"]
+        assert len(os.listdir(tmp_path)) == 4
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    assert old.read_text() == "old"
+
+
+def test_an_empty_file_may_be_written(tmp_path: Path) -> None:
+    with write_atomically(tmp_path / "a.txt") as temporary:
+        temporary.write_text("")
+    assert (tmp_path / "a.txt").read_bytes() == b""

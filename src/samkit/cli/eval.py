@@ -96,13 +96,12 @@ def evaluate(
 
     import json
 
-    from PIL import Image
     from rich.console import Console
     from rich.progress import Progress
 
     import samkit
     from samkit import evaluation
-    from samkit.media import write_atomically
+    from samkit.media import write_atomically, write_image
     from samkit.media.writing import check_writable
 
     if worst is not None and worst_of not in (names := evaluation.protocol_names(counts)):
@@ -140,9 +139,7 @@ def evaluate(
         with write_atomically(output) as temporary:
             temporary.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
     if worst is not None and isinstance(report, evaluation.InteractiveReport):
-        sheet = Image.fromarray(evaluation.contact_sheet(report.worst(worst_of, 24), dataset))
-        with write_atomically(worst) as temporary:
-            sheet.save(temporary)
+        write_image(worst, evaluation.contact_sheet(report.worst(worst_of, 24), dataset))
 
 
 def _table(

@@ -1,6 +1,7 @@
 """Writing files whole or not at all: at once, bit by bit, and whether it would work."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -8,17 +9,29 @@ from pathlib import Path
 
 from samkit.errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["PendingFile", "check_writable", "write_atomically"]
+
+_PREFIX = ".samkit-"
+_tidied: set[Path] = set()
 
 
 @contextmanager
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path to write to, and put it at ``path`` once all went well.
 
-    The temporary file lies in the folder of ``path`` (created when missing) and has its suffix, so
-    that writers that look at the suffix choose the same format. It replaces ``path`` in one step
-    when the block ends without an error; otherwise it is removed and ``path`` stays as it was. A
-    symbolic link is followed: the file that it points to is replaced.
+    The temporary file lies in a hidden folder beside ``path``, and has its suffix, so that writers
+    that look at the suffix choose the same format. It replaces ``path`` in one step when the block
+    ends without an error; otherwise it is removed and ``path`` stays as it was. Folders of ``path``
+    that are missing are created. A symbolic link is followed: the file that it points to is
+    replaced.
+
+    A process that is killed leaves its hidden folder; the next process that writes beside it
+    removes it, as nobody holds its lock (not on Windows, which has no such locks).
 
     Raises:
         InputError: ``path`` is a folder or another thing that is not a plain file, its folder
@@ -44,21 +57,71 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from None
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise InputError(f"cannot write {path}: no permission to write in {target.parent}")
-    temporary = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")
     try:
-        # Some writers let only the owner read their files; the user's settings decide here.
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        temporary.unlink()
-        yield temporary
-        if not temporary.exists():
-            raise InputError(f"cannot write {path}: nothing was written")
-        temporary.chmod(mode)
-        os.replace(temporary, target)
+        with _temporary_folder(target.parent) as folder:
+            temporary = folder / f"file{target.suffix}"
+            # Some writers let only the owner read their files; the user's settings decide here.
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            temporary.unlink()
+            yield temporary
+            if not temporary.exists():
+                raise InputError(f"cannot write {path}: nothing was written")
+            temporary.chmod(mode)
+            os.replace(temporary, target)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new folder, locked and there until the block ends.
+
+    A folder, because some libraries write a temporary file of their own beside the one asked for.
+    """
+    _remove_leftovers(parent)
+    while True:
+        folder = parent / f"{_PREFIX}{uuid.uuid4().hex}"
+        folder.mkdir()
+        lock = _lock(folder)
+        try:
+            if folder.exists():  # not taken for a leftover before it was locked
+                yield folder
+                return
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove temporary folders of dead processes, once for each parent and process."""
+    if parent in _tidied:
+        return
+    _tidied.add(parent)
+    for folder in parent.glob(f"{_PREFIX}{'[0-9a-f]' * 32}"):
+        lock = _lock(folder, wait=False)
+        if lock is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: Path, *, wait: bool = True) -> int | None:
+    """A descriptor that holds the lock of a folder until it is closed or the process ends.
+
+    None if another process holds it and this one does not wait, or where there are no such locks.
+    """
+    if fcntl is None:
+        return None
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+    return descriptor
 
 
 class PendingFile:

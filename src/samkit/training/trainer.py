@@ -14,7 +14,6 @@ from numpy.random import Generator
 from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
-from samkit.media import write_atomically
 from samkit.nn import (
     PRIOR_LIMIT,
     ImageFeatures,
@@ -32,6 +31,7 @@ from samkit.training.losses import Outcome, prediction_loss
 from samkit.training.sampling import Batch, correction_clicks
 from samkit.training.tracking import ClipBatch, propagate
 from samkit.transforms import BINARY_LOGIT
+from samkit.weights.tensor_file import write_torch
 
 __all__ = ["AnyBatch", "Report", "Trainer"]
 
@@ -327,8 +327,7 @@ class Trainer:
             "seconds": self.seconds,
             "measured": self.validated,
         }
-        with write_atomically(path) as temporary:
-            torch.save(state, temporary)
+        write_torch(path, state)
 
     def _load(self, path: Path) -> None:
         """Restore the state from a checkpoint of the same configuration."""

@@ -14,7 +14,7 @@ from samkit.media import write_atomically
 from samkit.weights.hugging_face import config_to_json
 from samkit.weights.layouts import is_unused, table_of
 from samkit.weights.loading import OpenedCheckpoint, header, open_checkpoint
-from samkit.weights.tensor_file import write_safetensors
+from samkit.weights.tensor_file import write_safetensors, write_torch
 
 __all__ = ["LAYOUTS", "Layout", "convert"]
 
@@ -64,9 +64,7 @@ def convert(
             )
         state = _own(table_of(opened.layout, "meta").from_samkit(opened.state))
         wrapped = layout == "ultralytics" or opened.config.family == "sam2"
-        # Through an open file, or torch would put the temporary name into the archive.
-        with write_atomically(target) as temporary, temporary.open("wb") as file:
-            torch.save({"model": state} if wrapped else state, file)
+        write_torch(target, {"model": state} if wrapped else state)
 
 
 def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:

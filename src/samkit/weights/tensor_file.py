@@ -26,6 +26,7 @@ __all__ = [
     "read_tensor_file",
     "write_safetensors",
     "write_tensor_file",
+    "write_torch",
 ]
 
 T = TypeVar("T")
@@ -53,6 +54,20 @@ def write_safetensors(
             save_file(placed, temporary, dict(header))
         except SafetensorError as error:
             raise InputError(f"cannot write {os.fspath(path)}: {error}") from error
+
+
+def write_torch(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
+    """`torch.save`, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written, or the disk is full.
+    """
+    # Through an open file, or torch would put the temporary name into the archive.
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # what torch makes of the OSError of a full disk
+            raise error.__context__ if isinstance(error.__context__, OSError) else error
 
 
 def write_tensor_file(
