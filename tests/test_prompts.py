@@ -199,7 +199,7 @@ class TestMask:
                 assert (mask == bool(fill)).all()
 
     def test_the_field_takes_the_type_at_its_word(self) -> None:
-        prompt = Prompt(mask_input=np.zeros((2, 2), np.float32))
+        prompt = Prompt(mask_input=np.zeros((2, 2), ">f4"))
         assert prompt.mask_input is not None
         assert prompt.mask_input.dtype == np.float32
         with pytest.raises(PromptError, match="bool or float32, got uint8"):

@@ -118,6 +118,15 @@ def test_sixteen_bits_are_divided_by_257(value: int) -> None:
     assert read_image(Image.fromarray(array))[0, 0, 0] == round(value / 257)
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [("u2", 257), ("i4", 1), ("u8", 1), ("f4", 1 / 255), ("f8", 1 / 255)]
+)
+def test_any_byte_order(dtype: str, scale: float, order: str) -> None:
+    array = (np.array([[0, 1, 2, 200]]) * scale).astype(order + dtype)
+    assert read_image(array)[0, :, 0].tolist() == [0, 1, 2, 200]
+
+
 @given(st.integers(0, 255))
 def test_floats_come_back_exactly(value: int) -> None:
     for dtype in (np.float16, np.float32, np.float64):
@@ -291,8 +300,17 @@ def test_huge_images(monkeypatch: pytest.MonkeyPatch) -> None:
     before = Image.MAX_IMAGE_PIXELS
     # More than Pillow itself would open, and not a warning either.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    opener, accept = Image.OPEN["PNG"]
+    limits = []
+
+    def watched(*args: Any) -> Image.Image:
+        limits.append(Image.MAX_IMAGE_PIXELS)
+        return opener(*args)
+
+    monkeypatch.setitem(Image.OPEN, "PNG", (watched, accept))
     np.testing.assert_array_equal(read_image(PNG), RGB)
-    assert Image.MAX_IMAGE_PIXELS == 10
+    # Others who open images meanwhile keep the limit that is theirs.
+    assert limits == [10]
     monkeypatch.setattr(image_module, "MAX_PIXELS", 34)
     with pytest.raises(ImageError, match="at most 34 pixels, got 7 x 5"):
         read_image(PNG)

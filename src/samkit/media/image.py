@@ -2,15 +2,14 @@
 
 import io
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from samkit.errors import ImageError, InputError
 from samkit.media.files import as_path
@@ -44,7 +43,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _BAND = 256  # rows that are converted at a time
-_pillow_limit = threading.Lock()
 
 
 def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
@@ -61,6 +59,8 @@ def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
       (details: `samkit.media.pixels.rgb_from_array`). Pillow reads 16-bit colour files as 8-bit.
     - Of an animation or a file of many pages the first one is read, of a PIL image the current one.
     - Colour profiles are not applied.
+    - Limits and settings of Pillow are neither asked nor changed, but for WebP: of more than twice
+      `PIL.Image.MAX_IMAGE_PIXELS` (179 million by default) it is refused.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous, new: it shares no memory with ``source``.
@@ -98,12 +98,18 @@ def write_image(path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8]) -> 
         InputError: no format has this suffix or holds such a picture, or the place cannot be
             written to.
     """
-    picture = Image.fromarray(pixels)
+    suffix = Path(path).suffix.lower()
+    kind = Image.registered_extensions().get(suffix, "")
+    if kind not in Image.SAVE:
+        raise InputError(f"cannot write {path}: no picture format has the suffix {suffix!r}")
+    # In memory, because Pillow takes half a JPEG for a whole one when the disk is full.
+    encoded = io.BytesIO()
+    try:
+        Image.fromarray(pixels).save(encoded, kind)
+    except (ValueError, OSError) as error:  # such as more pixels than the format allows
+        raise InputError(f"cannot write {path}: {error}") from error
     with write_atomically(path) as temporary:
-        try:
-            picture.save(temporary)
-        except ValueError as error:  # such as more pixels than the format allows
-            raise InputError(f"cannot write {path}: {error}") from error
+        temporary.write_bytes(encoded.getbuffer())
 
 
 def _rgb_from_path(path: Path) -> npt.NDArray[np.uint8]:
@@ -136,16 +142,37 @@ def _decode(file: IO[bytes], name: str) -> npt.NDArray[np.uint8]:
         raise ImageError(f"cannot read {name}: it is empty")
     file.seek(0)
     try:
-        with _own_size_limit():
-            image = Image.open(file)
-    except UnidentifiedImageError:
-        raise ImageError(f"cannot read {name}: not an image of a known format") from None
+        image = _open(file)
     except MemoryError:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise ImageError(f"cannot read {name}: {error}") from error
+    if image is None:
+        raise ImageError(f"cannot read {name}: not an image of a known format")
     with image:
         return _rgb_from_pil(image, name)
+
+
+def _open(file: IO[bytes]) -> Image.Image | None:
+    """`Image.open` without its limit, which stops at photographs of 179 million pixels.
+
+    The limit is a setting of the whole process, so the formats are asked here, one by one.
+    Only headers are read. None is a format that Pillow does not know.
+    """
+    prefix = file.read(16)
+    asked = set()
+    for register in (Image.preinit, Image.init):  # the usual formats, then all
+        register()
+        for name in [name for name in Image.ID if name not in asked]:
+            asked.add(name)
+            image_of, accepts = Image.OPEN[name]
+            accepted = accepts(prefix) if accepts else True
+            if not accepted or isinstance(accepted, str):  # a text tells what is not installed
+                continue
+            file.seek(0)
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):  # of another format
+                return image_of(file, "")
+    return None
 
 
 def _rgb_from_pil(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
@@ -190,18 +217,3 @@ def _rgb_from_8_bits(image: Image.Image) -> npt.NDArray[np.uint8]:
             band = band.convert("RGBA")  # straight to RGB, Pillow would complain about transparency
         rgb[top : top + _BAND] = np.asarray(band.convert("RGB"))
     return rgb
-
-
-@contextmanager
-def _own_size_limit() -> Iterator[None]:
-    """Open without Pillow's limit, which stops at photographs of 179 million pixels.
-
-    It is a module-wide setting, so it is put back at once; only headers are read meanwhile.
-    """
-    with _pillow_limit:
-        before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before

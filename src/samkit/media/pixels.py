@@ -26,7 +26,7 @@ def rgb_from_array(array: npt.NDArray[Any], name: str = "array") -> npt.NDArray[
       and is clipped; anything else (NaN, infinite, 0..255) is an error and is never guessed at.
 
     Args:
-        array: any strides, not changed.
+        array: any strides and byte order, not changed.
         name: what error messages call the array.
 
     Returns:
@@ -90,7 +90,7 @@ def _check_shape(array: npt.NDArray[Any], name: str) -> None:
 
 def _to_uint8(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
     """Values of a non-empty array to 0..255 by the rule of their type, the shape as it was."""
-    dtype = array.dtype
+    dtype = array.dtype.newbyteorder("=")
     if dtype == np.uint8:
         return array
     if dtype == np.bool_:

@@ -117,7 +117,7 @@ def mask_field(value: object) -> NDArray[np.bool_] | NDArray[np.float32]:
         # PIL's mode "1" comes as bools whose byte is 255: made 1, or equal masks would differ.
         inside: NDArray[np.bool_] = np.ascontiguousarray(array).view(np.uint8) != 0
         return inside
-    if array.dtype == np.float32:
+    if array.dtype.newbyteorder("=") == np.float32:
         return _finite_float32(array, "mask")
     raise PromptError(
         f"mask_input: expected dtype bool or float32, got {array.dtype}; Prompt.mask converts"

@@ -23,6 +23,8 @@ def tensor_of(value: Any, name: str) -> torch.Tensor:
     Raises:
         InputError: it is none of these.
     """
+    if isinstance(value, np.ndarray):  # torch takes the byte order of this machine only
+        value = value.astype(value.dtype.newbyteorder("="), copy=False)
     try:
         return torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
