@@ -67,7 +67,9 @@ def write_torch(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
         try:
             torch.save(state, file)
         except RuntimeError as error:  # what torch makes of the OSError of a full disk
-            raise error.__context__ if isinstance(error.__context__, OSError) else error
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def write_tensor_file(
