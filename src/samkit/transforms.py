@@ -105,7 +105,7 @@ class ImageTransform:
         else:
             x = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None] / 255
             x = resize(x, self.content_size)
-        x = (x - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
+        x = (x - x.new_tensor(mean).view(-1, 1, 1)) / x.new_tensor(std).view(-1, 1, 1)
         return _pad(x, self.input_size, 0.0)
 
     def masks_to_image(self, logits: Tensor) -> Tensor:

@@ -1,10 +1,14 @@
 """Where a network runs, and in what precision."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from samkit.errors import InputError
+from samkit.nn import Network
 
-__all__ = ["find_device", "find_dtype"]
+__all__ = ["find_device", "find_dtype", "own_dtypes", "without_autocast"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -40,6 +44,28 @@ def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if found is None or found not in _DTYPES.values():
         raise InputError(f"dtype: expected auto, {', '.join(_DTYPES)}, got {dtype!r}")
     return found
+
+
+@contextmanager
+def own_dtypes(network: Network) -> Iterator[None]:
+    """Run a predictor's network in the dtypes that the predictor gave it.
+
+    Raises:
+        InputError: the caller has changed them since.
+    """
+    dtype = network.mask_decoder.dtype
+    if dtype != torch.float32:
+        raise InputError(
+            f"network: expected prompts and masks in float32, got {dtype}; instead of .half() or "
+            ".double(), choose a dtype where the predictor is made: samkit.load(..., dtype=...)"
+        )
+    with without_autocast(network):
+        yield
+
+
+def without_autocast(network: Network) -> torch.autocast:
+    """A context in which no autocast of the caller changes what a network computes."""
+    return torch.autocast(network.mask_decoder.iou_token.weight.device.type, enabled=False)
 
 
 def _bfloat16_is_fast(device: torch.device) -> bool:

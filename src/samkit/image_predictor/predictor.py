@@ -14,7 +14,7 @@ from torch import Tensor
 from samkit import weights
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
 from samkit.image_predictor.batching import decoder_batches
-from samkit.image_predictor.device import find_device, find_dtype
+from samkit.image_predictor.device import find_device, find_dtype, own_dtypes
 from samkit.image_predictor.embedding import ImageEmbedding
 from samkit.image_predictor.prompt_tokens import prompt_tensors
 from samkit.masks import Masks
@@ -44,7 +44,8 @@ class ImagePredictor:
             of the time: "auto" (bfloat16 where the hardware multiplies it fast, else float32),
             "float32", "bfloat16", "float16" or a torch dtype. Prompts and masks are always
             computed in float32, and so is all of `pico`: its small encoder would gain little, and
-            half precision shows in its masks.
+            half precision shows in its masks. Autocast and torch's defaults for dtype and device
+            change none of it.
 
     Raises:
         InputError: the device or dtype is unknown or not available.
@@ -258,7 +259,7 @@ class ImagePredictor:
             transform.pixels(image, config.mean, config.std)
             for transform, image in zip(transforms, images, strict=True)
         ]
-        with torch.inference_mode():
+        with torch.inference_mode(), own_dtypes(self.network):
             features = self.network.encode_image(torch.cat(pixels).to(self.device, self.dtype))
         return [
             ImageEmbedding(
@@ -291,7 +292,7 @@ class ImagePredictor:
             part = prompts[start : start + step]
             prior = None if priors is None else priors[start : start + step]
             tensors = prompt_tensors(part, prior, embedding.transform, pad_boxes, self.device)
-            with torch.inference_mode():
+            with torch.inference_mode(), own_dtypes(self.network):
                 prediction = self.network.decode_masks(features, tensors)
                 choose = decoder.single if candidates == 1 else decoder.multiple
                 chosen = choose(prediction)

@@ -44,14 +44,14 @@ def prompt_tensors(
     masks, has_mask = priors, None
     given = [prompt.mask_input is not None for prompt in prompts]
     if any(given):
-        empty = torch.zeros(transform.mask_size)
+        empty = torch.zeros(transform.mask_size, dtype=torch.float32, device="cpu")
         masks = torch.stack(
             [
                 empty if prompt.mask_input is None else transform.mask_to_input(prompt.mask_input)
                 for prompt in prompts
             ]
         )
-        has_mask = None if all(given) else torch.tensor(given)
+        has_mask = None if all(given) else torch.tensor(given, device="cpu")
     return PromptTensors.padded(
         torch.from_numpy(transform.points_to_input(points)),
         torch.from_numpy(labels),

@@ -14,6 +14,7 @@ from torch import Tensor
 from samkit import rle
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, check_finite, prompts_at_once
+from samkit.image_predictor.device import own_dtypes
 from samkit.mask_generator.config import MaskGeneratorConfig
 from samkit.mask_generator.crops import Crop, crops_of
 from samkit.mask_generator.selection import (
@@ -200,7 +201,7 @@ class AutomaticMaskGenerator:
         decoder = network.mask_decoder
         features = embedding.to(self.predictor.device).features
         prompts = self._prompts(embedding, points)
-        with torch.inference_mode():
+        with torch.inference_mode(), own_dtypes(network):
             attended = network.attend(features, prompts)
             check_finite(attended.iou)
             owners = torch.arange(len(points), device=attended.iou.device)
@@ -248,7 +249,7 @@ class AutomaticMaskGenerator:
     ) -> PromptTensors:
         """One click each."""
         xy = torch.from_numpy(embedding.transform.points_to_input(points))[:, None]
-        labels = torch.full((len(points), 1), TokenLabel.FOREGROUND)
+        labels = torch.full((len(points), 1), TokenLabel.FOREGROUND, device="cpu")
         # All networks pad clicks.
         prompts = PromptTensors.padded(xy, labels, pad_boxes=True)
         return replace(prompts.to(self.predictor.device), masks=masks)

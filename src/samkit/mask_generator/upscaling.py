@@ -97,7 +97,7 @@ class Upscaler:
         logits = self._content(logits)
         above = (logits > self.threshold + self.offset).sum((1, 2))
         below = (logits > self.threshold - self.offset).sum((1, 2))
-        return torch.where(below > 0, above / below.clamp(min=1), 1.0)
+        return torch.where(below > 0, above.float() / below.clamp(min=1), 1.0)
 
     def _content(self, logits: Tensor) -> Tensor:
         """Without padding."""
@@ -164,7 +164,7 @@ class Upscaler:
 
 def _taps(source: int, target: int) -> tuple[Tensor, Tensor, Tensor]:
     """Bilinear scaling of a line, pixel centres at halves: neighbours and weight of the second."""
-    at = (torch.arange(target, dtype=torch.float64) + 0.5) * (source / target) - 0.5
+    at = (torch.arange(target, dtype=torch.float64, device="cpu") + 0.5) * (source / target) - 0.5
     at = at.clamp(min=0)
     low = at.floor().long().clamp(max=source - 1)
     high = (low + 1).clamp(max=source - 1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samkit.image_predictor import ImageEmbedding
+from samkit.image_predictor.device import own_dtypes
 from samkit.image_predictor.prompt_tokens import prompt_tensors
 from samkit.nn import PRIOR_LIMIT, ImageFeatures, MemoryNetwork
 from samkit.nn.memory import Memory, ObjectPrediction, ReachableMemory
@@ -76,7 +77,7 @@ def predict_prompted(
     whole = prompt if before is None else before.prompt + prompt
     features = embedding.features
     mask = None if _clicks(whole) else whole.mask_input
-    with torch.inference_mode():
+    with torch.inference_mode(), own_dtypes(network):
         if mask is not None:
             pixels = mask_pixels(mask, embedding.transform.mask_size)
             prediction = network.from_masks(features, pixels.to(features.embedding.device))
@@ -105,7 +106,7 @@ def predict_from_memory(
         reachable: memories of each object.
         previous: mask logits (h, w) of each in the frame before; None where there are none.
     """
-    with torch.inference_mode():
+    with torch.inference_mode(), own_dtypes(network):
         recalled = network.recall(features, reachable)
         return _propagated(network, features, recalled, previous or [None] * len(reachable))
 
@@ -114,7 +115,7 @@ def remember(
     network: MemoryNetwork, features: ImageFeatures, prediction: ObjectPrediction, *, prompted: bool
 ) -> list[Memory]:
     """The memory of each of N objects in a frame, with tokens in bfloat16 as in the reference."""
-    with torch.inference_mode():
+    with torch.inference_mode(), own_dtypes(network):
         memories = network.remember(features, prediction, prompted=prompted)
         # Copies: a view would keep the whole batch.
         return [

@@ -28,5 +28,5 @@ _NETWORKS: dict[type[NetworkConfig], Callable[[Any], Network]] = {SamConfig: Sam
 
 
 def build(config: NetworkConfig) -> Network:
-    """A network of the given sizes with random weights."""
-    return _NETWORKS[type(config)](config)
+    """A network of the given sizes with random weights, in float32."""
+    return _NETWORKS[type(config)](config).float()

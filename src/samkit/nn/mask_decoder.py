@@ -259,4 +259,4 @@ def stability_score(logits: Tensor, delta: float, threshold: float = 0.0) -> Ten
     """
     inner = (logits > threshold + delta).sum((-2, -1))
     outer = (logits > threshold - delta).sum((-2, -1))
-    return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)
+    return torch.where(outer > 0, inner.float() / outer.clamp(min=1), 1.0)

@@ -29,7 +29,8 @@ class FourierPositions(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, dim // 2))
+        matrix = torch.randn(2, dim // 2, dtype=torch.float32)
+        self.register_buffer("positional_encoding_gaussian_matrix", matrix)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FourierPositions":
         # Moves with the network to a device, but keeps its dtype.
@@ -48,19 +49,23 @@ class FourierPositions(nn.Module):
     def grid(self, height: int, width: int) -> Tensor:
         """Encoding of every cell's centre -> (1, dim, height, width) float32."""
         device = self.positional_encoding_gaussian_matrix.device
-        y = (torch.arange(height, device=device) + 0.5) / height
-        x = (torch.arange(width, device=device) + 0.5) / width
+        y = (torch.arange(height, dtype=torch.float32, device=device) + 0.5) / height
+        x = (torch.arange(width, dtype=torch.float32, device=device) + 0.5) / width
         yy, xx = torch.meshgrid(y, x, indexing="ij")
         return self.encode(torch.stack([xx, yy], -1)).permute(2, 0, 1)[None]
 
 
 def sine_positions(dim: int, height: int, width: int, *, temperature: float = 10000.0) -> Tensor:
-    """Sine encoding of a grid as in DETR (2005.12872) -> (1, dim, height, width) float32."""
-    steps = torch.arange(dim // 2)
+    """Sine encoding of a grid as in DETR (2005.12872) -> (1, dim, height, width).
+
+    In float32 on the CPU.
+    """
+    steps = torch.arange(dim // 2, dtype=torch.float32, device="cpu")
     scale = temperature ** (2 * (steps // 2) / (dim // 2))
 
     def along(length: int) -> Tensor:
-        position = torch.arange(1, length + 1) / (length + 1e-6) * 2 * math.pi
+        position = torch.arange(1, length + 1, dtype=torch.float32, device="cpu")
+        position = position / (length + 1e-6) * 2 * math.pi
         angles = position[:, None] / scale
         return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], -1).flatten(1)
 
@@ -71,7 +76,7 @@ def sine_positions(dim: int, height: int, width: int, *, temperature: float = 10
 
 def temporal_sine(times: Tensor, dim: int, *, temperature: float = 10000.0) -> Tensor:
     """One-dimensional sine encoding of times (N,) -> (N, dim)."""
-    steps = torch.arange(dim // 2, device=times.device)
+    steps = torch.arange(dim // 2, dtype=torch.float32, device=times.device)
     angles = times[:, None] / temperature ** (2 * (steps // 2) / (dim // 2))
     return torch.cat([angles.sin(), angles.cos()], -1)
 
@@ -83,10 +88,11 @@ def axial_rotary(
 
     Half of them turn with x, half with y.
     """
-    frequencies = theta ** -(torch.arange(0, dim, 4, device=device)[: dim // 4] / dim)
+    steps = torch.arange(0, dim, 4, dtype=torch.float32, device=device)
+    frequencies = theta ** -(steps[: dim // 4] / dim)
 
     def along(length: int) -> Tensor:
-        angles = torch.outer(torch.arange(length, device=device).float(), frequencies)
+        angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), frequencies)
         if fast_on_cpu(angles):
             return complex_turns(angles)
         return torch.stack([angles.cos(), angles.sin()], -1)

@@ -108,7 +108,7 @@ class PromptTensors:
     def nothing(cls, count: int, device: torch.device) -> "PromptTensors":
         """N empty prompts, with which SAM 2 decodes objects that are only tracked."""
         return cls(
-            points=torch.zeros(count, 2, 2, device=device),
+            points=torch.zeros(count, 2, 2, dtype=torch.float32, device=device),
             labels=torch.full((count, 2), TokenLabel.NOT_A_POINT, device=device),
             ragged=False,
         )
@@ -212,8 +212,8 @@ def draw_prompts(prompts: PromptTensors, size: tuple[int, int], *, cell: float =
     """
     height, width = size
     device = prompts.points.device
-    y = torch.arange(height, device=device)[None, None, :] + 0.5
-    x = torch.arange(width, device=device)[None, None, :] + 0.5
+    y = torch.arange(height, dtype=torch.float32, device=device)[None, None, :] + 0.5
+    x = torch.arange(width, dtype=torch.float32, device=device)[None, None, :] + 0.5
     points = (prompts.points + 0.5) / cell
     row = torch.exp(-0.5 * ((y - points[..., 1:]) / _CLICK_RADIUS) ** 2)  # (N, T, height)
     column = torch.exp(-0.5 * ((x - points[..., :1]) / _CLICK_RADIUS) ** 2)

@@ -106,7 +106,7 @@ class Sam2(MemoryNetwork):
         memory = self.config.memory
         if memory.residual:
             if has_mask is not None:
-                scale = torch.where(has_mask, memory.residual_with_mask, 1.0)
+                scale = torch.where(has_mask, memory.residual_with_mask, 1.0).float()
                 recalled = recalled * scale.view(-1, 1, 1, 1)
             recalled = self.without_memory(features).embedding + recalled
         return replace(features, embedding=recalled)

@@ -272,7 +272,7 @@ def check_shapes(source: str, state: Mapping[str, Tensor], expected: Mapping[str
 
 def _untrained_memory(config: NetworkConfig) -> dict[str, Tensor]:
     # Reproducible, and independent of the caller's random state.
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(0)
         state = build(config).state_dict()
     return {name: tensor for name, tensor in state.items() if is_memory(name)}

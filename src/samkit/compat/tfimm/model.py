@@ -14,6 +14,7 @@ from samkit.compat.tfimm.prompts import read_prompts
 from samkit.compat.tfimm.resizer import full_size
 from samkit.errors import ImageError, InputError
 from samkit.geometry import checked_size
+from samkit.image_predictor.device import without_autocast
 from samkit.nn import ImageFeatures, MaskPrediction, Network, PromptTensors, build
 from samkit.transforms import ImageTransform
 from samkit.weights import MODELS, load_network
@@ -59,7 +60,9 @@ class SegmentAnythingModel:
     def __init__(self, cfg: SegmentAnythingModelConfig) -> None:
         if not isinstance(cfg, SegmentAnythingModelConfig):
             raise InputError(f"expected a SegmentAnythingModelConfig, got {type(cfg).__name__}")
-        self._set_network(build(core_config(cfg)), cfg)
+        with torch.device("cpu"):
+            network = build(core_config(cfg))
+        self._set_network(network, cfg)
 
     @classmethod
     def from_network(cls, network: Network) -> "SegmentAnythingModel":
@@ -202,7 +205,7 @@ class SegmentAnythingModel:
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
         pixels = torch.nn.functional.pad(pixels, (0, -width % patch, 0, -height % patch))
         weight = next(self.network.image_encoder.parameters())
-        with torch.inference_mode():
+        with torch.inference_mode(), without_autocast(self.network):
             return self.network.encode_image(pixels.to(weight))
 
     def decode(
@@ -210,7 +213,7 @@ class SegmentAnythingModel:
     ) -> MaskPrediction:
         """Masks of N prompts on one image, or on N images."""
         decoder = self.network.mask_decoder
-        with torch.inference_mode():
+        with torch.inference_mode(), without_autocast(self.network):
             prediction = self.network.decode_masks(features, prompts)
             choose = decoder.multiple if multimask_output else decoder.single
             return choose(prediction)

@@ -8,13 +8,18 @@ from numpy.typing import NDArray
 
 from samkit.errors import ImageError, InputError
 
-__all__ = ["check_preprocessed", "rgb_images", "rgb_of_bgr", "tensor_of"]
+__all__ = ["check_preprocessed", "cpu_tensor", "rgb_images", "rgb_of_bgr", "tensor_of"]
 
 _HINTS = {
     (2,): ": of a grey image use cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)",
     (3, 1): ": of a grey image use cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)",
     (3, 4): ": leave alpha out, image[..., :3]",
 }
+
+
+def cpu_tensor(array: NDArray[Any]) -> torch.Tensor:
+    """A copy of an array, on the CPU whatever the default device is."""
+    return torch.tensor(array, device="cpu")
 
 
 def tensor_of(value: Any, name: str) -> torch.Tensor:
@@ -26,7 +31,8 @@ def tensor_of(value: Any, name: str) -> torch.Tensor:
     if isinstance(value, np.ndarray):  # torch takes the byte order of this machine only
         value = value.astype(value.dtype.newbyteorder("="), copy=False)
     try:
-        return torch.as_tensor(value)
+        # as_tensor would move a tensor to the default device.
+        return value if isinstance(value, torch.Tensor) else torch.as_tensor(value, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{name}: expected a tensor ({error})") from error
 

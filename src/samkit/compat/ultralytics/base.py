@@ -2,7 +2,7 @@
 
 import copy
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -24,6 +24,7 @@ from samkit.compat.ultralytics.sources import SourceImage, single_image, source_
 from samkit.compat.ultralytics.tensor_sources import record_images, recorded_images
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
+from samkit.image_predictor.device import own_dtypes
 from samkit.masks import Masks
 from samkit.nn import ImageFeatures, Network
 
@@ -80,8 +81,8 @@ class BasePredictor:
         self.args: Settings = read_settings(cfg, overrides)
         self.model: Network | None = None
         self.device: torch.device | None = None
-        self.mean = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
-        self.std = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+        self.mean = _channels([123.675, 116.28, 103.53], torch.device("cpu"))
+        self.std = _channels([58.395, 57.12, 57.375], torch.device("cpu"))
         self.im: Tensor | None = None
         self.features: Features | None = None
         self.prompts: dict[str, Any] = {}
@@ -126,8 +127,8 @@ class BasePredictor:
         self.reset_image()
         self._core, self.model, self.device = core, core.network, core.device
         config = core.network.config
-        self.mean = torch.tensor(config.mean, device=core.device).view(3, 1, 1) * 255
-        self.std = torch.tensor(config.std, device=core.device).view(3, 1, 1) * 255
+        self.mean = _channels(config.mean, core.device) * 255
+        self.std = _channels(config.std, core.device) * 255
         if verbose and self.args.verbose:
             print(core, file=sys.stderr)
 
@@ -248,8 +249,9 @@ class BasePredictor:
 
     def _network_features(self, im: Tensor) -> ImageFeatures:
         check_preprocessed(im)
-        with torch.no_grad():
-            return self.core.network.encode_image(im.to(self.core.device, self.core.dtype))
+        network = self.core.network
+        with torch.no_grad(), own_dtypes(network):
+            return network.encode_image(im.to(self.core.device, self.core.dtype))
 
     def _encode(self, im: Tensor, source: SourceImage, preprocess_ms: float = 0.0) -> EncodedImage:
         embedding = self.core.embedding(self._network_features(im), source.size)
@@ -326,3 +328,8 @@ class BasePredictor:
     def _scores(self, masks: Masks) -> NDArray[np.float32]:
         """(N,), which become `boxes.conf` of results."""
         return masks.scores
+
+
+def _channels(values: Sequence[float], device: torch.device) -> Tensor:
+    """A value of each channel (3,) as (3, 1, 1)."""
+    return torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)

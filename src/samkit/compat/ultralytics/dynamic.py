@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from samkit.compat.ultralytics.arrays import cpu_tensor
 from samkit.compat.ultralytics.base import BasePredictor, EncodedImage
 from samkit.compat.ultralytics.delivery import Callbacks
 from samkit.compat.ultralytics.features import Features
@@ -17,6 +18,7 @@ from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import DEFAULT_CFG
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
+from samkit.image_predictor.device import own_dtypes
 from samkit.masks import Masks
 from samkit.memory.arguments import checked_id, network_with_memory
 from samkit.memory_predictor import MemoryPredictor
@@ -168,7 +170,7 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         prompts, ids = self._prompts(bboxes, points, labels, masks, obj_ids, update_memory)
         found = self._masks(self._encode_input(im), prompts, ids, update_memory)
         assert found.logits is not None
-        return torch.tensor(found.logits), torch.tensor(self._scores(found))
+        return cpu_tensor(found.logits), cpu_tensor(self._scores(found))
 
     def update_memory(
         self,
@@ -244,7 +246,7 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
             raise InputError(_NO_OBJECT)
         network = network_with_memory(self.core, "memory across images")
         reachable = [self.memory.reachable(obj_id) for obj_id in self.memory.object_ids]
-        with torch.no_grad():
+        with torch.no_grad(), own_dtypes(network):
             memory = network.memory_tokens(reachable, network.config.grid)
         return memory.tokens, memory.positions
 

@@ -118,7 +118,7 @@ def remove_small_regions(
     if not isinstance(nms_thresh, Real) or not 0 <= nms_thresh <= 1:
         raise InputError(f"nms_thresh: expected a number from 0 to 1, got {nms_thresh!r}")
     if not len(given):
-        return given.clone(), torch.zeros(0, dtype=torch.int64)
+        return given.clone(), torch.zeros(0, dtype=torch.int64, device="cpu")
     cleaned = [without_small_regions(one, min_area) for one in (given > 0).cpu().numpy()]
     unchanged = np.array([float(not changed) for _, changed in cleaned])
     new = np.stack([one for one, _ in cleaned])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from samkit.compat.arrays import array_of
 from samkit.compat.ultralytics import everything
-from samkit.compat.ultralytics.arrays import check_preprocessed, tensor_of
+from samkit.compat.ultralytics.arrays import check_preprocessed, cpu_tensor, tensor_of
 from samkit.compat.ultralytics.base import BasePredictor, EncodedImage
 from samkit.compat.ultralytics.everything import GenerateOptions
 from samkit.compat.ultralytics.features import Features, image_features
@@ -124,7 +124,7 @@ class Predictor(BasePredictor):
         found = self._masks(self._encode_input(im).embedding, prompts, multimask_output)
         if found.logits is None:
             raise InputError(f"expected fewer prompts at a time, got {len(found)} masks")
-        return torch.tensor(found.logits), torch.tensor(found.scores)
+        return cpu_tensor(found.logits), cpu_tensor(found.scores)
 
     def inference_features(
         self,
@@ -200,7 +200,7 @@ class Predictor(BasePredictor):
             crop_nms_thresh=crop_nms_thresh,
         )
         found = self._everything(self._encode_input(im), options)
-        return torch.tensor(found.masks), torch.tensor(found.scores), torch.tensor(found.boxes)
+        return cpu_tensor(found.masks), cpu_tensor(found.scores), cpu_tensor(found.boxes)
 
     def postprocess(self, preds: Any, img: Tensor, orig_imgs: Any) -> list[Results]:
         """Results of what `inference` or `generate` returned for one image.

@@ -7,10 +7,10 @@ from operator import add
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from samkit.compat.arrays import array_of
+from samkit.compat.ultralytics.arrays import cpu_tensor
 from samkit.errors import PromptError
 from samkit.prompts import Prompt, checks
 from samkit.transforms import BINARY_LOGIT, ImageTransform
@@ -195,5 +195,5 @@ def _mask_prompt(mask: NDArray[Any], transform: ImageTransform) -> Prompt:
         return prompt
     if given.dtype == np.bool_:
         given = np.where(given, np.float32(BINARY_LOGIT), np.float32(-BINARY_LOGIT))
-    whole = transform.masks_to_image(torch.tensor(given)[None])[0]
+    whole = transform.masks_to_image(cpu_tensor(given)[None])[0]
     return Prompt.mask(whole.numpy())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from samkit.compat.ultralytics.arrays import cpu_tensor
 from samkit.masks import Masks, contours, drawing
 from samkit.media import write_atomically, write_image
 
@@ -34,7 +35,7 @@ class ResultMasks:
     @cached_property
     def data(self) -> Tensor:
         """(N, H, W) bool."""
-        return torch.tensor(self._core.masks)
+        return cpu_tensor(self._core.masks)
 
     @cached_property
     def xy(self) -> list[NDArray[np.float32]]:
@@ -66,7 +67,7 @@ class ResultBoxes:
         return len(self.data)
 
     def __getitem__(self, index: Any) -> "ResultBoxes":
-        at = torch.arange(len(self))[_index(index)].reshape(-1)
+        at = torch.arange(len(self), device="cpu")[_index(index)].reshape(-1)
         ids = None if self.id is None else self.id[at]
         return ResultBoxes(self.data[at], self.orig_shape, ids)
 
@@ -84,12 +85,12 @@ class ResultBoxes:
     @property
     def xyxyn(self) -> Tensor:
         """As `xyxy`, from 0 to 1 of the image."""
-        return self.xyxy / torch.tensor(self.orig_shape[::-1] * 2)
+        return self.xyxy / self.data.new_tensor(self.orig_shape[::-1] * 2)
 
     @property
     def xywhn(self) -> Tensor:
         """As `xywh`, from 0 to 1 of the image."""
-        return self.xywh / torch.tensor(self.orig_shape[::-1] * 2)
+        return self.xywh / self.data.new_tensor(self.orig_shape[::-1] * 2)
 
     @property
     def conf(self) -> Tensor:
@@ -173,7 +174,7 @@ class Results:
     @cached_property
     def boxes(self) -> ResultBoxes:
         """Their boxes, scores and classes."""
-        ids = torch.tensor(self.core.object_ids)
+        ids = cpu_tensor(self.core.object_ids)
         # Classes are ids of up to 64 bits, of which float32 holds 24.
         dtype = torch.float64 if bool((ids.abs() > 2**24).any()) else torch.float32
         columns = np.column_stack([self.core.boxes, self._scores, self.core.object_ids])

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from samkit.compat.ultralytics.arrays import cpu_tensor
 from samkit.compat.ultralytics.base import BasePredictor
 from samkit.compat.ultralytics.delivery import Callbacks
 from samkit.compat.ultralytics.features import Features
@@ -192,7 +192,7 @@ class SAM2VideoPredictor(BasePredictor):
         self.init_state(self)
         (prompt,) = prompts.to_prompts(self._frame_transform(frame))
         found = self._prompt(obj_id, prompt, frame)
-        return torch.tensor(found.masks), torch.tensor(self._scores(found))
+        return cpu_tensor(found.masks), cpu_tensor(self._scores(found))
 
     def propagate_in_video_preflight(self) -> None:
         """Prepare for tracking. `clear_non_cond_mem_around_input` takes effect here.

@@ -60,8 +60,8 @@ def attend_on_grid_in_bfloat16(
         (B, heads, H * W, c).
     """
     B, heads, H, W, _ = row_bias.shape
-    row = torch.eye(H, dtype=k.dtype).repeat_interleave(W, 0)
-    column = torch.eye(W, dtype=k.dtype).repeat(H, 1)
+    row = torch.eye(H, dtype=k.dtype, device=k.device).repeat_interleave(W, 0)
+    column = torch.eye(W, dtype=k.dtype, device=k.device).repeat(H, 1)
     one_hot = torch.cat([row, column], 1).expand(B, heads, -1, -1)
     biases = torch.cat([row_bias, column_bias], -1).flatten(2, 3)
     q = torch.cat([q * q.shape[-1] ** -0.5, biases], -1)
