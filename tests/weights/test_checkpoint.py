@@ -5,6 +5,7 @@ import os
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -35,7 +36,18 @@ class Payload:
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda s: s, lambda s: {"model": s, "epoch": 3}, lambda s: {"state_dict": s}]
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"model": s, "epoch": 3},
+        lambda s: {"model": None, "ema": s},
+        lambda s: {"model_state": s},
+        lambda s: {"model_state_dict": s, "optimizer_state_dict": {"state": {}}},
+        lambda s: {"state_dict": s},
+        lambda s: {"net": s},
+        lambda s: {"state_dict": {"model": s}},
+        lambda s: {"ema": {"x": torch.zeros(1)}, "model": s},
+    ],
 )
 @pytest.mark.parametrize("zipped", [True, False])
 def test_pickled(tmp_path, state, wrap, zipped):
@@ -46,6 +58,64 @@ def test_pickled(tmp_path, state, wrap, zipped):
     assert list(read.tensors) == list(state)
     assert read.metadata == {}
     assert read.config is None
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_scalars_of_numpy_beside_the_tensors(tmp_path, state, zipped):
+    content = {"model": state, "best": np.float64(0.5), "epoch": np.int32(3), "done": np.True_}
+    torch.save(content, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    assert same(read_state_dict(tmp_path / "x.pt").tensors, state)
+
+
+def test_scalar_that_numpy_1_wrote(tmp_path, state):
+    path = tmp_path / "x.pt"
+    content = {"model": state, "best": np.float64(0.5)}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"numpy._core.", b"numpy.core."))
+    assert b"cnumpy.core.multiarray\nscalar" in path.read_bytes()
+    assert same(read_state_dict(path).tensors, state)
+
+
+def test_numpy_is_not_allowed_for_good(tmp_path, state):
+    allowed = set(torch.serialization.get_safe_globals())
+    torch.save({"model": state, "best": np.float64(0.5)}, tmp_path / "x.pt")
+    read_state_dict(tmp_path / "x.pt")
+    assert set(torch.serialization.get_safe_globals()) == allowed
+
+
+def test_numpy_that_the_caller_allows(tmp_path, state):
+    best = np.float64(0.5)
+    torch.save({"model": state, "best": best}, tmp_path / "x.pt")
+    own = [best.__reduce__()[0], np.dtype, type(best.dtype)]
+    with torch.serialization.safe_globals(own):
+        assert same(read_state_dict(tmp_path / "x.pt").tensors, state)
+
+
+class Numpy:
+    """Pickled as a call of a function of numpy."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def test_other_functions_of_numpy_are_refused(tmp_path, state):
+    trap = tmp_path / "trap"
+    torch.save({"model": state, "best": Numpy(np.save, str(trap), 1)}, tmp_path / "x.pt")
+    with pytest.raises(UnsafeCheckpointError, match=r"asks to run numpy\.save"):
+        read_state_dict(tmp_path / "x.pt")
+    assert list(tmp_path.iterdir()) == [tmp_path / "x.pt"]
+
+
+def test_code_in_a_scalar_of_numpy_is_refused(tmp_path, state):
+    trap, scalar = tmp_path / "trap", np.float64(1).__reduce__()[0]
+    best = Numpy(scalar, np.dtype("float64"), Payload(trap))
+    torch.save({"model": state, "best": best}, tmp_path / "x.pt")
+    with pytest.raises(UnsafeCheckpointError, match=r"asks to run (posix|nt)\.mkdir"):
+        read_state_dict(tmp_path / "x.pt")
+    assert not trap.exists()
 
 
 def test_safetensors(tmp_path, state):
@@ -128,10 +198,28 @@ def test_zip_of_something_else(tmp_path):
         read_state_dict(tmp_path / "x.pt")
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"lr": 0.1}, {"model": {"a": 3}}, {0: torch.ones(1)}])
+def endless():
+    content = {}
+    content["model"] = content
+    return content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1, 2],
+        {"lr": 0.1},
+        {"model": {"a": 3}},
+        {0: torch.ones(1)},
+        {"weights": {"a": torch.ones(1)}},
+        {"a": torch.ones(1), "best": np.float64(1)},
+        endless(),
+    ],
+)
 def test_pickle_without_a_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "x.pt")
-    with pytest.raises(CheckpointError, match="expected"):
+    wrappers = "'model', 'model_state', 'model_state_dict', 'state_dict', 'net', 'ema'"
+    with pytest.raises(CheckpointError, match=f"expected .* plain or under {wrappers}; got "):
         read_state_dict(tmp_path / "x.pt")
 
 

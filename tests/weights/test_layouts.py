@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from samkit.errors import CheckpointError
-from samkit.weights.layouts import detect_layout, table_of
+from samkit.weights.layouts import detect_layout, find_prefix, table_of
 
 
 @pytest.mark.parametrize("layout", ["samkit", "meta", "hugging-face"])
@@ -27,7 +27,6 @@ def test_each_layout(network, layout):
         (["cls_token", "blocks.0.attn.qkv.weight"], "plain vision transformer"),
         (["conv1.weight", "layer1.0.conv1.weight", "fc.weight"], "ResNet"),
         (["model.layers.0.self_attn.q_proj.weight"], "language model"),
-        (["module.image_encoder.pos_embed"], "DataParallel"),
         (["detector.backbone.x", "tracker.maskmem_tpos_enc"], "SAM 3"),
         (["sam_mask_decoder.iou_token.weight", "spatial_perceiver.latents"], "EdgeTAM"),
         (
@@ -43,3 +42,30 @@ def test_something_else(names, message):
         detect_layout({name: torch.zeros(1) for name in names}, "file.pt")
     assert "file.pt" in str(caught.value)
     assert "expected SAM" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "prefix"),
+    [
+        ([], ""),
+        (["sam_mask_decoder.iou_token.weight"], ""),
+        (["model.sam_mask_decoder.iou_token.weight", "loss.weight"], "model."),
+        (["sam_mask_decoder.iou_token.weight", "model.sam_mask_decoder.x"], ""),
+        (["module.image_encoder.pos_embed"], "module."),  # to say that it is a part of SAM
+        (["model.0.conv.weight", "model.22.cv1.conv.weight"], ""),
+        (["model.foo"], ""),
+    ],
+)
+def test_prefix(names, prefix):
+    assert find_prefix(names) == prefix
+
+
+def test_two_networks():
+    names = ["sam.sam_mask_decoder.x", "model.sam_mask_decoder.x"]
+    with pytest.raises(CheckpointError, match=r"file\.pt holds 2 networks.*'sam\.' and 'model\.'"):
+        find_prefix(names, "file.pt")
+
+
+def test_unknown_names_say_what_may_come_before():
+    with pytest.raises(CheckpointError, match=r"module\. _orig_mod\. model\. sam\. base_model"):
+        detect_layout({"net.image_encoder.pos_embed": torch.zeros(1)})

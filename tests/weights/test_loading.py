@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -20,7 +22,7 @@ from samkit.errors import (
 from samkit.nn import Sam, Sam2
 from samkit.sizes import to_dict
 from samkit.weights import find_model, keys_sam, load_network, save_network
-from samkit.weights.layouts import is_memory
+from samkit.weights.layouts import detect_layout, is_memory, table_of
 from samkit.weights.registry import MODELS, RegisteredModel
 
 
@@ -135,10 +137,51 @@ def test_neither_name_nor_file(name):
         load_network(name)
 
 
-@pytest.mark.parametrize("path", ["missing.pt", "weights/missing.safetensors", Path("missing")])
-def test_file_that_is_missing(path):
-    with pytest.raises(CheckpointError, match="no such file"):
+@pytest.fixture
+def no_network(monkeypatch):
+    def refused(*arguments, **options):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.delenv("SAMKIT_OFFLINE", raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("socket.getaddrinfo", refused)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "missing.pt",
+        "missing.ckpt",
+        "runs/missing.CKPT",
+        "runs/missing.pth.tar",
+        "weights/missing.safetensors",
+        "./missing",
+        "../missing",
+        "/missing/missing",
+        "~/missing",
+        Path("missing"),
+        Path("owner/missing"),
+    ],
+)
+def test_file_that_is_missing(path, no_network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*missing.*: no such file"):
         load_network(path)
+
+
+@pytest.mark.parametrize("name", ["facebook/sam2.1-hiera-tiny", "owner/sam.v2", "owner/name"])
+def test_repository_is_no_file(name, monkeypatch):
+    asked = []
+
+    def fetch_folder(repository):
+        asked.append(repository)
+        raise DownloadError("as asked")
+
+    monkeypatch.setattr("samkit.weights.loading.fetch_folder", fetch_folder)
+    with pytest.raises(DownloadError, match="as asked"):
+        load_network(name)
+    assert asked == [name]
 
 
 def test_untrained_memory_is_known_and_not_saved(sam2_network, tmp_path):
@@ -185,6 +228,79 @@ def test_unused_tensors_are_no_error(mobile_sam, tmp_path):
 def test_save_that_cannot_be_written(sam, tmp_path):
     with pytest.raises(InputError, match="folder"):
         save_network(sam, tmp_path)
+
+
+# ---- what training tools write
+
+
+def in_layout_of_meta(network, prefix):
+    state = network.state_dict()
+    state = table_of(detect_layout(state), "meta").from_samkit(state)
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model._orig_mod."])
+def test_prefix_is_taken_off(network, prefix, tmp_path):
+    header = {"samkit.config": json.dumps(to_dict(network.config))}
+    save_file(in_layout_of_meta(network, prefix), tmp_path / "x.safetensors", header)
+    with pytest.warns(UserWarning, match=r"x\.safetensors .* taken off") as said:
+        loaded = load_network(tmp_path / "x.safetensors")
+    assert [one.filename for one in said] == [__file__]
+    assert same_weights(loaded, network)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["model.", "sam.", "_orig_mod.", "base_model.model.", "module.model.sam.", "model.module."],
+)
+def test_each_prefix(sam, prefix, tmp_path):
+    content = {"state_dict": in_layout_of_meta(sam, prefix), "best": np.float64(0.5)}
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.warns(UserWarning, match=f"'{re.escape(prefix)}' was taken off"):
+        assert same_weights(load_network(tmp_path / "x.ckpt"), sam)
+
+
+def test_prefix_in_the_layout_of_hugging_face(sam, tmp_path):
+    write_hugging_face(sam, tmp_path / "folder")
+    path = tmp_path / "folder" / "model.safetensors"
+    save_file({f"model.{name}": tensor for name, tensor in load_file(path).items()}, path)
+    with pytest.warns(UserWarning, match=r"'model\.' was taken off"):
+        assert same_weights(load_network(tmp_path / "folder"), sam)
+
+
+def test_moving_average_of_torch(sam, tmp_path):
+    averaged = torch.optim.swa_utils.AveragedModel(sam)
+    torch.save({"ema": averaged.state_dict()}, tmp_path / "x.pt")
+    with pytest.warns(UserWarning, match=r"'module\.' was taken off"):
+        assert same_weights(load_network(tmp_path / "x.pt"), sam)
+
+
+def test_tensors_beside_a_prefix_are_unexpected(sam, tmp_path):
+    state = {**in_layout_of_meta(sam, "model."), "loss.weight": torch.ones(1)}
+    torch.save(state, tmp_path / "x.pt")
+    with pytest.raises(CheckpointKeysError, match=r"1 unexpected: loss\.weight"):
+        load_network(tmp_path / "x.pt")
+
+
+def test_names_with_and_without_a_prefix(sam, tmp_path):
+    state = {**in_layout_of_meta(sam, "model."), "pixel_mean": torch.ones(1)}
+    torch.save({**state, "model.pixel_mean": torch.zeros(1)}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match=r"same name with and without 'model\.'"):
+        load_network(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "base_model.model.image_encoder.blocks.0.attn.qkv.lora_A.default.weight",
+        "image_encoder.blocks.0.attn.qkv.lora_B.weight",
+        "image_encoder.blocks.0.attn.qkv.base_layer.weight",
+    ],
+)
+def test_lora_that_is_not_merged(sam, name, tmp_path):
+    torch.save({**sam.state_dict(), name: torch.ones(1)}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match=re.escape(name) + r".*merge_and_unload\(\)"):
+        load_network(tmp_path / "x.pt")
 
 
 # ---- registered names
@@ -252,14 +368,8 @@ def test_repository_in_the_cache(sam, hub):
     assert same_weights(loaded, sam)
 
 
-def test_repository_in_the_cache_asks_no_network(sam, hub, monkeypatch):
-    def refused(*arguments, **options):
-        raise AssertionError("the network was asked")
-
+def test_repository_in_the_cache_asks_no_network(sam, hub, no_network):
     write_hugging_face(sam, hub)
-    monkeypatch.delenv("SAMKIT_OFFLINE")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr("socket.getaddrinfo", refused)
     assert same_weights(load_network("somebody/tiny"), sam)
 
 

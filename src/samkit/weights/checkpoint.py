@@ -19,14 +19,16 @@ from samkit.errors import CheckpointError, UnsafeCheckpointError
 
 __all__ = ["CHECKPOINT_SUFFIXES", "FOLDER_WEIGHTS", "Checkpoint", "read_state_dict"]
 
-CHECKPOINT_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".safetensors"})
+CHECKPOINT_SUFFIXES = frozenset(
+    {".bin", ".checkpoint", ".ckpt", ".pkl", ".pt", ".pth", ".safetensors", ".tar", ".th"}
+)
 """Suffixes (lower case) that distinguish a missing file from a name."""
 
 FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder of transformers, whole or as shards with an index ``<name>.index.json``."""
 
-# Keys under which training scripts save the tensors.
-_WRAPPERS = ("model", "state_dict")
+# Keys under which training scripts save the tensors; the first that is there counts.
+_WRAPPERS = ("model", "model_state", "model_state_dict", "state_dict", "net", "ema")
 _WHAT_BEGINS_WITH = {
     b"version https://git-lfs": "a Git LFS pointer; fetch the file itself (git lfs pull)",
     b"<!DOCTYPE": "a web page; the download went wrong",
@@ -37,6 +39,26 @@ _WHAT_BEGINS_WITH = {
     b"\x08": "an ONNX model",
     b"GGUF": "a GGUF model",
 }
+
+
+class _Ignored:
+    """In place of numpy's scalars and dtypes, which would trust what a pickle says of memory."""
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_NUMPY_SCALARS: list[Any] = [
+    type(name, (_Ignored,), {"__module__": module})
+    for module, name in (
+        ("numpy", "dtype"),
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy.core.multiarray", "scalar"),  # numpy 1
+    )
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +83,9 @@ def read_state_dict(path: str | Path) -> Checkpoint:
     """Read a ``.safetensors``, ``.pt``, ``.pth`` or ``.bin`` file, or a folder of transformers.
 
     Files are recognised by their contents, not by their names. Pickled files may hold tensors
-    only, plain or under ``"model"`` or ``"state_dict"``; nothing in them is ever executed.
+    only, plain or under the first that is there of ``"model"``, ``"model_state"``,
+    ``"model_state_dict"``, ``"state_dict"``, ``"net"`` and ``"ema"`` (also nested), beside which
+    numbers of numpy and the like are left out. Nothing in them is ever executed.
 
     Raises:
         UnsafeCheckpointError: a pickle that would run code. It was not run.
@@ -115,7 +139,11 @@ def _read_pickle(path: Path, start: bytes) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the pickle's version
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            try:
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            except pickle.UnpicklingError:  # only then, as it holds for the whole process
+                with torch.serialization.safe_globals(_NUMPY_SCALARS):
+                    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         refused = _refused_global(str(error), path, zipped)
         if refused is None:
@@ -161,18 +189,17 @@ def _globals_in(path: Path, zipped: bool) -> Iterator[str]:
 
 
 def _tensors_of(content: object, path: Path) -> dict[str, Tensor]:
-    for name in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
+    for _ in _WRAPPERS:  # so often at most: a pickle may contain itself
+        if isinstance(content, dict):
+            inner = (content.get(name) for name in _WRAPPERS)
+            content = next((value for value in inner if isinstance(value, dict)), content)
+    expected = f"expected names and tensors, plain or under {', '.join(map(repr, _WRAPPERS))}"
     if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{path} is no checkpoint: expected names and tensors, got {type(content).__name__}"
-        )
+        raise CheckpointError(f"{path} is no checkpoint: {expected}; got {type(content).__name__}")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(
-                f"{path} is no checkpoint: expected only tensors, "
-                f"got {name!r} of type {type(value).__name__}"
+                f"{path} is no checkpoint: {expected}; got {name!r} of type {type(value).__name__}"
             )
     return dict(content)
 

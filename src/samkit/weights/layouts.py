@@ -9,7 +9,7 @@ from samkit.errors import CheckpointError
 from samkit.weights import keys_sam, keys_sam2
 from samkit.weights.keys import Layout, RenameTable, name_pattern
 
-__all__ = ["detect_layout", "has_memory", "is_memory", "is_unused", "table_of"]
+__all__ = ["detect_layout", "find_prefix", "has_memory", "is_memory", "is_unused", "table_of"]
 
 # The layouts of each model; one whose signs are also in files of others comes before them.
 _MODELS: tuple[tuple[Layout, ...], ...] = (keys_sam2.LAYOUTS, keys_sam.LAYOUTS)
@@ -26,7 +26,6 @@ _RELATIVES = (
 )
 
 _OTHERS = (
-    (r"module\..*", "a checkpoint of torch's DataParallel: every name begins with 'module.'"),
     (r"model\.\d+\.(conv|cv1|m)\..*", "a YOLO model"),
     (r"(visual|text_model|vision_model|transformer\.resblocks)\..*", "a CLIP model"),
     (r"(cls_token|blocks\.\d+\.attn\..*)", "a plain vision transformer"),
@@ -36,6 +35,9 @@ _OTHERS = (
     (r"(image|prompt)_encoder\..*", "part of a SAM network"),
 )
 
+# What DataParallel, torch.compile, Lightning and PEFT put before the names of a network's tensors.
+_PREFIXES = ("module.", "_orig_mod.", "model.", "sam.", "base_model.model.")
+_PREFIX = re.compile(f"(?:{'|'.join(map(re.escape, _PREFIXES))})+")
 
 # The first pattern that a tensor's name fits decides.
 _SIGNS: tuple[tuple[str, Layout | str], ...] = (
@@ -51,14 +53,53 @@ def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -
     Raises:
         CheckpointError: it is none of them; the message says what it looks like.
     """
+    kind = _kind(state)
+    if isinstance(kind, Layout):
+        return kind
     expected = "expected SAM, MobileSAM, SAM 2 or SAM 2.1"
-    for pattern, kind in _SIGNS:
-        if any(re.fullmatch(pattern, name) for name in state):
-            if isinstance(kind, Layout):
-                return kind
-            raise CheckpointError(f"{source} looks like {kind}; {expected}")
+    if kind is not None:
+        raise CheckpointError(f"{source} looks like {kind}; {expected}")
     first = ", ".join(list(state)[:3])
-    raise CheckpointError(f"{source} is of an unknown kind; {expected}. Its tensors: {first}, ...")
+    raise CheckpointError(
+        f"{source} is of an unknown kind; {expected}, with nothing before the names of the tensors "
+        f"but {' '.join(_PREFIXES)} (also nested). Its tensors: {first}, ..."
+    )
+
+
+def find_prefix(names: Iterable[str], source: str = "the checkpoint") -> str:
+    """What a training tool put before the names, such as ``"module."``; "" for nothing.
+
+    Raises:
+        CheckpointError: a LoRA that was not merged, or more than one network.
+    """
+    names = list(names)
+    lora = next((name for name in names if re.search(r"lora_|\.base_layer\.", name)), None)
+    if lora is not None:
+        raise CheckpointError(
+            f"{source} holds a LoRA apart from the weights that it changes ({lora}); expected a "
+            "whole network: merge it with PEFT's merge_and_unload() and save the result"
+        )
+    prefixes = dict.fromkeys(["", *(m[0] for m in map(_PREFIX.match, names) if m)])
+    kinds = {
+        prefix: _kind([name.removeprefix(prefix) for name in names if name.startswith(prefix)])
+        for prefix in prefixes
+    }
+    known = [prefix for prefix, kind in kinds.items() if isinstance(kind, Layout)]
+    if len(known) > 1 and "" not in known:
+        raise CheckpointError(
+            f"{source} holds {len(known)} networks, with {' and '.join(map(repr, known))} before "
+            "the names of their tensors; expected one"
+        )
+    # Else what other kind it is decides, for the message of `detect_layout`.
+    return next(iter(known or (prefix for prefix, kind in kinds.items() if kind)), "")
+
+
+def _kind(names: Iterable[str]) -> Layout | str | None:
+    names = list(names)
+    for pattern, kind in _SIGNS:
+        if any(re.fullmatch(pattern, name) for name in names):
+            return kind
+    return None
 
 
 def table_of(layout: Layout, names: str) -> RenameTable:

@@ -24,7 +24,7 @@ from samkit.weights.hub import fetch_folder, is_hub_id
 from samkit.weights.hugging_face import config_from_json
 from samkit.weights.infer import infer_config, infer_memory
 from samkit.weights.keys import Layout
-from samkit.weights.layouts import detect_layout, has_memory, is_memory, is_unused
+from samkit.weights.layouts import detect_layout, find_prefix, has_memory, is_memory, is_unused
 from samkit.weights.registry import MODELS, RegisteredModel, find_model
 from samkit.weights.tensor_file import write_safetensors
 
@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _CONFIG_KEY = "samkit.config"
+# A count that torch's AveragedModel saves beside the tensors of the network.
+_AVERAGED = "n_averaged"
 # Errors that impossible sizes cause.
 _IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -68,13 +70,15 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Network
 
     Args:
         source: a name of the registry, a checkpoint file, a folder in the layout of transformers,
-            or a repository on the Hugging Face hub (``owner/name``).
+            or a repository on the Hugging Face hub (``owner/name``). A text that begins as a path
+            (``./``, ``/``, ``~``) or ends as a file of weights (``.pt``, ``.ckpt``) is no name.
         progress: draw a progress bar for downloads; None draws one if stderr is a terminal.
 
     Returns:
         The network in evaluation mode, on the CPU, in float32. A checkpoint of SAM 2 without its
         memory gives a network whose `has_memory` is False, and a warning unless samkit wrote it
-        (such as transformers' Sam2Model).
+        (such as transformers' Sam2Model). What a training tool put before the names of tensors
+        (``module.``) is taken off, with a warning.
 
     Raises:
         UnknownModelError: neither a registered name nor a file or folder.
@@ -145,10 +149,18 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
     """
     path, registered = _locate(source, progress)
     checkpoint = read_state_dict(path)
-    layout = detect_layout(checkpoint.tensors, checkpoint.source)
-    state = layout.table.to_samkit(checkpoint.tensors)
+    prefix = find_prefix(checkpoint.tensors, checkpoint.source)
+    tensors = _without(prefix, checkpoint.tensors, checkpoint.source)
+    layout = detect_layout(tensors, checkpoint.source)
+    state = layout.table.to_samkit(tensors)
     config = _config(checkpoint, layout.family, state, registered)
     _check(checkpoint.source, layout.family, state, config)
+    if prefix:
+        warnings.warn(
+            f"{checkpoint.source} was saved by a training tool: {prefix!r} was taken off the names "
+            "of its tensors",
+            stacklevel=3,
+        )
     return OpenedCheckpoint(
         source=checkpoint.source,
         layout=layout,
@@ -157,6 +169,19 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
         memory=has_memory(state),
         metadata=checkpoint.metadata,
     )
+
+
+def _without(prefix: str, tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Tensors without what a training tool put before their names."""
+    shorter = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    if len(shorter) < len(tensors):
+        raise CheckpointError(
+            f"{source} holds tensors of the same name with and without {prefix!r}; "
+            "expected one of each name"
+        )
+    if prefix:
+        shorter.pop(_AVERAGED, None)
+    return shorter
 
 
 def _locate(source: str | Path, progress: bool | None) -> tuple[Path, RegisteredModel | None]:
@@ -176,7 +201,7 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
             return Path(__file__).with_name(model.filename), model
         where = fetch(model.url, filename=model.filename, sha256=model.sha256, progress=progress)
         return where, model
-    if path.exists() or isinstance(source, Path) or path.suffix.lower() in CHECKPOINT_SUFFIXES:
+    if path.exists() or not isinstance(source, str) or _is_path(source):
         return path, None
     if is_hub_id(source):
         return fetch_folder(source), None
@@ -185,6 +210,13 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
             f"{source!r} is neither a file or folder nor a Hugging Face id (owner/name)"
         )
     return path, find_model(source)
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text can mean nothing but a file or folder."""
+    return (
+        text.startswith((".", "~", "/", os.sep)) or Path(text).suffix.lower() in CHECKPOINT_SUFFIXES
+    )
 
 
 def _config(
