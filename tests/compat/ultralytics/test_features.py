@@ -107,6 +107,8 @@ def test_small_regions() -> None:
     same, kept = Predictor.remove_small_regions(given[2:])
     assert torch.equal(same, given[2:])
     assert kept.tolist() == [0, 1]
+    swapped, _ = Predictor.remove_small_regions(masks.astype(">f4"), min_area=5)
+    assert torch.equal(swapped > 0, new)
     none, kept = Predictor.remove_small_regions(given[:0], min_area=5)
     assert (len(none), len(kept)) == (0, 0)
     floats, _ = Predictor.remove_small_regions(given.float(), 5)
