@@ -6,6 +6,7 @@ the model, such as whether images keep their aspect, is a property here, so that
 distinguishes models. samkit's own weight files hold sizes as JSON (`to_dict`, `from_dict`).
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -39,7 +40,7 @@ Activation = Literal["gelu", "mish", "relu", "silu"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageEncoderConfig:
+class ImageEncoderConfig(ABC):
     """Sizes of an image encoder.
 
     Attributes:
@@ -77,13 +78,13 @@ class ImageEncoderConfig:
         """Whether all that shapes of tensors do not determine is as in the released networks."""
         return True
 
+    @abstractmethod
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
         """Number of layers, and channels with the heads or groups that must divide them.
 
         Raises:
             ValueError: the sizes contradict each other.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,7 +285,7 @@ class MemoryConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
+class NetworkConfig(ABC):
     """Sizes of a network.
 
     Attributes:
@@ -338,9 +339,9 @@ class NetworkConfig:
         return self.image_encoder.half_precision
 
     @property
+    @abstractmethod
     def quality_thresholds(self) -> tuple[float, float]:
         """Predicted IoU and stability above which everything mode keeps a mask."""
-        raise NotImplementedError
 
     @property
     def unpublished_features(self) -> list[str]:
