@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,15 @@ def test_python_examples(folder: Path) -> None:
     names_written = {path.name for path in (folder / "outputs").iterdir()}
     assert names_written == {"coffee.png", "masks.npz", "coffee.safetensors"}
     assert [len(masks) for masks in names["lists"]] == [1, 1]  # type: ignore[attr-defined]
+
+
+def test_page_of_everything_mode(folder: Path) -> None:
+    page = (ROOT / "docs" / "everything.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "everything.md", "exec"), names)
+    assert len(names["masks"]) > 10
+    assert [path.name for path in (folder / "outputs").iterdir()] == ["all.png"]
 
 
 def test_shell_examples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
