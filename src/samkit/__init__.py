@@ -19,6 +19,7 @@ from samkit.errors import (
     UnknownModelError,
     UnsafeCheckpointError,
 )
+from samkit.limits import set_limits
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "load",
     "read_image",
+    "set_limits",
 ]
 
 _HOME = {

@@ -311,7 +311,7 @@ def test_huge_images(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(read_image(PNG), RGB)
     # Others who open images meanwhile keep the limit that is theirs.
     assert limits == [10]
-    monkeypatch.setattr(image_module, "MAX_PIXELS", 34)
+    monkeypatch.setenv("SAMKIT_MAX_IMAGE_PIXELS", "34")
     with pytest.raises(ImageError, match="at most 34 pixels, got 7 x 5"):
         read_image(PNG)
     monkeypatch.undo()

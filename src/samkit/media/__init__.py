@@ -13,14 +13,14 @@ From the bottom to the top, each file imports only those before it:
 """
 
 from samkit.media.files import IMAGE_SUFFIXES, list_images
-from samkit.media.image import MAX_PIXELS, ImageSource, read_image, write_image
+from samkit.media.image import ImageSource, open_picture, read_image, write_image
 from samkit.media.writing import write_atomically
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "MAX_PIXELS",
     "ImageSource",
     "list_images",
+    "open_picture",
     "read_image",
     "write_atomically",
     "write_image",

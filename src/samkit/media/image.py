@@ -12,6 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from samkit.errors import ImageError, InputError
+from samkit.files import open_file
+from samkit.limits import check_image_size
 from samkit.media.files import as_path
 from samkit.media.pixels import is_tensor, rgb_from_array, rgb_from_tensor
 from samkit.media.writing import write_atomically
@@ -28,9 +30,6 @@ ImageSource: TypeAlias = (
     | npt.NDArray[Any]
     | Any
 )
-
-MAX_PIXELS = 2**29
-"""Largest image read from a file (about 23,000 x 23,000 pixels, 1.6 GB as RGB)."""
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -66,8 +65,8 @@ def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
         (H, W, 3) uint8 RGB, C-contiguous, new: it shares no memory with ``source``.
 
     Raises:
-        ImageError: missing, unreadable, truncated or empty, larger than `MAX_PIXELS`, or of a
-            shape, type or range that is not an image.
+        ImageError: missing, unreadable, truncated or empty, larger than `samkit.limits` allows,
+            or of a shape, type or range that is not an image.
 
     >>> read_image(np.zeros((4, 6), np.uint8)).shape
     (4, 6, 3)
@@ -112,16 +111,33 @@ def write_image(path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8]) -> 
         temporary.write_bytes(encoded.getbuffer())
 
 
-def _rgb_from_path(path: Path) -> npt.NDArray[np.uint8]:
+def open_picture(source: Path | IO[bytes], name: str = "") -> Image.Image:
+    """Open a picture file with Pillow, whose limit of pixels is neither asked nor changed.
+
+    Args:
+        source: a regular file, or a file object from its beginning.
+        name: what error messages call a file object.
+
+    Returns:
+        The image, decoded, of at most as many pixels as `samkit.limits` allows. It keeps the file
+        open: close it.
+
+    Raises:
+        ImageError: missing, no regular file, unreadable, damaged, empty or too large.
+    """
+    if isinstance(source, Path):
+        source, name = open_file(source, ImageError), str(source)
     try:
-        if path.is_dir():
-            raise ImageError(f"cannot read {path}: expected an image file, got a folder")
-        with path.open("rb") as file:
-            return _decode(file, str(path))
-    except FileNotFoundError:
-        raise ImageError(f"cannot read {path}: no such file") from None
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
+        image = _opened(source, f"cannot read {name}")
+    except BaseException:
+        source.close()
+        raise
+    return image
+
+
+def _rgb_from_path(path: Path) -> npt.NDArray[np.uint8]:
+    with open_file(path, ImageError) as file:
+        return _decode(file, str(path))
 
 
 def _rgb_from_stream(stream: Any) -> npt.NDArray[np.uint8]:
@@ -138,19 +154,26 @@ def _rgb_from_stream(stream: Any) -> npt.NDArray[np.uint8]:
 
 
 def _decode(file: IO[bytes], name: str) -> npt.NDArray[np.uint8]:
+    with _opened(file, f"cannot read {name}") as image:
+        return _rgb_from_pil(image, name)
+
+
+def _opened(file: IO[bytes], what: str) -> Image.Image:
+    """See `open_picture`; ``what`` begins the messages."""
     if not file.read(1):
-        raise ImageError(f"cannot read {name}: it is empty")
+        raise ImageError(f"{what}: it is empty")
     file.seek(0)
     try:
         image = _open(file)
-    except MemoryError:
+        if image is None:
+            raise ImageError(f"{what}: not an image of a known format")
+        check_image_size(image.height, image.width, what)
+        image.load()
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
-        raise ImageError(f"cannot read {name}: {error}") from error
-    if image is None:
-        raise ImageError(f"cannot read {name}: not an image of a known format")
-    with image:
-        return _rgb_from_pil(image, name)
+        raise ImageError(f"{what}: {error}") from error
+    return image
 
 
 def _open(file: IO[bytes]) -> Image.Image | None:
@@ -176,10 +199,7 @@ def _open(file: IO[bytes]) -> Image.Image | None:
 
 
 def _rgb_from_pil(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
-    width, height = image.size
-    if not 0 < width * height <= MAX_PIXELS:
-        limit = f"at most {MAX_PIXELS}" if width * height else "at least 1 x 1"
-        raise ImageError(f"cannot read {name}: expected {limit} pixels, got {width} x {height}")
+    check_image_size(image.height, image.width, f"cannot read {name}")
     try:
         image.load()
         upright = _upright(image)

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from samkit import rle
 from samkit.errors import InputError, PromptError
+from samkit.limits import check_image_size
 
 # No image is as large; beyond it, arithmetic on float32 coordinates overflows.
 _MAX_COORDINATE = 1e9
 _MASK_KEYS = ({"size", "counts"}, {"size", "logits"})
-# A few characters of run lengths can stand for any number of pixels; no image read has more.
-_MAX_PIXELS = 2**29
 
 
 def describe(value: object) -> str:
@@ -170,8 +169,7 @@ def mask_from_dict(values: object) -> NDArray[np.bool_] | NDArray[np.float32]:
     if not is_pair or not all(type(side) is int and side > 0 for side in size):
         raise PromptError("mask: expected size [height, width] of whole numbers from 1 on")
     height, width = size
-    if height * width > _MAX_PIXELS:
-        raise PromptError(f"mask: expected a size of at most {_MAX_PIXELS} pixels")
+    check_image_size(height, width, "mask", PromptError)
     if "counts" in values:
         try:
             counts = rle.checked_counts(values, (height, width), "the mask")

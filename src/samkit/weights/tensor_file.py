@@ -15,7 +15,8 @@ from torch import Tensor
 
 from samkit.errors import InputError
 from samkit.geometry import checked_size
-from samkit.media import MAX_PIXELS, write_atomically
+from samkit.limits import check_image_size
+from samkit.media import write_atomically
 from samkit.nn import Network
 from samkit.sizes import differences
 
@@ -158,13 +159,10 @@ def read_image_size(value: Any) -> tuple[int, int]:
     """(height, width) of an image that samkit can read.
 
     Raises:
-        ValueError: no size, or too large.
+        InputError: no size, or too large.
     """
     height, width = checked_size(value, "image_size")
-    if height * width > MAX_PIXELS:
-        raise ValueError(
-            f"image_size: expected at most {MAX_PIXELS} pixels, got {height} x {width}"
-        )
+    check_image_size(height, width, "image_size", InputError)
     return height, width
 
 
