@@ -15,7 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from samkit.errors import ImageError
 from samkit.media import image as image_module
@@ -209,6 +209,16 @@ def test_exif_orientation(orientation: int) -> None:
     data = encoded(Image.fromarray(RGB), exif=exif.tobytes())
     np.testing.assert_array_equal(read_image(data), upright)
     np.testing.assert_array_equal(read_image(Image.open(io.BytesIO(data))), upright)
+
+
+def test_a_pil_image_that_its_owner_changed_is_taken_as_it_is() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opened = Image.open(io.BytesIO(encoded(Image.fromarray(RGB), exif=exif.tobytes())))
+    turned = opened.rotate(-90, expand=True)  # upright now, but the tag is still there
+    assert turned.getexif()[0x0112] == 6
+    for image in (turned, opened.convert("RGB"), ImageOps.exif_transpose(opened)):
+        np.testing.assert_array_equal(read_image(image), np.asarray(image))
 
 
 def test_damaged_exif_is_ignored() -> None:
