@@ -3,13 +3,16 @@
 import contextlib
 import io
 import os
+import struct
 import subprocess
 import sys
 import tracemalloc
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import torch
@@ -181,6 +184,31 @@ def test_sixteen_bit_files(file_format: str) -> None:
     array = np.array([[0, 257, 65535]], np.uint16)
     data = encoded(Image.fromarray(array), file_format)
     assert read_image(data)[0, :, 0].tolist() == [0, 1, 255]
+
+
+def test_sixteen_bit_colours() -> None:
+    """All bits count, where Pillow keeps the upper eight."""
+    rgba = np.random.default_rng(0).integers(0, 4096, (5, 7, 4)).astype(np.uint16)
+    rgba[0, 0], rgba[0, 1] = 0, 4095
+    for count, shown in ((3, rgba[:, :, :3]), (4, rgba[:, :, :3]), (2, rgba[:, :, [0, 0, 0]])):
+        data = imagecodecs.png_encode(np.ascontiguousarray(rgba[:, :, :count]))
+        expected = np.rint(shown / 4095 * 255)
+        assert np.array_equal(read_image(data, scale=(0, 4095)), expected)
+        assert np.array_equal(read_image(data, scale=(0, 65535)), np.rint(shown / 257))
+        with pytest.warns(UserWarning, match="0 to 4095"):
+            read_image(data)
+    assert np.array_equal(
+        read_image(data, bands=1, scale=(0, 4095))[:, :, 0], np.rint(rgba[:, :, 1] / 4095 * 255)
+    )
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    exif = turned.tobytes()[6:]  # without the mark of JPEG
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif
+    chunk += struct.pack(">I", zlib.crc32(chunk[4:]))
+    data = imagecodecs.png_encode(rgba)
+    data = data[:33] + chunk + data[33:]
+    upright = np.rot90(np.rint(rgba[:, :, :3] / 4095 * 255), -1)
+    assert np.array_equal(read_image(data, scale=(0, 4095)), upright)
 
 
 def test_float_and_wide_integer_files() -> None:

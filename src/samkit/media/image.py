@@ -213,6 +213,8 @@ def _decode(file: IO[bytes], name: str, wanted: _Wanted) -> npt.NDArray[np.uint8
         if rgb is not None:
             return rgb
     with _opened(file, f"cannot read {name}", wanted.page or 0) as image:
+        if image.format == "PNG" and not wanted.page and _is_colour_of_16_bits(file):
+            return _rgb_from_png(image, file, name, wanted)
         return _rgb_from_pil(image, name, wanted, turn=True)
 
 
@@ -287,13 +289,40 @@ def _rgb_from_pil(
     return rgb_from_array(values, name, bands=wanted.bands, scale=wanted.scale)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _is_colour_of_16_bits(file: IO[bytes]) -> bool:
+    """Whether a PNG file has colours, or grey with alpha, of 16 bits, which Pillow makes 8."""
+    file.seek(24)  # bit depth and colour type (PNG, third edition, 11.2.1)
+    return tuple(file.read(2)) in ((16, 2), (16, 4), (16, 6))
+
+
+def _rgb_from_png(
+    image: Image.Image, file: IO[bytes], name: str, wanted: _Wanted
+) -> npt.NDArray[np.uint8]:
+    """A PNG of 16 bits, turned as Pillow found that it should be."""
+    from imagecodecs import png_decode
+
+    file.seek(0)
+    try:
+        values = png_decode(file.read())
+    except MemoryError:
+        raise
+    except Exception as error:  # as elsewhere of damaged files
+        raise ImageError(f"cannot read {name}: {error}") from error
+    if values.shape[2] == 2 and wanted.bands is None:  # grey and alpha
+        values = values[:, :, :1]
+    rgb = rgb_from_array(values, name, bands=wanted.bands, scale=wanted.scale)
+    return np.ascontiguousarray(np.asarray(_upright(image, Image.fromarray(rgb))))
+
+
+def _upright(image: Image.Image, pixels: Image.Image | None = None) -> Image.Image:
+    """An image, or other pixels of it, turned as its EXIF orientation says."""
+    pixels = image if pixels is None else pixels
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:  # damaged metadata does not make the pixels unreadable
-        return image
+        return pixels
     method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
+    return pixels if method is None else pixels.transpose(method)
 
 
 def _rgb_from_8_bits(image: Image.Image) -> npt.NDArray[np.uint8]:
