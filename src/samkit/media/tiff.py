@@ -17,6 +17,7 @@ _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags and values of TIFF 6.0, part 1; GDAL's for a value that stands for none.
 _ORIENTATION, _GDAL_NODATA = 274, 42113
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED = 0, 1, 2, 3, 5
+_READ_HERE = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED)
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
 
 
@@ -93,24 +94,16 @@ class TiffPages:
     def _read(
         self, series: "_Series", page: int, bands: tuple[int, ...] | None, scale: Scale
     ) -> npt.NDArray[np.uint8] | None:
-        key = series.keyframe
         what = f"cannot read {self._name}"
-        if key.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED):
-            if key.bitspersample == 8:
-                return None
-            raise ImageError(f"{what}: colours {key.photometric!r} of {key.bitspersample} bits")
-        check_image_size(key.imagelength, key.imagewidth, what)
-        values_of_pixel = key.samplesperpixel * series.channels
-        if values_of_pixel * key.imagelength * key.imagewidth > 4 * limits().image_pixels:
-            raise ImageError(
-                f"{what}: expected at most {4 * limits().image_pixels} values, got "
-                f"{key.imagewidth} x {key.imagelength} x {values_of_pixel} (samkit.set_limits)"
-            )
+        key = series.keyframe
         try:
+            if key.photometric not in _READ_HERE and key.bitspersample == 8:
+                return None
+            _check(series, what)
             array = series.read(page)
             missing = key.tags.valueof(_GDAL_NODATA)
             orientation = key.tags.valueof(_ORIENTATION)
-        except MemoryError:
+        except (ImageError, MemoryError):
             raise
         except Exception as error:  # of damaged files, nearly anything
             raise ImageError(f"{what}: {error}") from error
@@ -201,6 +194,23 @@ class _Series:
         return plane.transpose(1, 2, 0) if key.axes == "SYX" else plane
 
 
+def _check(series: _Series, what: str) -> None:
+    """Check that pages are of colours that are understood, and not too large."""
+    key = series.keyframe
+    if key.photometric not in _READ_HERE:
+        raise ImageError(f"{what}: colours {key.photometric!r} of {key.bitspersample} bits")
+    check_image_size(key.imagelength, key.imagewidth, what)
+    most = 4 * limits().image_pixels
+    pixels = key.imagelength * key.imagewidth * series.channels
+    if key.is_tiled:  # each tile is unpacked whole
+        pixels = max(pixels, key.tilelength * key.tilewidth * key.tiledepth)
+    if pixels * key.samplesperpixel > most:
+        raise ImageError(
+            f"{what}: expected at most {most} values (4 x samkit.limits' image_pixels), got "
+            f"{pixels} pixels of {key.samplesperpixel}"
+        )
+
+
 def _colours(series: _Series, count: int) -> tuple[int, ...] | None:
     """The bands that are shown where none are chosen; None if that is not clear."""
     key = series.keyframe
@@ -217,6 +227,8 @@ def _through_palette(
     indices: npt.NDArray[Any], colours: npt.NDArray[np.uint16], name: str
 ) -> npt.NDArray[np.uint8]:
     """Colours (3, n) uint16 of indices (H, W)."""
+    if indices.dtype.kind != "u" or np.ndim(colours) != 2 or len(colours) != 3:
+        raise ImageError(f"cannot read {name}: expected a palette of colours, and indices to it")
     if int(indices.max()) >= colours.shape[1]:
         raise ImageError(f"cannot read {name}: expected indices below {colours.shape[1]}")
     table = ((colours.astype(np.uint32) + 128) // 257).astype(np.uint8)
