@@ -255,3 +255,16 @@ def test_a_network_whose_dtype_was_changed(dtype: torch.dtype) -> None:
     facade.model.to(dtype)
     with pytest.raises(samkit.InputError, match=f"float32, got {dtype}"):
         facade(PHOTO, points=[38, 12])
+
+
+@pytest.mark.parametrize("name", ["pico", "sam", "sam2"])
+def test_a_part_whose_dtype_was_changed(name: str, models: dict[str, Path]) -> None:
+    predictor = samkit.load(models.get(name, name), device="cpu", dtype="float32")
+    parts = dict(predictor.network.named_children())
+    assert len(parts) > 2
+    for part in parts:
+        parts[part].to(torch.float16)
+        with pytest.raises(samkit.InputError, match=f"its {part} in float32, got torch.float16"):
+            predictor.predict(PHOTO, CLICK)
+        parts[part].to(torch.float32)
+    predictor.predict(PHOTO, CLICK)

@@ -17,8 +17,10 @@ __all__ = [
     "MaskDecoderConfig",
     "MemoryConfig",
     "NetworkConfig",
+    "Norm",
     "PromptEncoderConfig",
     "ResNetConfig",
+    "Resampling",
     "Sam2Config",
     "SamConfig",
     "TinyViTConfig",
@@ -34,9 +36,17 @@ __all__ = [
 
 # Far above those of any published network.
 _LARGEST, _DEEPEST = 2**16, 512
+# Of the norm "group_norm".
+NORM_GROUPS = 32
 
-Activation = Literal["gelu", "mish", "relu", "silu"]
-"""Activation between the two linear layers of a transformer block."""
+Activation = Literal["gelu", "linear", "mish", "relu", "relu6", "sigmoid", "silu"]
+"""Activation between the two linear layers of a transformer block; "linear" is none."""
+
+Norm = Literal["affine", "batch_norm", "group_norm", "group_norm_1grp", "layer_norm", "none"]
+"""Norm of a transformer block; "group_norm" has 32 groups, "affine" only scales and shifts."""
+
+Resampling = Literal["bicubic", "bilinear"]
+"""How a map is brought to another size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +88,11 @@ class ImageEncoderConfig(ABC):
         """Whether all that shapes of tensors do not determine is as in the released networks."""
         return True
 
+    @property
+    def published_norms(self) -> bool:
+        """Whether its norms are of the kind that published code has."""
+        return True
+
     @abstractmethod
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
         """Number of layers, and channels with the heads or groups that must divide them.
@@ -91,7 +106,8 @@ class ImageEncoderConfig(ABC):
 class ViTConfig(ImageEncoderConfig):
     """Plain vision transformer with windows and relative positions (SAM; ViTDet, 2203.16527).
 
-    The released networks have the default `activation` and `norm_eps` (of the blocks' layer norms).
+    The released networks have the default `activation`, and the default `norm` and `norm_eps` of
+    the blocks. `position_resampling` brings the absolute positions to inputs of another size.
     """
 
     kind: ClassVar[str] = "vit"
@@ -106,7 +122,9 @@ class ViTConfig(ImageEncoderConfig):
     global_blocks: tuple[int, ...] = (2, 5, 8, 11)
     qkv_bias: bool = True
     activation: Activation = "gelu"
+    norm: Norm = "layer_norm"
     norm_eps: float = 1e-6
+    position_resampling: Resampling = "bicubic"
     dropout: float = 0.0
     attention_dropout: float = 0.0
     drop_path: float = 0.0
@@ -121,13 +139,24 @@ class ViTConfig(ImageEncoderConfig):
 
     @property
     def follows_from_shapes(self) -> bool:
-        return (self.activation, self.norm_eps) == (ViTConfig.activation, ViTConfig.norm_eps)
+        own = (self.activation, self.norm, self.norm_eps)
+        return own == (ViTConfig.activation, ViTConfig.norm, ViTConfig.norm_eps)
+
+    @property
+    def published_norms(self) -> bool:
+        return self.norm == "layer_norm"
 
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
-        if self.activation not in get_args(Activation):
-            expected = ", ".join(get_args(Activation))
-            raise ValueError(f"activation: expected {expected}, got {self.activation!r}")
-        return self.depth, [(self.dim, self.heads)]
+        for name, names in (
+            ("activation", Activation),
+            ("norm", Norm),
+            ("position_resampling", Resampling),
+        ):
+            if getattr(self, name) not in get_args(names):
+                expected = ", ".join(get_args(names))
+                raise ValueError(f"{name}: expected {expected}, got {getattr(self, name)!r}")
+        groups = [(self.dim, NORM_GROUPS)] if self.norm == "group_norm" else []
+        return self.depth, [(self.dim, self.heads), *groups]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,14 +116,19 @@ class ImageTransform:
             logits = F.interpolate(logits, self.prompt_size, mode="bilinear")[..., :h, :w]
         return F.interpolate(logits, self.image_size, mode="bilinear")[:, 0]
 
-    def mask_to_input(self, mask: NDArray[np.bool_] | NDArray[np.float32]) -> Tensor:
-        """Mask of any size over the whole image, bool or logits -> logits (h, w) of `mask_size`."""
+    def mask_to_input(
+        self, mask: NDArray[np.bool_] | NDArray[np.float32], *, padding: float = -BINARY_LOGIT
+    ) -> Tensor:
+        """Mask of any size over the whole image, bool or logits -> logits (h, w) of `mask_size`.
+
+        Around an image that does not fill the prompt frame, logits are `padding`.
+        """
         x = torch.from_numpy(np.array(mask, np.float32))[None, None]
         if mask.dtype == np.bool_:
             x = (2 * x - 1) * BINARY_LOGIT
         if not self.keep_aspect:
             return resize(x, self.mask_size)[0, 0]
-        x = _pad(resize(x, self.prompt_content_size), self.prompt_size, -BINARY_LOGIT)
+        x = _pad(resize(x, self.prompt_content_size), self.prompt_size, padding)
         return F.adaptive_avg_pool2d(x, self.mask_size)[0, 0]
 
 

@@ -3,19 +3,22 @@
 import contextlib
 import io
 import os
+import struct
 import subprocess
 import sys
 import tracemalloc
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from samkit.errors import ImageError
 from samkit.media import image as image_module
@@ -183,6 +186,31 @@ def test_sixteen_bit_files(file_format: str) -> None:
     assert read_image(data)[0, :, 0].tolist() == [0, 1, 255]
 
 
+def test_sixteen_bit_colours() -> None:
+    """All bits count, where Pillow keeps the upper eight."""
+    rgba = np.random.default_rng(0).integers(0, 4096, (5, 7, 4)).astype(np.uint16)
+    rgba[0, 0], rgba[0, 1] = 0, 4095
+    for count, shown in ((3, rgba[:, :, :3]), (4, rgba[:, :, :3]), (2, rgba[:, :, [0, 0, 0]])):
+        data = imagecodecs.png_encode(np.ascontiguousarray(rgba[:, :, :count]))
+        expected = np.rint(shown / 4095 * 255)
+        assert np.array_equal(read_image(data, scale=(0, 4095)), expected)
+        assert np.array_equal(read_image(data, scale=(0, 65535)), np.rint(shown / 257))
+        with pytest.warns(UserWarning, match="0 to 4095"):
+            read_image(data)
+    assert np.array_equal(
+        read_image(data, bands=1, scale=(0, 4095))[:, :, 0], np.rint(rgba[:, :, 1] / 4095 * 255)
+    )
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    exif = turned.tobytes()[6:]  # without the mark of JPEG
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif
+    chunk += struct.pack(">I", zlib.crc32(chunk[4:]))
+    data = imagecodecs.png_encode(rgba)
+    data = data[:33] + chunk + data[33:]
+    upright = np.rot90(np.rint(rgba[:, :, :3] / 4095 * 255), -1)
+    assert np.array_equal(read_image(data, scale=(0, 4095)), upright)
+
+
 def test_float_and_wide_integer_files() -> None:
     for array in (np.array([[0, 1 / 255, 1]], np.float32), np.array([[0, 1, 255]], np.int32)):
         data = encoded(Image.fromarray(array), "TIFF")
@@ -209,6 +237,16 @@ def test_exif_orientation(orientation: int) -> None:
     data = encoded(Image.fromarray(RGB), exif=exif.tobytes())
     np.testing.assert_array_equal(read_image(data), upright)
     np.testing.assert_array_equal(read_image(Image.open(io.BytesIO(data))), upright)
+
+
+def test_a_pil_image_that_its_owner_changed_is_taken_as_it_is() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opened = Image.open(io.BytesIO(encoded(Image.fromarray(RGB), exif=exif.tobytes())))
+    turned = opened.rotate(-90, expand=True)  # upright now, but the tag is still there
+    assert turned.getexif()[0x0112] == 6
+    for image in (turned, opened.convert("RGB"), ImageOps.exif_transpose(opened)):
+        np.testing.assert_array_equal(read_image(image), np.asarray(image))
 
 
 def test_damaged_exif_is_ignored() -> None:

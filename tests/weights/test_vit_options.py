@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from samkit.errors import CheckpointError
 from samkit.nn import Sam, build
@@ -26,10 +27,31 @@ def test_own_files_and_transformers_keep_them(special: Sam, tmp_path: Path) -> N
     assert load_network(tmp_path / "folder").config.image_encoder == special.config.image_encoder
 
 
+@pytest.mark.parametrize("norm", ["affine", "batch_norm", "group_norm_1grp", "none"])
+def test_other_norms_are_in_own_files_only(norm: str, sam: Sam, tmp_path: Path) -> None:
+    vit = replace(sam.config.image_encoder, norm=norm)
+    network = build(replace(sam.config, image_encoder=vit))
+    save_network(network, tmp_path / "own.safetensors")
+    again = load_network(tmp_path / "own.safetensors")
+    assert again.config == network.config
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    for layout in ("meta", "hugging-face"):
+        with pytest.raises(CheckpointError, match="norms"):
+            convert(tmp_path / "own.safetensors", tmp_path / "other", layout=layout)  # type: ignore[arg-type]
+
+
+def test_resampling_of_positions_is_kept(sam: Sam, tmp_path: Path) -> None:
+    vit = replace(sam.config.image_encoder, position_resampling="bilinear")
+    network = build(replace(sam.config, image_encoder=vit))
+    save_network(network, tmp_path / "own.safetensors")
+    assert load_network(tmp_path / "own.safetensors").config == network.config
+
+
 @pytest.mark.parametrize("layout", ["meta", "ultralytics"])
 def test_files_of_tensors_alone_cannot(special: Sam, tmp_path: Path, layout: str) -> None:
     save_network(special, tmp_path / "own.safetensors")
-    with pytest.raises(CheckpointError, match="activation or the epsilon"):
+    with pytest.raises(CheckpointError, match="its activation, or the kind or epsilon"):
         convert(tmp_path / "own.safetensors", tmp_path / "meta.pt", layout=layout)  # type: ignore[arg-type]
     assert not (tmp_path / "meta.pt").exists()
 
@@ -37,7 +59,10 @@ def test_files_of_tensors_alone_cannot(special: Sam, tmp_path: Path, layout: str
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"activation": "tanh"}, "activation: expected gelu, mish, relu, silu, got 'tanh'"),
+        ({"activation": "tanh"}, "activation: expected gelu, linear, mish, relu, .*, got 'tanh'"),
+        ({"norm": "instance"}, "norm: expected affine, .*, none, got 'instance'"),
+        ({"norm": "group_norm", "dim": 72}, "72 and 32"),
+        ({"position_resampling": "area"}, "position_resampling: expected bicubic, bilinear"),
         ({"patch_size": 0}, "patch_size: expected at least 1"),
         ({"patch_size": 24}, "image_size: expected multiples of 24"),
     ],

@@ -43,18 +43,16 @@ def read_mask(path: Path, object_id: int | None = None) -> Prompt:
         PromptError: the object is not in it.
     """
     import numpy as np
-    from PIL import Image
 
     from samkit import Prompt
     from samkit.errors import PromptError
-    from samkit.media import read_image
+    from samkit.media import open_picture, read_image
 
-    image = read_image(path)  # raises a clear error if it is none
-    with Image.open(path) as file:
+    with open_picture(path) as file:
         labels = np.asarray(file) if file.mode in ("P", "L", "I;16", "I") else None
         indexed = file.mode == "P"
     if labels is None:
-        return Prompt.mask(image.max(2) > 127)
+        return Prompt.mask(read_image(path).max(2) > 127)
     if not indexed and labels.max() > _LARGEST_ID:
         return Prompt.mask(labels > labels.max() / 2)
     if object_id is None:

@@ -8,7 +8,10 @@ import torch
 from samkit.errors import InputError
 from samkit.nn import Network
 
-__all__ = ["find_device", "find_dtype", "own_dtypes", "without_autocast"]
+__all__ = ["HALF_PARTS", "find_device", "find_dtype", "own_dtypes", "without_autocast"]
+
+HALF_PARTS = ("image_encoder", "memory_attention")
+"""What can run in half precision: nearly all of the time is spent there."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -47,18 +50,28 @@ def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
 
 
 @contextmanager
-def own_dtypes(network: Network) -> Iterator[None]:
+def own_dtypes(network: Network, dtype: torch.dtype | None = None) -> Iterator[None]:
     """Run a predictor's network in the dtypes that the predictor gave it.
+
+    Args:
+        network: the network; the first weight of each of its parts is looked at.
+        dtype: of `HALF_PARTS`; None for any that they have in common.
 
     Raises:
         InputError: the caller has changed them since.
     """
-    dtype = network.mask_decoder.dtype
-    if dtype != torch.float32:
-        raise InputError(
-            f"network: expected prompts and masks in float32, got {dtype}; instead of .half() or "
-            ".double(), choose a dtype where the predictor is made: samkit.load(..., dtype=...)"
-        )
+    for name, part in network.named_children():
+        first = next(part.parameters(), None)
+        found = torch.float32 if first is None else first.dtype
+        expected = torch.float32
+        if name in HALF_PARTS:
+            dtype = expected = dtype or (found if found in _DTYPES.values() else expected)
+        if found != expected:
+            raise InputError(
+                f"network: expected its {name} in {str(expected).removeprefix('torch.')}, got "
+                f"{found}; instead of .half() or .double(), choose a dtype where the predictor is "
+                "made: samkit.load(..., dtype=...)"
+            )
     with without_autocast(network):
         yield
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from samkit import weights
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
 from samkit.image_predictor.batching import decoder_batches
-from samkit.image_predictor.device import find_device, find_dtype, own_dtypes
+from samkit.image_predictor.device import HALF_PARTS, find_device, find_dtype, own_dtypes
 from samkit.image_predictor.embedding import ImageEmbedding
 from samkit.image_predictor.prompt_tokens import prompt_tensors
 from samkit.masks import Masks
@@ -28,8 +28,6 @@ __all__ = ["ImagePredictor", "check_finite", "load"]
 
 # Beyond this many bytes low-resolution logits are not kept.
 _LOGITS_BYTES = 2**28
-# What can run in half precision: nearly all of the time is spent there.
-_HALF_PARTS = ("image_encoder", "memory_attention")
 # What an embedding depends on: networks that differ only elsewhere can share embeddings.
 _EMBEDDING_PARTS = ("image_encoder.", "mask_decoder.conv_s")
 
@@ -259,7 +257,7 @@ class ImagePredictor:
             transform.pixels(image, config.mean, config.std)
             for transform, image in zip(transforms, images, strict=True)
         ]
-        with torch.inference_mode(), own_dtypes(self.network):
+        with torch.inference_mode(), own_dtypes(self.network, self.dtype):
             features = self.network.encode_image(torch.cat(pixels).to(self.device, self.dtype))
         return [
             ImageEmbedding(
@@ -409,7 +407,7 @@ def check_finite(iou: Tensor) -> None:
 
 
 def _dtype_of(network: Network, dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """The dtype of `_HALF_PARTS`."""
+    """The dtype of `HALF_PARTS`."""
     found = find_dtype(dtype, device)
     return found if network.config.half_precision else torch.float32
 
@@ -417,7 +415,7 @@ def _dtype_of(network: Network, dtype: str | torch.dtype, device: torch.device) 
 def _place(network: Network, device: torch.device, dtype: torch.dtype) -> None:
     """Bring a network to its device and dtypes, in place."""
     network.to(device, torch.float32)
-    for part in _HALF_PARTS:
+    for part in HALF_PARTS:
         if hasattr(network, part):
             getattr(network, part).to(dtype)
 
@@ -425,7 +423,7 @@ def _place(network: Network, device: torch.device, dtype: torch.dtype) -> None:
 def _is_placed(network: Network, device: torch.device, dtype: torch.dtype) -> bool:
     return all(
         tensor.device == device
-        and tensor.dtype == (dtype if name.startswith(_HALF_PARTS) else torch.float32)
+        and tensor.dtype == (dtype if name.startswith(HALF_PARTS) else torch.float32)
         for name, tensor in network.named_parameters()
     )
 

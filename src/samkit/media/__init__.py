@@ -5,6 +5,7 @@ From the bottom to the top, each file imports only those before it:
 - `files`: the image files that paths, folders and patterns name;
 - `writing`: files that appear whole or not at all;
 - `pixels`: arrays of any usual kind to RGB;
+- `tiff`: pages of TIFF files;
 - `image`: one image from any usual source, and to a file;
 - `stream`: frames that can be read once, in order;
 - `video_index`, `video_file`: which frames a video file has; decoding them;

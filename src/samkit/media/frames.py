@@ -3,8 +3,9 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -13,13 +14,17 @@ import numpy.typing as npt
 from PIL import Image
 
 from samkit.errors import ImageError, InputError
+from samkit.files import open_file
 from samkit.media.files import IMAGE_SUFFIXES, as_path, list_images
 from samkit.media.image import read_image
+from samkit.media.pixels import Scale, checked_bands, checked_scale
 from samkit.media.stream import CameraFrames, StreamFrames, VideoFormat
+from samkit.media.tiff import TiffPages, is_tiff
 from samkit.media.video_file import AddressFrames, VideoFrames
 
 __all__ = ["Frames", "VideoSource", "open_frames"]
 
+_Read: TypeAlias = partial[npt.NDArray[np.uint8]]  # of `read_image`, with bands and scale
 # Formats of pictures that can be animations, and whether those can be decoded.
 _ANIMATIONS = {"GIF": True, "PNG": True, "WEBP": False}
 
@@ -73,25 +78,46 @@ VideoSource: TypeAlias = str | os.PathLike[str] | int | npt.NDArray[Any] | Itera
 open frames."""
 
 
-def open_frames(source: VideoSource) -> Frames:
+def open_frames(
+    source: VideoSource,
+    *,
+    bands: int | Sequence[int] | None = None,
+    scale: Scale = "full",
+) -> Frames:
     """Frames of a source, recognised by its type and name.
 
     Pictures of a folder or pattern come in natural order (frame_2 before frame_10). Of a single
-    GIF or PNG that is animated the frames are taken. `Frames` are returned unchanged.
+    GIF or PNG that is animated the frames are taken, of a TIFF file of several pages the pages.
+    `Frames` are returned unchanged.
+
+    Args:
+        source: where the frames come from.
+        bands, scale: how pictures, pages and arrays are read, each by itself; see
+            `samkit.read_image`. To give all of them one range, say it: ``scale=(low, high)``.
 
     Raises:
-        InputError: it does not exist, or is nothing of the kind.
+        InputError: it does not exist, or is nothing of the kind; or bands or a scale for a video.
     """
+    checked_bands(bands), checked_scale(scale)
+    frames = _opened(source, partial(read_image, bands=bands, scale=scale))
+    if (bands is not None or scale != "full") and not isinstance(frames, ListFrames):
+        if frames is not source:
+            frames.close()
+        raise InputError("bands and scale are for pictures, pages and arrays, not for a video")
+    return frames
+
+
+def _opened(source: VideoSource, read: _Read) -> Frames:
     if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
         return CameraFrames(int(source))
     if isinstance(source, (str, os.PathLike)):
-        return _named(os.fspath(source))
+        return _named(os.fspath(source), read)
     if isinstance(source, np.ndarray) and source.ndim < 3:
         raise InputError(f"expected frames (T, H, W, 3), got {source.shape}")
     if isinstance(source, (np.ndarray, list, tuple)):
         if len(source) == 0:
             raise InputError("expected at least one frame, got none")
-        return ListFrames(source)
+        return ListFrames(source, read)
     if isinstance(source, Frames):
         return source
     if isinstance(source, Iterable):
@@ -102,17 +128,19 @@ def open_frames(source: VideoSource) -> Frames:
     )
 
 
-def _named(text: str) -> Frames:
+def _named(text: str, read: _Read) -> Frames:
     if "://" in text and not text.lower().startswith("file://"):
         return AddressFrames(text)
     try:
         path = as_path(text)
         is_file = path.is_file()
         is_picture = path.suffix.lower() in IMAGE_SUFFIXES
+        if is_file and (pages := _pages(path, read)) is not None:
+            return pages
         if is_file and not (is_picture and not _is_animation(path)):
             return VideoFrames(path)
         if is_file or path.is_dir() or any(sign in text for sign in "*?["):
-            return PictureFrames(list_images([path]))
+            return PictureFrames(list_images([path]), read)
     except ImageError as error:
         raise InputError(str(error)) from error
     except OSError as error:
@@ -141,8 +169,13 @@ class ListFrames:
     seekable = True
     format: VideoFormat | None = None
 
-    def __init__(self, frames: npt.NDArray[Any] | list[Any] | tuple[Any, ...]) -> None:
+    def __init__(
+        self,
+        frames: Sequence[Any] | npt.NDArray[Any],
+        read: Callable[[Any], npt.NDArray[np.uint8]],
+    ) -> None:
         self._frames = frames
+        self._read = read
 
     @property
     def count(self) -> int:
@@ -151,7 +184,7 @@ class ListFrames:
     def read(self, index: int) -> npt.NDArray[np.uint8]:
         if not 0 <= index < len(self._frames):
             raise IndexError(index)
-        return read_image(self._frames[index])
+        return self._read(self._frames[index])
 
     def time(self, index: int) -> Fraction | None:
         return None
@@ -166,14 +199,50 @@ class ListFrames:
 class PictureFrames(ListFrames):
     """Picture files in natural order: frame_2 comes before frame_10."""
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: list[Path], read: _Read) -> None:
         self._paths = sorted(paths, key=lambda path: (path.parent, _natural(path.name)))
-        super().__init__(self._paths)
+        super().__init__(self._paths, read)
         # Files made of a.jpg and a.png, or of x/a.jpg and y/a.jpg, would have one name.
         self._distinct = max(Counter(path.stem for path in paths).values()) == 1
 
     def name(self, index: int) -> str | None:
         return self._paths[index].name if self._distinct else None
+
+
+class PageFrames(ListFrames):
+    """Pages of a TIFF file, which stays open."""
+
+    def __init__(self, path: Path, read: _Read) -> None:
+        self._file = open_file(path, ImageError)
+        try:
+            self._pages = TiffPages(self._file, str(path))
+        except BaseException:
+            self._file.close()
+            raise
+        super().__init__(range(self._pages.count), lambda page: self._page(path, page, read))
+
+    def close(self) -> None:
+        self._pages.close()
+        self._file.close()
+
+    def _page(self, path: Path, page: int, read: _Read) -> npt.NDArray[np.uint8]:
+        if self._file.closed:
+            raise InputError(f"the pages of {path} are closed; open them again")
+        how = read.keywords
+        rgb = self._pages.read(page, bands=checked_bands(how["bands"]), scale=how["scale"])
+        return read(path, page=page) if rgb is None else rgb
+
+
+def _pages(path: Path, read: _Read) -> PageFrames | None:
+    """The pages of a TIFF file of several; None of other files."""
+    with open_file(path, ImageError) as file:
+        if not is_tiff(file):
+            return None
+    pages = PageFrames(path, read)
+    if pages.count > 1:
+        return pages
+    pages.close()
+    return None
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

@@ -3,19 +3,30 @@
 import io
 import os
 import struct
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFile
 
 from samkit.errors import ImageError, InputError
 from samkit.files import open_file
 from samkit.limits import check_image_size
 from samkit.media.files import as_path
-from samkit.media.pixels import is_tensor, rgb_from_array, rgb_from_tensor
+from samkit.media.pixels import (
+    Scale,
+    checked_bands,
+    checked_scale,
+    is_tensor,
+    rgb_from_array,
+    rgb_from_tensor,
+    warn_of_range,
+)
+from samkit.media.tiff import TiffPages, is_tiff
 from samkit.media.writing import write_atomically
 
 # A torch tensor is accepted too; it is not named, so that torch is not needed to read this.
@@ -41,49 +52,79 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Modes of Pillow whose bands may be chosen as they are.
+_BANDED = ("L", "LA", "RGB", "RGBA", "CMYK")
 _BAND = 256  # rows that are converted at a time
 
 
-def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
+def read_image(
+    source: ImageSource,
+    *,
+    page: int | None = None,
+    bands: int | Sequence[int] | None = None,
+    scale: Scale = "full",
+) -> npt.NDArray[np.uint8]:
     """Read one image as (H, W, 3) uint8 RGB.
 
     Accepted are a path (also as a ``file://`` address), the bytes of an image file, a binary file
     object (read from its position to its end), a PIL image, a numpy array (H, W), (H, W, 1),
-    (H, W, 3) or (H, W, 4), and a torch tensor (3, H, W), (H, W, 3) or (H, W).
+    (H, W, 3) or (H, W, 4), and a torch tensor (3, H, W), (H, W, 3) or (H, W). With ``bands``,
+    arrays and tensors may have any number of channels.
 
-    - The EXIF orientation is applied, also to a PIL image that still carries it.
+    - The EXIF orientation of files is applied, and that of a PIL image which is still as
+      `Image.open` gave it. Any other PIL image is taken as its pixels are: whoever changed it may
+      have turned it, which leaves the tag.
     - Alpha is dropped: the colours below it stay as they are stored, nothing is blended in.
     - Grey, palette, 1-bit, CMYK and other colour models become RGB.
-    - 16-bit grey is divided by 257; other integers have to lie in 0..255 and floats in 0..1
-      (details: `samkit.media.pixels.rgb_from_array`). Pillow reads 16-bit colour files as 8-bit.
-    - Of an animation or a file of many pages the first one is read, of a PIL image the current one.
+    - 16 bits are divided by 257; other integers have to lie in 0..255 and floats in 0..1, unless
+      ``scale`` says otherwise (details: `samkit.media.pixels.rgb_from_array`). An image of integers
+      that uses less than a sixteenth of its range gives a warning.
+    - TIFF is read with tifffile: any kind of integers and floats, planes, tiles, compressions.
+      One with several pages, or with bands that are no colours, needs ``page`` or ``bands``.
+    - Of an animation the first picture is read unless ``page`` is given, of a PIL image the current
+      one.
     - Colour profiles are not applied.
-    - Limits and settings of Pillow are neither asked nor changed, but for WebP: of more than twice
-      `PIL.Image.MAX_IMAGE_PIXELS` (179 million by default) it is refused.
+    - Sizes are limited by `samkit.limits`, not by the settings of Pillow, but for WebP: of more
+      than twice `PIL.Image.MAX_IMAGE_PIXELS` (179 million by default) it is refused.
+
+    Args:
+        source: the image.
+        page: of a file of several pages or pictures, from 0.
+        bands: the channel that is shown as grey, or those that are red, green and blue, from 0.
+        scale: which values become 0 and 255: "full": the ends of what the type can hold; "minmax":
+            the smallest and largest of the chosen bands; "percentile": their 1st and 99th
+            percentile; or (low, high). Only "full" refuses NaN; otherwise it becomes 0.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous, new: it shares no memory with ``source``.
 
     Raises:
         ImageError: missing, unreadable, truncated or empty, larger than `samkit.limits` allows,
-            or of a shape, type or range that is not an image.
+            of several pages, or of a shape, type or range that is not an image.
+        InputError: ``page``, ``bands`` or ``scale`` cannot be.
 
     >>> read_image(np.zeros((4, 6), np.uint8)).shape
     (4, 6, 3)
     """
+    wanted = _Wanted(_checked_page(page), checked_bands(bands), checked_scale(scale))
+    if isinstance(source, (str, os.PathLike)):
+        with open_file(as_path(source), ImageError) as file:
+            return _decode(file, os.fspath(source), wanted)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _decode(io.BytesIO(bytes(source)), f"{len(source)} bytes", wanted)
+    if hasattr(source, "read") and not is_tensor(source):
+        return _rgb_from_stream(source, wanted)
+    if page is not None:
+        raise InputError(f"page: expected a file of several pages, got {type(source).__name__}")
     if isinstance(source, np.ndarray):
-        return rgb_from_array(source)
+        return rgb_from_array(source, bands=wanted.bands, scale=wanted.scale)
+    if is_tensor(source):
+        return rgb_from_tensor(source, bands=wanted.bands, scale=wanted.scale)
     if isinstance(source, Image.Image):
         width, height = source.size
-        return _rgb_from_pil(source, f"PIL image {source.mode} {width} x {height}")
-    if is_tensor(source):
-        return rgb_from_tensor(source)
-    if isinstance(source, (str, os.PathLike)):
-        return _rgb_from_path(as_path(source))
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(io.BytesIO(bytes(source)), f"{len(source)} bytes")
-    if hasattr(source, "read"):
-        return _rgb_from_stream(source)
+        is_as_opened = isinstance(source, ImageFile.ImageFile)
+        name = f"PIL image {source.mode} {width} x {height}"
+        return _rgb_from_pil(source, name, wanted, turn=is_as_opened)
     raise ImageError(
         "expected an image as a path, bytes, file object, PIL image, numpy array or torch tensor, "
         f"got {type(source).__name__}"
@@ -111,36 +152,43 @@ def write_image(path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8]) -> 
         temporary.write_bytes(encoded.getbuffer())
 
 
-def open_picture(source: Path | IO[bytes], name: str = "") -> Image.Image:
+@contextmanager
+def open_picture(source: Path | IO[bytes], name: str = "") -> Iterator[Image.Image]:
     """Open a picture file with Pillow, whose limit of pixels is neither asked nor changed.
 
     Args:
         source: a regular file, or a file object from its beginning.
         name: what error messages call a file object.
 
-    Returns:
-        The image, decoded, of at most as many pixels as `samkit.limits` allows. It keeps the file
-        open: close it.
+    Yields:
+        The image, decoded, of at most as many pixels as `samkit.limits` allows.
 
     Raises:
         ImageError: missing, no regular file, unreadable, damaged, empty or too large.
     """
-    if isinstance(source, Path):
-        source, name = open_file(source, ImageError), str(source)
-    try:
-        image = _opened(source, f"cannot read {name}")
-    except BaseException:
-        source.close()
-        raise
-    return image
+    with ExitStack() as stack:
+        if isinstance(source, Path):
+            source, name = stack.enter_context(open_file(source, ImageError)), str(source)
+        yield stack.enter_context(_opened(source, f"cannot read {name}", 0))
 
 
-def _rgb_from_path(path: Path) -> npt.NDArray[np.uint8]:
-    with open_file(path, ImageError) as file:
-        return _decode(file, str(path))
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is wanted of an image; see `read_image`."""
+
+    page: int | None
+    bands: tuple[int, ...] | None
+    scale: Scale
 
 
-def _rgb_from_stream(stream: Any) -> npt.NDArray[np.uint8]:
+def _checked_page(page: object) -> int | None:
+    is_whole = isinstance(page, (int, np.integer)) and not isinstance(page, bool)
+    if page is not None and not (is_whole and page >= 0):  # type: ignore[operator]
+        raise InputError(f"page: expected a number from 0 on, got {page!r:.80}")
+    return None if page is None else int(page)  # type: ignore[call-overload]
+
+
+def _rgb_from_stream(stream: Any, wanted: _Wanted) -> npt.NDArray[np.uint8]:
     name = f"file object {getattr(stream, 'name', type(stream).__name__)}"
     try:
         data = stream.read()
@@ -150,16 +198,29 @@ def _rgb_from_stream(stream: Any) -> npt.NDArray[np.uint8]:
         raise ImageError(
             f"cannot read {name}: expected bytes, got {type(data).__name__}: open it in mode 'rb'"
         )
-    return _decode(io.BytesIO(data), name)
+    return _decode(io.BytesIO(data), name, wanted)
 
 
-def _decode(file: IO[bytes], name: str) -> npt.NDArray[np.uint8]:
-    with _opened(file, f"cannot read {name}") as image:
-        return _rgb_from_pil(image, name)
+def _decode(file: IO[bytes], name: str, wanted: _Wanted) -> npt.NDArray[np.uint8]:
+    if is_tiff(file):
+        with TiffPages(file, name) as tiff:
+            if tiff.count > 1 and wanted.page is None:
+                raise ImageError(
+                    f"{name} has {tiff.count} pages: choose one with read_image(..., page=0), or "
+                    "go through all as a video, VideoPredictor(predictor, file)"
+                )
+            rgb = tiff.read(wanted.page or 0, bands=wanted.bands, scale=wanted.scale)
+        if rgb is not None:
+            return rgb
+    with _opened(file, f"cannot read {name}", wanted.page or 0) as image:
+        if image.format == "PNG" and not wanted.page and _is_colour_of_16_bits(file):
+            return _rgb_from_png(image, file, name, wanted)
+        return _rgb_from_pil(image, name, wanted, turn=True)
 
 
-def _opened(file: IO[bytes], what: str) -> Image.Image:
+def _opened(file: IO[bytes], what: str, page: int) -> Image.Image:
     """See `open_picture`; ``what`` begins the messages."""
+    file.seek(0)
     if not file.read(1):
         raise ImageError(f"{what}: it is empty")
     file.seek(0)
@@ -168,6 +229,10 @@ def _opened(file: IO[bytes], what: str) -> Image.Image:
         if image is None:
             raise ImageError(f"{what}: not an image of a known format")
         check_image_size(image.height, image.width, what)
+        if page >= (count := getattr(image, "n_frames", 1)):
+            raise ImageError(f"{what}: expected a page below {count}, got {page}")
+        if page:
+            image.seek(page)
         image.load()
     except (ImageError, MemoryError):
         raise
@@ -198,31 +263,66 @@ def _open(file: IO[bytes]) -> Image.Image | None:
     return None
 
 
-def _rgb_from_pil(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+def _rgb_from_pil(
+    image: Image.Image, name: str, wanted: _Wanted, *, turn: bool
+) -> npt.NDArray[np.uint8]:
     check_image_size(image.height, image.width, f"cannot read {name}")
     try:
         image.load()
-        upright = _upright(image)
-        if upright.mode[0] not in "IF":
-            return _rgb_from_8_bits(upright)
-        values = np.asarray(upright)
+        upright = _upright(image) if turn else image
+        mode = upright.mode
+        is_8_bits = mode[0] not in "IF"
+        if is_8_bits and (wanted.bands is None or mode not in _BANDED):
+            values: npt.NDArray[Any] = _rgb_from_8_bits(upright)
+        else:
+            values = np.asarray(upright)
     except MemoryError:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise ImageError(f"cannot read {name}: {error}") from error
     # Of mode "I", PNG and PPM hold 16 bits, in 32 because Pillow does.
-    if upright.mode != "F" and (upright.mode != "I" or image.format in ("PNG", "PPM")):
+    if mode[0] == "I" and (mode != "I" or image.format in ("PNG", "PPM")):
         values = values.astype(np.uint16)
-    return rgb_from_array(values, name)
+    if is_8_bits and wanted.bands is None and wanted.scale == "full":  # it is what is wanted
+        warn_of_range(int(values.min()), int(values.max()), 255, name)
+        return values
+    return rgb_from_array(values, name, bands=wanted.bands, scale=wanted.scale)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _is_colour_of_16_bits(file: IO[bytes]) -> bool:
+    """Whether a PNG file has colours, or grey with alpha, of 16 bits, which Pillow makes 8."""
+    file.seek(24)  # bit depth and colour type (PNG, third edition, 11.2.1)
+    return tuple(file.read(2)) in ((16, 2), (16, 4), (16, 6))
+
+
+def _rgb_from_png(
+    image: Image.Image, file: IO[bytes], name: str, wanted: _Wanted
+) -> npt.NDArray[np.uint8]:
+    """A PNG of 16 bits, turned as Pillow found that it should be."""
+    from imagecodecs import png_decode
+
+    file.seek(0)
+    try:
+        values = png_decode(file.read())
+    except MemoryError:
+        raise
+    except Exception as error:  # as elsewhere of damaged files
+        raise ImageError(f"cannot read {name}: {error}") from error
+    if values.shape[2] == 2 and wanted.bands is None:  # grey and alpha
+        values = values[:, :, :1]
+    rgb = rgb_from_array(values, name, bands=wanted.bands, scale=wanted.scale)
+    return np.ascontiguousarray(np.asarray(_upright(image, Image.fromarray(rgb))))
+
+
+def _upright(image: Image.Image, pixels: Image.Image | None = None) -> Image.Image:
+    """An image, or other pixels of it, turned as its EXIF orientation says."""
+    pixels = image if pixels is None else pixels
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:  # damaged metadata does not make the pixels unreadable
-        return image
+        return pixels
     method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
+    return pixels if method is None else pixels.transpose(method)
 
 
 def _rgb_from_8_bits(image: Image.Image) -> npt.NDArray[np.uint8]:

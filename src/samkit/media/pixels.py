@@ -1,22 +1,52 @@
 """Arrays of any usual kind to (H, W, 3) uint8 RGB."""
 
 import sys
-from typing import Any, TypeGuard
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
-from samkit.errors import ImageError
+from samkit.errors import ImageError, InputError
+
+__all__ = [
+    "Scale",
+    "checked_bands",
+    "checked_scale",
+    "is_tensor",
+    "rgb_from_array",
+    "rgb_from_tensor",
+    "warn_of_range",
+]
+
+Scale: TypeAlias = Literal["full", "minmax", "percentile"] | tuple[float, float]
+"""Which values become 0 and 255; see `rgb_from_array`."""
 
 _CHANNELS = (1, 3, 4)
 # What rounding in a resize or a colour conversion may add to the range 0..1.
 _FLOAT_TOLERANCE = 1e-3
+_PERCENTILES = (1.0, 99.0)
+_SAMPLE = 2**20  # values that percentiles are taken of
+_BAND = 2**18  # values that are scaled at a time
+_LARGEST = float(np.finfo(np.float64).max)
+# Of a type's range; less of it in use is worth a warning.
+_DARK = 16
 
 
-def rgb_from_array(array: npt.NDArray[Any], name: str = "array") -> npt.NDArray[np.uint8]:
+def rgb_from_array(
+    array: npt.NDArray[Any],
+    name: str = "array",
+    *,
+    bands: Sequence[int] | None = None,
+    scale: Scale = "full",
+    bits: int | None = None,
+    missing: float | None = None,
+) -> npt.NDArray[np.uint8]:
     """Convert an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to (H, W, 3) uint8 RGB.
 
-    One channel is grey, a fourth channel is alpha and is dropped. Values by type:
+    One channel is grey, a fourth channel is alpha and is dropped. With ``bands`` there may be any
+    number of channels. Values by type, for ``scale="full"``:
 
     - bool: False is 0, True is 255;
     - uint8: as they are;
@@ -25,20 +55,33 @@ def rgb_from_array(array: npt.NDArray[Any], name: str = "array") -> npt.NDArray[
     - floats: have to lie in 0..1, multiplied by 255 and rounded. Up to 0.001 outside is rounding
       and is clipped; anything else (NaN, infinite, 0..255) is an error and is never guessed at.
 
+    A warning gives the range of integers that use less than a sixteenth of what they may: such an
+    image is nearly of one shade to a network. Any other ``scale`` takes all numbers; what is NaN
+    becomes 0, and what lies outside of the range is clipped.
+
     Args:
         array: any strides and byte order, not changed.
         name: what error messages call the array.
+        bands: one channel (grey) or three (red, green, blue), by number from 0.
+        scale: "minmax": from the smallest to the largest finite value of the chosen channels;
+            "percentile": from the 1st to the 99th percentile (of about a million of the values);
+            or the two values (low, high) that become 0 and 255.
+        bits: that unsigned integers may use where these are fewer than their type has.
+        missing: a value that stands for none, as NaN does.
 
     Returns:
         A new C-contiguous array that shares no memory with ``array``.
 
     Raises:
-        ImageError: another shape, an empty image, or values outside the range of their type.
+        ImageError: another shape, an empty image, no such channel, or values outside the range of
+            their type.
     """
-    _check_shape(array, name)
+    _check_shape(array, name, bands)
     if array.ndim == 3:
+        if bands is not None:
+            array = array[:, :, list(bands)]
         array = array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3]
-    grey_or_rgb = _to_uint8(array, name)
+    grey_or_rgb = _to_uint8(array, name, scale, bits, missing)
     if grey_or_rgb is not array and grey_or_rgb.ndim == 3 and grey_or_rgb.flags.c_contiguous:
         return grey_or_rgb
     rgb = np.empty((*grey_or_rgb.shape[:2], 3), np.uint8)
@@ -46,12 +89,14 @@ def rgb_from_array(array: npt.NDArray[Any], name: str = "array") -> npt.NDArray[
     return rgb
 
 
-def rgb_from_tensor(tensor: Any) -> npt.NDArray[np.uint8]:
+def rgb_from_tensor(
+    tensor: Any, *, bands: Sequence[int] | None = None, scale: Scale = "full"
+) -> npt.NDArray[np.uint8]:
     """Convert a torch tensor (3, H, W), (H, W, 3) or (H, W) to (H, W, 3) uint8 RGB.
 
-    One or four channels are accepted in place of three. When both the first and the last axis
-    could be the channels, the first one is taken, as is usual in torch. Values as in
-    `rgb_from_array`.
+    One or four channels are accepted in place of three, with ``bands`` any number. When both the
+    first and the last axis could be the channels, the first one is taken, as is usual in torch.
+    Values as in `rgb_from_array`.
 
     Raises:
         ImageError: as `rgb_from_array`, or a tensor that has no values to read.
@@ -63,9 +108,55 @@ def rgb_from_tensor(tensor: Any) -> npt.NDArray[np.uint8]:
         array: npt.NDArray[Any] = dense.numpy()
     except (NotImplementedError, RuntimeError, TypeError) as error:
         raise ImageError(f"cannot read the values of the tensor: {error}") from error
-    if array.ndim == 3 and array.shape[0] in _CHANNELS:
+    if array.ndim == 3 and (bands is not None or array.shape[0] in _CHANNELS):
         array = array.transpose(1, 2, 0)
-    return rgb_from_array(array, "tensor")
+    return rgb_from_array(array, "tensor", bands=bands, scale=scale)
+
+
+def warn_of_range(low: int, high: int, top: int, name: str) -> None:
+    """Warn of an image that uses less than a sixteenth of the values 0 to ``top``."""
+    if 0 < high - low < top / _DARK:
+        warnings.warn(
+            f"{name}: its values are {low} to {high}, of 0 to {top}: nearly one shade to a "
+            'network. Stretch them: read_image(..., scale="percentile") or "minmax"',
+            stacklevel=_outside(),
+        )
+
+
+def checked_scale(scale: object) -> Scale:
+    """A scale, checked.
+
+    Raises:
+        InputError: none of the names, and no two finite numbers in order.
+    """
+    if isinstance(scale, str) and scale in ("full", "minmax", "percentile"):
+        return scale  # type: ignore[return-value]
+    if isinstance(scale, (tuple, list)) and len(scale) == 2:
+        numbers = (int, float, np.integer, np.floating)
+        low, high = (one if isinstance(one, numbers) else np.nan for one in scale)
+        if -_LARGEST <= low < high <= _LARGEST:
+            return float(low), float(high)
+    raise InputError(
+        'scale: expected "full", "minmax", "percentile" or (low, high) with low below high, '
+        f"got {scale!r:.80}"
+    )
+
+
+def checked_bands(bands: object) -> tuple[int, ...] | None:
+    """Numbers of bands, checked.
+
+    Raises:
+        InputError: not one or three whole numbers from 0 on.
+    """
+    if bands is None:
+        return None
+    if isinstance(bands, (int, np.integer)):
+        bands = (bands,)
+    numbers = tuple(bands) if isinstance(bands, (tuple, list, range, np.ndarray)) else ()
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in numbers)
+    if len(numbers) not in (1, 3) or not whole or min(numbers) < 0:
+        raise InputError(f"bands: expected one or three numbers from 0 on, got {bands!r:.80}")
+    return tuple(map(int, numbers))
 
 
 def is_tensor(value: object) -> TypeGuard[Any]:
@@ -74,47 +165,111 @@ def is_tensor(value: object) -> TypeGuard[Any]:
     return tensor_type is not None and isinstance(value, tensor_type)
 
 
-def _check_shape(array: npt.NDArray[Any], name: str) -> None:
+def _check_shape(array: npt.NDArray[Any], name: str, bands: Sequence[int] | None) -> None:
     shape = array.shape
+    if array.size == 0:
+        raise ImageError(f"expected an image of at least 1 x 1 pixels, got {name} {shape}")
+    if bands is not None:
+        if array.ndim not in (2, 3):
+            raise ImageError(f"expected an image (H, W, channels), got {name} {shape}")
+        count = 1 if array.ndim == 2 else shape[2]
+        if max(bands) >= count:
+            raise ImageError(f"bands: expected numbers below {count}, got {tuple(bands)} of {name}")
+        return
     expected = "expected an image (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
     hint = ""
     if array.ndim == 4:
         hint = ": pass the images one by one"
     elif array.ndim == 3 and shape[0] in _CHANNELS:
         hint = ", which has its channels first: use array.transpose(1, 2, 0)"
+    elif array.ndim == 3:
+        hint = ": choose one or three channels with read_image(..., bands=(0, 1, 2))"
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in _CHANNELS):
         raise ImageError(f"{expected}, got {name} {shape}{hint}")
-    if array.size == 0:
-        raise ImageError(f"expected an image of at least 1 x 1 pixels, got {name} {shape}")
 
 
-def _to_uint8(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
-    """Values of a non-empty array to 0..255 by the rule of their type, the shape as it was."""
+def _to_uint8(
+    array: npt.NDArray[Any], name: str, scale: Scale, bits: int | None, missing: float | None
+) -> npt.NDArray[np.uint8]:
+    """Values of a non-empty array to 0..255, the shape as it was."""
     dtype = array.dtype.newbyteorder("=")
-    if dtype == np.uint8:
-        return array
     if dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    if dtype == np.uint16:
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if not np.issubdtype(dtype, np.integer) and not np.issubdtype(dtype, np.floating):
         raise ImageError(f"expected {name} of bool, integers or floats, got {dtype}")
+    if scale != "full":
+        return _scaled(array, *_range(array, name, scale, missing), missing)
     low, high = array.min(), array.max()
     if np.issubdtype(dtype, np.integer):
-        if low < 0 or high > 255:
+        top = 2**bits - 1 if bits is not None else {np.dtype(np.uint16): 65535}.get(dtype, 255)
+        if low < 0 or high > top:
             raise ImageError(
-                f"expected {name} of {dtype} with values 0..255, got {low}..{high}: "
-                "scale it, or use uint16 for 0..65535"
+                f"expected {name} of {dtype} with values 0..{top}, got {low}..{high}: "
+                'scale it (read_image(..., scale="minmax")), or use uint16 for 0..65535'
             )
-        return array.astype(np.uint8)
+        warn_of_range(int(low), int(high), top, name)
+        if top == 255:
+            return array.astype(np.uint8, copy=False)
+        if top == 65535:
+            return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return _scaled(array, 0, top, None)
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageError(f"expected {name} of finite values, got NaN or infinity")
+        raise ImageError(
+            f"expected {name} of finite values, got NaN or infinity; "
+            'read_image(..., scale="minmax") takes them'
+        )
     if low < -_FLOAT_TOLERANCE or high > 1 + _FLOAT_TOLERANCE:
         raise ImageError(
             f"expected {name} of {dtype} with values 0..1, got {low:g}..{high:g}: "
-            "scale it, or use uint8 for 0..255"
+            'scale it (read_image(..., scale="minmax")), or use uint8 for 0..255'
         )
-    scaled = np.clip(array, 0, 1).astype(np.float32, copy=False)
-    scaled *= np.float32(255)
-    rounded: npt.NDArray[np.uint8] = np.rint(scaled, out=scaled).astype(np.uint8)
-    return rounded
+    return _scaled(array, 0, 1, None)
+
+
+def _range(
+    array: npt.NDArray[Any], name: str, scale: Scale, missing: float | None
+) -> tuple[float, float]:
+    """The values that become 0 and 255."""
+    if isinstance(scale, tuple):
+        return scale
+    if scale == "percentile":
+        step = -(-array.size // _SAMPLE)
+        array = array.reshape(-1)[::step] if step > 1 else array
+    valid = np.isfinite(array)
+    if missing is not None:
+        valid &= array != missing
+    values = array if valid.all() else array[valid]
+    if values.size == 0:
+        raise ImageError(f"{name}: expected some finite value to scale by, got none")
+    if scale == "minmax":
+        return float(values.min()), float(values.max())
+    low, high = np.percentile(values, _PERCENTILES)
+    return float(low), float(high)
+
+
+def _scaled(
+    array: npt.NDArray[Any], low: float, high: float, missing: float | None
+) -> npt.NDArray[np.uint8]:
+    """Values from low to high to 0..255, a few rows at a time, as each is held in 64 bits."""
+    result = np.zeros(array.shape, np.uint8)
+    if low == high:
+        return result
+    rows = max(1, _BAND // (array[0].size or 1))
+    with np.errstate(all="ignore"):  # of ranges that float64 has no difference or quotient for
+        for top in range(0, len(array), rows):
+            part = array[top : top + rows]
+            values = (np.clip(part.astype(np.float64), low, high) - low) / (high - low) * 255
+            without = ~np.isfinite(values)
+            if missing is not None:
+                without |= part == missing
+            values[without] = 0
+            result[top : top + rows] = np.rint(values)
+    return result
+
+
+def _outside() -> int:
+    """How many callers up the first one outside of samkit is, for a warning."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("samkit"):
+        level, frame = level + 1, frame.f_back
+    return level

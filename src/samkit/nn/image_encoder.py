@@ -1,6 +1,6 @@
 """Image encoder of SAM: a ViT with windowed and global attention (2304.02643, appendix A)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +15,28 @@ from samkit.nn.layers import (
     window_partition,
     window_unpartition,
 )
-from samkit.sizes import ViTConfig
+from samkit.nn.norms import block_norm
+from samkit.sizes import Activation, Resampling, ViTConfig
 
 __all__ = ["ViTImageEncoder", "resize_offsets", "resize_positions"]
 
 # Elements of the bias that are computed at a time, to stay in the cache.
 _BIAS_ELEMENTS = 2**21
+
+
+def _linear(x: Tensor) -> Tensor:
+    return x
+
+
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "linear": _linear,
+    "mish": F.mish,
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+}
 
 
 class ViTImageEncoder(nn.Module):
@@ -29,6 +45,7 @@ class ViTImageEncoder(nn.Module):
     def __init__(self, config: ViTConfig, out_dim: int, image_size: tuple[int, int]) -> None:
         super().__init__()
         patch = config.patch_size
+        self.position_resampling = config.position_resampling
         grid = (image_size[0] // patch, image_size[1] // patch)
         self.patch_embed = PatchEmbed(config.in_channels, config.dim, patch, stride=patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, *grid, config.dim))
@@ -49,18 +66,19 @@ class ViTImageEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (B, C, H, W) -> features (B, D, H / patch, W / patch)."""
         x = self.patch_embed(pixels)
-        x = self.dropout(x + resize_positions(self.pos_embed, x.shape[1:3]).to(x.dtype))
+        positions = resize_positions(self.pos_embed, x.shape[1:3], self.position_resampling)
+        x = self.dropout(x + positions.to(x.dtype))
         for block in self.blocks:
             x = block(x)
         return self.neck(x.permute(0, 3, 1, 2))
 
 
-def resize_positions(positions: Tensor, grid: Sequence[int]) -> Tensor:
-    """Absolute positions (1, h, w, C) -> (1, *grid, C), interpolated (bicubic) if grids differ."""
+def resize_positions(positions: Tensor, grid: Sequence[int], mode: Resampling) -> Tensor:
+    """Absolute positions (1, h, w, C) -> (1, *grid, C), interpolated if grids differ."""
     if positions.shape[1:3] == tuple(grid):
         return positions
     maps = positions.permute(0, 3, 1, 2).float()
-    maps = F.interpolate(maps, tuple(grid), mode="bicubic", align_corners=False)
+    maps = F.interpolate(maps, tuple(grid), mode=mode, align_corners=False)
     return maps.permute(0, 2, 3, 1)
 
 
@@ -83,14 +101,14 @@ class Block(nn.Module):
         super().__init__()
         self.window_size = window_size
         size = (window_size, window_size) if window_size else grid
-        self.norm1 = nn.LayerNorm(config.dim, eps=config.norm_eps)
+        self.norm1 = block_norm(config.norm, config.dim, config.norm_eps)
         self.attn = RelativeAttention(config, size)
-        self.norm2 = nn.LayerNorm(config.dim, eps=config.norm_eps)
+        self.norm2 = block_norm(config.norm, config.dim, config.norm_eps)
         self.mlp = MLP(
             config.dim,
             int(config.dim * config.mlp_ratio),
             config.dim,
-            activation=getattr(F, config.activation),
+            activation=_ACTIVATIONS[config.activation],
             dropout=config.dropout,
         )
         self.drop_path = DropPath(drop_path)

@@ -9,7 +9,7 @@ from torch import Tensor
 from samkit.errors import InputError
 from samkit.nn import Network, build
 from samkit.nn.image_encoder import resize_offsets, resize_positions
-from samkit.sizes import NetworkConfig, ViTConfig
+from samkit.sizes import NetworkConfig, Resampling, ViTConfig
 from samkit.weights.loading import check_shapes
 
 __all__ = ["adapt", "adapt_channels", "with_input_size"]
@@ -40,7 +40,13 @@ def with_input_size(network: Network, size: tuple[int, int]) -> Network:
     return resized
 
 
-def adapt(network: Network, config: NetworkConfig, *, first_conv: str) -> Network:
+def adapt(
+    network: Network,
+    config: NetworkConfig,
+    *,
+    first_conv: str,
+    position_resampling: Resampling | None = None,
+) -> Network:
     """A new network of sizes ``config`` with the weights of ``network``, whose encoder is a ViT.
 
     The number of input channels, the input's size and everything that no tensor depends on
@@ -52,22 +58,25 @@ def adapt(network: Network, config: NetworkConfig, *, first_conv: str) -> Networ
         network: not changed.
         config: sizes of the new network.
         first_conv: name of the convolution that is applied to the image.
+        position_resampling: of absolute positions; None is that of the new network.
 
     Raises:
         InputError: no ViT, or there is no such convolution.
         CheckpointKeysError: other tensors differ too.
     """
-    encoder = network.config.image_encoder
-    if not isinstance(encoder, ViTConfig):
-        got = type(encoder).__name__.removesuffix("Config")
+    encoder, wanted = network.config.image_encoder, config.image_encoder
+    if not isinstance(encoder, ViTConfig) or not isinstance(wanted, ViTConfig):
+        other = wanted if isinstance(encoder, ViTConfig) else encoder
+        got = type(other).__name__.removesuffix("Config")
         raise InputError(f"expected a network with a ViT, got one with {got}")
     state = network.state_dict()
     weight = state.get(f"{first_conv}.weight")
     if weight is None or weight.ndim != 4:
         raise InputError(f"expected the name of the first convolution, got {first_conv!r}")
-    state[f"{first_conv}.weight"] = adapt_channels(weight, config.image_encoder.in_channels)
+    state[f"{first_conv}.weight"] = adapt_channels(weight, wanted.in_channels)
     if network.config.image_size != config.image_size:
-        _resize_positions(state, encoder.global_blocks, config)
+        mode = position_resampling or wanted.position_resampling
+        _resize_positions(state, encoder.global_blocks, config, mode)
     with torch.device("meta"):
         new = build(config)
     check_shapes("the given network", state, new.state_dict())
@@ -92,12 +101,13 @@ def adapt_channels(weight: Tensor, channels: int) -> Tensor:
 
 
 def _resize_positions(
-    state: dict[str, Tensor], global_blocks: tuple[int, ...], new: NetworkConfig
+    state: dict[str, Tensor], global_blocks: tuple[int, ...], new: NetworkConfig, mode: Resampling
 ) -> None:
     """Interpolate the position encodings in a state dict to the new grid, in place."""
     rows, columns = (side // new.stride for side in new.image_size)
     positions = state["image_encoder.pos_embed"]
-    state["image_encoder.pos_embed"] = resize_positions(positions, (rows, columns)).contiguous()
+    resized = resize_positions(positions, (rows, columns), mode)
+    state["image_encoder.pos_embed"] = resized.contiguous()
     for block in global_blocks:
         for axis, size in (("h", rows), ("w", columns)):
             name = f"image_encoder.blocks.{block}.attn.rel_pos_{axis}"

@@ -60,7 +60,8 @@ def convert(
         if not opened.config.image_encoder.follows_from_shapes:
             raise CheckpointError(
                 f"{opened.source} cannot be written in the layout {layout!r}, which holds tensors "
-                "only: its activation or the epsilon of its norms is not that of released networks"
+                "only: its activation, or the kind or epsilon of its norms, is not that of "
+                "released networks"
             )
         state = _own(table_of(opened.layout, "meta").from_samkit(opened.state))
         wrapped = layout == "ultralytics" or opened.config.family == "sam2"

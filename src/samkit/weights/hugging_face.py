@@ -159,6 +159,7 @@ _SAM = _Table(
     limits=(
         *_LIMITS,
         ("image_encoder.__class__", ViTConfig, "MobileSAM is not part of it"),
+        ("image_encoder.published_norms", True, "its ViT has layer norms"),
         ("prompt_encoder.pad_boxes", False, "its SAM does not pad boxes"),
     ),
 )

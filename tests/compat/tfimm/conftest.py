@@ -69,6 +69,8 @@ def _randomise(network: torch.nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, value in network.state_dict().items():
+            if "running" in name or not value.ndim:  # what a batch norm has learned
+                continue
             embedding = "embed" in name and value.ndim == 2
             spread = 1.0 if embedding or value.ndim == 1 else 1.5 * value[0].numel() ** -0.5
             value.normal_(0, spread, generator=generator)

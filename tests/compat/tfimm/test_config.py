@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from tiny import CONFIGS, tiny_mobile_sam, tiny_sam
 
 from samkit.compat.tfimm import SegmentAnythingModel, SegmentAnythingModelConfig
 from samkit.compat.tfimm.config import core_config, described_by
-from samkit.errors import InputError
+from samkit.errors import CheckpointError, InputError
 from samkit.sizes import SamConfig
+from samkit.weights import convert, save_network
 
 Make = Callable[..., SegmentAnythingModel]
 
@@ -100,7 +102,10 @@ def test_decoder_heads_change_the_result(make: Make, images: np.ndarray) -> None
     ("name", "function"),
     [
         ("gelu", F.gelu),
+        ("linear", lambda x: x),
         ("relu", F.relu),
+        ("relu6", lambda x: x.clamp(0, 6)),
+        ("sigmoid", lambda x: 1 / (1 + torch.exp(-x))),
         ("silu", F.silu),
         ("swish", F.silu),
         ("mish", F.mish),
@@ -108,7 +113,7 @@ def test_decoder_heads_change_the_result(make: Make, images: np.ndarray) -> None
 )
 def test_activations(make: Make, name: str, function: Callable[..., torch.Tensor]) -> None:
     mlp = make(encoder_act_layer=name).network.get_submodule("image_encoder.blocks.2.mlp")
-    x = torch.randn(2, 24, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2, 24, generator=torch.Generator().manual_seed(1)) * 9
     first, second = mlp.layers
     torch.testing.assert_close(mlp(x), second(function(first(x))))
 
@@ -123,6 +128,69 @@ def test_norms(make: Make, name: str, eps: float) -> None:
     centred = x - x.mean(1, keepdim=True)
     expected = centred / (centred.square().mean(1, keepdim=True) + eps).sqrt()
     torch.testing.assert_close(norm(x), expected * norm.weight + norm.bias)
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "over", "eps"),
+    [
+        ("group_norm_1grp", 1, (1, 2, 4), 1e-5),
+        ("group_norm", 32, (1, 2, 4), 1e-5),
+        ("affine", 1, (), 0),
+    ],
+)
+def test_norms_of_a_whole_image(
+    make: Make, name: str, groups: int, over: tuple[int, ...], eps: float
+) -> None:
+    """Statistics are of all places of one image, and of the channels of one group."""
+    model = make(encoder_norm_layer=name, encoder_embed_dim=64, encoder_nb_blocks=2)
+    for norm in ("norm1", "norm2"):
+        layer = model.network.get_submodule(f"image_encoder.blocks.1.{norm}")
+        x = torch.randn(2, 3, 5, 64, generator=torch.Generator().manual_seed(1))
+        x[1] *= 4
+        expected = x.view(2, 3, 5, groups, 64 // groups)
+        if over:
+            expected = expected - expected.mean(over, keepdim=True)
+            expected = expected / (expected.square().mean(over, keepdim=True) + eps).sqrt()
+        expected = expected.reshape(x.shape) * layer.weight + layer.bias
+        torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "eps"), [("batch_norm", 1e-5), ("batch_norm_tf", 1e-3)])
+def test_batch_norms(make: Make, name: str, eps: float) -> None:
+    """They use what was learned, and learn only in training."""
+    model = make(encoder_norm_layer=name)
+    norm = model.network.get_submodule("image_encoder.blocks.1.norm2")
+    norm.running_mean[:], norm.running_var[:] = torch.arange(24.0), 0.01
+    x = torch.randn(2, 3, 5, 24, generator=torch.Generator().manual_seed(1))
+    expected = (x - torch.arange(24.0)) / (0.01 + eps) ** 0.5
+    torch.testing.assert_close(norm(x), expected * norm.weight + norm.bias)
+    model(model.dummy_inputs)
+    assert torch.equal(norm.running_mean, torch.arange(24.0))
+    model(model.dummy_inputs, training=True)
+    assert not torch.equal(norm.running_mean, torch.arange(24.0))
+
+
+def test_no_norm(make: Make) -> None:
+    norm = make(encoder_norm_layer="").network.get_submodule("image_encoder.blocks.0.norm1")
+    x = torch.randn(2, 3, 5, 24, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(norm(x), x)
+
+
+NORMS = ["", "affine", "batch_norm", "batch_norm_tf", "group_norm", "group_norm_1grp"]
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_models_of_all_norms(make: Make, name: str, tmp_path: Path) -> None:
+    model = make(encoder_norm_layer=name, encoder_embed_dim=64)
+    expected = model(model.dummy_inputs).logits
+    assert np.isfinite(expected).all()
+    save_network(model.network, tmp_path / "own.safetensors")
+    again = SegmentAnythingModel.from_pretrained(tmp_path / "own.safetensors")
+    assert again.cfg == model.cfg
+    np.testing.assert_array_equal(again(model.dummy_inputs).logits, expected)
+    for layout in ("meta", "hugging-face"):
+        with pytest.raises(CheckpointError, match="norms"):
+            convert(tmp_path / "own.safetensors", tmp_path / "other", layout=layout)  # type: ignore[arg-type]
 
 
 def test_mask_threshold(make: Make, images: np.ndarray) -> None:
@@ -154,15 +222,21 @@ def test_means_of_any_number_of_channels(
         assert (core_config(three).mean, core_config(three).std) == (mean, std)
 
 
-def test_one_channel_has_the_average_mean(config: SegmentAnythingModelConfig) -> None:
-    grey = core_config(replace(config, in_channels=1, mean=(0.1, 0.2, 0.6), std=(0.1, 0.2, 0.3)))
-    assert (grey.mean, grey.std) == (pytest.approx((0.3,)), pytest.approx((0.2,)))
+def test_one_channel_has_the_first_mean(config: SegmentAnythingModelConfig) -> None:
+    grey = core_config(replace(config, in_channels=1, mean=(0.1, 0.2, 0.6), std=(0.4, 0.5, 0.7)))
+    assert (grey.mean, grey.std) == ((0.1,), (0.4,))
+
+
+def test_any_number_of_means(config: SegmentAnythingModelConfig) -> None:
+    two = core_config(replace(config, in_channels=3, mean=(0.1, 0.2), std=(0.4, 0.5, 0.6, 0.7)))
+    assert (two.mean, two.std) == ((0.1, 0.2, 0.1), (0.4, 0.5, 0.6))
 
 
 WRONG = [
-    ({"encoder_act_layer": "tanhh"}, "encoder_act_layer: expected gelu, .* got 'tanhh'"),
+    ({"encoder_act_layer": "tanhh"}, "encoder_act_layer: expected gelu, linear, .* got 'tanhh'"),
     ({"encoder_act_layer": None}, "encoder_act_layer"),
-    ({"encoder_norm_layer": "batch_norm"}, "encoder_norm_layer: expected layer_norm"),
+    ({"encoder_norm_layer": "instance_norm"}, "encoder_norm_layer: expected .*, layer_norm, "),
+    ({"encoder_norm_layer": "group_norm"}, "24 and 32"),
     ({"encoder_norm_layer": "layer_norm_eps_x"}, "encoder_norm_layer"),
     ({"encoder_norm_layer": "layer_norm_eps_-1"}, "encoder_norm_layer"),
     ({"encoder_norm_layer": 3}, "encoder_norm_layer"),
@@ -179,7 +253,8 @@ WRONG = [
     ({"embed_dim": 12}, "multiple of 8"),
     ({"nb_multimask_outputs": 0}, "1 candidate"),
     ({"in_channels": 0}, "channels"),
-    ({"in_channels": 4, "mean": (0.1, 0.2)}, "as many means"),
+    ({"in_channels": -1}, "in_channels: expected at least 1, got -1"),
+    ({"mean": ()}, "as many means"),
     ({"std": (0.1, 0.0, 0.1)}, "not 0"),
     ({"mean": "abc"}, "mean: expected finite numbers, got 'abc'"),
     ({"encoder_embed_dim": "wide"}, "encoder_embed_dim: expected an integer, got 'wide'"),
@@ -189,6 +264,11 @@ WRONG = [
     ({"mask_threshold": float("nan")}, "mask_threshold: expected a finite number, got nan"),
     ({"mean": (0.5, float("inf"), 0.5)}, "mean: expected finite numbers"),
     ({"encoder_global_attn_indices": (-1,)}, "global_blocks"),
+    ({"encoder_mlp_ratio": 10**400}, "encoder_mlp_ratio: expected a finite number"),
+    ({"fixed_input_size": "no"}, "fixed_input_size: expected True or False, got 'no'"),
+    ({"encoder_qkv_bias": None}, "encoder_qkv_bias: expected True or False, got None"),
+    ({"first_conv": None}, "first_conv: expected a text, got None"),
+    ({"name": 3}, "name: expected a text, got 3"),
 ]
 
 
@@ -217,8 +297,10 @@ def test_no_config() -> None:
 
 
 @pytest.mark.parametrize("eps", [1e-6, 1e-5, 1e-12, 0.25])
-def test_there_and_back(eps: float) -> None:
+@pytest.mark.parametrize("resampling", ["bicubic", "bilinear"])
+def test_there_and_back(eps: float, resampling: str) -> None:
     vit = {"activation": "silu", "norm_eps": eps, "dropout": 0.1, "patch_size": 32}
+    vit["position_resampling"] = resampling
     network = tiny_sam(**vit)
     assert core_config(described_by(network)) == network
 
@@ -240,6 +322,7 @@ def test_networks_without_a_vit(config: SamConfig) -> None:
 def test_networks_with_other_options() -> None:
     network = tiny_sam()
     own = replace(network, mask_decoder=replace(network.mask_decoder, iou_sigmoid=True))
-    with pytest.raises(InputError, match="no names for"):
-        described_by(own)
+    for other in (own, tiny_sam(norm="group_norm_1grp", norm_eps=0.1)):
+        with pytest.raises(InputError, match="no names for"):
+            described_by(other)
     assert described_by(CONFIGS["sam"]).encoder_embed_dim == 24

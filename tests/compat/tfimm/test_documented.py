@@ -13,6 +13,7 @@ from samkit.compat.tfimm import (
     SAMPredictor,
     SegmentAnythingModel,
     SegmentAnythingModelConfig,
+    list_models,
 )
 
 CONFIG = {
@@ -78,6 +79,12 @@ CALLS: list[tuple[Any, dict[str, Any]]] = [
         },
     ),
     (SAMPredictor.preprocess_masks, {"mask": REQUIRED}),
+    (SAMPredictor.input_size, {}),
+    (SAMPredictor.mask_size, {}),
+    (
+        list_models,
+        {"name_filter": "", "module": "", "pretrained": False, "exclude_filters": ""},
+    ),
     (ImageResizer.__init__, {"src_size": REQUIRED, "dst_size": REQUIRED, "pad_only": False}),
     (ImageResizer.scale_image, {"image": REQUIRED, "channels_last": True}),
     (ImageResizer.pad_image, {"image": REQUIRED, "channels_last": True}),
@@ -144,6 +151,7 @@ def test_dummy_inputs_and_what_the_model_returns(
         "boxes": (1, 1, 4),
         "masks": (1, 1, 16, 16),
     }
+    assert all(value.dtype == np.float32 and not value.any() for value in inputs.values())
     masks, scores, logits = model(
         inputs, multimask_output=multimask_output, return_logits=return_logits
     )
@@ -187,6 +195,7 @@ def test_preprocess_masks_shapes(predictor: SAMPredictor) -> None:
 def test_resizer_shapes() -> None:
     resizer = ImageResizer((50, 100), (64, 64))
     assert resizer.rescaled_size == (32, 64)
+    assert resizer.scale == 0.64
     assert (resizer.src_size, resizer.dst_size, resizer.pad_only) == ((50, 100), (64, 64), False)
     for lead in ((), (2,)):
         last, first = np.zeros((*lead, 50, 100, 3)), np.zeros((*lead, 3, 50, 100))

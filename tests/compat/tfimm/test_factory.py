@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +61,70 @@ def logits(model: SegmentAnythingModel, images: np.ndarray) -> np.ndarray:
 
 def test_names() -> None:
     assert list_models() == ["sam_vit_b", "sam_vit_h", "sam_vit_l"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"name_filter": "*_h"}, "h"),
+        ({"name_filter": ["*_l", "sam_vit_b"]}, "bl"),
+        ({"name_filter": "vit"}, ""),
+        ({"name_filter": "sam_vit_[bl]", "exclude_filters": "*_b"}, "l"),
+        ({"exclude_filters": ("*_b", "*_l")}, "h"),
+        ({"exclude_filters": "*"}, ""),
+        ({"pretrained": True}, "bhl"),
+        ({"pretrained": "timm"}, ""),
+        ({"module": "sam"}, "bhl"),
+        ({"module": "resnet"}, ""),
+        ({"name_filter": [], "exclude_filters": [""]}, "bhl"),
+    ],
+)
+def test_names_that_match(arguments: dict[str, Any], expected: str) -> None:
+    assert list_models(**arguments) == [f"sam_vit_{size}" for size in expected]
+
+
+@pytest.mark.parametrize("wrong", [5, None, [5], {"*": 1}])
+def test_patterns_that_are_none(wrong: Any) -> None:
+    for name in ("name_filter", "exclude_filters"):
+        with pytest.raises(InputError, match=f"{name}: expected a pattern"):
+            list_models(**{name: wrong})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encoder_drop_rate": 0.25, "mask_threshold": 0.5, "name": "mine"},
+        {"encoder_act_layer": "relu", "encoder_norm_layer": "affine", "mean": (0.5, 0.5, 0.5)},
+        {"encoder_nb_blocks": 2, "encoder_embed_dim": 48, "encoder_qkv_bias": False},
+        {"in_channels": 5, "fixed_input_size": False, "nb_multimask_outputs": 7},
+    ],
+)
+def test_all_fields_of_the_config(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factory_module, "SegmentAnythingModel", lambda cfg: cfg)
+    plain, changed = create_model("sam_vit_b"), create_model("sam_vit_b", **changes)
+    assert {name: getattr(changed, name) for name in changes} == changes
+    assert changed == replace(plain, **changes)
+    nothing = dict.fromkeys(changes)
+    assert create_model("sam_vit_b", nb_classes=10, **nothing) == plain
+
+
+def test_fields_with_weights(
+    checkpoint: Path, model: SegmentAnythingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(factory_module, "_config", lambda name: model.cfg)
+    got = create_model("sam_vit_b", model_path=checkpoint, mask_threshold=0.5)
+    assert got.mask_threshold == 0.5
+    images = np.ones((1, 64, 64, 3), np.float32)
+    np.testing.assert_array_equal(logits(got, images), logits(model, images))
+
+
+def test_fields_that_are_none() -> None:
+    with pytest.raises(
+        InputError, match=r"expected fields .*mask_threshold.*; got \['threshold'\]"
+    ):
+        create_model("sam_vit_b", threshold=0.5)
+    with pytest.raises(InputError, match="encoder_nb_heads: expected an integer"):
+        create_model("sam_vit_b", encoder_nb_heads="many")
 
 
 @pytest.mark.parametrize("size", ["b", "l", "h"])
@@ -276,6 +342,33 @@ def test_preprocessing() -> None:
     for wrong in (np.zeros((4, 4, 1)), np.zeros((4, 4, 3), bool), 3):
         with pytest.raises(ImageError, match=r"image: expected numbers of shape \(..., 3\)"):
             preprocess(wrong)
+    with pytest.raises(ImageError, match="image: expected an array"):
+        preprocess([[1], [1, 2]])
+
+
+@pytest.mark.parametrize("dtype", ["float16", np.float32, np.dtype("f8"), "TensorFlow's"])
+def test_preprocessing_to_a_dtype(dtype: Any) -> None:
+    if dtype == "TensorFlow's":
+        dtype = SimpleNamespace(as_numpy_dtype=np.float64)
+    wanted = np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
+    image = np.random.default_rng(0).integers(0, 256, (5, 4, 3), np.uint8)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    got = create_preprocessing("sam_vit_b", dtype=dtype)(image)
+    assert got.dtype == wanted
+    expected = (image / 255 - mean) / std
+    np.testing.assert_allclose(got, expected, rtol=2 * float(np.finfo(wanted).eps), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", int, "complex64", "none", object(), "bfloat16"])
+def test_dtypes_that_are_no_floats(dtype: Any) -> None:
+    with pytest.raises(InputError, match="dtype: expected one of floats"):
+        create_preprocessing("sam_vit_b", dtype=dtype)
+
+
+def test_preprocessing_of_one_channel_takes_the_first_mean() -> None:
+    image = np.arange(12).reshape(3, 4, 1)
+    got = create_preprocessing("sam_vit_b", in_channels=1)(image)
+    np.testing.assert_allclose(got, (image / 255 - 0.485) / 0.229, atol=1e-6)
 
 
 @pytest.mark.full_size

@@ -44,7 +44,7 @@ def test_padding_comes_after_ones_own_preprocessing(
         return image / 100 + 7
 
     SAMPredictor(model, preprocess).set_image(photo)
-    assert shapes == [(39, 64, 3)]
+    assert shapes == [(1, 39, 64, 3)]
     (pixels,) = seen
     assert (pixels[:, :, 39:] == 0).all()
     assert pixels[:, :, :39].min() >= 7

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from math import isfinite
 from operator import index
 from typing import Any, cast, get_args
 
+from numpy.typing import NDArray
+
+from samkit.compat.tfimm.positions import resized_offsets, resized_positions
 from samkit.errors import InputError
 from samkit.sizes import (
     Activation,
     MaskDecoderConfig,
     NetworkConfig,
+    Norm,
     PromptEncoderConfig,
     SamConfig,
     ViTConfig,
@@ -30,8 +35,22 @@ def _number(value: Any) -> float:
     return number
 
 
+def _flag(value: Any) -> bool:
+    if value not in (0, 1):
+        raise ValueError("neither true nor false")
+    return bool(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
 # What is expected of a value and how it is read, by the type of its field.
 _READERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
+    bool: ("True or False", _flag),
+    str: ("a text", _text),
     int: ("an integer", index),
     float: ("a finite number", _number),
     tuple[int, int]: ("two integers", _integers),
@@ -39,9 +58,18 @@ _READERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     tuple[float, ...]: ("finite numbers", lambda value: tuple(_number(item) for item in value)),
 }
 
-_LAYER_NORM = "layer_norm"
-# Epsilon of plain "layer_norm", and how another one is named.
-_LAYER_NORM_EPS, _EPS_PREFIX = 1e-5, "layer_norm_eps_"
+# Norms by name, with their epsilon; "affine" and "" have none.
+_NORMS: dict[str, tuple[Norm, float]] = {
+    "": ("none", ViTConfig.norm_eps),
+    "affine": ("affine", ViTConfig.norm_eps),
+    "batch_norm": ("batch_norm", 1e-5),
+    "batch_norm_tf": ("batch_norm", 1e-3),
+    "group_norm": ("group_norm", 1e-5),
+    "group_norm_1grp": ("group_norm_1grp", 1e-5),
+    "layer_norm": ("layer_norm", 1e-5),
+}
+# A layer norm with another epsilon.
+_EPS_PREFIX = "layer_norm_eps_"
 
 
 @dataclass(frozen=True)
@@ -55,7 +83,7 @@ class SegmentAnythingModelConfig:
         in_channels: of the images. Pretrained weights are adapted, see `first_conv`.
         input_size: (H, W) of the network's input, multiples of the patch size.
         fixed_input_size: False lets the model take images of any size; its position encodings are
-            interpolated.
+            interpolated (bilinear).
         embed_dim: channels of the image embedding and of the prompts' tokens.
         nb_multimask_outputs: masks for each prompt with `multimask_output`.
         mask_threshold: logits above it belong to the mask.
@@ -64,16 +92,18 @@ class SegmentAnythingModelConfig:
         encoder_drop_rate, encoder_attn_drop_rate, encoder_drop_path_rate: from 0 to 1, in training:
             dropout of tokens and projections, of attention weights, and of whole residual branches
             (rising linearly to this rate at the last block).
-        encoder_norm_layer: of the ViT's blocks: "layer_norm" (epsilon 1e-5) or
-            "layer_norm_eps_<number>".
-        encoder_act_layer: of the ViT's MLPs: "gelu", "mish", "relu", "silu" or "swish" (the same).
+        encoder_norm_layer: of the ViT's blocks: "layer_norm" (epsilon 1e-5),
+            "layer_norm_eps_<number>", "group_norm" (32 groups), "group_norm_1grp", "batch_norm"
+            (epsilon 1e-5), "batch_norm_tf" (1e-3), "affine" or "" for none.
+        encoder_act_layer: of the ViT's MLPs: "gelu", "linear", "mish", "relu", "relu6", "sigmoid",
+            "silu" or "swish" (the same).
         encoder_global_attn_indices: blocks with global attention; the others have windows of
             `encoder_window_size`. Numbers beyond the last block are ignored.
         prompt_mask_hidden_dim: channels inside the embedding of mask prompts.
         decoder_nb_blocks, decoder_nb_heads, decoder_mlp_channels: sizes of the mask decoder.
         decoder_iou_head_depth, decoder_iou_hidden_dim: sizes of the head that predicts scores.
-        mean, std: of the images' channels, for values from 0 to 1. Three values serve any
-            `in_channels`: one channel has their average, others repeat them in order.
+        mean, std: of the images' channels, for values from 0 to 1. They serve any `in_channels`:
+            fewer channels have the first of them, more repeat them in order.
         first_conv: name of the convolution on the image, which is adapted where pretrained weights
             have another number of channels: one channel gets the sum over all, others repeat them
             in order, scaled so that responses keep their size.
@@ -121,8 +151,10 @@ class SegmentAnythingModelConfig:
             value = getattr(self, field.name)
             try:
                 object.__setattr__(self, field.name, read(value))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise InputError(f"{field.name}: expected {expected}, got {value!r}") from None
+        if self.in_channels < 1:
+            raise InputError(f"in_channels: expected at least 1, got {self.in_channels}")
         for rate in ("encoder_drop_rate", "encoder_attn_drop_rate", "encoder_drop_path_rate"):
             if not 0 <= getattr(self, rate) < 1:
                 raise InputError(f"{rate}: expected 0 <= rate < 1, got {getattr(self, rate)}")
@@ -130,6 +162,30 @@ class SegmentAnythingModelConfig:
             core_config(self).validate()
         except (ValueError, TypeError) as error:
             raise InputError(f"no network has these sizes: {error}") from error
+
+    @property
+    def transform_weights(self) -> dict[str, Callable[..., NDArray[Any]]]:
+        """What brings position encodings to another `input_size`, by the name of the weight.
+
+        A function takes (model, weight, target config) and gives the weight for the target's
+        `input_size`, interpolated linearly: `image_encoder/pos_embed` is (1, H'', W'', D) and
+        offsets such as `image_encoder/blocks/2/attn/rel_pos_h` are (2 * H'' - 1, d).
+        """
+
+        def positions(model: object, weight: Any, cfg: SegmentAnythingModelConfig) -> NDArray[Any]:
+            return resized_positions(weight, _grid(cfg))
+
+        def offsets(
+            model: object, weight: Any, cfg: SegmentAnythingModelConfig, *, axis: int
+        ) -> NDArray[Any]:
+            return resized_offsets(weight, _grid(cfg)[axis])
+
+        transforms: dict[str, Callable[..., NDArray[Any]]] = {"image_encoder/pos_embed": positions}
+        for block in self.encoder_global_attn_indices:
+            for axis, name in enumerate("hw"):
+                weight = f"image_encoder/blocks/{block}/attn/rel_pos_{name}"
+                transforms[weight] = partial(offsets, axis=axis)
+        return transforms
 
 
 # Fields that only have another name in samkit's configs.
@@ -165,11 +221,14 @@ def core_config(cfg: SegmentAnythingModelConfig) -> SamConfig:
     def renamed(names: dict[str, str]) -> dict[str, Any]:
         return {core: getattr(cfg, own) for own, core in names.items()}
 
+    norm, norm_eps = _norm(cfg.encoder_norm_layer)
     return SamConfig(
         image_encoder=ViTConfig(
             **renamed(_ENCODER_NAMES),
             activation=_activation(cfg.encoder_act_layer),
-            norm_eps=_norm_eps(cfg.encoder_norm_layer),
+            norm=norm,
+            norm_eps=norm_eps,
+            position_resampling="bicubic" if cfg.fixed_input_size else "bilinear",
         ),
         prompt_encoder=PromptEncoderConfig(**renamed(_PROMPT_NAMES)),
         mask_decoder=MaskDecoderConfig(**renamed(_DECODER_NAMES)),
@@ -198,8 +257,8 @@ def described_by(config: NetworkConfig) -> SegmentAnythingModelConfig:
     renamed = {own: getattr(part, core) for part, names in parts for own, core in names.items()}
     cfg = SegmentAnythingModelConfig(
         **renamed,
-        # Python writes 1e-06.
-        encoder_norm_layer=f"{_EPS_PREFIX}{encoder.norm_eps!r}".replace("e-0", "e-"),
+        fixed_input_size=encoder.position_resampling == "bicubic",
+        encoder_norm_layer=_norm_name(encoder),
         encoder_act_layer=encoder.activation,
         mean=config.mean,
         std=config.std,
@@ -220,25 +279,37 @@ def _activation(name: str) -> Activation:
     return cast(Activation, found)
 
 
-def _norm_eps(name: str) -> float:
-    if name == _LAYER_NORM:
-        return _LAYER_NORM_EPS
+def _norm(name: str) -> tuple[Norm, float]:
+    if name in _NORMS:
+        return _NORMS[name]
     try:
         eps = float(name.removeprefix(_EPS_PREFIX)) if name.startswith(_EPS_PREFIX) else 0.0
-    except (ValueError, AttributeError):
+    except ValueError:
         eps = 0.0
     if not 0 < eps < 1:
+        expected = ", ".join(filter(None, _NORMS))
         raise InputError(
-            f"encoder_norm_layer: expected {_LAYER_NORM} or {_EPS_PREFIX}<number>, such as "
-            f"{_EPS_PREFIX}1e-6, got {name!r}"
+            f"encoder_norm_layer: expected {expected}, {_EPS_PREFIX}<number>, such as "
+            f"{_EPS_PREFIX}1e-6, or an empty text, got {name!r}"
         )
-    return eps
+    return "layer_norm", eps
+
+
+def _norm_name(encoder: ViTConfig) -> str:
+    if encoder.norm == "layer_norm":
+        return f"{_EPS_PREFIX}{encoder.norm_eps!r}".replace("e-0", "e-")  # Python writes 1e-06
+    of_kind = {eps: name for name, (norm, eps) in _NORMS.items() if norm == encoder.norm}
+    # With an epsilon that has no name, the config that comes of it is not that of the network.
+    return of_kind.get(encoder.norm_eps, next(iter(of_kind.values())))
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Three means or deviations for any number of channels; another number is not changed."""
-    if len(values) != 3 or channels < 1:
-        return values
-    if channels == 1:
-        return (sum(values) / 3,)
-    return tuple(values[i % 3] for i in range(channels))
+    """Means or deviations for any number of channels."""
+    return tuple(values[i % len(values)] for i in range(channels)) if values else values
+
+
+def _grid(cfg: SegmentAnythingModelConfig) -> tuple[int, int]:
+    """Rows and columns of the image embedding."""
+    if not isinstance(cfg, SegmentAnythingModelConfig):
+        raise InputError(f"expected a SegmentAnythingModelConfig, got {type(cfg).__name__}")
+    return core_config(cfg).grid

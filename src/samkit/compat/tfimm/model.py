@@ -90,7 +90,7 @@ class SegmentAnythingModel:
                 Face, samkit), a folder, or a Hugging Face id. What was downloaded once is used
                 offline from then on.
             cfg: None for the checkpoint's own sizes. A `cfg` of other `in_channels` or
-                `input_size` adapts the first convolution and interpolates positions.
+                `input_size` adapts the first convolution and interpolates positions (bilinear).
 
         Raises:
             UnknownModelError, CheckpointError, DownloadError: as of `samkit.load`.
@@ -106,7 +106,10 @@ class SegmentAnythingModel:
             return cls.from_network(network)
         first_conv = cfg.first_conv.replace("/", ".")
         model = cls.__new__(cls)
-        model._set_network(adapt(network, core_config(cfg), first_conv=first_conv), cfg)
+        adapted = adapt(
+            network, core_config(cfg), first_conv=first_conv, position_resampling="bilinear"
+        )
+        model._set_network(adapted, cfg)
         return model
 
     def _set_network(self, network: Network, cfg: SegmentAnythingModelConfig) -> None:
@@ -171,15 +174,15 @@ class SegmentAnythingModel:
 
     @property
     def dummy_inputs(self) -> dict[str, NDArray[np.float32]]:
-        """Inputs of the right shapes: one black image with each kind of prompt."""
-        height, width = self.cfg.input_size
-        return {
-            "images": np.zeros((1, height, width, self.cfg.in_channels), np.float32),
-            "points": np.array([[[width / 2, height / 2]]], np.float32),
-            "labels": np.ones((1, 1), np.float32),
-            "boxes": np.array([[[0, 0, width, height]]], np.float32),
-            "masks": np.zeros((1, 1, *self.mask_size()), np.float32),
+        """Inputs of the right shapes, all zero: one image with each kind of prompt."""
+        shapes: dict[str, tuple[int, ...]] = {
+            "images": (1, *self.cfg.input_size, self.cfg.in_channels),
+            "points": (1, 1, 2),
+            "labels": (1, 1),
+            "boxes": (1, 1, 4),
+            "masks": (1, 1, *self.mask_size()),
         }
+        return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
 
     def grid_size(self, input_size: tuple[int, int] | None = None) -> tuple[int, int]:
         """(H'', W'') of the image embedding for images of `input_size`, by default the config's.
@@ -238,7 +241,9 @@ class SegmentAnythingModel:
         array = array_of(images, "images", ImageError)
         if array.ndim != 4 or array.shape[3] != channels or 0 in array.shape:
             raise ImageError(f"{expected}, got shape {array.shape}")
-        if array.dtype.kind != "f" or not np.isfinite(array).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = array.astype(np.float32, copy=False) if array.dtype.kind == "f" else None
+        if result is None or not np.isfinite(result).all():
             raise ImageError(
                 "images: expected normalised images as finite floats "
                 f"(create_preprocessing makes them), got {array.dtype}"
@@ -249,4 +254,4 @@ class SegmentAnythingModel:
                 f"images: expected size {self.cfg.input_size}, got {size}; "
                 "with fixed_input_size=False a model takes any"
             )
-        return array.astype(np.float32, copy=False)
+        return result

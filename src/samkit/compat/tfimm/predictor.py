@@ -31,12 +31,13 @@ _TOLERANCE = 1.0
 class SAMPredictor:
     """Encodes an image once, then predicts masks for any number of prompts on it.
 
-    Images of any size are scaled into the model's `input_size` and padded.
+    Images of any size are scaled into the model's `input_size` and padded. With
+    ``fixed_input_size=False`` they are not scaled, only padded to multiples of the patch size.
 
     Args:
         model: SAM.
-        preprocessing: from a scaled image (h, w, C), values as given, to a normalised one of the
-            same size; by default with the model's mean and deviation. Padding comes after it.
+        preprocessing: from a scaled image (1, h, w, C), values as given, to a normalised one of the
+            same shape; by default with the model's mean and deviation. Padding comes after it.
 
     Raises:
         InputError: not a SegmentAnythingModel, or `preprocessing` is not a function.
@@ -55,7 +56,44 @@ class SAMPredictor:
             raise InputError(f"preprocessing: expected a function or None, got {kind}")
         self.model = model
         self.preprocessing = preprocessing
-        self._image: tuple[ImageFeatures, ImageTransform] | None = None
+        self._image: tuple[ImageFeatures, ImageResizer] | None = None
+
+    @property
+    def image_set(self) -> bool:
+        """Whether there is an image to predict on."""
+        return self._image is not None
+
+    @property
+    def resizer(self) -> ImageResizer | None:
+        """From the image to the model's input and back; None without an image."""
+        return None if self._image is None else self._image[1]
+
+    @property
+    def image_embedding(self) -> NDArray[np.float32] | None:
+        """(1, H'', W'', D) float32, a copy; None without an image."""
+        if self._image is None:
+            return None
+        return self._image[0].embedding.permute(0, 2, 3, 1).float().cpu().numpy().copy()
+
+    def input_size(self) -> tuple[int, int]:
+        """(H, W) of the model's input for the image; without one, of a model of fixed size.
+
+        Raises:
+            InputError: no image is set, and the model takes any size.
+        """
+        if self._image is not None:
+            return self._image[1].dst_size
+        if self.model.cfg.fixed_input_size:
+            return self.model.cfg.input_size
+        raise InputError("no image is set, and the model takes any size: call set_image(image)")
+
+    def mask_size(self) -> tuple[int, int]:
+        """(H', W') of logits and of mask prompts.
+
+        Raises:
+            InputError: as of `input_size`.
+        """
+        return self.model.mask_size(self.input_size())
 
     def set_image(self, image: ArrayLike) -> None:
         """Encode an image (H0, W0, C) with values 0..255; it replaces the previous one.
@@ -64,17 +102,15 @@ class SAMPredictor:
             ImageError: another shape, or values that are no such numbers.
         """
         self.clear_image()
-        cfg = self.model.cfg
         array = self._read(image)
-        resizer = ImageResizer((array.shape[0], array.shape[1]), cfg.input_size)
-        transform = replace(resizer.transform, stride=cfg.encoder_patch_size)
+        resizer = self._resizer((array.shape[0], array.shape[1]))
         if self.preprocessing is None:
             config = self.model.network.config
-            pixels = transform.pixels(array, config.mean, config.std)
+            pixels = resizer.transform.pixels(array, config.mean, config.std)
             normalised = pixels.permute(0, 2, 3, 1).numpy()
         else:
-            normalised = resizer.pad_image(self._preprocess(resizer.scale_image(array)))[None]
-        self._image = self.model.encode(normalised), transform
+            normalised = resizer.pad_image(self._preprocess(resizer.scale_image(array)[None]))
+        self._image = self.model.encode(normalised), resizer
 
     def clear_image(self) -> None:
         """Forget the image."""
@@ -91,11 +127,14 @@ class SAMPredictor:
     ) -> Prediction:
         """Masks of one object, or, with a leading axis N on all prompts, of N objects.
 
+        For an object without any prompt, the network predicts without one.
+
         Args:
             points: (M1, 2) xy in pixels of the image.
             labels: (M1,) of 1 (foreground), 0 (background) or -1 (padding: its point is ignored);
                 without labels all points are foreground.
-            boxes: (M2, 4) xyxy in pixels of the image, all around the same object.
+            boxes: (M2, 4) xyxy in pixels of the image, all around the same object. The corners are
+                taken as they are given.
             masks: (M3, H', W') logits, M3 0 or 1, of an earlier call or `preprocess_masks`.
             multimask_output: several masks for each object instead of one.
             return_logits: logits at the size of the image instead of masks.
@@ -105,7 +144,7 @@ class SAMPredictor:
 
         Raises:
             InputError: no image is set.
-            PromptError: a wrong shape or value, or an object without any prompt.
+            PromptError: a wrong shape or value.
         """
         features, transform = self._current_image()
         named = {"points": points, "labels": labels, "boxes": boxes, "masks": masks}
@@ -116,10 +155,6 @@ class SAMPredictor:
         prompts = read_prompts(
             **given, count=1 if count is None else count, mask_size=transform.mask_size
         )
-        empty = [i for i in range(len(prompts)) if prompts.is_empty(i)]
-        if empty:
-            which = "" if count is None else f" for object {empty[0]}"
-            raise PromptError(f"expected points, boxes or masks{which}, got none")
         parts = []
         for start in range(0, max(1, len(prompts)), _AT_ONCE):  # also once for no objects
             part = slice(start, start + _AT_ONCE)
@@ -131,6 +166,8 @@ class SAMPredictor:
 
     def preprocess_masks(self, mask: ArrayLike) -> NDArray[np.float32]:
         """Masks of the image as mask prompts: (M, H0, W0) -> (M, H', W'), also with leading N.
+
+        They are 0 in the padding.
 
         Args:
             mask: float logits, positive inside. Bools, or integers that are 0 and one other value,
@@ -155,13 +192,23 @@ class SAMPredictor:
             one = array[index]
             prompt = Prompt(mask_input=one) if one.dtype == np.float32 else Prompt.mask(one)
             assert prompt.mask_input is not None
-            result[index] = transform.mask_to_input(prompt.mask_input).numpy()
+            result[index] = transform.mask_to_input(prompt.mask_input, padding=0.0).numpy()
         return result
 
     def _current_image(self) -> tuple[ImageFeatures, ImageTransform]:
         if self._image is None:
             raise InputError("no image is set: call set_image(image) first")
-        return self._image
+        features, resizer = self._image
+        return features, replace(resizer.transform, stride=self.model.cfg.encoder_patch_size)
+
+    def _resizer(self, size: tuple[int, int]) -> ImageResizer:
+        """For an image (H0, W0)."""
+        cfg = self.model.cfg
+        if cfg.fixed_input_size:
+            return ImageResizer(size, cfg.input_size)
+        rows, columns = self.model.grid_size(size)
+        patch = cfg.encoder_patch_size
+        return ImageResizer(size, (rows * patch, columns * patch), pad_only=True)
 
     def _read(self, image: ArrayLike) -> NDArray[Any]:
         channels = self.model.cfg.in_channels
@@ -179,13 +226,16 @@ class SAMPredictor:
 
     def _preprocess(self, scaled: NDArray[Any]) -> NDArray[np.float32]:
         assert self.preprocessing is not None
-        result = np.asarray(self.preprocessing(scaled), np.float32)
-        if result.shape != scaled.shape or not np.isfinite(result).all():
-            raise ImageError(
-                f"preprocessing: expected finite values of shape {scaled.shape}, "
-                f"got shape {result.shape}"
-            )
-        return result
+        given = array_of(self.preprocessing(scaled), "preprocessing", ImageError)
+        if given.dtype.kind in "biuf" and given.shape == scaled.shape:
+            with np.errstate(over="ignore", invalid="ignore"):
+                result = given.astype(np.float32, copy=False)
+            if np.isfinite(result).all():
+                return result
+        raise ImageError(
+            f"preprocessing: expected finite values of shape {scaled.shape}, "
+            f"got {given.dtype} of shape {given.shape}"
+        )
 
 
 def _batch_size(prompts: Mapping[str, NDArray[Any]]) -> int | None:

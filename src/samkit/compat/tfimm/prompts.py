@@ -38,11 +38,6 @@ class PromptBatch:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def is_empty(self, index: int) -> bool:
-        """Whether an object has no prompt at all."""
-        _, labels = self.tokens[index]
-        return not len(labels) and self.masks is None
-
     def tensors(
         self, part: slice, transform: ImageTransform, device: torch.device
     ) -> PromptTensors:
@@ -72,7 +67,7 @@ def read_prompts(
         points: (N, M1, 2) pixels, or None.
         labels: (N, M1) of 1 foreground, 0 background, -1 padding (its point is ignored); without
             labels all points are foreground.
-        boxes: (N, M2, 4) xyxy, or None.
+        boxes: (N, M2, 4) xyxy, or None; the corners are taken as they are given.
         masks: (N, M3, H', W') logits with M3 0 or 1, or None.
         count: N.
         mask_size: (H', W').
@@ -95,7 +90,7 @@ def read_prompts(
         raise PromptError(
             f"labels: expected 1 (foreground), 0 (background) or -1 (padding), got {wrong}"
         )
-    corners = finite_numbers(np.zeros((count, 0, 4)) if boxes is None else boxes, "boxes")
+    corners = array_of(np.zeros((count, 0, 4)) if boxes is None else boxes, "boxes")
     if corners.ndim != 3 or corners.shape[0] != count or corners.shape[2] != 4:
         raise PromptError(f"boxes: expected shape ({count}, M2, 4), got {corners.shape}")
     return PromptBatch(
@@ -108,8 +103,8 @@ def _tokens(xy: NDArray[Any], labels: NDArray[Any], boxes: NDArray[Any]) -> Toke
     """Tokens of one object with points (M1, 2), labels (M1,) and boxes (M2, 4)."""
     given = labels != _PADDING
     points = checks.coordinates(xy[given], "points")
-    corners = [checks.box(box) for box in boxes]
-    return tokens(points, labels[given].astype(np.int32), corners)
+    corners = checks.coordinates(boxes, "boxes")
+    return tokens(points, labels[given].astype(np.int32), list(corners))
 
 
 def _masks(

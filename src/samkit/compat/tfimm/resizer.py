@@ -57,6 +57,13 @@ class ImageResizer:
         )
 
     @property
+    def scale(self) -> float:
+        """Size of the scaled image over that of the image, before sides are rounded."""
+        if self.pad_only:
+            return 1.0
+        return min(b / a for a, b in zip(self.src_size, self.dst_size, strict=True))
+
+    @property
     def rescaled_size(self) -> tuple[int, int]:
         """(h, w) of the scaled image, before padding: the longest side fits, sides are rounded."""
         return self.transform.content_size
@@ -72,19 +79,22 @@ class ImageResizer:
         )
 
     def pad_image(self, image: ArrayLike, channels_last: bool = True) -> NDArray[Any]:
-        """An image of `rescaled_size` -> of `dst_size`: zeros at the bottom and the right.
+        """An image that fits into `dst_size` -> of that size: zeros at the bottom and the right.
 
         Normalise before: zero is then the mean colour, with which the networks were trained.
 
         Raises:
-            ImageError: another size or shape, or values that are no numbers.
+            ImageError: a larger image, another shape, or values that are no numbers.
         """
-        (H, W), (h, w) = self.dst_size, self.rescaled_size
+        H, W = self.dst_size
 
         def pad(images: NDArray[Any]) -> NDArray[Any]:
+            h, w = images.shape[1:3]
+            if h > H or w > W:
+                raise ImageError(f"image: expected at most {self.dst_size}, got {(h, w)}")
             return np.pad(images, ((0, 0), (0, H - h), (0, W - w), (0, 0)))
 
-        return _on_batch(pad, image, channels_last, self.rescaled_size)
+        return _on_batch(pad, image, channels_last)
 
     def unscale_image(self, image: ArrayLike, channels_last: bool = True) -> NDArray[Any]:
         """An image of `rescaled_size`, or of `dst_size` with its padding -> of `src_size`.
@@ -127,8 +137,10 @@ class ImageResizer:
             threshold: None for logits; else True where logits are above it.
 
         Raises:
-            InputError: another shape, or values that are no numbers.
+            InputError: another shape, values that are no numbers, or a threshold that is none.
         """
+        if threshold is not None and not isinstance(threshold, (int, float, np.number)):
+            raise InputError(f"threshold: expected a number or None, got {threshold!r}")
         array = finite_numbers(mask, "mask")
         if array.ndim < 2 or 0 in array.shape[-2:]:
             raise InputError(f"mask: expected shape (..., h, w), got {array.shape}")
