@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostile.harness import Case, Tally, attack
+from hostile.harness import ENDS, Case, Tally, attack
+from hostile.writers import Whole, make_world, writers
 
 TALLIES = pytest.StashKey[dict[str, Tally]]()
 TIMES = 10  # `-m hostile` tries so many times the inputs of a usual run, all of them others
@@ -55,6 +56,20 @@ def hostile(
     return hostile
 
 
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Whole]:
+    """The undisturbed run of a writer, by its name."""
+    known = writers(make_world(tmp_path_factory.mktemp("world")))
+    done: dict[str, Whole] = {}
+
+    def whole(name: str) -> Whole:
+        if name not in done:
+            done[name] = Whole(known[name], tmp_path_factory.mktemp("runs") / name)
+        return done[name]
+
+    return whole
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
@@ -81,6 +96,4 @@ def pytest_terminal_summary(
 
 
 def _row(tally: Tally) -> list[int]:
-    from hostile.harness import ENDS
-
     return [sum(tally.ends.values()), *(tally.ends[end] for end in ENDS), tally.partial]
