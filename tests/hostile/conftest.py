@@ -1,5 +1,6 @@
 """Numbers of inputs, and the table at the end."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import pytest
 from hostile.harness import ENDS, Case, Tally, attack
 from hostile.writers import Whole, make_world, writers
+
+# Inputs are tried in forked children.
+collect_ignore_glob = [] if hasattr(os, "fork") else ["test_*.py"]
 
 TALLIES = pytest.StashKey[dict[str, Tally]]()
 TIMES = 10  # `-m hostile` tries so many times the inputs of a usual run, all of them others

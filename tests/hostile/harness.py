@@ -8,6 +8,7 @@ input is known by its kind and number, from which its random numbers come.
 import faulthandler
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import traceback
@@ -189,7 +190,8 @@ def _where(error: BaseException) -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "/samkit/" in f.filename]
     last = frames[-1] if frames else traceback.extract_tb(error.__traceback__)[-1]
     where = last.filename.rpartition("/samkit/")[2]
-    return f"{type(error).__name__} at {where}:{last.lineno} in {last.name}: {error!s:.120}"
+    text = re.sub(r"\d+", "N", f"{error!s:.120}")  # so that alike findings are told once
+    return f"{type(error).__name__} at {where}:{last.lineno} in {last.name}: {text}"
 
 
 def _limit_memory() -> None:

@@ -73,7 +73,7 @@ def changed_json(rng: np.random.Generator, value: Any) -> Any:
     for _ in range(rng.integers(1, 3)):
         places = list(_places(new))
         if not places:
-            return pick(rng, HOSTILE_VALUES)
+            return copy.deepcopy(pick(rng, HOSTILE_VALUES))
         container, key = places[int(rng.integers(len(places)))]
         way = rng.integers(8)
         if way == 0:
@@ -85,9 +85,9 @@ def changed_json(rng: np.random.Generator, value: Any) -> Any:
         elif way == 3:
             container[key] = copy.deepcopy(places[int(rng.integers(len(places)))][0])
         elif way == 4 and isinstance(container[key], (int, float)):
-            container[key] = container[key] * pick(rng, (-1, 2, 0.5, 10, 1000)) + pick(rng, (0, 1))
+            container[key] = container[key] * pick(rng, (-1, 2, 10, 1000)) + pick(rng, (0, 1))
         else:
-            container[key] = pick(rng, HOSTILE_VALUES)
+            container[key] = copy.deepcopy(pick(rng, HOSTILE_VALUES))
     return new
 
 

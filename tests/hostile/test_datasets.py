@@ -63,7 +63,7 @@ def coco_files(rng: np.random.Generator, folder: Path, whole: Path) -> Callable[
     way = rng.integers(6)
     if way == 0:  # what stands in an annotation
         one = pick(rng, content["annotations"])
-        one.update(changed_json(rng, {"segmentation": one["segmentation"]}))
+        one["segmentation"] = changed_json(rng, {"iscrowd": 0, "s": one["segmentation"]}).get("s")
         path.write_text(json.dumps(content))
     elif way == 1:
         one = pick(rng, content["images"])

@@ -29,7 +29,7 @@ def test_killed(name: str, whole, part: int, tallies, tmp_path: Path) -> None:
         child.join()
         broken = expected.broken(folder)
         tally.partial += len(broken)
-        assert broken == []
+        assert broken == [], number
         code = exits_with(start(partial(expected.writer.finish, folder), log), log)
         assert code == 0, log.read_text()
         left = leftovers(folder)
