@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from samkit.errors import CheckpointError, CheckpointKeysError, UnknownModelError
+from samkit.files import parse_json
 from samkit.nn import Network, build
 from samkit.sizes import NetworkConfig, Sam2Config, from_dict, to_dict
 from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_state_dict
@@ -90,12 +91,13 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Network
     opened = open_checkpoint(source, progress=progress)
     with torch.device("meta"):
         network = build(opened.config)
-    # Copies, because a tensor may be mapped from a file that is overwritten later.
-    state = {
-        name: tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
-        for name, tensor in opened.state.items()
-        if not is_unused(opened.config.family, name)
-    }
+    state = {}
+    for name in list(opened.state):
+        # A copy, because tensors may share memory; each is forgotten before the next one is copied.
+        tensor = opened.state.pop(name)
+        if not is_unused(opened.config.family, name):
+            dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+            state[name] = tensor.to(dtype, copy=True)
     if opened.config.has_memory and not opened.memory:
         if _CONFIG_KEY not in opened.metadata:  # samkit's own files leave out an untrained memory
             warnings.warn(
@@ -229,8 +231,8 @@ def _config(
     source = checkpoint.source
     if _CONFIG_KEY in checkpoint.metadata:
         try:
-            return from_dict(json.loads(checkpoint.metadata[_CONFIG_KEY]))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            return from_dict(parse_json(checkpoint.metadata[_CONFIG_KEY], _CONFIG_KEY))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{source} was written by another version of samkit: cannot understand its "
                 f"{_CONFIG_KEY} ({error})"
