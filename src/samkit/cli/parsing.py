@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def read_mask(path: Path, object_id: int | None = None) -> Prompt:
 def names_file(output: Path) -> bool:
     """Whether an output names a file: mask.png and mistypings of it do, results_v1.5 does not."""
     has_letter = any(letter.isalpha() for letter in output.suffix)
-    return output.is_file() or (has_letter and not output.is_dir())
+    return os.path.isfile(output) or (has_letter and not os.path.isdir(output))
 
 
 def count_of(count: int, noun: str) -> str:

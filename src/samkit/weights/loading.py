@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from samkit.errors import CheckpointError, CheckpointKeysError, UnknownModelError
-from samkit.files import parse_json
+from samkit.files import checked_path, parse_json
 from samkit.nn import Network, build
 from samkit.sizes import NetworkConfig, Sam2Config, from_dict, to_dict
 from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_state_dict
@@ -187,10 +187,9 @@ def _without(prefix: str, tensors: dict[str, Tensor], source: str) -> dict[str, 
 
 
 def _locate(source: str | Path, progress: bool | None) -> tuple[Path, RegisteredModel | None]:
-    if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
-        raise UnknownModelError(f"expected the name of a model or a path, got {source!r}")
+    path = checked_path(source, "a checkpoint, or the name of a model", UnknownModelError)
     try:
-        path = Path(source).expanduser()
+        path = path.expanduser()
         path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
