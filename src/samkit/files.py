@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import IO, Any
@@ -59,8 +60,8 @@ def inside(folder: Path, name: object, what: str, error: type[SamkitError] = Inp
         what: the beginning of the message.
         error: raised where it is no text, or leads out of the folder on any system.
     """
-    parts = name.replace("\\", "/").split("/") if isinstance(name, str) else []
-    if not parts or ".." in parts or not parts[0] or not parts[-1] or ":" in parts[0]:
+    parts = re.split(r"[/\\]", name) if isinstance(name, str) else [""]
+    if ".." in parts or not parts[0] or not parts[-1] or Path(str(name)).drive:
         raise error(f"{what}: expected the name of a file in {folder}, got {name!r:.200}")
     return folder / checked_path(name, "a file", error)
 

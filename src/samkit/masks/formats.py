@@ -17,7 +17,7 @@ from samkit.geometry import checked_size
 from samkit.masks import checks, drawing
 from samkit.masks.contours import outer_contours
 from samkit.masks.fields import Fields
-from samkit.masks.label_maps import read_label_map
+from samkit.masks.label_maps import read_label_picture
 from samkit.masks.npz import read_npz, write_npz
 from samkit.masks.storage import DENSE_BYTES, Pixels, RunLengths, Storage
 from samkit.media import ImageSource, write_atomically
@@ -169,7 +169,7 @@ def _write_png(masks: Storage, fields: Fields, file: IO[bytes]) -> None:
 
 
 def _read_png(file: IO[bytes]) -> tuple[Storage, Fields]:
-    labels = read_label_map(file, "the picture")
+    labels = read_label_picture(file, "the picture")
     index, height, width = labels.values, *labels.values.shape
     if labels.format != "PNG":
         raise InputError(f"expected a PNG, got {labels.format}")

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import ImageError
+from samkit.files import open_file
 from samkit.media import open_picture
 
-__all__ = ["LabelMap", "read_label_map"]
+__all__ = ["LabelMap", "read_label_picture"]
 
 _MODES = ("1", "L", "P", "I;16", "I;16B", "I")
 
@@ -36,7 +37,7 @@ class LabelMap:
         return not self.mode.startswith("I")
 
 
-def read_label_map(source: Path | IO[bytes], name: str = "") -> LabelMap:
+def read_label_picture(source: Path | IO[bytes], name: str = "") -> LabelMap:
     """Read a picture of one channel of whole numbers, or of a palette.
 
     Args:
@@ -46,18 +47,19 @@ def read_label_map(source: Path | IO[bytes], name: str = "") -> LabelMap:
     Raises:
         ImageError: missing, damaged, too large (`samkit.limits`), or of another kind.
     """
-    name = name or str(source)
+    if isinstance(source, Path):
+        with open_file(source, ImageError) as file:
+            return read_label_picture(file, str(source))
     # Palette pictures hold their labels as indices, which Pillow keeps and OpenCV would not.
     with open_picture(source, name) as image:
         if image.mode not in _MODES:
             raise ImageError(
-                f"cannot read the mask {name}: expected one channel of whole numbers, or a "
-                f"palette, got mode {image.mode}"
+                f"{name}: expected a mask of one channel of whole numbers, or a palette, got mode "
+                f"{image.mode}"
             )
-        texts = dict(getattr(image, "text", {}))
         return LabelMap(
             values=np.asarray(image),
             mode=image.mode,
             format=image.format or "",
-            texts=texts,
+            texts=dict(getattr(image, "text", {})),
         )
