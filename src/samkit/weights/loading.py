@@ -41,6 +41,8 @@ __all__ = [
 _CONFIG_KEY = "samkit.config"
 # A count that torch's AveragedModel saves beside the tensors of the network.
 _AVERAGED = "n_averaged"
+# No published file has so many bytes for each parameter.
+_MOST_PER_PARAMETER = 16
 # Errors that impossible sizes cause.
 _IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -200,7 +202,13 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
         model = MODELS[source]
         if model.url is None or model.sha256 is None:
             return Path(__file__).with_name(model.filename), model
-        where = fetch(model.url, filename=model.filename, sha256=model.sha256, progress=progress)
+        where = fetch(
+            model.url,
+            filename=model.filename,
+            sha256=model.sha256,
+            most_bytes=_MOST_PER_PARAMETER * model.parameters,
+            progress=progress,
+        )
         return where, model
     if path.exists() or not isinstance(source, str) or _is_path(source):
         return path, None
