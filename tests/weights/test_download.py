@@ -277,7 +277,7 @@ def test_more_than_is_said(server, get, cache):
 def test_more_than_is_allowed(server, get, cache, contents, monkeypatch, lengths):
     server.lengths = lengths
     monkeypatch.setenv("SAMKIT_MAX_DOWNLOAD_BYTES", "307199")
-    with pytest.raises(DownloadError, match="at most 307199 bytes, got .* or more"):
+    with pytest.raises(DownloadError, match=r"at most 307199 bytes, got .* or more"):
         get()
     assert names(cache) == {f"{NAME}.lock"}
     sha256 = hashlib.sha256(contents).hexdigest()
@@ -331,7 +331,7 @@ def test_damaged_records(server, get, cache, contents, text):
 @pytest.mark.parametrize("folder", ["~nosuchuser/x", "~nosuchuser"])
 def test_a_folder_of_nobody(monkeypatch, folder):
     monkeypatch.setenv("SAMKIT_CACHE", folder)
-    with pytest.raises(DownloadError, match="no folder for weights: ~nosuchuser.*SAMKIT_CACHE"):
+    with pytest.raises(DownloadError, match=r"no folder for weights: ~nosuchuser.*SAMKIT_CACHE"):
         cache_folder()
 
 
