@@ -67,12 +67,12 @@ def train(
             checkpoint, or the run diverges, which leaves the last checkpoint as it is.
         CheckpointError: `resume` without a checkpoint of this configuration.
     """
+    checkpoint = checked_path(checkpoint, "a checkpoint")
+    folder = None if tensorboard is None else checked_path(tensorboard, "TensorBoard's folder")
     _check(config, processes)
     on_gpu = device is not None and device.type != "cpu"
     if processes > 1 and (torchrun_world_size() > 1 or on_gpu):
         raise InputError("processes: of no use under torchrun or on a GPU, where torchrun shares")
-    checkpoint = checked_path(checkpoint, "a checkpoint")
-    folder = None if tensorboard is None else checked_path(tensorboard, "TensorBoard's folder")
     if is_main_process():
         check_writable(checkpoint)
     build = partial(Trainer, config, start=start, resume_from=checkpoint if resume else None)
