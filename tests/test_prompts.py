@@ -188,6 +188,24 @@ class TestMask:
         assert mask.dtype == np.float32
         np.testing.assert_array_equal(mask, values)
 
+    @pytest.mark.parametrize("inside", [1, 1.5, 2, 255, 65535])
+    @pytest.mark.parametrize("dtype", ["f4", "f8"])
+    def test_floats_of_one_positive_value_are_binary(self, inside: float, dtype: str) -> None:
+        values = self.expected.astype(dtype) * inside
+        assert Prompt.mask(values) == Prompt.mask(self.expected)
+        assert Prompt.mask(values - 1e-3).mask_input.dtype == np.float32  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize(
+        "values", [[0, 0.5], [0.5, 0.5], [0.1, 0.9], [0, 1, 255], [0, 254, 255], [3, 4], [0, 1, 2]]
+    )
+    def test_floats_that_may_be_anything(self, values: list[float]) -> None:
+        array = np.array([values], np.float64)
+        with pytest.raises(PromptError, match=r"array > 0\.5.*array > 127.*mask_input=np\.float32"):
+            Prompt.mask(array)
+        logits = Prompt(mask_input=np.float32(array)).mask_input  # as the message says
+        assert logits is not None
+        assert logits.dtype == np.float32
+
     def test_tensor(self) -> None:
         assert Prompt.mask(torch.tensor(self.expected)) == Prompt.mask(self.expected)
 
@@ -286,7 +304,7 @@ class TestValue:
     def test_inputs_are_copied(self) -> None:
         xy, labels = np.ones((1, 2), np.float32), np.ones(1, np.int32)
         box, mask = np.array([0, 0, 1, 1], np.float32), np.eye(3, dtype=bool)
-        logits = np.full((2, 2), 0.5, np.float32)
+        logits = np.full((2, 2), -0.5, np.float32)
         prompt = Prompt(xy, labels, box, mask)
         refined = Prompt.mask(logits)
         before = pickle.dumps((prompt, refined))
@@ -354,7 +372,7 @@ class TestValue:
             ),
             (Prompt.points(np.ones((40, 2))), "Prompt.points(<40 points, 40 foreground>)"),
             (Prompt.mask(np.eye(3)), "Prompt.mask(<3 x 3 binary>)"),
-            (Prompt.mask(np.full((2, 4), 0.5)), "Prompt.mask(<2 x 4 logits>)"),
+            (Prompt.mask(np.full((2, 4), -0.5)), "Prompt.mask(<2 x 4 logits>)"),
         ],
     )
     def test_repr(self, prompt: Prompt, text: str) -> None:

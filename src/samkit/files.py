@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import IO, Any
@@ -9,7 +10,7 @@ from typing import IO, Any
 from samkit.errors import InputError, SamkitError
 from samkit.limits import limits
 
-__all__ = ["checked_path", "open_file", "parse_json", "read_json"]
+__all__ = ["checked_path", "inside", "is_file_name", "open_file", "parse_json", "read_json"]
 
 # Without blocking, as opening a pipe would wait for somebody to write; Windows has only the last.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -40,6 +41,29 @@ def checked_path(path: object, what: str, error: type[SamkitError] = InputError)
             f"expected the path of {what}, got one with a lone surrogate: {text!r:.200}"
         ) from None
     return Path(text)
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a text is the name of a file in a folder, on any system, and leads nowhere else."""
+    is_plain = text not in ("", ".", "..") and not set(text) & set("/\\:\0")
+    return is_plain and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def inside(folder: Path, name: object, what: str, error: type[SamkitError] = InputError) -> Path:
+    """The path of a file that another file names relative to a folder; it may be in one inside it.
+
+    Only the name is looked at: links that the owner of the folder put there may lead elsewhere.
+
+    Args:
+        folder: in which it has to be.
+        name: what the other file says.
+        what: the beginning of the message.
+        error: raised where it is no text, or leads out of the folder on any system.
+    """
+    parts = re.split(r"[/\\]", name) if isinstance(name, str) else [""]
+    if ".." in parts or not parts[0] or not parts[-1] or Path(str(name)).drive:
+        raise error(f"{what}: expected the name of a file in {folder}, got {name!r:.200}")
+    return folder / checked_path(name, "a file", error)
 
 
 def open_file(path: Path, error: type[SamkitError] = InputError) -> IO[bytes]:

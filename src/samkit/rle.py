@@ -38,6 +38,27 @@ def encode(masks: Iterable[BoolArray]) -> tuple[bytes, ...]:
     return tuple(coco.encode(one.T)["counts"] for one in columns)
 
 
+def encode_labels(labels: npt.NDArray[Any], count: int) -> tuple[bytes, ...]:
+    """Encode the masks ``labels == 1`` to ``labels == count`` of an integer array (H, W).
+
+    All are found in one pass, whatever their number.
+    """
+    size = labels.shape[0], labels.shape[1]
+    columns = labels.T.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(columns[1:] != columns[:-1]) + 1])
+    ends = np.append(starts[1:], columns.size)
+    values = columns[starts].astype(np.int64)
+    order = np.argsort(values, kind="stable")
+    first = np.searchsorted(values[order], np.arange(1, count + 2))
+    encoded = []
+    for i in range(count):
+        own = order[first[i] : first[i + 1]]
+        edges = np.stack([starts[own], ends[own]], axis=1).ravel()
+        runs = np.diff(edges, prepend=0, append=columns.size)
+        encoded.append(compress(runs[: len(runs) - (runs[-1] == 0)], size))
+    return tuple(encoded)
+
+
 def decode(counts: Sequence[bytes], image_size: tuple[int, int]) -> BoolArray:
     """Decode to (N, H, W) bool; one mask at a time is held twice."""
     masks = np.empty((len(counts), *image_size), np.bool_)
@@ -88,10 +109,10 @@ def checked_counts(rle: Mapping[str, Any], image_size: tuple[int, int], name: st
         raise InputError(f"expected {name} to be a dict with 'size' and 'counts', got {rle!r:.80}")
     size, counts = rle["size"], rle["counts"]
     height, width = image_size
-    if not isinstance(size, (list, tuple, np.ndarray)) or list(size) != [height, width]:
+    if not isinstance(size, (list, tuple, np.ndarray)) or not np.array_equal(size, image_size):
         raise InputError(f"expected {name} of size [{height}, {width}], got {size!r:.80}")
     if isinstance(counts, str):
-        counts = counts.encode("utf-8", "replace")
+        counts = counts.encode("utf-8", "surrogatepass")  # which are no run lengths
     if isinstance(counts, bytes):
         runs = _run_lengths(counts, name)
     else:

@@ -1,5 +1,6 @@
 """Embeddings of features that were computed elsewhere."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -67,6 +68,58 @@ def test_other_features(predictor, image):
     for wrong in (twice, narrow, other):
         with pytest.raises(InputError, match="one image of this network"):
             predictor.embedding(wrong, (50, 83))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: None,
+        lambda f: f.embedding,
+        lambda f: replace(f, stride=8),
+        lambda f: replace(f, embedding=torch.zeros(16)),
+        lambda f: replace(f, embedding=torch.tensor(0.0)),
+        lambda f: replace(f, embedding=f.embedding.long()),
+        lambda f: replace(f, embedding=f.embedding * torch.nan),
+        lambda f: replace(f, further=(torch.tensor(0.0),)),
+        lambda f: replace(f, further=(f.embedding.to(torch.complex64),)),
+        lambda f: f.map(lambda tensor: tensor[..., :0]),
+    ],
+)
+def test_features_that_are_none(predictor, image, change):
+    features = change(predictor.embed(image).features)
+    with pytest.raises(InputError, match="features: expected"):
+        predictor.embedding(features, (50, 83))
+
+
+@pytest.mark.parametrize("size", [None, (0, 5), (5,), (5.0, 5.0), "55", (5, -1)])
+def test_sizes_of_no_image(predictor, image, size):
+    with pytest.raises(InputError, match="image_size: expected"):
+        predictor.embedding(predictor.embed(image).features, size)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.bfloat16, torch.int32])
+def test_embeddings_of_another_type(predictor, image, dtype):
+    embedding = predictor.embed(image)
+    features = embedding.features.map(lambda tensor: tensor.to(dtype))
+    with pytest.raises(InputError, match="expected float"):
+        predictor.predict(replace(embedding, features=features), Prompt.point(5, 5))
+
+
+def test_files_that_shrink_after_they_were_read(predictor, image, tmp_path):
+    """A mapped file would end the process."""
+    path = tmp_path / "embedding.safetensors"
+    predictor.embed(image).save(path)
+    loaded = ImageEmbedding.load(path)
+    os.truncate(path, 0)
+    assert len(predictor.predict(loaded, Prompt.point(5, 5))) == 1
+
+
+@pytest.mark.parametrize("path", [None, b"x", 3, ["x"], "", "a\0b", "\ud800"])
+def test_paths_that_are_none(predictor, image, path):
+    embedding = predictor.embed(image)
+    for use in (ImageEmbedding.load, embedding.save):
+        with pytest.raises(InputError, match="expected the path of"):
+            use(path)
 
 
 def test_further_maps_are_kept(predictor, image, tmp_path):

@@ -220,24 +220,66 @@ def test_an_error_while_writing_leaves_nothing(
 
 
 def write(path: Path, data: Any) -> None:
-    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    text = data if isinstance(data, (str, bytes)) else json.dumps(data)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
 SIZE = {"id": 1, "height": 4, "width": 5}
+FULL: dict[str, Any] = {"segmentation": {"size": [4, 5], "counts": [20]}}
+
+
+def rle_of(**changes: Any) -> dict[str, Any]:
+    return {"segmentation": {"size": [4, 5], "counts": [20], **changes}}
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        ("", "damaged"),
-        ("{", "damaged"),
+        ("", "no JSON"),
+        ("{", "no JSON"),
+        ("\ud800".encode("utf-8", "surrogatepass"), "no JSON"),
+        ("[" * 10**5, "at most 64 levels"),
+        ("1" * 5000, "no JSON"),
         ([], "COCO data set"),
         ({}, "COCO data set"),
         ({"images": [], "annotations": []}, "got 0 images"),
         ({"images": [SIZE, SIZE], "annotations": []}, "got 2 images"),
-        ({"images": [{}], "annotations": []}, "damaged"),
-        ({"images": [SIZE], "annotations": [1]}, "damaged"),
-        ({"images": [SIZE], "annotations": [{}]}, "damaged"),
+        ({"images": None, "annotations": []}, "images: expected a list"),
+        ({"images": {"a": SIZE}, "annotations": []}, "images: expected a list"),
+        ({"images": ["x"], "annotations": []}, "images: expected a list"),
+        ({"images": [{}], "annotations": []}, "the size of the image: expected"),
+        ({"images": [{**SIZE, "height": "4"}], "annotations": []}, "size of the image: expected"),
+        ({"images": [{**SIZE, "height": 4.0}], "annotations": []}, "size of the image: expected"),
+        ({"images": [{**SIZE, "height": 10**40}], "annotations": []}, "size of the image: expec"),
+        ({"images": [{**SIZE, "height": 0}], "annotations": []}, "size of the image: expected"),
+        ({"images": [{**SIZE, "height": 2**31}], "annotations": []}, "expected at most 536870912"),
+        ({"images": [SIZE], "annotations": [1]}, "annotations: expected a list"),
+        ({"images": [SIZE], "annotations": {"a": 1}}, "annotations: expected a list"),
+        ({"images": [SIZE], "annotations": [{}]}, "annotation 0: expected a segmentation"),
+        ({"images": [SIZE], "annotations": [{**FULL, "image_id": 2}]}, "expected the image_id 1"),
+        ({"images": [SIZE], "annotations": [{**FULL, "bbox": [1, 2, 3]}]}, "bbox of shape"),
+        ({"images": [SIZE], "annotations": [{**FULL, "bbox": [1, [2], 3, 4]}]}, "bbox as an array"),
+        ({"images": [SIZE], "annotations": [{**FULL, "bbox": "x"}]}, "bbox as an array"),
+        ({"images": [SIZE], "annotations": [{**FULL, "bbox": [1, 2, 3, 1e999]}]}, "bbox to be fin"),
+        (
+            {"images": [SIZE], "annotations": [{**FULL, "score": float("nan")}]},
+            "scores to be finite",
+        ),
+        ({"images": [SIZE], "annotations": [{**FULL, "score": 10**400}]}, "scores as an array"),
+        ({"images": [SIZE], "annotations": [{**FULL, "score": None}]}, "scores as an array"),
+        ({"images": [SIZE], "annotations": [{**FULL, "object_id": 2**70}]}, "object_ids of int"),
+        ({"images": [SIZE], "annotations": [{**FULL, "object_id": 1.5}]}, "object_ids of int"),
+        ({"images": [SIZE], "annotations": [rle_of(size=[[4], [5]])]}, "RLE 0 of size"),
+        ({"images": [SIZE], "annotations": [rle_of(size="45")]}, "RLE 0 of size"),
+        ({"images": [SIZE], "annotations": [rle_of(size=4)]}, "RLE 0 of size"),
+        ({"images": [SIZE], "annotations": [rle_of(counts=None)]}, "counts of RLE 0"),
+        ({"images": [SIZE], "annotations": [rle_of(counts=[[20]])]}, "counts of RLE 0"),
+        ({"images": [SIZE], "annotations": [rle_of(counts=[20, []])]}, "counts of RLE 0"),
+        ({"images": [SIZE], "annotations": [rle_of(counts=[20.0])]}, "counts of RLE 0"),
+        ({"images": [SIZE], "annotations": [rle_of(counts=[10**30])]}, "counts of RLE 0"),
+        ({"images": [SIZE], "annotations": [rle_of(counts=[2**64 - 1])]}, "fill 4 x 5"),
+        ({"images": [SIZE], "annotations": [rle_of(counts=["20"])]}, "counts of RLE 0"),
+        ({"images": [SIZE], "annotations": [rle_of(counts="\ud800")]}, "counts of RLE 0"),
         ({"images": [SIZE], "annotations": [{"segmentation": [[1, 2, 3, 4]]}]}, "RLE 0"),
         (
             {
@@ -303,8 +345,9 @@ def test_damaged_png(tmp_path: Path) -> None:
 def test_places_that_cannot_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "folder.npz").mkdir()
     for name, reason in (
-        ("none.npz", "No such file"),
-        ("folder.npz", "Is a directory"),
+        ("none.npz", "no such file"),
+        ("folder.npz", "expected a file, got a folder"),
+        ("x" * 300 + ".npz", "cannot load"),
         ("a.txt", "expected a file .npz, .json or .png"),
     ):
         with pytest.raises(InputError, match=reason):
@@ -352,14 +395,14 @@ def test_pictures_too_wide_for_their_format(tmp_path: Path) -> None:
     wide = Masks(np.ones((1, 1, 70_000), bool), [0.5])
     image = np.zeros((1, 70_000, 3), np.uint8)
     for name in ("a.webp", "a.jpg"):
-        with pytest.raises(InputError, match="cannot write"):
+        with pytest.raises(InputError, match=r"cannot write|null character"):
             wide.save(tmp_path / name, image=image)
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["a\0.png", "file:///tmp/a.png", "a" * 300 + ".png"])
 def test_names_that_no_file_can_have(some: Masks, tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match=r"cannot write|null character"):
         some.save(f"{tmp_path}/{name}" if "://" not in name else name)
 
 

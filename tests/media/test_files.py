@@ -104,7 +104,7 @@ def test_list_images_without_a_match(folder: Path) -> None:
         (folder / "empty", "no image in the folder"),
         (str(folder / "*.txt"), "no image matches"),
         ([folder / "a.png", folder / "z*.png"], "no image matches"),
-        ("", "empty string"),
+        ("", "empty text"),
         ("https://example.org/a.png", "download it first"),
         ("file://elsewhere/a.png", "on this machine"),
         ("a\0b.png", "null character"),

@@ -287,6 +287,32 @@ def test_resuming_what_is_not_there_or_not_the_same(config, tmp_path):
         list(train(config, path, processes=1, resume=True))
 
 
+def test_resuming_what_is_damaged(config, tmp_path):
+    path = tmp_path / "c.pt"
+    final(train(config, path, processes=1, stop_after=1))
+    whole = torch.load(path, weights_only=True)
+    average = whole["average"]
+    name = next(iter(average))
+    for change in (
+        {"config": 3},
+        {"config": "[" * 10**5},
+        {"network": {}},
+        {"average": {}},
+        {"average": None},
+        {"average": {**average, name: torch.zeros(1)}},
+        {"average": {**average, name: "x"}},
+        {"optimizer": {}},
+        {"optimizer": {"state": {}, "param_groups": []}},
+        {"step": "x"},
+        {"seconds": None},
+    ):
+        torch.save({**whole, **change}, path)
+        with pytest.raises(CheckpointError, match=r"c\.pt is .*expected the whole file"):
+            next(train(config, path, processes=1, resume=True))
+    torch.save(whole, path)
+    next(train(config, path, processes=1, resume=True))
+
+
 @pytest.mark.parametrize("processes", [0, 2])
 def test_a_run_that_diverges_stops_and_keeps_no_state(config, tmp_path, capfd, processes):
     config = replace(config, learning_rate=1e9, warmup=0)

@@ -253,7 +253,7 @@ def test_files_that_hold_no_session(predictor, video, saved, tmp_path):
         VideoPredictor.load(other, predictor, video)
     for text in ("", "[]", "null", "[" * 100_000, "9" * 5000):
         save_file({"0": torch.zeros(1)}, other, metadata={KEY: text})
-        with pytest.raises(InputError, match="it holds none"):
+        with pytest.raises(InputError, match=r"it holds none|its header"):
             VideoPredictor.load(other, predictor, video)
 
 

@@ -283,7 +283,35 @@ def test_index_that_points_elsewhere(tmp_path, place):
         read_state_dict(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"weight_map": 3}', "{}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\xff",
+        "[" * 10**5,
+        "1" * 5000,
+        "{}",
+        '{"weight_map": null}',
+        '{"weight_map": 3}',
+        '{"weight_map": {}}',
+        '{"weight_map": ["a.safetensors"]}',
+        '{"weight_map": {"a": 3}}',
+        '{"weight_map": {"a": null}}',
+        '{"weight_map": {"a": ["a.safetensors"]}}',
+        '{"weight_map": {"a": ""}}',
+        '{"weight_map": {"a": "."}}',
+        '{"weight_map": {"a": ".."}}',
+        '{"weight_map": {"a": "c:a.safetensors"}}',
+        '{"weight_map": {"a": "..\\\\a.safetensors"}}',
+        '{"weight_map": {"a": "a\\u0000.safetensors"}}',
+        '{"weight_map": {"a": "\\ud800.safetensors"}}',
+        json.dumps({"weight_map": {"a": "x" * 300}}),
+    ],
+    ids=lambda text: text[:40],
+)
 def test_bad_index(tmp_path, text):
     (tmp_path / "model.safetensors.index.json").write_text(text)
     with pytest.raises(CheckpointError):

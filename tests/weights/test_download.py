@@ -1,6 +1,8 @@
 """Downloads, against a server on this machine."""
 
+import contextlib
 import hashlib
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +22,7 @@ class Server:
         self.contents = contents
         self.etag: str | None = '"v1"'
         self.supports_range = True
+        self.lengths: list[str] | None = None  # in place of the right one
         self.cut_after: int | None = None
         self.status = 200
         self.ranges: list[str | None] = []
@@ -57,14 +60,16 @@ class Server:
             request.send_header("Content-Range", f"bytes {start}-{end - 1}/{end}")
         else:
             request.send_response(200)
-        request.send_header("Content-Length", str(len(self.contents) - start))
+        for length in [str(len(self.contents) - start)] if self.lengths is None else self.lengths:
+            request.send_header("Content-Length", length)
         if self.etag:
             request.send_header("ETag", self.etag)
         request.end_headers()
         body = self.contents[start:]
         if self.cut_after is not None:
             body = body[: self.cut_after]
-        request.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # the other side has heard enough
+            request.wfile.write(body)
         request.close_connection = True
 
     def stop(self) -> None:
@@ -247,3 +252,92 @@ def test_cache_folder(monkeypatch, tmp_path):
 def test_offline_can_be_switched_off(monkeypatch, value):
     monkeypatch.setenv("SAMKIT_OFFLINE", value)
     assert not is_offline()
+
+
+# Servers and caches that others have a hand in
+
+
+@pytest.mark.parametrize(
+    "lengths", [[], ["abc"], ["-1"], ["1e9"], ["9" * 5000], ["²"], [""], ["307200", "5"]]
+)
+def test_lengths_that_are_none(server, get, contents, lengths):
+    """What arrives is checked anyway."""
+    server.lengths = lengths
+    assert get().read_bytes() == contents
+
+
+def test_more_than_is_said(server, get, cache):
+    server.lengths = ["1000"]
+    with pytest.raises(DownloadError, match="wrong checksum"):
+        get()
+    assert names(cache) == {f"{NAME}.lock"}
+
+
+@pytest.mark.parametrize("lengths", [None, [], ["999999999999"]])
+def test_more_than_is_allowed(server, get, cache, contents, monkeypatch, lengths):
+    server.lengths = lengths
+    monkeypatch.setenv("SAMKIT_MAX_DOWNLOAD_BYTES", "307199")
+    with pytest.raises(DownloadError, match=r"at most 307199 bytes, got .* or more"):
+        get()
+    assert names(cache) == {f"{NAME}.lock"}
+    sha256 = hashlib.sha256(contents).hexdigest()
+    with pytest.raises(DownloadError, match="at most 1000 bytes"):
+        fetch(server.url, filename=NAME, sha256=sha256, most_bytes=1000)
+    server.lengths = None
+    monkeypatch.setenv("SAMKIT_MAX_DOWNLOAD_BYTES", "307200")
+    assert get().read_bytes() == contents
+
+
+@pytest.mark.parametrize("suffix", [".part", ".lock", ".verified", ".part.json"])
+def test_links_in_the_cache_are_not_followed(server, get, cache, tmp_path, suffix):
+    other = tmp_path / "other"
+    other.write_text("mine")
+    cache.mkdir()
+    (cache / f"{NAME}{suffix}").symlink_to(other)
+    with pytest.raises(DownloadError, match=r"samkit's own, got a link or the like: remove it"):
+        get()
+    assert other.read_text() == "mine"
+
+
+def test_pipes_in_the_cache_do_not_block(server, get, cache):
+    cache.mkdir()
+    os.mkfifo(cache / f"{NAME}.part")
+    with pytest.raises(DownloadError):
+        get()
+
+
+def test_the_file_itself_may_be_a_link(server, get, cache, tmp_path, contents):
+    (tmp_path / "elsewhere.pt").write_bytes(contents)
+    cache.mkdir()
+    (cache / NAME).symlink_to(tmp_path / "elsewhere.pt")
+    assert get().read_bytes() == contents
+    assert (cache / NAME).is_symlink()
+    assert server.ranges == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "[]", "3", "[" * 10**5, '{"url": 3}', '{"validator": 3}']
+)
+def test_damaged_records(server, get, cache, contents, text):
+    server.cut_after = 1000
+    with pytest.raises(DownloadError, match="interrupted"):
+        get()
+    (cache / f"{NAME}.part.json").write_text(text)
+    (cache / f"{NAME}.verified").write_text(text)
+    server.cut_after = None
+    assert get().read_bytes() == contents
+
+
+@pytest.mark.parametrize("folder", ["~nosuchuser/x", "~nosuchuser"])
+def test_a_folder_of_nobody(monkeypatch, folder):
+    monkeypatch.setenv("SAMKIT_CACHE", folder)
+    with pytest.raises(DownloadError, match=r"no folder for weights: ~nosuchuser.*SAMKIT_CACHE"):
+        cache_folder()
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/x", "x" * 300, "/dev/null"])
+def test_a_folder_that_cannot_be(server, get, monkeypatch, folder, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SAMKIT_CACHE", folder)
+    with pytest.raises(DownloadError, match="cannot write"):
+        get()

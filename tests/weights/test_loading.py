@@ -384,6 +384,27 @@ def test_repository_in_shards(sam, hub):
     assert same_weights(load_network("somebody/tiny"), sam)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"weight_map": [1]}',
+        '{"weight_map": {"a": 3}}',
+        '{"weight_map": {"a": "../b"}}',
+        '{"weight_map": {"a": "\\ud800"}}',
+        "[" * 10**5,
+    ],
+    ids=lambda text: text[:40],
+)
+def test_repository_with_a_bad_index(hub, text):
+    (hub / "config.json").write_text("{}")
+    (hub / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors\.index\.json"):
+        load_network("somebody/tiny")
+
+
 def test_repository_without_weights(hub):
     (hub / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"none of model\.safetensors"):

@@ -1,5 +1,6 @@
 """The `samkit` command. Modules here import what is heavy only when a command runs."""
 
+import io
 import sys
 
 import typer
@@ -44,6 +45,9 @@ def _samkit(version: bool = typer.Option(False, "--version", help="Print the ver
 
 def main() -> None:
     """Run the command line. Exits with 2 for wrong usage and with 1 for a failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may be no text
+            stream.reconfigure(errors="backslashreplace")
     try:
         with signal_handler(TERMINATION, interrupt):
             app()

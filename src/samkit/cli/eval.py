@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samkit.cli.options import Device, Dtype
+from samkit.cli.parsing import FormatError, parse_whole
 from samkit.cli.usage import check_choice, usage_error
 from samkit.errors import InputError
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from samkit.evaluation.video import FirstPrompt
 
 __all__ = ["evaluate"]
+
+_MOST_CLICKS = 1000
 
 
 def evaluate(
@@ -192,9 +195,11 @@ def _counts(text: str) -> tuple[int, ...]:
     if text.strip() == "0":
         return ()
     try:
-        counts = tuple(int(part) for part in text.split(","))
-    except ValueError:
+        counts = tuple(parse_whole(part.strip()) for part in text.split(","))
+    except FormatError:
         counts = (0,)
-    if min(counts) < 1:
-        raise usage_error(f"expected numbers such as 1,3,5, got {text}", "--clicks")
+    if min(counts) < 1 or max(counts) > _MOST_CLICKS:
+        raise usage_error(
+            f"expected numbers from 1 to {_MOST_CLICKS} such as 1,3,5, got {text:.80}", "--clicks"
+        )
     return counts

@@ -1,5 +1,7 @@
 """`samkit models`: what can be loaded by name."""
 
+import os
+
 import typer
 
 __all__ = ["models"]
@@ -16,7 +18,7 @@ def models() -> None:
     table = Table("name", "parameters", "year", "licence", "on this machine", box=None)
     for model in MODELS.values():
         cached = cache / model.filename
-        where = "bundled" if model.url is None else str(cached) if cached.is_file() else "no"
+        where = "bundled" if model.url is None else str(cached) if os.path.isfile(cached) else "no"
         millions = f"{model.parameters / 1e6:.1f} M"
         table.add_row(model.name, millions, str(model.year), model.licence, where)
     Console(soft_wrap=True).print(table)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from samkit import Prompt
 
-__all__ = ["FormatError", "count_of", "names_file", "parse_box", "parse_point", "read_mask"]
+__all__ = [
+    "FormatError",
+    "count_of",
+    "names_file",
+    "parse_box",
+    "parse_point",
+    "parse_whole",
+    "read_mask",
+]
 
 # Grey masks with larger values are white on black, others hold 0 and object ids.
 _LARGEST_ID = 127
@@ -16,6 +26,18 @@ _LARGEST_ID = 127
 
 class FormatError(Exception):
     """A text does not have the expected format."""
+
+
+def parse_whole(text: str) -> int:
+    """A whole number of 64 bits.
+
+    Raises:
+        FormatError: anything else.
+    """
+    # So short, because Python refuses numbers of thousands of digits, and 64 bits are 19.
+    if not re.fullmatch(r"-?[0-9]{1,19}", text) or not -(2**63) <= int(text) < 2**63:
+        raise FormatError
+    return int(text)
 
 
 def parse_point(text: str) -> Prompt:
@@ -45,15 +67,16 @@ def read_mask(path: Path, object_id: int | None = None) -> Prompt:
     import numpy as np
 
     from samkit import Prompt
-    from samkit.errors import PromptError
-    from samkit.media import open_picture, read_image
+    from samkit.errors import ImageError, PromptError
+    from samkit.masks.label_maps import read_label_picture
+    from samkit.media import read_image
 
-    with open_picture(path) as file:
-        labels = np.asarray(file) if file.mode in ("P", "L", "I;16", "I") else None
-        indexed = file.mode == "P"
-    if labels is None:
+    try:
+        picture = read_label_picture(path)
+    except ImageError:  # in colours; of what is no picture this says so again
         return Prompt.mask(read_image(path).max(2) > 127)
-    if not indexed and labels.max() > _LARGEST_ID:
+    labels = picture.values
+    if picture.mode != "P" and labels.max() > _LARGEST_ID:
         return Prompt.mask(labels > labels.max() / 2)
     if object_id is None:
         return Prompt.mask(labels)
@@ -69,7 +92,7 @@ def read_mask(path: Path, object_id: int | None = None) -> Prompt:
 def names_file(output: Path) -> bool:
     """Whether an output names a file: mask.png and mistypings of it do, results_v1.5 does not."""
     has_letter = any(letter.isalpha() for letter in output.suffix)
-    return output.is_file() or (has_letter and not output.is_dir())
+    return os.path.isfile(output) or (has_letter and not os.path.isdir(output))
 
 
 def count_of(count: int, noun: str) -> str:

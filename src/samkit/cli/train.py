@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -131,13 +132,13 @@ def train(
         raise usage_error(f"expected a number above 0, got {learning_rate}", "--learning-rate")
     if hold_out == 1:
         raise usage_error("expected 0 (none) or 2 and more", "--hold-out")
+    if output.suffix != ".safetensors":
+        raise usage_error("expected a name that ends in .safetensors", "--output")
     checkpoint = checkpoint or output.with_suffix(".checkpoint")
-    if checkpoint.exists() and not resume and not overwrite:
+    if os.path.exists(checkpoint) and not resume and not overwrite:
         raise usage_error(
             f"{checkpoint} holds an earlier run: --resume goes on with it, --overwrite starts anew"
         )
-    if output.suffix != ".safetensors":
-        raise usage_error("expected a name that ends in .safetensors", "--output")
 
     from contextlib import closing
     from dataclasses import replace

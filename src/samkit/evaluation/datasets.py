@@ -1,21 +1,22 @@
 """Annotated images from the usual layouts: COCO JSON, folders of images and masks, DAVIS."""
 
-import json
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-from pycocotools import mask as coco
 
 from samkit.errors import InputError
+from samkit.evaluation.coco import coco_mask, read_coco
 from samkit.evaluation.metrics import BoolArray
+from samkit.files import checked_path
+from samkit.limits import check_mask_size
+from samkit.masks.label_maps import read_label_picture
 from samkit.media import list_images, read_image
-from samkit.rle import checked_counts, decode_one
 
 __all__ = [
     "VOID_LABEL",
@@ -77,63 +78,41 @@ class Dataset(Protocol):
 class CocoDataset:
     """A COCO file of instances, with its images in `images/` beside it or in the same folder.
 
-    Polygons and run lengths are read; crowd regions become ignored pixels. Numbers may be strings.
+    Polygons and run lengths are read; crowd regions become ignored pixels. Numbers may be strings;
+    see `samkit.evaluation.coco.read_coco`.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            self._images = sorted(content["images"], key=lambda image: str(image["file_name"]))
-            annotations = content["annotations"]
-            nameless = [image["id"] for image in self._images if not str(image["file_name"])]
-            if not isinstance(annotations, list):
-                raise TypeError("annotations: expected a list")
-        except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror or error}") from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(f"{self.path} is not a COCO file of instances: {error!r}") from error
-        if nameless:
-            raise InputError(f"{self.path}: the image with id {nameless[0]} has no file_name")
-        if not self._images:
-            raise InputError(f"{self.path}: expected at least one image, got none")
-        self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for annotation in annotations:
-            needed = {"image_id", "segmentation"}
-            if not isinstance(annotation, dict) or not needed <= annotation.keys():
-                raise InputError(
-                    f"{self.path}: expected annotations with image_id and segmentation, "
-                    f"got {annotation!r:.80}"
-                )
-            self._annotations[str(annotation["image_id"])].append(annotation)
-        folder = self.path.parent / "images"
-        self._folder = folder if folder.is_dir() else self.path.parent
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = checked_path(path, "a COCO file of instances")
+        self._images = read_coco(self.path)
 
     def __len__(self) -> int:
         return len(self._images)
 
     def image_paths(self) -> list[Path]:
-        return [self._folder / str(image["file_name"]) for image in self._images]
+        return [image.path for image in self._images]
 
     def __getitem__(self, index: int) -> AnnotatedImage:
         record = self._images[index]
-        path = self._folder / str(record["file_name"])
-        image = read_image(path)
-        size = image.shape[:2]
-        stated = (record.get("height", size[0]), record.get("width", size[1]))
-        if tuple(map(str, stated)) != tuple(map(str, size)):
+        image = read_image(record.path)
+        height, width = image.shape[:2]
+        if record.size[0] not in (None, height) or record.size[1] not in (None, width):
             raise InputError(
-                f"{self.path}: expected {path.name} of size {stated} (height, width), got {size}"
+                f"{self.path}: expected {record.path.name} of size {record.size} (height, width), "
+                f"got {(height, width)}"
             )
-        ignore = np.zeros(size, bool)
+        what = f"{self.path}, {record.path.name}"
+        check_mask_size(len(record.annotations), height, width, what)
+        ignore = np.zeros((height, width), bool)
         masks = []
-        for annotation in self._annotations[str(record["id"])]:
-            mask = _coco_mask(annotation["segmentation"], size, self.path)
-            if str(annotation.get("iscrowd", 0)) not in ("0", "None", "False"):
+        for annotation in record.annotations:
+            mask = coco_mask(annotation.segmentation, (height, width), what)
+            if annotation.is_crowd:
                 ignore |= mask
             elif mask.any():
                 masks.append(mask)
-        return AnnotatedImage(name=path.stem, image=image, masks=_stack(masks, size), ignore=ignore)
+        stack = _stack(masks, (height, width))
+        return AnnotatedImage(name=record.path.stem, image=image, masks=stack, ignore=ignore)
 
 
 class MaskFolderDataset:
@@ -144,10 +123,10 @@ class MaskFolderDataset:
     `NAME_1.png`, ... and is an item for each. In DAVIS's layout, each sequence is such a folder.
     """
 
-    def __init__(self, root: str | Path, *, every: int = 1) -> None:
-        root = Path(root)
+    def __init__(self, root: str | os.PathLike[str], *, every: int = 1) -> None:
+        root = checked_path(root, "a folder of images and masks")
         folders = {"": root}
-        if not (root / "masks").is_dir():
+        if not os.path.isdir(root / "masks"):
             folders = {f"{folder.name}/": folder for folder in sequence_folders(root)}
         self._items = [
             (prefix + mask.stem, image, mask)
@@ -172,7 +151,9 @@ class MaskFolderDataset:
         if ignore.any() and is_black_and_white(labels):
             ignore = np.zeros_like(ignore)
         ids = np.unique(labels[~ignore])
-        masks = _stack([labels == i for i in ids[ids > 0]], labels.shape)
+        ids = ids[ids > 0]
+        check_mask_size(len(ids), image.shape[0], image.shape[1], str(mask_path))
+        masks = _stack([labels == i for i in ids], labels.shape)
         return AnnotatedImage(name=name, image=image, masks=masks, ignore=ignore)
 
 
@@ -194,7 +175,7 @@ class Subset:
         return self.dataset[self.numbers[index]]
 
 
-def open_dataset(path: str | Path, *, every: int = 1) -> Dataset:
+def open_dataset(path: str | os.PathLike[str], *, every: int = 1) -> Dataset:
     """Open annotated images of any of the layouts.
 
     Args:
@@ -205,11 +186,11 @@ def open_dataset(path: str | Path, *, every: int = 1) -> Dataset:
     Raises:
         InputError: none of these is there.
     """
-    path = Path(path)
-    if not path.exists():
+    path = checked_path(path, "annotated images")
+    if not os.path.exists(path):
         raise InputError(f"no such file or folder: {path}")
-    instances = path if path.is_file() else path / "instances.json"
-    if instances.is_file():
+    instances = path / "instances.json" if os.path.isdir(path) else path
+    if os.path.exists(instances):
         dataset = CocoDataset(instances)
         return dataset if every == 1 else Subset(dataset, range(0, len(dataset), every))
     return MaskFolderDataset(path, every=every)
@@ -222,7 +203,7 @@ def mask_folders(root: Path) -> tuple[Path, Path]:
         InputError: one of them is missing.
     """
     images, masks = root / "images", root / "masks"
-    if not images.is_dir() or not masks.is_dir():
+    if not os.path.isdir(images) or not os.path.isdir(masks):
         raise InputError(f"{root}: expected the folders images/ and masks/ in it")
     return images, masks
 
@@ -233,23 +214,22 @@ def sequence_folders(root: Path) -> list[Path]:
     Raises:
         InputError: there is none.
     """
-    folders = sorted(folder for folder in root.iterdir() if (folder / "masks").is_dir())
+    try:
+        folders = sorted(folder for folder in root.iterdir() if os.path.isdir(folder / "masks"))
+    except OSError as error:
+        raise InputError(f"cannot read {root}: {error.strerror or error}") from error
     if not folders:
         raise InputError(f"{root}: expected folders with images/ and masks/ in them")
     return folders
 
 
-def read_label_map(path: str | Path) -> npt.NDArray[np.int32]:
-    """A mask file of one channel, 8 or 16 bits -> (H, W) int32, the values as they are stored."""
-    try:
-        # Palette images hold their labels as indices, which PIL keeps and OpenCV would not.
-        with Image.open(path) as image:
-            labels = np.asarray(image)
-    except (OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read the mask {path}: {error}") from error
-    if labels.ndim != 2:
-        raise InputError(f"{path}: expected a mask of one channel, got shape {labels.shape}")
-    return labels.astype(np.int32)
+def read_label_map(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
+    """A mask file of one channel, 8 or 16 bits -> (H, W) int32, the values as they are stored.
+
+    Raises:
+        ImageError: the file cannot be read, or is of another kind.
+    """
+    return read_label_picture(checked_path(path, "a mask")).values.astype(np.int32)
 
 
 def read_labels(path: Path, image_size: tuple[int, ...]) -> tuple[npt.NDArray[np.int32], BoolArray]:
@@ -260,14 +240,11 @@ def read_labels(path: Path, image_size: tuple[int, ...]) -> tuple[npt.NDArray[np
     Raises:
         InputError: the file cannot be read, or has another size than the image (H, W).
     """
-    labels = read_label_map(path)
+    picture = read_label_picture(path)
+    labels = picture.values.astype(np.int32)
     if labels.shape != image_size:
         raise InputError(f"{path}: expected the image's size {image_size}, got {labels.shape}")
-    void = np.asarray(labels == VOID_LABEL)
-    if void.any():
-        with Image.open(path) as image:
-            void &= not image.mode.startswith("I")
-    return labels, void
+    return labels, np.asarray((labels == VOID_LABEL) & picture.is_8_bit)
 
 
 def is_black_and_white(labels: npt.NDArray[np.int32]) -> bool:
@@ -289,38 +266,6 @@ def _image_mask_pairs(folder: Path, every: int) -> list[tuple[Path, Path]]:
     if not annotated:
         raise InputError(f"{folder}: no image in images/ has a mask of the same name")
     return [(path, mask) for path in annotated[::every] for mask in masks_of[path.stem]]
-
-
-def _coco_mask(segmentation: Any, size: tuple[int, ...], path: Path) -> BoolArray:
-    height, width = size
-    if isinstance(segmentation, str):
-        try:
-            segmentation = json.loads(segmentation)
-        except ValueError as error:
-            raise InputError(f"{path}: cannot parse a segmentation: {error}") from error
-    if isinstance(segmentation, dict):
-        name = f"a mask of {path}"
-        return decode_one(checked_counts(segmentation, (height, width), name), (height, width))
-    if not isinstance(segmentation, list) or not segmentation:
-        raise InputError(f"{path}: expected polygons or run lengths, got {segmentation!r:.80}")
-    outlines = [_outline(one, size, path) for one in segmentation]
-    # As COCO draws them: a pixel belongs to a polygon if its centre lies inside.
-    merged = coco.merge(coco.frPyObjects(outlines, height, width))
-    return decode_one(merged["counts"], (height, width))
-
-
-def _outline(outline: Any, size: tuple[int, ...], path: Path) -> list[float]:
-    """A polygon x0, y0, x1, y1, ...; checked, because pycocotools trusts it."""
-    try:
-        points = np.asarray(outline, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        points = np.zeros(0)
-    if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
-        raise InputError(f"{path}: an outline is not a polygon: {outline!r:.80}")
-    if np.abs(points).max() > 100 * max(size):
-        raise InputError(f"{path}: a polygon lies far outside of its image: {outline!r:.80}")
-    corners: list[float] = points.tolist()
-    return corners
 
 
 def _stack(masks: list[BoolArray], size: tuple[int, ...]) -> BoolArray:

@@ -1,5 +1,6 @@
 """Annotated videos in DAVIS's layout."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from samkit.evaluation.datasets import (
     sequence_folders,
 )
 from samkit.evaluation.metrics import BoolArray
+from samkit.files import checked_path
 from samkit.media import list_images
 from samkit.media.frames import open_frames
 
@@ -58,8 +60,9 @@ class FrameFolder:
         InputError: there are no such folders, or no frame has a mask.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        images, masks = mask_folders(Path(root))
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        root = checked_path(root, "a sequence")
+        images, masks = mask_folders(root)
         self._frames = open_frames(images)
         self._masks = {path.stem: path for path in list_images(masks)}
         count = self._frames.count or 0
@@ -92,15 +95,15 @@ class FrameFolder:
         return all(is_black_and_white(read_label_map(path)) for path in paths)
 
 
-def open_sequences(path: str | Path) -> dict[str, AnnotatedVideo]:
+def open_sequences(path: str | os.PathLike[str]) -> dict[str, AnnotatedVideo]:
     """A folder of sequences, or one sequence: each a folder of `images/` and `masks/`.
 
     Raises:
         InputError: there is none.
     """
-    path = Path(path)
-    if not path.is_dir():
+    path = checked_path(path, "a folder of sequences")
+    if not os.path.isdir(path):
         raise InputError(f"no such folder: {path}")
-    if (path / "masks").is_dir():
-        return {path.resolve().name: FrameFolder(path)}
+    if os.path.isdir(path / "masks"):
+        return {Path(os.path.realpath(path)).name: FrameFolder(path)}
     return {folder.name: FrameFolder(folder) for folder in sequence_folders(path)}

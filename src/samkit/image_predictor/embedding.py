@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from samkit.errors import InputError
 from samkit.geometry import checked_size
 from samkit.image_predictor.device import find_device
 from samkit.nn import ImageFeatures
+from samkit.sizes import NetworkConfig
 from samkit.transforms import ImageTransform
 from samkit.weights.tensor_file import (
     read_bool,
@@ -18,7 +20,7 @@ from samkit.weights.tensor_file import (
     write_tensor_file,
 )
 
-__all__ = ["ImageEmbedding"]
+__all__ = ["ImageEmbedding", "check_features"]
 
 _KIND, _VERSION = "embedding", 2
 _SERIES = ("high_resolution", "further")
@@ -117,6 +119,29 @@ class ImageEmbedding:
             raise ValueError("there are other tensors than those of an embedding")
         features = ImageFeatures(embedding=tensors["embedding"], stride=transform.stride, **series)
         return cls(features=features, transform=transform, network_id=about["network"])
+
+
+def check_features(features: ImageFeatures, config: NetworkConfig) -> None:
+    """Raise InputError unless features are of one image, and of a network of these sizes."""
+    if not isinstance(features, ImageFeatures):
+        raise InputError(f"features: expected ImageFeatures, got {type(features).__name__}")
+    h, w = (0, 0, *features.embedding.shape)[-2:]
+    expected = [(1, config.dim, h, w)]
+    if config.mask_decoder.high_resolution:
+        expected += [(1, config.dim // 8, h * 4, w * 4), (1, config.dim // 4, h * 2, w * 2)]
+    actual = [tuple(level.shape) for level in (features.embedding, *features.high_resolution)]
+    if actual != expected or any(tensor.shape[:1] != (1,) for tensor in features.further):
+        raise InputError(
+            f"features: expected one image of this network, of shapes {expected}, got {actual}"
+        )
+    if features.stride != config.stride or h * w == 0:
+        raise InputError(
+            f"features: expected cells of {config.stride} pixels and at least one, got {h} x "
+            f"{w} of {features.stride} pixels"
+        )
+    kinds = {tensor.dtype for tensor in features.tensors if not tensor.is_floating_point()}
+    if kinds:
+        raise InputError(f"features: expected floats, got {kinds.pop()}")
 
 
 def _count(name: str, tensors: dict[str, Tensor]) -> int:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from samkit import weights
 from samkit.errors import ImageError, InputError, PromptError, SamkitError
+from samkit.geometry import checked_size
 from samkit.image_predictor.batching import decoder_batches
 from samkit.image_predictor.device import HALF_PARTS, find_device, find_dtype, own_dtypes
-from samkit.image_predictor.embedding import ImageEmbedding
+from samkit.image_predictor.embedding import ImageEmbedding, check_features
 from samkit.image_predictor.prompt_tokens import prompt_tensors
 from samkit.masks import Masks
 from samkit.media import read_image
@@ -211,7 +212,10 @@ class ImagePredictor:
         transform = embedding.transform
         if transform != self.transform(transform.image_size, transform.input_size):
             raise InputError("this embedding is damaged: its image does not lie in the input so")
-        self._check_features(embedding.features)
+        check_features(embedding.features, self.network.config)
+        kinds = {tensor.dtype for tensor in embedding.features.tensors} - {torch.float32}
+        if kinds:
+            raise InputError(f"this embedding is damaged: expected float32, got {kinds.pop()}")
         if embedding.features.prompt_size != transform.prompt_size:
             raise InputError(
                 f"this embedding is damaged: expected features of {transform.prompt_size} pixels, "
@@ -229,7 +233,10 @@ class ImagePredictor:
         Raises:
             InputError: features of several images, or of another network.
         """
-        self._check_features(features)
+        check_features(features, self.network.config)
+        if not all(bool(tensor.isfinite().all()) for tensor in features.tensors):
+            raise InputError("features: expected finite numbers, got NaN or infinity")
+        image_size = checked_size(image_size, "image_size")
         height, width = features.prompt_size
         scale = self.network.config.image_encoder.prompt_scale
         return ImageEmbedding(
@@ -237,18 +244,6 @@ class ImagePredictor:
             transform=self.transform(image_size, (height // scale, width // scale)),
             network_id=self._network_id,
         )
-
-    def _check_features(self, features: ImageFeatures) -> None:
-        """Raise InputError unless features are of one image, and of this network."""
-        config, (h, w) = self.network.config, features.embedding.shape[-2:]
-        expected = [(1, config.dim, h, w)]
-        if config.mask_decoder.high_resolution:
-            expected += [(1, config.dim // 8, h * 4, w * 4), (1, config.dim // 4, h * 2, w * 2)]
-        actual = [tuple(level.shape) for level in (features.embedding, *features.high_resolution)]
-        if actual != expected or any(len(tensor) != 1 for tensor in features.further):
-            raise InputError(
-                f"features: expected one image of this network, of shapes {expected}, got {actual}"
-            )
 
     def _embed(self, images: Sequence[NDArray[np.generic]]) -> list[ImageEmbedding]:
         config = self.network.config

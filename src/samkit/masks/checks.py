@@ -1,5 +1,6 @@
 """Checks of values for N masks; what passes is read-only."""
 
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy.typing as npt
 
 from samkit.errors import InputError
 from samkit.geometry import checked_size
+
+_LARGE = 1e9  # no image is so large
 
 _Array = TypeVar("_Array", bound=npt.NDArray[Any])
 
@@ -41,6 +44,17 @@ def floats(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArray[np.f
     if not np.isfinite(array).all():
         raise InputError(f"expected {name} to be finite, got NaN or infinity")
     return array
+
+
+def number(name: str, value: Any, *, most: float | None) -> float:
+    """Check a finite number from 0 to `most`, if there is one; far larger ones become `_LARGE`."""
+    is_real = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    if not is_real or not 0 <= value < float("inf") or (most is not None and value > most):
+        raise InputError(
+            f"{name}: expected a number from 0 {'on' if most is None else f'to {most}'}, "
+            f"got {value!r:.80}"
+        )
+    return float(min(value, _LARGE))
 
 
 def logits(value: object | None, count: int) -> npt.NDArray[np.float32] | None:

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from samkit import rle
 from samkit.errors import InputError
+from samkit.files import checked_path, open_file, parse_json
 from samkit.geometry import checked_size
 from samkit.masks import checks, drawing
 from samkit.masks.contours import outer_contours
-from samkit.masks.fields import FIELD_NAMES, Fields
-from samkit.masks.storage import Pixels, RunLengths, Storage
+from samkit.masks.fields import Fields
+from samkit.masks.label_maps import read_label_picture
+from samkit.masks.npz import read_npz, write_npz
+from samkit.masks.storage import DENSE_BYTES, Pixels, RunLengths, Storage
 from samkit.media import ImageSource, write_atomically
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -33,7 +35,6 @@ FORMATS = tuple(_SUFFIXES)
 """Names of the formats that `Masks.save` takes."""
 
 _PNG_KEY = "samkit"
-_NPZ_VERSION = 1
 # A foreign picture with larger values is not read as a label map: it may be a depth map.
 _MOST_LABELS = 4096
 # Key in an annotation -> optional field of `Masks`.
@@ -57,7 +58,7 @@ def save(
         if name == "png":
             _write_png(masks, fields, file)
         elif name == "npz":
-            _write_npz(masks, fields, file)
+            write_npz(masks, fields, file)
         else:
             file_name = Path(image).name if isinstance(image, (str, os.PathLike)) else ""
             file.write(_json_of(masks, fields, name, file_name).encode())
@@ -65,17 +66,17 @@ def save(
 
 def load(path: str | os.PathLike[str]) -> tuple[Storage, Fields]:
     """See `Masks.load`."""
-    path = Path(path)
+    path = checked_path(path, "a file of masks")
     readers: dict[str, Callable[[IO[bytes]], tuple[Storage, Fields]]] = {
         ".png": _read_png,
         ".json": _read_coco,
-        ".npz": _read_npz,
+        ".npz": read_npz,
     }
     read = readers.get(path.suffix.lower())
     if read is None:
         raise InputError(f"cannot load {path}: expected a file .npz, .json or .png")
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return read(file)
     except InputError as error:
         raise InputError(f"cannot load {path}: {error}") from error
@@ -93,14 +94,14 @@ def format_of(path: str | os.PathLike[str], name: str | None, *, has_image: bool
     Raises:
         InputError: unknown format, or a suffix that does not fit it.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = checked_path(path, "a file of masks").suffix.lower()
     if name is None:
         fitting = [known for known, ends in _SUFFIXES.items() if suffix in ends]
         if not fitting:
             known = ", ".join(sorted({end for ends in _SUFFIXES.values() for end in ends}))
             raise InputError(f"cannot save {path}: expected one of the suffixes {known}")
         name = "overlay" if has_image and "overlay" in fitting else fitting[0]
-    if name not in _SUFFIXES:
+    if not isinstance(name, str) or name not in _SUFFIXES:
         raise InputError(f"expected one of the formats {', '.join(FORMATS)}, got {name!r}")
     if suffix not in _SUFFIXES[name]:
         expected = ", ".join(_SUFFIXES[name])
@@ -168,29 +169,35 @@ def _write_png(masks: Storage, fields: Fields, file: IO[bytes]) -> None:
 
 
 def _read_png(file: IO[bytes]) -> tuple[Storage, Fields]:
-    with Image.open(file, formats=["PNG"]) as image:
-        text = getattr(image, "text", {}).get(_PNG_KEY)
-        index, mode = np.asarray(image), image.mode
-    if mode not in ("1", "L", "P", "I;16", "I"):
-        raise InputError(f"expected a black and white or an indexed picture, got mode {mode}")
-    facts: dict[str, Any] = {} if text is None else json.loads(text)
-    if mode in ("1", "L"):
-        if not np.isin(index, (0, 1 if mode == "1" else 255)).all():
+    labels = read_label_picture(file, "the picture")
+    index, height, width = labels.values, *labels.values.shape
+    if labels.format != "PNG":
+        raise InputError(f"expected a PNG, got {labels.format}")
+    facts = _facts(labels.texts[_PNG_KEY]) if _PNG_KEY in labels.texts else {}
+    if labels.mode in ("1", "L"):
+        if not np.isin(index, (0, 1 if labels.mode == "1" else 255)).all():
             raise InputError("expected a black and white picture, got shades of grey")
         index, count = (index != 0).astype(np.uint8), 1
     elif not facts and index.max() > _MOST_LABELS:
         raise InputError(f"expected labels up to {_MOST_LABELS}, got {index.max()}")
     else:
         count = len(facts["scores"]) if facts else int(index.max())
-    if index.max() > count:
-        raise InputError(f"expected values up to {count}, got {index.max()}")
+    if index.max() > count or index.min() < 0:
+        raise InputError(f"expected values from 0 to {count}, got {index.min()} to {index.max()}")
     ids = {name: facts.get(name) for name in ("object_ids", "prompt_index")}
     fields = Fields.checked(count, facts.get("scores", np.ones(count)), ids)
-    if count < 256:
-        numbers = np.arange(1, count + 1, dtype=index.dtype)
-        return Pixels(checks.frozen(index == numbers[:, None, None])), fields
-    height, width = index.shape
-    return RunLengths(rle.encode(index == i + 1 for i in range(count)), (height, width)), fields
+    if count > 255 or count * height * width > DENSE_BYTES:
+        return RunLengths(rle.encode_labels(index, count), (height, width)), fields
+    numbers = np.arange(1, count + 1, dtype=index.dtype)
+    return Pixels(checks.frozen(index == numbers[:, None, None])), fields
+
+
+def _facts(text: str) -> dict[str, Any]:
+    """Scores and ids that `_write_png` put beside the pixels."""
+    facts = parse_json(text, "the text of the PNG")
+    if not isinstance(facts, dict) or not isinstance(facts.get("scores"), list):
+        raise InputError(f"the text of the PNG: expected scores, got {facts!r:.80}")
+    return facts
 
 
 def _json_of(masks: Storage, fields: Fields, name: str, file_name: str) -> str:
@@ -219,61 +226,37 @@ def _json_of(masks: Storage, fields: Fields, name: str, file_name: str) -> str:
 
 
 def _read_coco(file: IO[bytes]) -> tuple[Storage, Fields]:
-    data = json.load(file)
+    data = parse_json(file.read(), "it")
     if not isinstance(data, dict) or not {"images", "annotations"} <= data.keys():
         raise InputError("expected a COCO data set with 'images' and 'annotations'")
-    if len(data["images"]) != 1:
-        raise InputError(f"expected the masks of one image, got {len(data['images'])} images")
-    image, annotations = data["images"][0], data["annotations"]
-    masks = RunLengths.checked(
-        [one["segmentation"] for one in annotations], (image["height"], image["width"])
-    )
+    images, annotations = (_records(data, name) for name in ("images", "annotations"))
+    if len(images) != 1:
+        raise InputError(f"expected the masks of one image, got {len(images)} images")
+    image = images[0]
+    for i, one in enumerate(annotations):
+        if "segmentation" not in one:
+            raise InputError(f"annotation {i}: expected a segmentation, got {one!r:.80}")
+        if one.get("image_id", image.get("id")) != image.get("id"):
+            raise InputError(
+                f"annotation {i}: expected the image_id {image.get('id')!r:.80}, got "
+                f"{one['image_id']!r:.80}"
+            )
+    size = checked_size((image.get("height"), image.get("width")), "the size of the image")
+    masks = RunLengths.checked([one["segmentation"] for one in annotations], size)
     given: dict[str, Any] = {}
     keys = {"object_id": "object_ids", "prompt_index": "prompt_index", **_COCO_KEYS}
     for key, name in keys.items():
         if annotations and all(key in one for one in annotations):
             given[name] = [one[key] for one in annotations]
     if annotations and all("bbox" in one for one in annotations):
-        xywh = np.array([one["bbox"] for one in annotations], np.float64)
+        xywh = checks.floats("bbox", [one["bbox"] for one in annotations], (len(annotations), 4))
         given["boxes"] = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
     scores = [one.get("score", 1.0) for one in annotations]
     return masks, Fields.checked(len(masks), scores, given)
 
 
-def _write_npz(masks: Storage, fields: Fields, file: IO[bytes]) -> None:
-    height, width = masks.image_size
-    packed = np.empty((len(masks), height, (width + 7) // 8), np.uint8)
-    for row, mask in zip(packed, masks, strict=True):
-        row[...] = np.packbits(mask, axis=1)
-    arrays: dict[str, Any] = {
-        "samkit_masks": np.array(_NPZ_VERSION),
-        "packed": packed,
-        "image_size": np.array(masks.image_size),
-        "compressed": np.array(isinstance(masks, RunLengths)),
-        "boxes": fields.boxes_of(masks),
-        **fields.arrays(),
-    }
-    np.savez_compressed(file, **arrays)
-
-
-def _read_npz(file: IO[bytes]) -> tuple[Storage, Fields]:
-    archive = np.load(file, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile) or "samkit_masks" not in archive:
-        raise InputError("expected masks that were saved by samkit")
-    with archive as data:
-        if int(data["samkit_masks"]) != _NPZ_VERSION:
-            raise InputError(
-                f"expected version {_NPZ_VERSION} of the file, got {int(data['samkit_masks'])}"
-            )
-        arrays = {name: data[name] for name in data}
-    height, width = checked_size(arrays["image_size"], "image size")
-    packed: npt.NDArray[np.uint8] = arrays["packed"]
-    if packed.ndim != 3 or packed.shape[1:] != (height, (width + 7) // 8):
-        raise InputError(f"expected packed masks of {height} x {width}, got {packed.shape}")
-    given = {name: arrays.get(name) for name in FIELD_NAMES[1:]}
-    fields = Fields.checked(len(packed), arrays["scores"], given)
-    if not arrays["compressed"]:
-        stack = np.unpackbits(packed, axis=2, count=width).view(np.bool_)
-        return Pixels(checks.frozen(stack)), fields
-    one_by_one = (np.unpackbits(row, axis=1, count=width).view(np.bool_) for row in packed)
-    return RunLengths(rle.encode(one_by_one), (height, width)), fields
+def _records(data: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    records = data[name]
+    if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
+        raise InputError(f"{name}: expected a list of objects, got {records!r:.80}")
+    return records

@@ -286,9 +286,8 @@ class Masks:
         Raises:
             InputError: ``epsilon`` is negative or not finite.
         """
-        if not 0 <= epsilon < float("inf"):
-            raise InputError(f"expected epsilon to be 0 or more pixels, got {epsilon}")
-        return [contours.outer_contours(mask, epsilon) for mask in self._storage]
+        pixels = checks.number("epsilon", epsilon, most=None)
+        return [contours.outer_contours(mask, pixels) for mask in self._storage]
 
     def to_coco(
         self, image_id: int = 1, category_id: int = 1, *, first_id: int = 1
@@ -343,8 +342,7 @@ class Masks:
         Raises:
             InputError: the image has another size, or ``alpha`` is out of range.
         """
-        if not 0 <= alpha <= 1:
-            raise InputError(f"expected alpha from 0 to 1, got {alpha}")
+        alpha = checks.number("alpha", alpha, most=1)
         picture = read_image(image)
         if picture.shape[:2] != self.image_size:
             raise InputError(

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from samkit.errors import InputError
+from samkit.files import checked_path
 from samkit.masks import drawing
 from samkit.masks.result import Masks
 from samkit.media import write_atomically
@@ -113,7 +114,7 @@ class IndexedPngWriter:
     """
 
     def __init__(self, folder: str | os.PathLike[str], frames: Frames) -> None:
-        self._folder = Path(folder)
+        self._folder = checked_path(folder, "a folder of masks")
         self._frames = frames
         objects = [drawing.colour_of(i) for i in range(1, MOST_PNG_ID + 1)]
         colours = [(0, 0, 0), *objects, (255, 255, 255)]
@@ -166,7 +167,7 @@ class CocoVideoWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], frames: Frames, *, name: str = "") -> None:
-        self._path = Path(path)
+        self._path = checked_path(path, "a file of masks")
         self._frames = frames
         self._name = name
         self._file: PendingFile | None = None

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from samkit import rle
 from samkit.errors import InputError
 from samkit.geometry import checked_size, mask_boxes
+from samkit.limits import check_image_size, check_mask_size
 from samkit.masks import checks
 
 DENSE_BYTES = 2**28
@@ -67,6 +68,7 @@ class RunLengths:
     def checked(rles: Iterable[Mapping[str, Any]], image_size: tuple[int, int]) -> "RunLengths":
         """See `Masks.from_rle`."""
         size = checked_size(image_size, "image size")
+        check_image_size(*size, "image size", InputError)
         strings = (rle.checked_counts(one, size, f"RLE {i}") for i, one in enumerate(rles))
         return RunLengths(tuple(strings), size)
 
@@ -80,6 +82,7 @@ class RunLengths:
         return (self[i] for i in range(len(self)))
 
     def dense(self) -> npt.NDArray[np.bool_]:
+        check_mask_size(len(self), *self.image_size, "masks as pixels")
         return checks.frozen(rle.decode(self.strings, self.image_size))
 
     def counts(self) -> tuple[bytes, ...]:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from samkit.errors import ImageError
+from samkit.files import checked_path
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
@@ -24,15 +25,10 @@ def as_path(source: str | os.PathLike[str]) -> Path:
     Raises:
         ImageError: another kind of address, a host other than this one, or an empty path.
     """
+    path = checked_path(source, "an image", ImageError)
     text = os.fspath(source)
-    if not isinstance(text, str):
-        raise ImageError(f"expected a path of type str, got {type(text).__name__}: {text!r}")
-    if not text:
-        raise ImageError("expected the path of an image, got an empty string")
-    if "\0" in text:
-        raise ImageError(f"a path cannot hold a null character: {text!r}")
     if "://" not in text:
-        return Path(text)
+        return path
     try:
         address = urlsplit(text)
     except ValueError as error:
@@ -41,7 +37,7 @@ def as_path(source: str | os.PathLike[str]) -> Path:
         raise ImageError(f"expected a path or a file:// address, got {text}: download it first")
     if address.netloc not in ("", "localhost"):
         raise ImageError(f"expected a file on this machine, got host {address.netloc!r} in {text}")
-    return Path(url2pathname(address.path))
+    return checked_path(url2pathname(address.path), "an image", ImageError)
 
 
 def list_images(
@@ -57,7 +53,7 @@ def list_images(
     Raises:
         ImageError: nothing was named, or one of the inputs matches no image.
     """
-    if isinstance(inputs, (str, os.PathLike)):
+    if isinstance(inputs, (str, bytes, os.PathLike)) or not isinstance(inputs, Iterable):
         inputs = [inputs]
     found = [path for item in inputs for path in _images_of(as_path(item))]
     if not found:
@@ -84,7 +80,7 @@ def _images_of(path: Path) -> list[Path]:
             and one.is_file()
         )
     except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror}") from error
+        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
     if not images:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         raise ImageError(f"no image {where} (expected one of {suffixes})")

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from samkit.errors import InputError
+from samkit.files import checked_path
 
 try:
     import fcntl
@@ -37,7 +38,8 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         InputError: ``path`` is a folder or another thing that is not a plain file, its folder
             cannot be created or written to, or the block raised an OSError (no space left).
     """
-    if "\0" in os.fspath(path) or "://" in os.fspath(path):
+    checked_path(path, "a file to write")
+    if "://" in os.fspath(path):
         raise InputError(f"cannot write {os.fspath(path)!r}: expected the path of a file")
     # Not resolved by Path.resolve, which would raise RuntimeError for a loop of links.
     target = Path(os.path.realpath(path))
@@ -153,7 +155,7 @@ class _Discarded(Exception):
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise the InputError of `write_atomically` for this path, if any; change nothing."""
-    text = os.path.abspath(os.fspath(path))
+    text = os.path.abspath(checked_path(path, "a file to write"))
     missing = [folder for folder in Path(text).parents if not os.path.exists(folder)]
     try:
         PendingFile(path).discard()

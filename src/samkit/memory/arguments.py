@@ -46,7 +46,7 @@ def network_with_memory(predictor: object, use: str) -> MemoryNetwork:
 
 
 def whole_number(name: str, value: object, least: int | None = None) -> int:
-    """An integer of any kind, also numpy's, but no bool; at least `least`.
+    """An integer of any kind, also numpy's, but no bool; at least `least`, and of 64 bits.
 
     Raises:
         InputError: anything else.
@@ -57,7 +57,9 @@ def whole_number(name: str, value: object, least: int | None = None) -> int:
         number = None
     if number is None or isinstance(value, bool) or (least is not None and number < least):
         bound = "" if least is None else f" from {least} on"
-        raise InputError(f"{name}: expected a whole number{bound}, got {value!r}")
+        raise InputError(f"{name}: expected a whole number{bound}, got {_shown(value)}")
+    if not _INT64.min <= number <= _INT64.max:
+        raise InputError(f"{name}: expected a number of 64 bits, got {_shown(value)}")
     return number
 
 
@@ -67,10 +69,15 @@ def checked_id(value: object) -> int:
     Raises:
         InputError: anything else.
     """
-    number = whole_number("object_id", value)
-    if not _INT64.min <= number <= _INT64.max:
-        raise InputError(f"object_id: expected a number of 64 bits, got {number}")
-    return number
+    return whole_number("object_id", value)
+
+
+def _shown(value: object) -> str:
+    """Python does not print numbers of thousands of digits."""
+    try:
+        return f"{value!r:.80}"
+    except ValueError:
+        return type(value).__name__
 
 
 def check_known(object_id: int, known: Collection[int]) -> None:

@@ -120,6 +120,5 @@ class MemoryReader:
         if number not in self._moved:
             if not torch.isfinite(tensor).all():
                 raise ValueError(f"tensor {number} has values that are not finite")
-            # A copy, because a tensor may be mapped from a file that is overwritten later.
-            self._moved[number] = tensor.to(self._device, copy=True)
+            self._moved[number] = tensor.to(self._device)
         return self._moved[number]

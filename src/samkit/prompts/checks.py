@@ -132,9 +132,7 @@ def read_mask(value: object) -> NDArray[np.bool_] | NDArray[np.float32]:
     if kind == "b":
         return array
     if kind == "f":
-        logits = _finite_float32(array, "mask")
-        binary = np.logical_or(logits == 0, logits == 1).all()
-        return logits == 1 if binary else logits
+        return _mask_of_floats(_finite_float32(array, "mask"))
     if kind not in "iu":
         raise PromptError(f"mask: expected dtype bool, integer or float, got {array.dtype}")
     inside: NDArray[np.bool_] = array != 0
@@ -148,6 +146,22 @@ def read_mask(value: object) -> NDArray[np.bool_] | NDArray[np.float32]:
             f"Prompt.mask(array == {top}); give logits as floats"
         )
     return inside
+
+
+def _mask_of_floats(array: NDArray[np.float32]) -> NDArray[np.bool_] | NDArray[np.float32]:
+    """See `Prompt.mask`."""
+    if array.min() < 0:
+        return array
+    inside: NDArray[np.bool_] = array > 0
+    top = array.max()
+    if top == 0 or (top >= 1 and np.array_equal(inside, array == top)):
+        return inside
+    raise PromptError(
+        "mask: expected floats that are all 0 or one value from 1 on (binary), or logits, some of "
+        f"which are negative, got {array[inside].min():g} to {top:g}; of probabilities write "
+        "Prompt.mask(array > 0.5), of grey values Prompt.mask(array > 127), and for logits without "
+        "any background Prompt(mask_input=np.float32(array))"
+    )
 
 
 def _mask_array(value: object) -> NDArray[Any]:

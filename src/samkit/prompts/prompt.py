@@ -120,14 +120,15 @@ class Prompt:
 
         Args:
             array: (H, W) of any size, which is stretched over the whole image. Binary: bool,
-                integers that are all 0 or one positive value n (so 0/1 and 0/255), or a PIL
-                image of mode "1" or "L" with such values. Logits: floats, positive inside the
-                object. Floats that are all 0 or 1 are taken as binary. Probabilities are
-                not logits: write ``Prompt.mask(probabilities > 0.5)``.
+                integers or floats that are all 0 or one positive value n, of floats at least 1
+                (so 0/1 and 0/255), or a PIL image of mode "1" or "L" with such values. Logits:
+                floats, positive inside the object, of which at least one is negative; others are
+                taken by ``Prompt(mask_input=logits)``. Probabilities are neither: write
+                ``Prompt.mask(probabilities > 0.5)``.
 
         Raises:
             PromptError: empty, not two-dimensional, NaN or infinite values, an unsupported
-                type, or a label map with several values.
+                type, a label map with several values, or floats that are neither.
         """
         from PIL import Image
 

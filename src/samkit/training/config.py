@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from samkit import sizes
 from samkit.errors import InputError
+from samkit.files import checked_path
 from samkit.weights import keys_sam2
 
 __all__ = [
@@ -314,7 +315,8 @@ def preset(
     """
     if name not in PRESETS:
         raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name}")
-    train = Path(data) / "train"
+    folder = checked_path(data, "the training data")
+    train = folder / "train"
     return replace(
         PRESETS[name],
         network=copy.deepcopy(PRESETS[name].network),
@@ -324,7 +326,7 @@ def preset(
             DataSource(path=str(train / "fruits"), weight=0.07, paste_weight=0.09),
             DataSource(path=str(train / "nuclei"), weight=0.07, paste_weight=0.01),
         ),
-        backgrounds=(str(Path(data) / "samples"),),
+        backgrounds=(str(folder / "samples"),),
         minutes=minutes,
         steps=steps,
     )
@@ -347,12 +349,14 @@ def fine_tuning(
         frozen: network parts that are not trained, besides the memory of SAM 2.
         minutes, steps: length of the run.
     """
-    paths = [data] if isinstance(data, (str, Path)) else data
+    paths = data if isinstance(data, (list, tuple)) else [data]
     height, width = network["image_size"]
     is_small = bool(sizes.from_dict(network).unpublished_features)
     return TrainingConfig(
         network=network,
-        sources=tuple(DataSource(path=str(path)) for path in paths),
+        sources=tuple(
+            DataSource(path=str(checked_path(path, "annotated images"))) for path in paths
+        ),
         stages=(Stage(size=32 * round(math.sqrt(height * width) / 32), images=4, prompts=8),),
         scenes=SceneConfig(procedural_background=0.0, max_pastes=2, min_area=0.0003),
         learning_rate=5e-4 if is_small else 1e-4,

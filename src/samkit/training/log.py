@@ -1,6 +1,7 @@
 """Logs of a run: CSV files and, optionally, TensorBoard's."""
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["Log"]
+
+_STEP = re.compile(r"[0-9]{1,18}")
 
 
 class Log:
@@ -88,9 +91,12 @@ def _drop_after(path: Path, step: int) -> None:
     rows: Sequence[list[str]] = []
     if step and path.is_file():
         with path.open(newline="", errors="replace") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+            try:
+                header, *rows = list(csv.reader(file)) or [[]]
+            except csv.Error as error:
+                raise InputError(f"{path} is no log of a run ({error}): move it away") from error
         # An incomplete row, of a run that was killed, is dropped too.
-        whole = [row for row in rows if len(row) == len(header) and row[0].isdigit()]
+        whole = [row for row in rows if len(row) == len(header) and _STEP.fullmatch(row[0])]
         rows = [row for row in whole if int(row[0]) <= step]
     if rows:
         with write_atomically(path) as temporary, temporary.open("w", newline="") as file:

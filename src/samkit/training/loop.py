@@ -11,6 +11,7 @@ import torch
 
 from samkit.errors import InputError
 from samkit.evaluation.datasets import Dataset, open_dataset
+from samkit.files import checked_path
 from samkit.media.writing import check_writable
 from samkit.nn import Network
 from samkit.sizes import from_dict
@@ -66,11 +67,12 @@ def train(
             checkpoint, or the run diverges, which leaves the last checkpoint as it is.
         CheckpointError: `resume` without a checkpoint of this configuration.
     """
+    checkpoint = checked_path(checkpoint, "a checkpoint")
+    folder = None if tensorboard is None else checked_path(tensorboard, "TensorBoard's folder")
     _check(config, processes)
     on_gpu = device is not None and device.type != "cpu"
     if processes > 1 and (torchrun_world_size() > 1 or on_gpu):
         raise InputError("processes: of no use under torchrun or on a GPU, where torchrun shares")
-    checkpoint = Path(checkpoint)
     if is_main_process():
         check_writable(checkpoint)
     build = partial(Trainer, config, start=start, resume_from=checkpoint if resume else None)
@@ -80,7 +82,6 @@ def train(
             trainer = _run_worker(worker, build, stop_after, device)
         else:
             trainer = build(worker=worker, device=device)
-            folder = None if tensorboard is None else Path(tensorboard)
             log = Log(checkpoint, tensorboard=folder, step=trainer.step)
             yield from _run_main(trainer, checkpoint, log, processes, stop_after, checkpoint_every)
     yield trainer.ema_network()

@@ -14,6 +14,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
+from samkit.files import parse_json
 from samkit.nn import (
     PRIOR_LIMIT,
     ImageFeatures,
@@ -31,7 +32,9 @@ from samkit.training.losses import Outcome, prediction_loss
 from samkit.training.sampling import Batch, correction_clicks
 from samkit.training.tracking import ClipBatch, propagate
 from samkit.transforms import BINARY_LOGIT
+from samkit.weights.loading import check_shapes
 from samkit.weights.tensor_file import write_torch
+from samkit.weights.torch_reader import read_torch
 
 __all__ = ["AnyBatch", "Report", "Trainer"]
 
@@ -333,14 +336,13 @@ class Trainer:
         """Restore the state from a checkpoint of the same configuration."""
         if not path.is_file():
             raise CheckpointError(f"cannot resume: there is no checkpoint {path}")
+        expected = "expected the whole file that training has written"
         try:
-            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-            theirs = dict(json.loads(state["config"]))
+            state: dict[str, Any] = read_torch(path)
+            theirs = dict(parse_json(state["config"], "its config"))
         except Exception as error:  # another or damaged file raises nearly anything
-            why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
             raise CheckpointError(
-                f"{path} is not a checkpoint of a run{why}: expected the whole file that training "
-                "has written"
+                f"{path} is not a checkpoint of a run: {expected} ({error})"
             ) from error
         ours = json.loads(json.dumps(self.config.to_dict()))
         # Validation and the cache change no weights.
@@ -351,12 +353,21 @@ class Trainer:
                 f"{path} belongs to a run with other {', '.join(changed)}, and only the same run "
                 "is resumed; begin a new one from the weights of that one instead"
             )
-        self.network.load_state_dict(state["network"])
-        self.ema = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.validated = state["measured"]
+        try:
+            self._restore(state)
+        except Exception as error:
+            raise CheckpointError(f"{path} is damaged: {expected} ({error})") from error
         self.start_clock()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take over what `save` wrote; damaged values raise nearly anything."""
+        check_shapes("its network", state["network"], self.network.state_dict())
+        check_shapes("its average", state["average"], self.ema)
+        self.network.load_state_dict(state["network"])
+        self.ema = {name: state["average"][name].to(value) for name, value in self.ema.items()}
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.validated = int(state["measured"])
 
 
 def _load_weights(network: Network, start: Network) -> None:

@@ -22,12 +22,12 @@ A session is one safetensors file. Its header has, under `samkit.session`, a JSO
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from samkit.errors import InputError
+from samkit.files import checked_path
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
 from samkit.memory.arguments import checked_id, whole_number
@@ -57,8 +57,8 @@ def write_session(session: Session, path: str | os.PathLike[str]) -> None:
     """
     writer = MemoryWriter()
     about = _to_json(session, writer)
-    path = Path(path)
-    with write_atomically(path.with_name(path.name + ".prompts.json")) as log:
+    path = checked_path(path, "a file of session")
+    with write_atomically(f"{path}.prompts.json") as log:
         log.write_text(_prompt_log(session), encoding="utf-8")
         write_tensor_file(
             path,

@@ -1,6 +1,7 @@
 """Checkpoints written in the layouts that other libraries read."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
+from samkit.files import checked_path
 from samkit.media import write_atomically
 from samkit.weights.hugging_face import config_to_json
 from samkit.weights.layouts import is_unused, table_of
@@ -44,13 +46,14 @@ def convert(
         InputError: an unknown layout, or a target that cannot be written.
         CheckpointError: the source is not usable, or the layout cannot hold such a network.
     """
+    target = checked_path(target, "what is converted")
     if layout not in LAYOUTS:
         raise InputError(f"expected a layout out of {', '.join(LAYOUTS)}, got {layout!r}")
     opened = open_checkpoint(source, progress=progress)
     if layout == "samkit":
         write_safetensors(target, _own(opened.state), header(opened.config, opened.metadata))
     elif layout == "hugging-face":
-        _write_folder(opened, Path(target))
+        _write_folder(opened, target)
     else:
         if own := opened.config.unpublished_features:
             raise CheckpointError(
@@ -69,7 +72,7 @@ def convert(
 
 
 def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise InputError(f"cannot write {folder}: expected a folder, but it is a file")
     dtypes = Counter(t.dtype for t in opened.state.values() if t.is_floating_point())
     dtype = str(dtypes.most_common(1)[0][0]).removeprefix("torch.")

@@ -8,6 +8,8 @@ change, so that a file put there by hand, or changed since, is checked when it i
 import hashlib
 import json
 import os
+import re
+import stat
 import sys
 import urllib.error
 import urllib.request
@@ -15,9 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from samkit.errors import DownloadError
+from samkit.errors import DownloadError, InputError
+from samkit.files import open_file, read_json
+from samkit.limits import limits
 
 __all__ = ["cache_folder", "fetch", "is_offline"]
 
@@ -27,17 +31,30 @@ _OFFLINE_VARIABLES = ("SAMKIT_OFFLINE", "HF_HUB_OFFLINE")
 
 
 def cache_folder() -> Path:
-    """Where weights are kept: ``SAMKIT_CACHE`` if set, else ``samkit`` in the user's cache."""
+    """Where weights are kept: ``SAMKIT_CACHE`` if set, else ``samkit`` in the user's cache.
+
+    Raises:
+        DownloadError: the folder begins with ``~`` and there is no such user.
+    """
     chosen = os.environ.get("SAMKIT_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return _expanded(chosen)
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
     elif sys.platform == "darwin":
         base = "~/Library/Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "samkit"
+    return _expanded(base) / "samkit"
+
+
+def _expanded(folder: str) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise DownloadError(
+            f"no folder for weights: {folder}: {error}; SAMKIT_CACHE chooses another one"
+        ) from error
 
 
 def is_offline() -> bool:
@@ -48,18 +65,27 @@ def is_offline() -> bool:
     )
 
 
-def fetch(url: str, *, filename: str, sha256: str, progress: bool | None = None) -> Path:
+def fetch(
+    url: str,
+    *,
+    filename: str,
+    sha256: str,
+    most_bytes: int | None = None,
+    progress: bool | None = None,
+) -> Path:
     """The cached file of that name, downloaded from ``url`` if it is not there yet.
 
     Args:
         url: where the file is published.
         filename: its name in `cache_folder`.
         sha256: what its contents must hash to, in hexadecimal digits.
+        most_bytes: a file of more is not received; `samkit.limits` is a limit too.
         progress: draw a progress bar on stderr; None draws one if stderr is a terminal.
 
     Raises:
-        DownloadError: it could not be fetched, or the checksum is wrong.
+        DownloadError: it could not be fetched, is too large, or the checksum is wrong.
     """
+    most = min(limits().download_bytes, most_bytes or limits().download_bytes)
     folder = cache_folder()
     target = folder / filename
     if _is_verified(target, sha256):
@@ -69,13 +95,13 @@ def fetch(url: str, *, filename: str, sha256: str, progress: bool | None = None)
         with _locked(folder / f"{filename}.lock"):
             # Another process may have downloaded it while this one waited.
             if not _is_verified(target, sha256):
-                _complete(url, target, sha256, progress)
+                _complete(url, target, sha256, most, progress)
     except OSError as error:
         raise DownloadError(f"cannot write {target}: {error.strerror or error}") from error
     return target
 
 
-def _complete(url: str, target: Path, sha256: str, progress: bool | None) -> None:
+def _complete(url: str, target: Path, sha256: str, most: int, progress: bool | None) -> None:
     part = _beside(target, ".part")
     if target.is_file():
         if _hash(target) == sha256:
@@ -88,7 +114,7 @@ def _complete(url: str, target: Path, sha256: str, progress: bool | None) -> Non
             f"{target.name} is not in the cache and downloads are turned off "
             f"({' or '.join(_OFFLINE_VARIABLES)} is set). {_by_hand(url, target)}"
         )
-    _download(url, part, target, progress)
+    _download(url, part, target, most, progress)
     actual = _hash(part)
     _beside(part, ".json").unlink(missing_ok=True)
     if actual != sha256:
@@ -101,7 +127,7 @@ def _complete(url: str, target: Path, sha256: str, progress: bool | None) -> Non
     _mark_verified(target, sha256)
 
 
-def _download(url: str, part: Path, target: Path, progress: bool | None) -> None:
+def _download(url: str, part: Path, target: Path, most: int, progress: bool | None) -> None:
     validator = _read_validator(part, url)
     start = part.stat().st_size if validator and part.is_file() else 0
     headers = {"User-Agent": "samkit", "Accept-Encoding": "identity"}
@@ -115,12 +141,12 @@ def _download(url: str, part: Path, target: Path, progress: bool | None) -> None
         if error.code == 416 and start:
             # The part is as long as the file, or longer: begin again.
             part.unlink()
-            _download(url, part, target, progress)
+            _download(url, part, target, most, progress)
             return
         raise DownloadError(
             f"the server answered {error.code} {error.reason} to {url}. {_by_hand(url, target)}"
         ) from error
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: of where it is sent on to
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"cannot reach {url}: {reason}. {_by_hand(url, target)}") from error
     with response:
@@ -128,16 +154,21 @@ def _download(url: str, part: Path, target: Path, progress: bool | None) -> None
         if response.status != 206 or not continues:
             start = 0
         _write_validator(part, url, response)
-        _receive(response, part, start, url, progress)
+        _receive(response, part, start, url, most, progress)
 
 
 def _receive(
-    response: HTTPResponse, part: Path, start: int, url: str, progress: bool | None
+    response: HTTPResponse, part: Path, start: int, url: str, most: int, progress: bool | None
 ) -> None:
-    length = response.headers.get("Content-Length")
-    total = None if length is None else start + int(length)
+    # Of what is no number nothing is expected: the checksum decides.
+    length = response.headers.get("Content-Length") or ""
+    total = start + int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
     received = start
-    with part.open("ab" if start else "wb") as file, _bar(part.stem, progress) as show:
+    with (
+        _open_own(part, os.O_WRONLY | (os.O_APPEND if start else os.O_TRUNC)) as file,
+        _bar(part.stem, progress) as show,
+    ):
+        _check_size(total or 0, part, url, most)
         show(received, total)
         while True:
             try:
@@ -147,11 +178,23 @@ def _receive(
                 raise DownloadError(_interrupted(url, received, total, str(error))) from error
             if not chunk:
                 break
-            file.write(chunk)
             received += len(chunk)
+            _check_size(received, part, url, most)
+            file.write(chunk)
             show(received, total)
     if total is not None and received < total:
         raise DownloadError(_interrupted(url, received, total, "the connection was closed"))
+
+
+def _check_size(size: int, part: Path, url: str, most: int) -> None:
+    """Give up a file that is too large, and what there is of it."""
+    if size > most:
+        part.unlink(missing_ok=True)
+        _beside(part, ".json").unlink(missing_ok=True)
+        raise DownloadError(
+            f"{url}: expected at most {most} bytes, got {size} or more (download_bytes of "
+            "samkit.limits)"
+        )
 
 
 def _interrupted(url: str, received: int, total: int | None, reason: str) -> str:
@@ -171,7 +214,7 @@ def _by_hand(url: str, target: Path) -> str:
 
 def _hash(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path, DownloadError) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -188,8 +231,7 @@ def _is_verified(target: Path, sha256: str) -> bool:
 
 
 def _mark_verified(target: Path, sha256: str) -> None:
-    state = json.dumps(_state(target, sha256))
-    _beside(target, ".verified").write_text(state, encoding="utf-8")
+    _write_json(_beside(target, ".verified"), _state(target, sha256))
 
 
 def _state(target: Path, sha256: str) -> dict[str, Any]:
@@ -213,15 +255,39 @@ def _write_validator(part: Path, url: str, response: HTTPResponse) -> None:
     if etag and etag.startswith("W/"):
         etag = None  # a weak tag does not promise equal bytes
     record = {"url": url, "validator": etag or response.headers.get("Last-Modified")}
-    _beside(part, ".json").write_text(json.dumps(record), encoding="utf-8")
+    _write_json(_beside(part, ".json"), record)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    with _open_own(path, os.O_WRONLY | os.O_TRUNC) as file:
+        file.write(json.dumps(value).encode())
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(path) if not path.is_symlink() else None
+    except InputError:
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _open_own(path: Path, flags: int) -> IO[bytes]:
+    """Open or create a file of our own; a link is not followed, as others may have put it there.
+
+    Raises:
+        DownloadError: it is a link, a pipe or another thing that is no file.
+    """
+    # A pipe without a reader is an error, instead of waiting for one.
+    flags |= os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = -1
+    if not path.is_symlink():
+        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "wb")
+        os.close(descriptor)
+    raise DownloadError(
+        f"{path}: expected a file of samkit's own, got a link or the like: remove it"
+    )
 
 
 # ---- one process at a time, and the progress bar
@@ -230,7 +296,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Wait until no other process holds the lock; a process that ends releases it."""
-    with path.open("a+b") as file:
+    with _open_own(path, os.O_RDWR) as file:
         if sys.platform == "win32":
             import msvcrt
 

@@ -1,11 +1,10 @@
 """Checkpoints on the Hugging Face hub. The hub's client verifies and caches them."""
 
-import json
 import re
 from pathlib import Path
 
 from samkit.errors import CheckpointError, DownloadError
-from samkit.weights.checkpoint import FOLDER_WEIGHTS
+from samkit.weights.checkpoint import FOLDER_WEIGHTS, read_placement
 from samkit.weights.download import is_offline
 
 __all__ = ["fetch_folder", "is_hub_id"]
@@ -32,8 +31,7 @@ def fetch_folder(repository: str) -> Path:
             return weights.parent
         index = _fetch(repository, f"{name}.index.json")
         if index is not None:
-            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            for shard in dict.fromkeys(shards):
+            for shard in dict.fromkeys(read_placement(index).values()):
                 _fetch(repository, shard)
             return index.parent
     raise CheckpointError(

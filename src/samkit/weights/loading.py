@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from samkit.errors import CheckpointError, CheckpointKeysError, UnknownModelError
+from samkit.files import checked_path, parse_json
 from samkit.nn import Network, build
 from samkit.sizes import NetworkConfig, Sam2Config, from_dict, to_dict
 from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_state_dict
@@ -40,6 +41,8 @@ __all__ = [
 _CONFIG_KEY = "samkit.config"
 # A count that torch's AveragedModel saves beside the tensors of the network.
 _AVERAGED = "n_averaged"
+# No published file has so many bytes for each parameter.
+_MOST_PER_PARAMETER = 16
 # Errors that impossible sizes cause.
 _IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -90,12 +93,13 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Network
     opened = open_checkpoint(source, progress=progress)
     with torch.device("meta"):
         network = build(opened.config)
-    # Copies, because a tensor may be mapped from a file that is overwritten later.
-    state = {
-        name: tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
-        for name, tensor in opened.state.items()
-        if not is_unused(opened.config.family, name)
-    }
+    state = {}
+    for name in list(opened.state):
+        # A copy, because tensors may share memory; each is forgotten before the next one is copied.
+        tensor = opened.state.pop(name)
+        if not is_unused(opened.config.family, name):
+            dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+            state[name] = tensor.to(dtype, copy=True)
     if opened.config.has_memory and not opened.memory:
         if _CONFIG_KEY not in opened.metadata:  # samkit's own files leave out an untrained memory
             warnings.warn(
@@ -185,10 +189,9 @@ def _without(prefix: str, tensors: dict[str, Tensor], source: str) -> dict[str, 
 
 
 def _locate(source: str | Path, progress: bool | None) -> tuple[Path, RegisteredModel | None]:
-    if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
-        raise UnknownModelError(f"expected the name of a model or a path, got {source!r}")
+    path = checked_path(source, "a checkpoint, or the name of a model", UnknownModelError)
     try:
-        path = Path(source).expanduser()
+        path = path.expanduser()
         path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -199,7 +202,13 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
         model = MODELS[source]
         if model.url is None or model.sha256 is None:
             return Path(__file__).with_name(model.filename), model
-        where = fetch(model.url, filename=model.filename, sha256=model.sha256, progress=progress)
+        where = fetch(
+            model.url,
+            filename=model.filename,
+            sha256=model.sha256,
+            most_bytes=_MOST_PER_PARAMETER * model.parameters,
+            progress=progress,
+        )
         return where, model
     if path.exists() or not isinstance(source, str) or _is_path(source):
         return path, None
@@ -229,8 +238,8 @@ def _config(
     source = checkpoint.source
     if _CONFIG_KEY in checkpoint.metadata:
         try:
-            return from_dict(json.loads(checkpoint.metadata[_CONFIG_KEY]))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            return from_dict(parse_json(checkpoint.metadata[_CONFIG_KEY], _CONFIG_KEY))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{source} was written by another version of samkit: cannot understand its "
                 f"{_CONFIG_KEY} ({error})"

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from samkit.errors import InputError
+from samkit.files import checked_path, parse_json
 from samkit.geometry import checked_size
 from samkit.limits import check_image_size
 from samkit.media import write_atomically
 from samkit.nn import Network
 from samkit.sizes import differences
+from samkit.weights.safetensors_reader import read_safetensors
 
 __all__ = [
     "fingerprint",
@@ -118,18 +120,18 @@ def read_tensor_file(
     Raises:
         InputError: the file is missing, damaged, of another kind or version, or of another network.
     """
-    from safetensors import SafetensorError, safe_open
-
-    what = f"cannot read {'an' if kind[0] in 'aeiou' else 'a'} {kind} from {os.fspath(path)}"
+    path = checked_path(path, f"a file of {kind}")
+    what = f"cannot read {'an' if kind[0] in 'aeiou' else 'a'} {kind} from {path}"
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            about = json.loads((file.metadata() or {})[f"samkit.{kind}"])
-        written, made_by = int(about.get("version", 0)), about.get("network")
-    except (OSError, SafetensorError) as error:
+        tensors, header = read_safetensors(path, InputError)
+        about = parse_json(header[f"samkit.{kind}"], "its header")
+        written, made_by = about["version"], about["network"]
+    except InputError as error:
         raise InputError(f"{what}: {error}") from error
-    except (*_DAMAGE, RecursionError) as error:
+    except _DAMAGE as error:
         raise InputError(f"{what}: it holds none") from error
+    if type(written) is not int:
+        raise InputError(f"{what}: it is damaged (version {written!r:.80})")
     if written != version:
         other = "an older" if written < version else "a newer"
         raise InputError(

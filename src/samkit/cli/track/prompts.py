@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from samkit.cli.parsing import FormatError, parse_box, parse_point, read_mask
+from samkit.cli.parsing import FormatError, parse_box, parse_point, parse_whole, read_mask
 from samkit.cli.usage import usage_error
 from samkit.errors import InputError, PromptError
+from samkit.files import read_json
 
 if TYPE_CHECKING:
     from samkit import Prompt
@@ -50,8 +50,6 @@ def read_prompts(
     """
     merged: dict[tuple[int, int], FramePrompt] = {}
     for part in _parts(points, boxes, masks, file):
-        if not -(2**63) <= part.object_id < 2**63:
-            raise usage_error(f"{part.origin}: expected an id of 64 bits")
         key = (part.frame, part.object_id)
         if key in merged:
             before = merged[key]
@@ -92,27 +90,23 @@ def _from_option(
     expected = f"expected FRAME:ID:{form}, got {text!r}"
     frame, first, rest = text.partition(":")
     object_id, second, rest = rest.partition(":")
-    is_id = object_id.removeprefix("-").isdecimal()
-    if not (first and second and frame.isdecimal() and is_id):
-        raise usage_error(expected, option)
     try:
-        prompt = parse(rest, int(object_id))
+        number, known_as = parse_whole(frame), parse_whole(object_id)
+        if not (first and second) or number < 0:
+            raise FormatError
+        prompt = parse(rest, known_as)
     except FormatError:
         raise usage_error(expected, option) from None
     except InputError as error:
         raise usage_error(f"{text}: {error}", option) from None
-    return FramePrompt(
-        frame=int(frame), object_id=int(object_id), prompt=prompt, origin=f"{option} {text}"
-    )
+    return FramePrompt(frame=number, object_id=known_as, prompt=prompt, origin=f"{option} {text}")
 
 
 def _entries(path: Path) -> list[Any]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise _bad_file(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise _bad_file(f"{path} is no JSON: {error}") from None
+        entries = read_json(path)
+    except InputError as error:
+        raise _bad_file(str(error)) from None
     if not isinstance(entries, list) or not entries:
         raise _bad_file(f"{path}: expected a list of prompts, got {entries!r:.80}")
     return entries
@@ -137,9 +131,9 @@ def _from_entry(entry: Any, origin: str, folder: Path) -> FramePrompt:
 
 def _pop_int(entry: dict[str, Any], key: str, origin: str) -> int:
     value = entry.pop(key, None)
-    if not isinstance(value, int) or isinstance(value, bool):
+    if type(value) is not int or not -(2**63) <= value < 2**63:
         got = "none" if value is None else f"{value!r:.80}"
-        raise _bad_file(f"{origin}: {key}: expected a whole number, got {got}")
+        raise _bad_file(f"{origin}: {key}: expected a whole number of 64 bits, got {got}")
     return value
 
 

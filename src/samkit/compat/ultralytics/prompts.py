@@ -188,7 +188,11 @@ def _masks(value: Any) -> tuple[NDArray[Any], ...]:
 
 
 def _mask_prompt(mask: NDArray[Any], transform: ImageTransform) -> Prompt:
-    prompt = Prompt.mask(mask)
+    if mask.dtype.kind == "f" and len(np.unique(mask)) > 2:  # logits, all of which may be positive
+        with np.errstate(over="ignore"):
+            prompt = Prompt(mask_input=mask.astype(np.float32))
+    else:
+        prompt = Prompt.mask(mask)
     given = prompt.mask_input
     assert given is not None
     if not transform.keep_aspect or given.shape != transform.mask_size:
@@ -196,4 +200,4 @@ def _mask_prompt(mask: NDArray[Any], transform: ImageTransform) -> Prompt:
     if given.dtype == np.bool_:
         given = np.where(given, np.float32(BINARY_LOGIT), np.float32(-BINARY_LOGIT))
     whole = transform.masks_to_image(cpu_tensor(given)[None])[0]
-    return Prompt.mask(whole.numpy())
+    return Prompt(mask_input=whole.numpy())

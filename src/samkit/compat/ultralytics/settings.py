@@ -1,5 +1,6 @@
 """The `overrides` of a predictor, and their meaning in samkit."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
@@ -97,7 +98,7 @@ def model_source(model: str | Path) -> str | Path:
     >>> model_source("sam2.1_b.pt"), model_source("pico")
     ('sam2.1-base-plus', 'pico')
     """
-    if Path(model).exists():
+    if os.path.exists(model):
         return model
     return _NAMES.get(str(model).removesuffix(".pt"), model)
 

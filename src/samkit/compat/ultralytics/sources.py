@@ -188,7 +188,7 @@ def _picture_files(text: str) -> list[Path] | None:
     """The picture files of a path or pattern; None for a video."""
     path = Path(text)
     is_address = "://" in text and not text.lower().startswith("file://")
-    if is_address or (path.is_file() and path.suffix.lower() not in _PICTURES):
+    if is_address or (os.path.isfile(path) and path.suffix.lower() not in _PICTURES):
         return None
     return list_images([text])
 

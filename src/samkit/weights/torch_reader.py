@@ -1,0 +1,163 @@
+"""Reading what `torch.save` wrote, without ever running code that a file holds.
+
+Tensors are read, not mapped: they stay when the file changes or shrinks. Sizes are checked before
+memory is asked for, and no more is asked for than the file has bytes.
+"""
+
+import pickle
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+
+from samkit.errors import CheckpointError, UnsafeCheckpointError
+from samkit.files import open_file
+from samkit.limits import limits
+
+__all__ = ["read_torch"]
+
+
+class _Ignored:
+    """In place of numpy's scalars and dtypes, which would trust what a pickle says of memory."""
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_NUMPY_SCALARS: list[Any] = [
+    type(name, (_Ignored,), {"__module__": module})
+    for module, name in (
+        ("numpy", "dtype"),
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy.core.multiarray", "scalar"),  # numpy 1
+    )
+]
+
+
+def read_torch(path: Path) -> Any:
+    """What a file holds: containers, plain values, and tensors on the CPU.
+
+    Scalars of numpy are left out: something else stands in their place.
+
+    Raises:
+        UnsafeCheckpointError: a pickle that would run code. It was not run.
+        CheckpointError: missing, truncated, or nothing that `torch.save` wrote.
+    """
+    with open_file(path, CheckpointError) as file:
+        start = file.read(2)
+        size = file.seek(0, 2)
+    zipped = start == b"PK"
+    if zipped:
+        _check_archive(path)
+    elif not start.startswith(b"\x80"):
+        raise CheckpointError(f"{path} is no checkpoint: neither a PyTorch nor a safetensors file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle's version
+            try:
+                return _loaded(path, size, zipped)
+            except pickle.UnpicklingError:  # only then, as it holds for the whole process
+                with torch.serialization.safe_globals(_NUMPY_SCALARS):
+                    return _loaded(path, size, zipped)
+    except pickle.UnpicklingError as error:
+        refused = _refused_global(str(error), path, zipped)
+        if refused is None:
+            raise CheckpointError(
+                f"{path} is truncated, or a pickle of another kind than PyTorch writes"
+            ) from error
+        raise UnsafeCheckpointError(
+            f"{path} was not loaded: it asks to run {refused}, and samkit never runs code from a "
+            "file. Ask whoever made it for the tensors alone (a state dict or safetensors)"
+        ) from error
+    except CheckpointError:
+        raise
+    except Exception as error:  # PyTorch's reader raises errors of many types
+        raise CheckpointError(f"{path} is truncated, or no PyTorch checkpoint") from error
+
+
+def _check_archive(path: Path) -> None:
+    """Check what a zip says of its sizes; PyTorch unpacks no more than it says."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except Exception as error:  # damaged archives raise errors of many types
+        raise CheckpointError(
+            f"{path} is truncated or a damaged zip ({error}): the end of the file is missing or "
+            "wrong"
+        ) from error
+    data = [entry for entry in entries if re.search(r"(^|/)data/[^/]*$", entry.filename)]
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in data):
+        raise CheckpointError(f"{path} is no PyTorch checkpoint: its tensors are compressed")
+    unpacked = sum(entry.file_size for entry in entries) - sum(entry.file_size for entry in data)
+    most = limits().header_bytes
+    if unpacked > most:
+        raise CheckpointError(
+            f"{path}: expected at most {most} bytes beside the tensors, got {unpacked} "
+            "(header_bytes of samkit.limits)"
+        )
+
+
+def _loaded(path: Path, size: int, zipped: bool) -> Any:
+    place = _placing(path, size, zipped)
+    # Mapped, because PyTorch checks the bounds of what it maps, and not of what it reads.
+    return torch.load(path, map_location=place, weights_only=True, mmap=zipped)
+
+
+def _placing(path: Path, size: int, zipped: bool) -> Callable[[Any, str], Any]:
+    """For ``map_location``: memory for each storage, as long as they fit into the file together.
+
+    It is numpy's, which PyTorch does not enlarge for tensors that say to be larger than that.
+    """
+    room = size
+
+    def place(storage: Any, _: str) -> Any:
+        nonlocal room
+        count = storage.nbytes()
+        room -= count
+        if room < 0:
+            raise CheckpointError(f"{path} is truncated: it lacks {-room} bytes of its tensors")
+        placed = torch.from_numpy(np.empty(count, np.uint8)).untyped_storage()
+        return placed.copy_(storage) if zipped else placed  # what is not mapped is read later
+
+    return place
+
+
+def _refused_global(message: str, path: Path, zipped: bool) -> str | None:
+    named = re.search(r"GLOBAL ([\w.]+)", message)
+    if named:
+        return named[1]
+    harmless = ("torch.", "collections.OrderedDict", "numpy.")
+    try:
+        names = _globals_in(path, zipped)
+        return next((name for name in names if not name.startswith(harmless)), None)
+    except Exception:  # of damaged archives and pickles, of many types
+        return None
+
+
+def _globals_in(path: Path, zipped: bool) -> Iterator[str]:
+    """Names that a pickle would import, from its instructions, which are not executed."""
+    with ExitStack() as opened:
+        file: IO[bytes] = opened.enter_context(open_file(path, CheckpointError))
+        if zipped:
+            archive = opened.enter_context(zipfile.ZipFile(file))
+            entry = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            file = opened.enter_context(archive.open(entry))
+        instructions = list(pickletools.genops(file))
+    texts: list[str] = []
+    for instruction, argument, _ in instructions:
+        if instruction.name in ("GLOBAL", "INST"):
+            yield str(argument).replace(" ", ".")
+        elif instruction.name == "STACK_GLOBAL" and len(texts) >= 2:
+            yield ".".join(texts[-2:])
+        elif isinstance(argument, str):
+            texts.append(argument)
