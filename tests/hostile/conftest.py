@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostile.harness import ENDS, Case, Tally, attack
-from hostile.writers import Whole, make_world, writers
+
+pytest.register_assert_rewrite("hostile.writers")  # before it is imported
+
+from hostile.harness import ENDS, Case, Tally, attack  # noqa: E402
+from hostile.writers import Whole, make_world, writers  # noqa: E402
 
 # Inputs are tried in forked children.
 collect_ignore_glob = [] if hasattr(os, "fork") else ["test_*.py"]

@@ -6,10 +6,12 @@ input is known by its kind and number, from which its random numbers come.
 """
 
 import faulthandler
+import gc
 import multiprocessing
 import os
 import re
 import shutil
+import signal
 import sys
 import traceback
 import warnings
@@ -41,6 +43,7 @@ _WARNINGS = (
     ".* holds the image part of SAM 2 only",
     ".* nearly one shade to a network",
 )
+_FRAMES = 12  # of a stack in a message
 _TOLD = 12  # findings in a message, of those that differ
 
 
@@ -133,9 +136,10 @@ def attack(kind: str, case: Case, numbers: Sequence[int], folder: Path) -> Tally
             child.kill()
         child.join()
         if waiting:
-            where = stacks.read_text()
-            end = "hang" if where or child.exitcode == -9 else "crash"
-            tally.add(waiting.pop(0), end, where or f"the process ended with {child.exitcode}")
+            # The watchdog ends a child with 1, and a child that does not even end so is killed.
+            end = "hang" if child.exitcode in (1, -signal.SIGKILL) else "crash"
+            told = "\n".join(stacks.read_text().splitlines()[:_FRAMES])
+            tally.add(waiting.pop(0), end, f"the process ended with {child.exitcode}\n{told}")
     return tally
 
 
@@ -143,10 +147,12 @@ def _try_all(
     kind: str, case: Case, numbers: list[int], folder: Path, report: Connection, stacks: Path
 ) -> None:
     """What a child does: a report (number, end, reason) for each input."""
+    gc.freeze()  # what is garbage of the parent, such as open decoders, would crash here
     _limit_memory()
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message, UserWarning)
     with stacks.open("w") as file:
+        faulthandler.enable(file)
         for number in numbers:
             place = folder / str(number)
             place.mkdir()
