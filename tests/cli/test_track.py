@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import warnings
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 from tiny import make, tiny_sam2
-from videos import make_video, number_of, picture
+from videos import make_video, number_of, picture, served
 
 import samkit
 from samkit import Masks, Prompt, VideoPredictor
@@ -565,15 +566,10 @@ def test_an_output_that_fails_does_not_stop_the_others(track, clip, monkeypatch)
 
 
 @pytest.fixture
-def stream(clip: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def stream(clip: Path) -> Iterator[str]:
     """An address at which the clip can be read once."""
-    plain = av.open
-
-    def opened(source, *arguments, **options):
-        return plain(str(clip) if "://" in str(source) else source, *arguments, **options)
-
-    monkeypatch.setattr(av, "open", opened)
-    return "https://example.org/live/clip.mkv?token=1"
+    with served(clip.parent) as address:
+        yield f"{address}/clip.mkv?token=1"
 
 
 def test_a_stream_is_prompted_as_it_goes(track, tracked, stream, clip, model) -> None:

@@ -10,18 +10,17 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from samkit.errors import ImageError, InputError
+from samkit.files import open_file
+from samkit.media.address import AddressFrames
+from samkit.media.animation import AnimationFrames, Content, content_of
 from samkit.media.files import IMAGE_SUFFIXES, as_path, list_images
 from samkit.media.image import read_image
 from samkit.media.stream import CameraFrames, StreamFrames, VideoFormat
-from samkit.media.video_file import AddressFrames, VideoFrames
+from samkit.media.video_file import VideoFrames
 
 __all__ = ["Frames", "VideoSource", "open_frames"]
-
-# Formats of pictures that can be animations, and whether those can be decoded.
-_ANIMATIONS = {"GIF": True, "PNG": True, "WEBP": False}
 
 
 @runtime_checkable
@@ -77,7 +76,8 @@ def open_frames(source: VideoSource) -> Frames:
     """Frames of a source, recognised by its type and name.
 
     Pictures of a folder or pattern come in natural order (frame_2 before frame_10). Of a single
-    GIF or PNG that is animated the frames are taken. `Frames` are returned unchanged.
+    GIF, PNG, WebP, AVIF or HEIF that is animated the frames are taken. `Frames` are returned
+    unchanged.
 
     Raises:
         InputError: it does not exist, or is nothing of the kind.
@@ -107,32 +107,30 @@ def _named(text: str) -> Frames:
         return AddressFrames(text)
     try:
         path = as_path(text)
-        is_file = path.is_file()
-        is_picture = path.suffix.lower() in IMAGE_SUFFIXES
-        if is_file and not (is_picture and not _is_animation(path)):
-            return VideoFrames(path)
-        if is_file or path.is_dir() or any(sign in text for sign in "*?["):
+        if path.is_file():
+            return _of_file(path)
+        if path.is_dir() or any(sign in text for sign in "*?["):
             return PictureFrames(list_images([path]))
+        if path.exists():  # a pipe or device, which this refuses
+            open_file(path).close()
     except ImageError as error:
         raise InputError(str(error)) from error
-    except OSError as error:
-        raise InputError(f"cannot read {text}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {text!r}: {reason}") from error
     raise InputError(f"no such video: {text}")
 
 
-def _is_animation(path: Path) -> bool:
-    try:
-        with Image.open(path) as image:
-            kind, count = image.format, getattr(image, "n_frames", 1)
-    except Exception:  # damaged, or no picture: reading it will say so
-        return False
-    if kind not in _ANIMATIONS or count == 1:
-        return False
-    if not _ANIMATIONS[kind]:
-        raise InputError(
-            f"cannot read {path}: animated WebP is not supported; make a video or GIF of it"
-        )
-    return True
+def _of_file(path: Path) -> Frames:
+    content = content_of(path)
+    if content is Content.ANIMATION:
+        return AnimationFrames(path)
+    is_picture = content is Content.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES
+    if content is Content.PICTURE or is_picture:
+        return PictureFrames([path])
+    return VideoFrames(path)
 
 
 class ListFrames:
