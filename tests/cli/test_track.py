@@ -302,6 +302,14 @@ def test_masks_are_white_on_black_however_white_is_written(track, clip, tracked,
     check_same(masks_of(Path("m.json")), tracked([(0, 9, Prompt.mask(mask > 0))]))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_is_no_file_of_prompts(track, clip) -> None:
+    os.mkfifo("p.json")
+    code, _, err = track(clip, "--prompts", "p.json", "-o", "m.json")
+    assert code == 2
+    assert "p.json: expected a file, got a pipe or device" in err
+
+
 def test_a_file_of_prompts_with_a_byte_order_mark(track, clip) -> None:
     text = '[{"frame": 0, "object_id": 1, "box": [1, 2, 30, 30]}]'
     Path("p.json").write_text(text, encoding="utf-8-sig")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from samkit.cli.parsing import FormatError, parse_box, parse_point, read_mask
 from samkit.cli.usage import usage_error
 from samkit.errors import InputError, PromptError
+from samkit.files import read_json
 
 if TYPE_CHECKING:
     from samkit import Prompt
@@ -108,11 +108,9 @@ def _from_option(
 
 def _entries(path: Path) -> list[Any]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise _bad_file(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise _bad_file(f"{path} is no JSON: {error}") from None
+        entries = read_json(path)
+    except InputError as error:
+        raise _bad_file(str(error)) from None
     if not isinstance(entries, list) or not entries:
         raise _bad_file(f"{path}: expected a list of prompts, got {entries!r:.80}")
     return entries
