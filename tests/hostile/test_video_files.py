@@ -129,7 +129,7 @@ def test_what_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
     assert len(lines) == len(LISTS) + len(others)
     for name, line in zip(LISTS, lines, strict=False):
         assert f"{name} as a video: it is a list of other files or addresses" in line
-    assert "frame%03d.exr as a video" in lines[len(LISTS)]
+    assert "or names other files or addresses, which are not followed" in lines[len(LISTS)]
     for line in lines[len(LISTS) + 1 :]:
         assert "expected a file, got a pipe or device" in line
 

@@ -20,6 +20,7 @@ from samkit.media.frames import open_frames
 def test_an_address_is_read_once(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4", 6)
     with served(tmp_path) as address:
+        threads = threading.active_count()
         frames = open_frames(f"{address}/a.mp4")
         assert (frames.count, frames.seekable) == (None, False)
         assert frames.format.rate == 25
@@ -32,6 +33,7 @@ def test_an_address_is_read_once(tmp_path: Path) -> None:
         assert frames.count == 6
         frames.close()
         frames.close()
+        assert threading.active_count() <= threads
         with pytest.raises((InputError, IndexError)):
             frames.read(7)
 

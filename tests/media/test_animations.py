@@ -64,6 +64,18 @@ def test_the_name_does_not_matter(tmp_path: Path, suffix: str) -> None:
     assert numbers(open_frames(path)) == list(range(5))
 
 
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_an_animation_among_pictures_is_refused(tmp_path: Path, suffix: str) -> None:
+    """Its first frame alone would be a guess."""
+    Image.fromarray(picture(0)).save(tmp_path / "0.png")
+    write(tmp_path / f"1.{suffix}")
+    for source in (tmp_path, str(tmp_path / "*.*")):
+        frames = open_frames(source)
+        assert number_of(frames.read(0)) == 0
+        with pytest.raises(InputError, match=f"frame 1: expected a picture, but .*1.{suffix} is"):
+            frames.read(1)
+
+
 @pytest.mark.parametrize("suffix", ["webp", KINDS[-1]])
 def test_transparency_is_dropped(tmp_path: Path, suffix: str) -> None:
     """Of AVIF it is a stream of its own."""
@@ -92,7 +104,7 @@ def test_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suff
 
 
 @pytest.mark.parametrize("suffix", KINDS)
-@pytest.mark.parametrize("part", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("part", [0.01, 0.1, 0.5, 0.8])
 def test_a_damaged_animation_is_no_picture(tmp_path: Path, suffix: str, part: float) -> None:
     """The frames that are there, each the right one, or an error."""
     path = write(tmp_path / f"moving.{suffix}", size=(64, 48))

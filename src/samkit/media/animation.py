@@ -65,7 +65,7 @@ def _content(file: IO[bytes]) -> Content:
             Content.VIDEO if _count_of(PngImagePlugin.PngImageFile, file) > 1 else Content.PICTURE
         )
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        animated = head[12:16] == b"VP8X" and head[20] & _ANIMATED
+        animated = head[12:16] == b"VP8X" and head[20:21] and head[20] & _ANIMATED
         return Content.ANIMATION if animated else Content.PICTURE
     if head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS:
         return Content.VIDEO if b"moov" in _boxes(file) else Content.PICTURE

@@ -4,7 +4,6 @@ import codecs
 import functools
 import weakref
 from pathlib import Path
-from typing import IO
 
 import av
 from av.container import InputContainer
@@ -34,8 +33,10 @@ _SCHEMES = (
 # What these are made of: no files, pipes or scripts.
 _PROTOCOLS = ",".join((*_SCHEMES, "httpproxy", "crypto", "data"))
 # How lists of other files and addresses begin.
-_LISTS = (b"#extm3u", b"ffconcat", b"v=0", b"<?xml", b"<mpd", b"<smil", b"<asx", b"[playlist]",
-          b"[reference]")
+_LISTS = (
+    b"#extm3u", b"ffconcat", b"v=0\n", b"v=0\r", b"<?xml", b"<mpd", b"<smil", b"<asx",
+    b"[playlist]", b"[reference]",
+)
 # fmt: on
 _HEAD = 64  # bytes in which such a beginning is looked for
 
@@ -46,22 +47,14 @@ class OpenVideo:
     Threads of the decoder end when this, and the packets and iterators made with it, are gone.
     """
 
-    def __init__(
-        self, container: InputContainer, stream: VideoStream, file: IO[bytes] | None
-    ) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self.container, self.stream = container, stream
         # Also where nobody calls it: a container and its streams refer to each other.
-        self._close = weakref.finalize(self, _close, container, file)
+        self._close = weakref.finalize(self, container.close)
 
     def close(self) -> None:
-        """Close the container and its file."""
+        """Close the container."""
         self._close()
-
-
-def _close(container: InputContainer, file: IO[bytes] | None) -> None:
-    container.close()
-    if file is not None:
-        file.close()
 
 
 def open_video(path: str) -> OpenVideo:
@@ -71,24 +64,20 @@ def open_video(path: str) -> OpenVideo:
         InputError: it is no regular file, cannot be read, has no video stream or one of a size that
             `samkit.limits` does not allow, or names other files or addresses.
     """
-    file = open_file(Path(path))
-    head = b""
-    try:
-        head = file.read(_HEAD)
-        file.seek(0)
-        # By an open file, so that FFmpeg takes no name for an address or a pattern of names.
-        options = {"protocol_whitelist": "none", "format_whitelist": _formats()}
-        return _opened(file, path, options)
-    except BaseException as error:
-        file.close()
-        if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_LISTS):
-            raise InputError(
-                f"cannot read {path} as a video: it is a list of other files or addresses, which "
-                "are not followed from a file; give what it names, or its own address if it has one"
-            ) from error
-        if isinstance(error, OSError):
+    with open_file(Path(path)) as file:
+        try:
+            head = file.read(_HEAD)
+        except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-        raise
+    if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_LISTS):
+        raise InputError(
+            f"cannot read {path} as a video: it is a list of other files or addresses, which are "
+            "not followed from a file; give what it names, or its own address if it has one"
+        )
+    # After "file:", no name is taken for another protocol.
+    return _opened(
+        f"file:{path}", path, {"protocol_whitelist": "file", "format_whitelist": _formats()}
+    )
 
 
 def open_address(address: str, timeout: float) -> OpenVideo:
@@ -118,7 +107,7 @@ def reason_of(error: Exception) -> str:
 
 
 def _opened(
-    source: str | IO[bytes], name: str, options: dict[str, str], timeout: float | None = None
+    source: str, name: str, options: dict[str, str], timeout: float | None = None
 ) -> OpenVideo:
     what = f"cannot read {name} as a video"
     try:
@@ -126,11 +115,12 @@ def _opened(
             source, "r", container_options=options, metadata_errors="replace", timeout=timeout
         )
     except DAMAGE as error:
-        raise InputError(f"{what}: {reason_of(error)}") from error
+        reason = reason_of(error)
+        if isinstance(error, av.error.ArgumentError):  # a format or protocol that is not allowed
+            reason = "it is damaged, or names other files or addresses, which are not followed"
+        raise InputError(f"{what}: {reason}") from error
     try:
-        return OpenVideo(
-            container, _video_stream(container, what), None if isinstance(source, str) else source
-        )
+        return OpenVideo(container, _video_stream(container, what))
     except BaseException:
         container.close()
         raise

@@ -170,6 +170,16 @@ class PictureFrames(ListFrames):
         # Files made of a.jpg and a.png, or of x/a.jpg and y/a.jpg, would have one name.
         self._distinct = max(Counter(path.stem for path in paths).values()) == 1
 
+    def read(self, index: int) -> npt.NDArray[np.uint8]:
+        if 0 <= index < len(self._paths):
+            path = self._paths[index]
+            if content_of(path) in (Content.ANIMATION, Content.VIDEO):
+                raise InputError(
+                    f"frame {index}: expected a picture, but {path} is animated; give it alone, by "
+                    "its own name, to read its frames"
+                )
+        return super().read(index)
+
     def name(self, index: int) -> str | None:
         return self._paths[index].name if self._distinct else None
 
