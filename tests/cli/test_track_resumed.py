@@ -24,8 +24,7 @@ from samkit.weights import save_network
 HIDDEN = ".samkit-unfinished"
 PROMPTS = ("--box", "1:7:5,6,25,30", "--point", "4:2:40,20", "--point", "4:2:3,4,0")
 JOBS = {
-    "forward": (),
-    "stop": ("--start", 2, "--stop", 7),
+    "forward": ("--start", 2, "--stop", 7),
     "backward": ("--direction", "backward", "--start", 7, "--stop", 0),
     "both": ("--direction", "both", "--start", 3, "--stop", 8),
     "options": ("--nearest-prompts", 1, "--non-overlapping", "--direction", "both"),
@@ -290,7 +289,7 @@ def test_pngs_called_after_pictures_go(track, tmp_path) -> None:
     assert sorted(os.listdir("out")) == ["00000.png", "00001.png", "hand.png"]
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed", "failed"])
+@pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_an_early_end_removes_nothing(track, clip, monkeypatch, how) -> None:
     point = (clip, "--point", "0:1:20,20", "-o", "out")
     assert track(*point)[0] == 0

@@ -74,7 +74,7 @@ def test_flipped_bytes(tmp_path: Path, suffix: str) -> None:
     data = whole.read_bytes()
     rng = np.random.default_rng(0)
     path = tmp_path / f"broken.{suffix}"
-    for _ in range(60):
+    for _ in range(40):
         broken = bytearray(data)
         for at in rng.integers(0, len(data), 3):
             broken[at] = rng.integers(0, 256)

@@ -42,7 +42,7 @@ def check(path: Path, expected: list[int]) -> None:
     assert all(before < after for before, after in itertools.pairwise(times))
     pixels = [frames.read(i) for i in range(count)]
     rng = np.random.default_rng(0)
-    for order in (range(count)[::-1], [0, count - 1, 1, count // 2], rng.integers(0, count, 30)):
+    for order in (range(count)[::-1], [0, count - 1, 1, count // 2], rng.integers(0, count, 12)):
         fresh = open_frames(path)
         for i in map(int, order):
             assert np.array_equal(fresh.read(i), pixels[i]), i
@@ -61,8 +61,8 @@ def test_parts_that_start_at_the_same_time(tmp_path: Path, suffix: str, b_frames
     check(path, list(range(35)))
 
 
-@pytest.mark.parametrize("starts", [(500, 100), (100, 500), (0, 0), (0, 1), (1, 0), (300, 7)])
-@pytest.mark.parametrize("orders", [(2, 0), (0, 2), (2, 2)])
+@pytest.mark.parametrize("starts", [(500, 100), (100, 500), (0, 1), (300, 7)])
+@pytest.mark.parametrize("orders", [(2, 0), (0, 2)])
 def test_parts_at_any_times_in_frames(tmp_path: Path, starts, orders) -> None:
     path = tmp_path / "all.ts"
     data = [
