@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from samkit.cli.jobs import make_jobs, run_jobs
-from samkit.cli.options import Device, Dtype, Images, Model, Output, model_or_default
+from samkit.cli.jobs import make_jobs, run_jobs, unfinished
+from samkit.cli.options import Device, Dtype, Images, Model, Output, Overwrite, model_or_default
 from samkit.cli.parsing import count_of, names_file
 from samkit.cli.usage import as_usage_error
 
@@ -69,9 +69,7 @@ def everything(
     use_m2m: Annotated[
         bool, typer.Option("--use-m2m", help="Refine each mask once; takes several times longer.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also do images whose files are there already.")
-    ] = False,
+    overwrite: Overwrite = False,
     model: Model = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -85,15 +83,7 @@ def everything(
     """
     into_folder = output is not None and not names_file(output)
     jobs = make_jobs(images, output, format or (["coco"] if into_folder else []))
-    if into_folder and not overwrite:
-        total = len(jobs)
-        jobs = [job for job in jobs if not job.is_done]
-        if len(jobs) < total:
-            typer.echo(
-                f"{total - len(jobs)} of {total} images were finished earlier, with whatever "
-                "options they were made (--overwrite does them again)",
-                err=True,
-            )
+    jobs = unfinished(jobs, output, overwrite=overwrite)
     if not jobs:
         return
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from samkit import Masks
 
-__all__ = ["Job", "make_jobs", "run_jobs"]
+__all__ = ["Job", "make_jobs", "run_jobs", "unfinished"]
 
 # Format -> what is appended to the image's name.
 _ENDINGS = {
@@ -116,6 +116,26 @@ def _check_targets(jobs: list[Job]) -> None:
                     "-o",
                 )
             written[path] = job.source
+
+
+def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list[Job]:
+    """Jobs without those of a folder of results that were finished earlier, and a line about them.
+
+    Args:
+        jobs: as `make_jobs` gives them.
+        output: as `make_jobs` takes it; of a file, or without one, nothing is left out.
+        overwrite: leave nothing out.
+    """
+    if overwrite or output is None or names_file(output):
+        return jobs
+    left = [job for job in jobs if not job.is_done]
+    if len(left) < len(jobs):
+        typer.echo(
+            f"{len(jobs) - len(left)} of {count_of(len(jobs), 'image')} were finished earlier, "
+            "with whatever options they were made (--overwrite does them again)",
+            err=True,
+        )
+    return left
 
 
 def run_jobs(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Device", "Dtype", "Images", "Model", "Output", "model_or_default"]
+__all__ = ["Device", "Dtype", "Images", "Model", "Output", "Overwrite", "model_or_default"]
 
 Images = Annotated[
     list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
@@ -23,6 +23,9 @@ Model = Annotated[
         help="A name of `samkit models`, a checkpoint file, or a Hugging Face folder or id.",
         show_default="pico",
     ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Also do images whose files are there already.")
 ]
 Device = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE")
