@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from samkit.cli.jobs import make_jobs, run_jobs, unfinished
-from samkit.cli.options import Device, Dtype, Images, Model, Output, Overwrite, model_or_default
+from samkit.cli.options import (
+    Bands,
+    Device,
+    Dtype,
+    Images,
+    Model,
+    Output,
+    Overwrite,
+    Page,
+    Scale,
+    model_or_default,
+    reading,
+)
 from samkit.cli.parsing import count_of, names_file
 from samkit.cli.usage import as_usage_error
 
@@ -69,6 +82,9 @@ def everything(
     use_m2m: Annotated[
         bool, typer.Option("--use-m2m", help="Refine each mask once; takes several times longer.")
     ] = False,
+    page: Page = None,
+    bands: Bands = None,
+    scale: Scale = "full",
     overwrite: Overwrite = False,
     model: Model = None,
     device: Device = "auto",
@@ -81,6 +97,7 @@ def everything(
 
     Example: samkit everything photos/ -o masks/ --format coco --format overlay
     """
+    how = reading(bands, scale)
     into_folder = output is not None and not names_file(output)
     jobs = make_jobs(images, output, format or (["coco"] if into_folder else []))
     jobs = unfinished(jobs, output, overwrite=overwrite)
@@ -102,4 +119,5 @@ def everything(
     predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
     with as_usage_error():
         generator = samkit.AutomaticMaskGenerator(predictor, preset=preset, **given)
-    run_jobs(jobs, generator, lambda masks: count_of(len(masks), "mask"))
+    read = partial(samkit.read_image, page=page, **how)
+    run_jobs(jobs, read, generator, lambda masks: count_of(len(masks), "mask"))

@@ -140,6 +140,7 @@ def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list
 
 def run_jobs(
     jobs: Sequence[Job],
+    read: Callable[[Path], npt.NDArray[np.uint8]],
     segment: Callable[[npt.NDArray[np.uint8]], Masks],
     describe: Callable[[Masks], str],
 ) -> None:
@@ -147,6 +148,7 @@ def run_jobs(
 
     Args:
         jobs: what to do.
+        read: file -> image (H, W, 3) uint8 RGB.
         segment: image (H, W, 3) uint8 RGB -> masks.
         describe: masks -> a few words for the line.
 
@@ -156,15 +158,13 @@ def run_jobs(
     from rich.console import Console
     from rich.progress import track
 
-    from samkit.media import read_image
-
     done = 0
     console = Console(stderr=True)
     hidden = len(jobs) < 2 or not console.is_terminal
     failures = []
     for job in track(jobs, "Segmenting", console=console, transient=True, disable=hidden):
         try:
-            image = read_image(job.source)
+            image = read(job.source)
             masks = segment(image)
             job.save(masks, image)
         except SamkitError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from samkit.cli.options import Device, Dtype, Model, model_or_default
+from samkit.cli.options import Bands, Device, Dtype, Model, Scale, model_or_default, reading
 from samkit.cli.parsing import names_file
 from samkit.cli.track.outputs import Outputs, check_outputs, default_output, pictures
 from samkit.cli.track.prompts import read_prompts
@@ -109,6 +109,8 @@ def track(
             metavar="N", help="Frames per second of an .mp4 made of pictures.", show_default="25"
         ),
     ] = None,
+    bands: Bands = None,
+    scale: Scale = "full",
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -135,6 +137,7 @@ def track(
         raise usage_error(f"expected forward, backward or both, got {direction}", "--direction")
     if fps is not None and not 0.001 <= fps <= 1000:
         raise usage_error(f"expected a number from 0.001 to 1000, got {fps}", "--fps")
+    how = reading(bands, scale)
     frame_prompts = read_prompts(point, box, mask, prompts)
     if any(name in ("", "-") for name in output):
         raise usage_error("expected the name of a file or folder", "-o")
@@ -155,7 +158,7 @@ def track(
         raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
     is_camera = video.isdecimal() and not Path(video).exists()
     with as_usage_error("VIDEO"):
-        frames = open_frames(int(video) if is_camera else video)
+        frames = open_frames(int(video) if is_camera else video, **how)
     job = TrackJob(
         prompts=tuple(frame_prompts), direction=cast(Direction, direction), start=start, stop=stop
     )
@@ -167,7 +170,16 @@ def track(
     there = None
     if unfinished is not None:
         with as_usage_error("VIDEO"):
-            unfinished.about = _about(video, job, nearest_prompts, non_overlapping)
+            unfinished.about = _about(
+                video,
+                job,
+                {
+                    "--nearest-prompts": nearest_prompts,
+                    "--non-overlapping": non_overlapping,
+                    "--bands": bands,
+                    "--scale": scale,
+                },
+            )
     if UnfinishedRun.is_in(targets[0]) and not overwrite:
         if unfinished is None:
             raise UnfinishedRun(targets[0]).refusal("with another video")
@@ -219,16 +231,13 @@ def _tracker(
     return tracker
 
 
-def _about(
-    video: str, job: TrackJob, nearest_prompts: int | None, non_overlapping: bool
-) -> dict[str, str]:
+def _about(video: str, job: TrackJob, options: dict[str, object]) -> dict[str, str]:
     """What a run is, so that it is not mistaken for another one."""
     from samkit import __version__
     from samkit.media.files import as_path
 
     path = as_path(video)
-    options = {"--direction": job.direction, "--start": job.first, "--stop": job.stop}
-    options |= {"--nearest-prompts": nearest_prompts, "--non-overlapping": non_overlapping}
+    options |= {"--direction": job.direction, "--start": job.first, "--stop": job.stop}
     return {
         "version of samkit": __version__,
         "video": digest_of_files([path] if path.is_file() else pictures(path)),
