@@ -1,7 +1,11 @@
 """Videos of known pixels, made with PyAV."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -41,8 +45,11 @@ def make_video(
     options: dict[str, str] | None = None,
     pixel_aspect: Fraction | None = None,
     audio: bool = False,
+    first: int = 0,
 ) -> Path:
-    """Write frames 0, 1, ... of `picture` at `times` (in units; by default one after the other).
+    """Write frames `first`, `first` + 1, ... of `picture`.
+
+    `times` are in units; by default frames come one after the other.
 
     With a `matrix`, players show what is stored at (x, y) at (a x + c y, b x + d y).
     """
@@ -54,7 +61,7 @@ def make_video(
         stream.width, stream.height, stream.pix_fmt = *size, pixels
         stream.codec_context.time_base = unit
         stream.codec_context.gop_size = gop
-        if codec == "libx264":
+        if codec in ("libx264", "mpeg2video"):
             stream.codec_context.max_b_frames = b_frames
         if pixel_aspect is not None:
             stream.codec_context.sample_aspect_ratio = pixel_aspect
@@ -65,7 +72,9 @@ def make_video(
             silence.rate, silence.pts = 44100, 0
             container.mux(sound.encode(silence))
         for i in range(count):
-            frame = av.VideoFrame.from_ndarray(picture(i, size), "rgb24").reformat(format=pixels)
+            frame = av.VideoFrame.from_ndarray(picture(first + i, size), "rgb24").reformat(
+                format=pixels
+            )
             frame.pts, frame.time_base = i if times is None else times[i], unit
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -84,3 +93,20 @@ def turn(path: Path, matrix: tuple[int, int, int, int]) -> None:
     a, b, c, d = ((x * 65536).to_bytes(4, "big", signed=True) for x in matrix)
     data[at : at + 20] = a + b + bytes(4) + c + d
     path.write_bytes(data)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a web server that gives the files of a folder."""
+    handler = partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()

@@ -45,6 +45,49 @@ def test_a_folder_to_a_folder(run, photos, model, tmp_path) -> None:
     assert Masks.load(target / "b.npz").image_size == (31, 50)
 
 
+def test_a_folder_is_gone_on_with(run, photos, model, tmp_path) -> None:
+    target = tmp_path / "out"
+    command = ("predict", photos, "--box", "5,5,30,20", "-o", target, "-m", model)
+    assert run(*command)[0] == 0
+    kept, lost = target / "a.png", target / "b.png"
+    before, pixels = kept.stat().st_mtime_ns, lost.read_bytes()
+    lost.unlink()
+    code, out, err = run(*command)
+    assert code == 0, err
+    assert "2 of 3 images were finished earlier" in err
+    assert len(out.splitlines()) == 1
+    assert (kept.stat().st_mtime_ns, lost.read_bytes()) == (before, pixels)
+    code, out, err = run(*command)
+    assert (code, out) == (0, "")
+    assert "3 of 3 images were finished earlier" in err
+    assert len(run(*command, "--overwrite")[1].splitlines()) == 3
+    assert kept.stat().st_mtime_ns > before
+    # One image to one file is always done.
+    single = ("predict", photos / "a.png", "--point", "9,9", "-o", kept, "-m", model)
+    assert run(*single)[1].startswith(str(kept))
+
+
+def test_an_interrupted_folder_is_gone_on_with(run, photos, model, tmp_path, monkeypatch) -> None:
+    command = ("predict", photos, "--box", "5,5,30,20", "-m", model, "-o")
+    assert run(*command, tmp_path / "whole")[0] == 0
+    plain, seen = ImagePredictor.predict, []
+
+    def interrupted(self, *arguments, **options):
+        seen.append(1)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return plain(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImagePredictor, "predict", interrupted)
+        code, _, err = run(*command, tmp_path / "out")
+    assert code == 130
+    assert "stopped after 1 of 3 images" in err
+    assert run(*command, tmp_path / "out")[0] == 0
+    for path in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+
+
 def test_images_that_differ_in_suffix_only(run, photos, model, tmp_path) -> None:
     with Image.open(photos / "a.png") as image:
         image.save(photos / "a.jpg")

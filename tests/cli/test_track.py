@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import warnings
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 from tiny import make, tiny_sam2
-from videos import make_video, number_of, picture
+from videos import make_video, number_of, picture, served
 
 import samkit
 from samkit import Masks, Prompt, VideoPredictor
@@ -301,6 +302,14 @@ def test_masks_are_white_on_black_however_white_is_written(track, clip, tracked,
     check_same(masks_of(Path("m.json")), tracked([(0, 9, Prompt.mask(mask > 0))]))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_is_no_file_of_prompts(track, clip) -> None:
+    os.mkfifo("p.json")
+    code, _, err = track(clip, "--prompts", "p.json", "-o", "m.json")
+    assert code == 2
+    assert "p.json: expected a file, got a pipe or device" in err
+
+
 def test_a_file_of_prompts_with_a_byte_order_mark(track, clip) -> None:
     text = '[{"frame": 0, "object_id": 1, "box": [1, 2, 30, 30]}]'
     Path("p.json").write_text(text, encoding="utf-8-sig")
@@ -565,15 +574,10 @@ def test_an_output_that_fails_does_not_stop_the_others(track, clip, monkeypatch)
 
 
 @pytest.fixture
-def stream(clip: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def stream(clip: Path) -> Iterator[str]:
     """An address at which the clip can be read once."""
-    plain = av.open
-
-    def opened(source, *arguments, **options):
-        return plain(str(clip) if "://" in str(source) else source, *arguments, **options)
-
-    monkeypatch.setattr(av, "open", opened)
-    return "https://example.org/live/clip.mkv?token=1"
+    with served(clip.parent) as address:
+        yield f"{address}/clip.mkv?token=1"
 
 
 def test_a_stream_is_prompted_as_it_goes(track, tracked, stream, clip, model) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 
 import typer
 
@@ -43,13 +44,19 @@ def _samkit(version: bool = typer.Option(False, "--version", help="Print the ver
         raise typer.Exit
 
 
+def _warn(message: Warning | str) -> None:
+    """Without the place in the code, which means nothing on the command line."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line. Exits with 2 for wrong usage and with 1 for a failure."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files may be no text
             stream.reconfigure(errors="backslashreplace")
     try:
-        with signal_handler(TERMINATION, interrupt):
+        with signal_handler(TERMINATION, interrupt), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: _warn(message)
             app()
     except SamkitError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from samkit.cli.jobs import make_jobs, run_jobs
-from samkit.cli.options import Device, Dtype, Images, Model, Output, model_or_default
+from samkit.cli.jobs import make_jobs, run_jobs, unfinished
+from samkit.cli.options import (
+    Bands,
+    Device,
+    Dtype,
+    Images,
+    Model,
+    Output,
+    Overwrite,
+    Page,
+    Scale,
+    model_or_default,
+    reading,
+)
 from samkit.cli.parsing import count_of, names_file
 from samkit.cli.usage import as_usage_error
 
@@ -69,9 +82,10 @@ def everything(
     use_m2m: Annotated[
         bool, typer.Option("--use-m2m", help="Refine each mask once; takes several times longer.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also do images whose files are there already.")
-    ] = False,
+    page: Page = None,
+    bands: Bands = None,
+    scale: Scale = "full",
+    overwrite: Overwrite = False,
     model: Model = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -83,17 +97,10 @@ def everything(
 
     Example: samkit everything photos/ -o masks/ --format coco --format overlay
     """
+    how = reading(bands, scale)
     into_folder = output is not None and not names_file(output)
     jobs = make_jobs(images, output, format or (["coco"] if into_folder else []))
-    if into_folder and not overwrite:
-        total = len(jobs)
-        jobs = [job for job in jobs if not job.is_done]
-        if len(jobs) < total:
-            typer.echo(
-                f"{total - len(jobs)} of {total} images were finished earlier, with whatever "
-                "options they were made (--overwrite does them again)",
-                err=True,
-            )
+    jobs = unfinished(jobs, output, overwrite=overwrite)
     if not jobs:
         return
 
@@ -112,4 +119,5 @@ def everything(
     predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
     with as_usage_error():
         generator = samkit.AutomaticMaskGenerator(predictor, preset=preset, **given)
-    run_jobs(jobs, generator, lambda masks: count_of(len(masks), "mask"))
+    read = partial(samkit.read_image, page=page, **how)
+    run_jobs(jobs, read, generator, lambda masks: count_of(len(masks), "mask"))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from samkit import Masks
 
-__all__ = ["Job", "make_jobs", "run_jobs"]
+__all__ = ["Job", "make_jobs", "run_jobs", "unfinished"]
 
 # Format -> what is appended to the image's name.
 _ENDINGS = {
@@ -118,8 +118,29 @@ def _check_targets(jobs: list[Job]) -> None:
             written[path] = job.source
 
 
+def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list[Job]:
+    """Jobs without those of a folder of results that were finished earlier, and a line about them.
+
+    Args:
+        jobs: as `make_jobs` gives them.
+        output: as `make_jobs` takes it; of a file, or without one, nothing is left out.
+        overwrite: leave nothing out.
+    """
+    if overwrite or output is None or names_file(output):
+        return jobs
+    left = [job for job in jobs if not job.is_done]
+    if len(left) < len(jobs):
+        typer.echo(
+            f"{len(jobs) - len(left)} of {count_of(len(jobs), 'image')} were finished earlier, "
+            "with whatever options they were made (--overwrite does them again)",
+            err=True,
+        )
+    return left
+
+
 def run_jobs(
     jobs: Sequence[Job],
+    read: Callable[[Path], npt.NDArray[np.uint8]],
     segment: Callable[[npt.NDArray[np.uint8]], Masks],
     describe: Callable[[Masks], str],
 ) -> None:
@@ -127,6 +148,7 @@ def run_jobs(
 
     Args:
         jobs: what to do.
+        read: file -> image (H, W, 3) uint8 RGB.
         segment: image (H, W, 3) uint8 RGB -> masks.
         describe: masks -> a few words for the line.
 
@@ -136,15 +158,13 @@ def run_jobs(
     from rich.console import Console
     from rich.progress import track
 
-    from samkit.media import read_image
-
     done = 0
     console = Console(stderr=True)
     hidden = len(jobs) < 2 or not console.is_terminal
     failures = []
     for job in track(jobs, "Segmenting", console=console, transient=True, disable=hidden):
         try:
-            image = read_image(job.source)
+            image = read(job.source)
             masks = segment(image)
             job.save(masks, image)
         except SamkitError as error:

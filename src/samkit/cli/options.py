@@ -1,11 +1,26 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Device", "Dtype", "Images", "Model", "Output", "model_or_default"]
+from samkit.cli.parsing import FormatError, parse_numbers, parse_whole
+from samkit.cli.usage import as_usage_error, usage_error
+
+__all__ = [
+    "Bands",
+    "Device",
+    "Dtype",
+    "Images",
+    "Model",
+    "Output",
+    "Overwrite",
+    "Page",
+    "Scale",
+    "model_or_default",
+    "reading",
+]
 
 Images = Annotated[
     list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
@@ -24,12 +39,57 @@ Model = Annotated[
         show_default="pico",
     ),
 ]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Also do images whose files are there already.")
+]
+Page = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="The page of a TIFF stack or animation, from 0."),
+]
+Bands = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[,N,N]",
+        help="The band shown as grey, or those as red, green and blue, from 0.",
+        show_default="those that the file says",
+    ),
+]
+Scale = Annotated[
+    str,
+    typer.Option(
+        metavar="SCALE",
+        help="What becomes black and white: full (the type's range), minmax, percentile (1 and "
+        "99), or LOW,HIGH.",
+    ),
+]
 Device = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE")
 ]
 Dtype = Annotated[
     str, typer.Option("--dtype", help="auto, float32, bfloat16, float16.", metavar="DTYPE")
 ]
+
+
+def reading(bands: str | None, scale: str) -> dict[str, Any]:
+    """`Bands` and `Scale` as arguments of `samkit.read_image`.
+
+    Raises:
+        typer.BadParameter: they cannot be.
+    """
+    from samkit.media.pixels import checked_bands, checked_scale
+
+    try:
+        numbers = None if bands is None else [parse_whole(text) for text in bands.split(",")]
+    except FormatError:
+        raise usage_error(f"expected N or N,N,N, got {bands!r}", "--bands") from None
+    try:
+        range_ = parse_numbers(scale, (2,)) if "," in scale else scale
+    except FormatError:
+        raise usage_error(f"expected LOW,HIGH, got {scale!r}", "--scale") from None
+    with as_usage_error("--bands"):
+        chosen = checked_bands(numbers)
+    with as_usage_error("--scale"):
+        return {"bands": chosen, "scale": checked_scale(range_)}
 
 
 def model_or_default(model: str | None) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "count_of",
     "names_file",
     "parse_box",
+    "parse_numbers",
     "parse_point",
     "parse_whole",
     "read_mask",
@@ -44,7 +45,7 @@ def parse_point(text: str) -> Prompt:
     """X,Y or X,Y,LABEL with label 1 (foreground, the default) or 0 (background)."""
     from samkit import Prompt
 
-    x, y, *label = _numbers(text, (2, 3))
+    x, y, *label = parse_numbers(text, (2, 3))
     if label and label[0] not in (0, 1):
         raise FormatError
     return Prompt.point(x, y, int(label[0]) if label else 1)
@@ -54,7 +55,7 @@ def parse_box(text: str) -> Prompt:
     """X0,Y0,X1,Y1."""
     from samkit import Prompt
 
-    return Prompt.box(*_numbers(text, (4,)))
+    return Prompt.box(*parse_numbers(text, (4,)))
 
 
 def read_mask(path: Path, object_id: int | None = None) -> Prompt:
@@ -100,7 +101,12 @@ def count_of(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _numbers(text: str, counts: tuple[int, ...]) -> list[float]:
+def parse_numbers(text: str, counts: tuple[int, ...]) -> list[float]:
+    """So many numbers with commas between them.
+
+    Raises:
+        FormatError: anything else.
+    """
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:

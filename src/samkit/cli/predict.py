@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samkit.cli.jobs import make_jobs, run_jobs
-from samkit.cli.options import Device, Dtype, Images, Model, Output, model_or_default
+from samkit.cli.jobs import make_jobs, run_jobs, unfinished
+from samkit.cli.options import (
+    Bands,
+    Device,
+    Dtype,
+    Images,
+    Model,
+    Output,
+    Overwrite,
+    Page,
+    Scale,
+    model_or_default,
+    reading,
+)
 from samkit.cli.parsing import FormatError, count_of, parse_box, parse_point, read_mask
 from samkit.cli.usage import as_usage_error, usage_error
 
@@ -51,6 +64,10 @@ def predict(
     candidates: Annotated[
         int, typer.Option(metavar="1|3", help="Masks for each object: 1, or 3 proposals.")
     ] = 1,
+    page: Page = None,
+    bands: Bands = None,
+    scale: Scale = "full",
+    overwrite: Overwrite = False,
     model: Model = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -62,19 +79,29 @@ def predict(
     every image. Of a folder its own images are taken; those of folders inside it by a pattern such
     as 'photos/**/*.jpg'. Results are called after their images.
 
+    In a folder of results, images that were finished earlier are left out, so that an interrupted
+    run goes on where it stopped. Every file is written whole or not at all.
+
     Example: samkit predict dog.jpg --point 420,310 --point 50,60,0 -o dog.png
     """
     if candidates not in (1, 3):
         raise usage_error(f"expected 1 or 3, got {candidates}", "--candidates")
     with as_usage_error():
         prompts = _prompts(point, box, mask, separate)
+    how = reading(bands, scale)
     jobs = make_jobs(images, output, [] if format is None else [format])
+    jobs = unfinished(jobs, output, overwrite=overwrite)
+    if not jobs:
+        return
 
     import samkit
 
     predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
     run_jobs(
-        jobs, lambda image: predictor.predict(image, prompts, candidates=candidates), _describe
+        jobs,
+        partial(samkit.read_image, page=page, **how),
+        lambda image: predictor.predict(image, prompts, candidates=candidates),
+        _describe,
     )
 
 

@@ -4,14 +4,16 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from samkit.errors import InputError
 from samkit.files import checked_path
@@ -33,6 +35,8 @@ __all__ = [
 MOST_PNG_ID = 254
 """Largest object id in an indexed PNG: 0 is the background, and 255 means void in DAVIS."""
 
+_NUMBERED = re.compile(r"\d{5,}\.png")
+_MARK = ("Software", "samkit track")
 _SPOOL_BYTES = 2**20
 _DEFAULT_RATE = Fraction(25)
 
@@ -127,16 +131,49 @@ class IndexedPngWriter:
             index[masks[i].masks[0]] = masks.object_ids[i]
         image = Image.fromarray(index)
         image.putpalette(self._palette)
-        name = self._frames.name(frame)
-        stem = f"{frame:05d}" if name is None else Path(name).stem
-        with write_atomically(self._folder / f"{stem}.png") as temporary:
-            image.save(temporary)
+        mark = PngInfo()
+        mark.add_text(*_MARK)
+        with write_atomically(self._folder / self._name(frame)) as temporary:
+            image.save(temporary, pnginfo=mark)
+
+    def remove_others(self, frames: Iterable[int]) -> None:
+        """Remove PNGs of earlier runs, so that those of these frames are left.
+
+        Others than such a run writes stay: of those that are not called by a number (00000.png)
+        or after a picture of the video, only those are removed that say where they come from.
+
+        Raises:
+            InputError: one cannot be removed.
+        """
+        kept = {self._name(frame) for frame in frames}
+        known = {self._name(frame) for frame in range(self._frames.count or 0)}
+        for path in sorted(self._folder.glob("*.png")):
+            if path.name in kept or path.is_symlink() or not path.is_file():
+                continue
+            if path.name in known or _NUMBERED.fullmatch(path.name) or _is_marked(path):
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise InputError(f"cannot remove {path}: {error.strerror or error}") from error
 
     def close(self) -> None:
         pass
 
     def discard(self) -> None:
         pass
+
+    def _name(self, frame: int) -> str:
+        name = self._frames.name(frame)
+        return f"{frame:05d}.png" if name is None else f"{Path(name).stem}.png"
+
+
+def _is_marked(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            key, text = _MARK
+            return bool(image.format == "PNG" and image.info.get(key) == text)
+    except Exception:  # damaged, or no picture
+        return False
 
 
 def check_png_ids(object_ids: Collection[int]) -> None:

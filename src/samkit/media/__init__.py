@@ -8,7 +8,10 @@ From the bottom to the top, each file imports only those before it:
 - `tiff`: pages of TIFF files;
 - `image`: one image from any usual source, and to a file;
 - `stream`: frames that can be read once, in order;
-- `video_index`, `video_file`: which frames a video file has; decoding them;
+- `animation`: which pictures are animated; frames of those that FFmpeg cannot read;
+- `container`: video files and addresses, opened; `upright`: their frames as RGB;
+- `joints`, `video_index`, `video_file`: which frames a video file has; decoding them;
+- `address`: frames of a video at an address;
 - `frames`: the frames of any source;
 - `video_writer`: frames to a video file.
 """

@@ -11,22 +11,21 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from samkit.errors import ImageError, InputError
 from samkit.files import open_file
+from samkit.media.address import AddressFrames
+from samkit.media.animation import AnimationFrames, Content, content_of
 from samkit.media.files import IMAGE_SUFFIXES, as_path, list_images
 from samkit.media.image import read_image
 from samkit.media.pixels import Scale, checked_bands, checked_scale
 from samkit.media.stream import CameraFrames, StreamFrames, VideoFormat
 from samkit.media.tiff import TiffPages, is_tiff
-from samkit.media.video_file import AddressFrames, VideoFrames
+from samkit.media.video_file import VideoFrames
 
 __all__ = ["Frames", "VideoSource", "open_frames"]
 
 _Read: TypeAlias = partial[npt.NDArray[np.uint8]]  # of `read_image`, with bands and scale
-# Formats of pictures that can be animations, and whether those can be decoded.
-_ANIMATIONS = {"GIF": True, "PNG": True, "WEBP": False}
 
 
 @runtime_checkable
@@ -87,8 +86,8 @@ def open_frames(
     """Frames of a source, recognised by its type and name.
 
     Pictures of a folder or pattern come in natural order (frame_2 before frame_10). Of a single
-    GIF or PNG that is animated the frames are taken, of a TIFF file of several pages the pages.
-    `Frames` are returned unchanged.
+    GIF, PNG, WebP, AVIF or HEIF that is animated the frames are taken, of a TIFF file of several
+    pages the pages. `Frames` are returned unchanged.
 
     Args:
         source: where the frames come from.
@@ -133,34 +132,38 @@ def _named(text: str, read: _Read) -> Frames:
         return AddressFrames(text)
     try:
         path = as_path(text)
-        is_file = path.is_file()
-        is_picture = path.suffix.lower() in IMAGE_SUFFIXES
-        if is_file and (pages := _pages(path, read)) is not None:
-            return pages
-        if is_file and not (is_picture and not _is_animation(path)):
-            return VideoFrames(path)
-        if is_file or path.is_dir() or any(sign in text for sign in "*?["):
+        if path.is_file():
+            return _of_file(path, read)
+        if path.is_dir() or any(sign in text for sign in "*?["):
             return PictureFrames(list_images([path]), read)
+        if path.exists():  # a pipe or device, which this refuses
+            open_file(path).close()
     except ImageError as error:
         raise InputError(str(error)) from error
-    except OSError as error:
-        raise InputError(f"cannot read {text}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {text!r}: {reason}") from error
     raise InputError(f"no such video: {text}")
 
 
-def _is_animation(path: Path) -> bool:
-    try:
-        with Image.open(path) as image:
-            kind, count = image.format, getattr(image, "n_frames", 1)
-    except Exception:  # damaged, or no picture: reading it will say so
-        return False
-    if kind not in _ANIMATIONS or count == 1:
-        return False
-    if not _ANIMATIONS[kind]:
-        raise InputError(
-            f"cannot read {path}: animated WebP is not supported; make a video or GIF of it"
-        )
-    return True
+def _of_file(path: Path, read: _Read) -> Frames:
+    with open_file(path, ImageError) as file:
+        tiff = is_tiff(file)
+    if tiff:
+        pages = PageFrames(path, read)
+        if pages.count > 1:
+            return pages
+        pages.close()  # of a single one the name is known
+        return PictureFrames([path], read)
+    content = content_of(path)
+    if content is Content.ANIMATION:
+        return AnimationFrames(path)
+    is_picture = content is Content.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES
+    if content is Content.PICTURE or is_picture:
+        return PictureFrames([path], read)
+    return VideoFrames(path)
 
 
 class ListFrames:
@@ -205,6 +208,16 @@ class PictureFrames(ListFrames):
         # Files made of a.jpg and a.png, or of x/a.jpg and y/a.jpg, would have one name.
         self._distinct = max(Counter(path.stem for path in paths).values()) == 1
 
+    def read(self, index: int) -> npt.NDArray[np.uint8]:
+        if 0 <= index < len(self._paths):
+            path = self._paths[index]
+            if content_of(path) in (Content.ANIMATION, Content.VIDEO):
+                raise InputError(
+                    f"frame {index}: expected a picture, but {path} is animated; give it alone, by "
+                    "its own name, to read its frames"
+                )
+        return super().read(index)
+
     def name(self, index: int) -> str | None:
         return self._paths[index].name if self._distinct else None
 
@@ -231,18 +244,6 @@ class PageFrames(ListFrames):
         how = read.keywords
         rgb = self._pages.read(page, bands=checked_bands(how["bands"]), scale=how["scale"])
         return read(path, page=page) if rgb is None else rgb
-
-
-def _pages(path: Path, read: _Read) -> PageFrames | None:
-    """The pages of a TIFF file of several; None of other files."""
-    with open_file(path, ImageError) as file:
-        if not is_tiff(file):
-            return None
-    pages = PageFrames(path, read)
-    if pages.count > 1:
-        return pages
-    pages.close()
-    return None
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

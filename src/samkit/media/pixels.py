@@ -118,7 +118,7 @@ def warn_of_range(low: int, high: int, top: int, name: str) -> None:
     if 0 < high - low < top / _DARK:
         warnings.warn(
             f"{name}: its values are {low} to {high}, of 0 to {top}: nearly one shade to a "
-            'network. Stretch them: read_image(..., scale="percentile") or "minmax"',
+            'network. Stretch them: read_image(..., scale="percentile"), or --scale percentile',
             stacklevel=_outside(),
         )
 

@@ -84,6 +84,7 @@ class CameraFrames(StreamFrames):
             raise InputError(f"camera: expected a number from 0 on, got {number}")
         self._camera = cv2.VideoCapture(number)
         if not self._camera.isOpened():
+            self._camera.release()
             raise InputError(f"cannot open camera {number}")
         self._taken: list[float] = []  # when the first frame was taken, and the last one
         super().__init__(self._shots())

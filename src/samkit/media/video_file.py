@@ -1,31 +1,25 @@
-"""Frames of a video file or address, decoded when they are needed."""
+"""Frames of a video file, decoded when they are needed."""
 
 import bisect
-import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike, fspath
-from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.container import InputContainer
-from av.video.reformatter import Colorspace
-from av.video.stream import VideoStream
 
 from samkit.errors import InputError
-from samkit.media.stream import StreamFrames, VideoFormat
-from samkit.media.video_index import average_rate, open_video, reason_of, scan_video
+from samkit.media.container import DAMAGE, OpenVideo, open_video, reason_of
+from samkit.media.joints import shifted
+from samkit.media.stream import VideoFormat
+from samkit.media.upright import Turn, turn_of, upright_rgb
+from samkit.media.video_index import VideoIndex, average_rate, scan_video
 
-__all__ = ["AddressFrames", "VideoFrames"]
+__all__ = ["VideoFrames"]
 
 # Decoded frames that are kept while frames are read backward: each step back needs the same ones.
 _KEPT_BYTES = 2**28
-# Seconds after which an address that sends nothing is given up.
-_PATIENCE = 30.0
-_BT709 = 1  # number of the colour space in H.264 and others
 
 
 class VideoFrames:
@@ -47,21 +41,36 @@ class VideoFrames:
     def __init__(self, path: str | PathLike[str]) -> None:
         self._path = fspath(path)
         self._index = scan_video(self._path)
-        self._container, self._stream = open_video(self._path)
-        self._is_closed = False
+        self._video: OpenVideo | None = None
+        self._frames: Iterator[av.VideoFrame] = iter(())  # from where the container stands
         self._kept: dict[int, av.VideoFrame] = {}
         self._shown: tuple[int, npt.NDArray[np.uint8]] | None = None
         self._at = -1  # the frame that was decoded last
         self._fault = ""
-        self._turn = _turn(self._first_frame())
-        rate = average_rate(self._stream)
-        unit = self._stream.time_base
+        self._is_damaged = False
+        try:
+            self._rewind()
+            self._turn = turn_of(self._first_frame())
+            self.format: VideoFormat | None = self._format(self._opened, self._turn)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _opened(self) -> OpenVideo:
+        if self._video is None:
+            raise InputError(f"the frames of {self._path} are closed; open them again")
+        return self._video
+
+    def _format(self, video: OpenVideo, turn: Turn) -> VideoFormat:
+        rate = average_rate(video.stream)
+        unit = video.stream.time_base
         self._unit = 1 / rate if self._index.is_counted or unit is None else unit
-        aspect = self._stream.sample_aspect_ratio or Fraction(1)
-        self.format: VideoFormat | None = VideoFormat(
+        aspect = video.stream.sample_aspect_ratio or Fraction(1)
+        return VideoFormat(
             rate=rate,
             unit=Fraction(1, self._unit.denominator),
-            pixel_aspect=1 / aspect if self._turn.swaps_axes else aspect,
+            pixel_aspect=1 / aspect if turn.swaps_axes else aspect,
         )
 
     @property
@@ -69,7 +78,7 @@ class VideoFrames:
         return len(self._index.times)
 
     def read(self, index: int) -> npt.NDArray[np.uint8]:
-        if self._is_closed:  # the decoder would crash
+        if self._video is None:
             raise InputError(f"the frames of {self._path} are closed; open them again")
         if not 0 <= index < self.count:
             if self._index.is_cut and index >= self.count:
@@ -79,7 +88,7 @@ class VideoFrames:
                 )
             raise IndexError(index)
         if self._shown is None or self._shown[0] != index:
-            self._shown = (index, _pixels(self._frame(index), self._turn))
+            self._shown = (index, upright_rgb(self._frame(index), self._turn))
         return self._shown[1]
 
     def time(self, index: int) -> Fraction | None:
@@ -89,13 +98,16 @@ class VideoFrames:
         return None
 
     def close(self) -> None:
-        self._is_closed = True
-        self._container.close()
+        """Close the file. Threads of the decoder end, and memory is given back, at once."""
+        self._frames = iter(())
         self._kept.clear()
+        self._shown = None
+        if self._video is not None:
+            self._video.close()
+            self._video = None
 
     def _first_frame(self) -> av.VideoFrame:
-        self._restart()
-        frame = next(self._decoder, None)
+        frame = self._next()
         if frame is None or self.count == 0:
             reason = self._fault or "there is no whole frame in it"
             raise InputError(f"cannot read {self._path} as a video: {reason}")
@@ -109,7 +121,7 @@ class VideoFrames:
         if index in self._kept:
             return self._kept[index]
         back = index < self._at
-        if back or self._index.keyframe(index) > self._at:
+        if back or (self._can_seek and self._index.keyframe(index) > self._at):
             self._seek(index)
         room = _KEPT_BYTES if back else 0
         while self._at < index:
@@ -123,42 +135,61 @@ class VideoFrames:
             raise InputError(f"cannot decode frame {index} of {self._path}: {reason}")
         return self._kept[index]
 
+    @property
+    def _can_seek(self) -> bool:
+        return not self._index.shifts
+
     def _seek(self, index: int) -> None:
         """Go to the last keyframe up to a frame, or to an earlier one where that overshoots."""
-        key = self._index.keyframe(index)
+        video = self._opened
+        key = self._index.keyframe(index) if self._can_seek else 0
         while key > 0:
-            self._container.seek(self._index.times[key], stream=self._stream, backward=True)
-            self._restart()
+            try:
+                video.container.seek(self._index.times[key], stream=video.stream, backward=True)
+            except DAMAGE:
+                break
+            self._restart(video)
             while self._at < key and self._step(0):
                 pass
             if self._at == key:
                 return
             key = self._index.keyframe(key - 1)
-        # Not every format can be sent back to its beginning.
-        self._container.close()
-        self._container, self._stream = open_video(self._path)
-        self._restart()
+        self._rewind()
 
-    def _restart(self) -> None:
+    def _rewind(self) -> None:
+        """Open the file anew: not every format can be sent back to its beginning."""
+        self._frames = iter(())
+        if self._video is not None:
+            self._video.close()
+            self._video = None
+        self._video = open_video(self._path)
+        self._restart(self._video)
+
+    def _restart(self, video: OpenVideo) -> None:
         """Decode from where the container stands."""
-        self._decoder = self._decoded()
+        self._frames = _decoded(video, self._index)
         self._kept.clear()
         self._at = -1
+        self._fault = ""
         self._is_damaged = False
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
-        """Frames from where the container stands, up to an error, which is noted."""
-        self._fault = ""
-        try:
-            yield from _decoded(self._container, self._stream, self._index.torn)
-        except (av.FFmpegError, OSError) as error:
-            self._fault = reason_of(error)
-            with contextlib.suppress(av.FFmpegError):  # frames that the decoder still holds
-                yield from self._stream.codec_context.decode(None)
+    def _next(self) -> av.VideoFrame | None:
+        """The next frame that can be decoded; after an error, of those the decoder still holds."""
+        while True:
+            try:
+                return next(self._frames, None)
+            except DAMAGE as error:
+                if self._fault:
+                    return None
+                self._fault = reason_of(error)
+            try:
+                self._frames = iter(self._opened.stream.codec_context.decode(None))
+            except DAMAGE:
+                return None
 
     def _step(self, room: int) -> bool:
         """Decode one frame; of those before it keep what fits in so many bytes."""
-        frame = next(self._decoder, None)
+        frame = self._next()
         if frame is None:
             return False
         before, self._at = self._at, self._number(frame)
@@ -185,87 +216,9 @@ class VideoFrames:
         return number
 
 
-class AddressFrames(StreamFrames):
-    """Frames of a video at an address, as they arrive; each can be read once."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._container, self._stream = open_video(address, timeout=_PATIENCE)
-        self._time: Fraction | None = None
-        unit = self._stream.time_base
-        self.format = VideoFormat(
-            rate=average_rate(self._stream), unit=Fraction(1, unit.denominator if unit else 90_000)
-        )
-        super().__init__(self._pictures())
-
-    def _pictures(self) -> Iterator[npt.NDArray[np.uint8]]:
-        turn: _Turn | None = None
-        try:
-            for frame in _decoded(self._container, self._stream):
-                turn = _turn(frame) if turn is None else turn
-                pts, unit = frame.pts, frame.time_base
-                self._time = None if pts is None or unit is None else pts * unit
-                yield _pixels(frame, turn)
-        except (av.FFmpegError, OSError) as error:
-            raise InputError(
-                f"cannot read frame {self._index + 1} of {self._address}: {reason_of(error)}"
-            ) from error
-
-    def time(self, index: int) -> Fraction | None:
-        return self._time if index == self._index else None
-
-    def close(self) -> None:
-        super().close()
-        self._container.close()
-
-
-def _decoded(
-    container: InputContainer, stream: VideoStream, torn: int | None = None
-) -> Iterator[av.VideoFrame]:
-    for packet in container.demux(stream):
-        is_torn = torn is not None and packet.pos == torn
+def _decoded(video: OpenVideo, index: VideoIndex) -> Iterator[av.VideoFrame]:
+    """Frames from where the container stands."""
+    for packet in shifted(video.container.demux(video.stream), index.shifts):
+        is_torn = index.torn is not None and packet.pos == index.torn
         if (packet.size or packet.dts is None) and not is_torn:  # the last, empty one is the end
             yield from packet.decode()
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """How stored pixels are shown: first axes are swapped, then directions reversed."""
-
-    swaps_axes: bool
-    flips_rows: bool
-    flips_columns: bool
-
-
-def _turn(frame: av.VideoFrame) -> _Turn:
-    """From the display matrix: (x, y) stored is (a x + c y, b x + d y) shown.
-
-    It is the same for all frames. Asking each one would hold them all: a frame and its side data
-    refer to each other, and are freed only when Python looks for such circles.
-    """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return _Turn(False, False, False)
-    a, b, _, c, d = np.frombuffer(bytes(data), "=i4")[:5].tolist()
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        return _Turn(True, b < 0, c < 0)
-    return _Turn(False, d < 0, a < 0)
-
-
-def _pixels(frame: av.VideoFrame, turn: _Turn) -> npt.NDArray[np.uint8]:
-    # Older versions of PyAV look at the colour space only if they are told two different ones; that
-    # of RGB does not matter.
-    space = Colorspace.ITU709 if frame.colorspace == _BT709 else None
-    other = None if space is None else Colorspace.ITU601
-    pixels: npt.NDArray[Any] = frame.to_ndarray(
-        format="rgb24", src_colorspace=space, dst_colorspace=other
-    )
-    if turn.swaps_axes:
-        pixels = pixels.transpose(1, 0, 2)
-    if turn.flips_rows:
-        pixels = pixels[::-1]
-    if turn.flips_columns:
-        pixels = pixels[:, ::-1]
-    upright = np.ascontiguousarray(pixels)
-    upright.flags.writeable = False
-    return upright

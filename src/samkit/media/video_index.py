@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from samkit.errors import InputError
+from samkit.media.container import DAMAGE, open_video
+from samkit.media.joints import AnyPacket, Joints, Shift
 
-__all__ = ["VideoIndex", "average_rate", "open_video", "reason_of", "scan_video"]
+__all__ = ["VideoIndex", "average_rate", "scan_video"]
 
 # Seconds by which a video may be shorter than its header says.
 _DURATION_TOLERANCE = 0.25
@@ -31,6 +31,8 @@ class VideoIndex:
             first one on.
         is_cut: the file ends before its header says.
         torn: position in the file of the last packet if a part of it is missing, else None.
+        shifts: what makes times of the file those of here, where they begin anew within the file.
+            Such a file can only be decoded from its beginning.
     """
 
     times: Sequence[int]
@@ -38,6 +40,7 @@ class VideoIndex:
     is_counted: bool
     is_cut: bool
     torn: int | None = None
+    shifts: Sequence[Shift] = ()
 
     def keyframe(self, index: int) -> int:
         """The last keyframe up to a frame."""
@@ -57,78 +60,49 @@ class VideoIndex:
         return replace(self, times=self.times[:count], keyframes=keys)
 
 
-def open_video(source: str, timeout: float | None = None) -> tuple[InputContainer, VideoStream]:
-    """A video file or address, and its first stream that is a video.
-
-    Args:
-        timeout: seconds after which an address that sends nothing is given up.
-
-    Raises:
-        InputError: it cannot be read, or has no video stream.
-    """
-    try:
-        container = av.open(source, timeout=timeout)
-    except (OSError, ValueError, av.FFmpegError) as error:
-        raise InputError(f"cannot read {source} as a video: {reason_of(error)}") from error
-    streams = [stream for stream in container.streams.video if not _is_cover(stream)]
-    if not streams:
-        container.close()
-        raise InputError(f"cannot read {source} as a video: there is no video stream in it")
-    streams[0].thread_type = "AUTO"
-    return container, streams[0]
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    """Whether it is the cover picture of a piece of music."""
-    disposition = getattr(stream, "disposition", None)
-    return disposition is not None and bool(disposition & type(disposition).attached_pic)
-
-
 def scan_video(path: str) -> VideoIndex:
     """Read all packets of a file; none is decoded.
 
     Raises:
         InputError: as `open_video`.
     """
-    container, stream = open_video(path)
-    with container:
-        return _index(container, stream)
+    video = open_video(path)
+    try:
+        return _index(video.container, video.stream)
+    finally:
+        video.close()
 
 
 def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
-    times: list[int] = []
-    keys: list[int] = []
+    parts = _Parts(container, stream)
     packets, timeless, error, last = 0, 0, False, None
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
             packets, last = packets + 1, packet
-            if packet.is_discard:
-                continue
-            if packet.pts is None:
+            if packet.pts is None and not packet.is_discard:
                 timeless += 1
-                continue
-            times.append(packet.pts)
-            if packet.is_keyframe:
-                keys.append(packet.pts)
-    except (av.FFmpegError, OSError):
+            parts.add(packet)
+    except DAMAGE:
         error = True
+    times, keys, shifts = parts.joined()
     # AVI has no times of its own, only numbers in the order of decoding.
     reordered = "avi" in container.format.name and stream.codec_context.has_b_frames
     if timeless or reordered:
         count = len(times) + timeless
         return VideoIndex(times=range(count), keyframes=[0], is_counted=True, is_cut=error)
 
-    partial = last is not None and last.is_corrupt
+    partial = last is not None and _is_partial(container, last)
     fewer = "mp4" in container.format.name and 0 < packets < stream.frames
     shorter = bool(times) and _lacks_time(stream, times)
     is_cut = partial or fewer or error or shorter
     if is_cut and last is not None and last.dts is not None:
         # Frames are stored in another order than they are shown: later ones may lack earlier ones.
-        if partial and times and times[-1] == last.pts:
+        shift = shifts[-1][1] if shifts else 0
+        if partial and times and times[-1] - shift == last.pts:
             times.pop()
-        certain = last.dts if partial else last.dts + (last.duration or 0)
+        certain = last.dts + shift + (0 if partial else last.duration or 0)
         times = [time for time in times if time <= certain]
     times.sort()
     numbers = {bisect.bisect_left(times, key) for key in keys if times and key <= times[-1]}
@@ -138,7 +112,53 @@ def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
         is_counted=False,
         is_cut=is_cut,
         torn=last.pos if partial and last is not None else None,
+        shifts=shifts,
     )
+
+
+def _is_partial(container: InputContainer, last: AnyPacket) -> bool:
+    """Whether the end of the last packet is missing."""
+    # Of GIF, FFmpeg does not say. A frame ends with an empty block, and the file with a semicolon.
+    torn_gif = container.format.name == "gif" and not bytes(last).endswith((b"\0", b";"))
+    return bool(last.is_corrupt) or torn_gif
+
+
+class _Parts:
+    """Times of packets, in parts within which they do not begin anew."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._length = round(1 / (average_rate(stream) * (stream.time_base or 1)))  # of a frame
+        self._joints = Joints(self._length, guesses="matroska" in container.format.name)
+        self._packets = 0
+        # Of each part: number of its first packet, times of its frames, and of its keyframes.
+        self._parts: list[tuple[int, list[int], list[int]]] = [(0, [], [])]
+
+    def add(self, packet: AnyPacket) -> None:
+        if self._joints.is_joint(packet):
+            self._parts.append((self._packets, [], []))
+        self._packets += 1
+        if packet.pts is not None and not packet.is_discard:
+            _, times, keys = self._parts[-1]
+            times.append(packet.pts)
+            if packet.is_keyframe:
+                keys.append(packet.pts)
+
+    def joined(self) -> tuple[list[int], list[int], list[Shift]]:
+        """Times and keyframes in the order of the packets, each part after the one before."""
+        all_times: list[int] = []
+        all_keys: list[int] = []
+        shifts: list[Shift] = []
+        end: int | None = None
+        for number, times, keys in self._parts:
+            if not times:
+                continue
+            shift = 0 if end is None else end - min(times)
+            if end is not None:
+                shifts.append((number, shift))
+            all_times += [time + shift for time in times]
+            all_keys += [key + shift for key in keys]
+            end = max(times) + shift + max(1, self._length)
+        return all_times, all_keys, shifts
 
 
 def _lacks_time(stream: VideoStream, times: list[int]) -> bool:
@@ -154,10 +174,3 @@ def _lacks_time(stream: VideoStream, times: list[int]) -> bool:
 def average_rate(stream: VideoStream) -> Fraction:
     """Frames per second; 25 where the file does not say."""
     return stream.average_rate or stream.guessed_rate or _DEFAULT_RATE
-
-
-def reason_of(error: Exception) -> str:
-    """What FFmpeg says, without numbers and names of its functions."""
-    if isinstance(error, av.error.ExitError):  # how it ends when its time is over
-        return "nothing came for a long time"
-    return getattr(error, "strerror", None) or str(error)

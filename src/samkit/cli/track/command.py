@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from samkit.cli.options import Device, Dtype, Model, model_or_default
+from samkit.cli.options import Bands, Device, Dtype, Model, Scale, model_or_default, reading
 from samkit.cli.parsing import names_file
-from samkit.cli.track.outputs import Outputs, check_outputs, default_output
+from samkit.cli.track.outputs import Outputs, check_outputs, default_output, pictures
 from samkit.cli.track.prompts import read_prompts
 from samkit.cli.track.run import Direction, TrackJob, check_job, run
+from samkit.cli.track.unfinished import UnfinishedRun, digest_of_files, digest_of_prompts
 from samkit.cli.usage import as_usage_error, usage_error
+from samkit.errors import InputError
+
+if TYPE_CHECKING:
+    from samkit import ImagePredictor, VideoPredictor
+    from samkit.media.frames import Frames
 
 __all__ = ["track"]
 
@@ -103,8 +109,14 @@ def track(
             metavar="N", help="Frames per second of an .mp4 made of pictures.", show_default="25"
         ),
     ] = None,
+    bands: Bands = None,
+    scale: Scale = "full",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also write into a folder that holds PNGs already.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Also write into a folder that holds PNGs already; those of runs before go.",
+        ),
     ] = False,
     model: Model = None,
     device: Device = "auto",
@@ -116,12 +128,16 @@ def track(
     pixels of the frame, x to the right, y down. Ctrl-C ends after the current frame and keeps
     what is done.
 
+    With one folder as OUT, an interrupted run goes on where it stopped: repeat the command. Files
+    .mp4 and .json are begun anew.
+
     Example: samkit track cars.mp4 --box 0:1:5,5,90,80 --point 30:2:420,310 -o out.mp4 -o out.json
     """
     if direction not in ("forward", "backward", "both"):
         raise usage_error(f"expected forward, backward or both, got {direction}", "--direction")
     if fps is not None and not 0.001 <= fps <= 1000:
         raise usage_error(f"expected a number from 0.001 to 1000, got {fps}", "--fps")
+    how = reading(bands, scale)
     frame_prompts = read_prompts(point, box, mask, prompts)
     if any(name in ("", "-") for name in output):
         raise usage_error("expected the name of a file or folder", "-o")
@@ -142,7 +158,7 @@ def track(
         raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
     is_camera = video.isdecimal() and not Path(video).exists()
     with as_usage_error("VIDEO"):
-        frames = open_frames(int(video) if is_camera else video)
+        frames = open_frames(int(video) if is_camera else video, **how)
     job = TrackJob(
         prompts=tuple(frame_prompts), direction=cast(Direction, direction), start=start, stop=stop
     )
@@ -150,12 +166,91 @@ def track(
     if fps is not None and frames.format is not None:
         raise usage_error("the video has times of its own", "--fps")
 
+    unfinished = UnfinishedRun(targets[0]) if _can_go_on(targets, frames) else None
+    there = None
+    if unfinished is not None:
+        with as_usage_error("VIDEO"):
+            unfinished.about = _about(
+                video,
+                job,
+                {
+                    "--nearest-prompts": nearest_prompts,
+                    "--non-overlapping": non_overlapping,
+                    "--bands": bands,
+                    "--scale": scale,
+                },
+            )
+    if UnfinishedRun.is_in(targets[0]) and not overwrite:
+        if unfinished is None:
+            raise UnfinishedRun(targets[0]).refusal("with another video")
+        there = unfinished.read()
+        unfinished.check(there)
+
     predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+    if unfinished is not None:
+        unfinished.about |= _about_network(predictor)
+    if unfinished is not None and there is not None:
+        unfinished.check(there)
+    else:
+        for target in targets:
+            UnfinishedRun(target).remove()
     with (
         closing(frames),
-        samkit.VideoPredictor(
-            predictor, frames, nearest_prompts=nearest_prompts, non_overlapping=non_overlapping
-        ) as tracker,
+        _tracker(predictor, frames, unfinished, nearest_prompts, non_overlapping) as tracker,
     ):
         name = Path(video).name or video
-        run(tracker, frames, job, Outputs(targets, frames, name=name, rate=fps))
+        outputs = Outputs(targets, frames, name=name, rate=fps)
+        run(tracker, frames, job, outputs, unfinished)
+
+
+def _can_go_on(targets: list[Path], frames: Frames) -> bool:
+    """Whether a run can be interrupted and gone on with."""
+    return len(targets) == 1 and not names_file(targets[0]) and frames.seekable
+
+
+def _tracker(
+    predictor: ImagePredictor,
+    frames: Frames,
+    unfinished: UnfinishedRun | None,
+    nearest_prompts: int | None,
+    non_overlapping: bool,
+) -> VideoPredictor:
+    """A new tracker, or that of the unfinished run."""
+    from samkit import VideoPredictor
+
+    if unfinished is None or unfinished.session is None or unfinished.frames is None:
+        return VideoPredictor(
+            predictor, frames, nearest_prompts=nearest_prompts, non_overlapping=non_overlapping
+        )
+    try:
+        tracker = VideoPredictor.load(unfinished.session, predictor, frames)
+    except InputError as error:
+        raise unfinished.refusal(f"that cannot be gone on with ({error})") from None
+    first, last = unfinished.frames
+    typer.echo(f"going on after frames {first} to {last} of an unfinished run", err=True)
+    return tracker
+
+
+def _about(video: str, job: TrackJob, options: dict[str, object]) -> dict[str, str]:
+    """What a run is, so that it is not mistaken for another one."""
+    from samkit import __version__
+    from samkit.media.files import as_path
+
+    path = as_path(video)
+    options |= {"--direction": job.direction, "--start": job.first, "--stop": job.stop}
+    return {
+        "version of samkit": __version__,
+        "video": digest_of_files([path] if path.is_file() else pictures(path)),
+        "set of prompts": digest_of_prompts(job.prompts),
+        **{name: str(value) for name, value in options.items()},
+    }
+
+
+def _about_network(predictor: ImagePredictor) -> dict[str, str]:
+    from samkit.weights.tensor_file import fingerprint
+
+    return {
+        "--model": fingerprint(predictor.network),
+        "--device": predictor.device.type,
+        "--dtype": str(predictor.dtype),
+    }

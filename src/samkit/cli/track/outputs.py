@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samkit.cli.parsing import count_of, names_file
+from samkit.cli.track.unfinished import UnfinishedRun
 from samkit.cli.usage import usage_error
 from samkit.errors import InputError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from samkit.masks.sequences import SequenceWriter
     from samkit.media.frames import Frames
 
-__all__ = ["Outputs", "check_outputs", "default_output"]
+__all__ = ["Outputs", "check_outputs", "default_output", "pictures"]
 
 
 def default_output(video: str) -> Path:
@@ -39,7 +40,8 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
     """
     from samkit.media import IMAGE_SUFFIXES
 
-    read = {one.resolve() for path in inputs for one in (path, *_pictures(path))}
+    goes_on = len(outputs) == 1 and not overwrite
+    read = {one.resolve() for path in inputs for one in (path, *pictures(path))}
     # Folders of pictures; not those of videos and prompts.
     folders = {path.parent for path in read if path.suffix.lower() in IMAGE_SUFFIXES}
     seen: set[Path] = set()
@@ -54,6 +56,8 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
                 )
         elif path in read | folders:
             raise usage_error(f"{output} is read from; choose another folder", "-o")
+        elif goes_on and UnfinishedRun.is_in(path):
+            pass  # compared with this run once the video is open
         elif not overwrite and path.is_dir() and any(path.glob("*.png")):
             raise usage_error(
                 f"{output} holds PNGs already; choose another folder or --overwrite", "-o"
@@ -63,7 +67,7 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
         seen.add(path)
 
 
-def _pictures(path: Path) -> list[Path]:
+def pictures(path: Path) -> list[Path]:
     """The images that a folder or pattern names; none if it cannot be listed."""
     from samkit.media import list_images
 
@@ -77,8 +81,9 @@ class Outputs:
     """The output files of a run, written frame by frame.
 
     Attributes:
-        frames: numbers of the first and last frame written; None before the first.
+        frames: lowest and highest number of the frames written; None before the first.
         count: number of frames written.
+        in_order: whether frames have to be written in the order of their numbers.
     """
 
     def __init__(self, paths: list[Path], frames: Frames, *, name: str, rate: float | None) -> None:
@@ -86,6 +91,14 @@ class Outputs:
         self._objects: set[int] = set()
         self.frames: tuple[int, int] | None = None
         self.count = 0
+        self.in_order = any(names_file(path) for path in paths)
+
+    def go_on(self, frames: tuple[int, int], object_ids: Iterable[int]) -> None:
+        """Count frames that were written before."""
+        self.frames, self.count = frames, frames[1] - frames[0] + 1
+        self._objects.update(object_ids)
+        for output in self._outputs:
+            output.is_done = True
 
     def write(self, frame: int, masks: Masks) -> None:
         """Add a frame to all files.
@@ -98,8 +111,23 @@ class Outputs:
             output.writer.write(frame, masks)
             output.is_done = True
         self._objects.update(masks.object_ids.tolist())
-        self.frames = (frame if self.frames is None else self.frames[0], frame)
+        first, last = self.frames or (frame, frame)
+        self.frames = (min(first, frame), max(last, frame))
         self.count += 1
+
+    def remove_others(self) -> list[str]:
+        """Remove PNGs of earlier runs -> errors."""
+        from samkit.masks.sequences import IndexedPngWriter
+
+        failures = []
+        first, last = self.frames or (0, -1)
+        for output in self._outputs:
+            if isinstance(output.writer, IndexedPngWriter) and output.is_done:
+                try:
+                    output.writer.remove_others(range(first, last + 1))
+                except InputError as error:
+                    failures.append(str(error))
+        return failures
 
     def close(self) -> list[str]:
         """Finish all files -> the errors of those that cannot be finished."""

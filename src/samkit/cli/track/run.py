@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from samkit import Masks, VideoPredictor
     from samkit.cli.track.outputs import Outputs
     from samkit.cli.track.prompts import FramePrompt
+    from samkit.cli.track.unfinished import UnfinishedRun
     from samkit.media.frames import Frames
 
 __all__ = ["Direction", "TrackJob", "check_job", "run"]
@@ -54,6 +55,22 @@ class TrackJob:
         if not ends:
             return None
         return min(ends) - self.first + (self.first if self.direction == "both" else 0)
+
+    def rest(self, frames: tuple[int, int]) -> list[tuple[Direction, int, int | None]]:
+        """What is left once these frames, first and last, are tracked.
+
+        Returns:
+            Arguments of `VideoPredictor.track`, one pass after the other.
+        """
+        first, last = frames
+        passes: list[tuple[Direction, int, int | None]] = []
+        if self.direction != "backward" and first == self.first:
+            passes.append(("forward", last + 1, self.stop))
+        if self.direction != "forward":
+            stop = -1 if self.stop is None or self.direction == "both" else self.stop
+            if first - 1 > stop:
+                passes.append(("backward", first - 1, None if stop < 0 else stop))
+        return passes
 
 
 def check_job(job: TrackJob, frames: Frames) -> None:
@@ -92,11 +109,24 @@ def check_job(job: TrackJob, frames: Frames) -> None:
             raise usage_error(f"{one.origin}: it comes after --stop {stop}")
 
 
-def run(tracker: VideoPredictor, frames: Frames, job: TrackJob, outputs: Outputs) -> None:
+def run(
+    tracker: VideoPredictor,
+    frames: Frames,
+    job: TrackJob,
+    outputs: Outputs,
+    unfinished: UnfinishedRun | None = None,
+) -> None:
     """Track, write, and print a line for each output.
 
-    Going forward, frames are written as they are tracked. Otherwise their masks are held as run
-    lengths, and written in the order of the frames at the end.
+    Going forward, or to PNGs alone, frames are written as they are tracked. Otherwise their masks
+    are held as run lengths, and written in the order of the frames at the end.
+
+    Args:
+        tracker: new, or that of the unfinished run.
+        frames: of its video.
+        job: what to do in all.
+        outputs: new.
+        unfinished: where the run is kept until it is finished, or None.
 
     Raises:
         SamkitError: nothing could be tracked.
@@ -104,12 +134,11 @@ def run(tracker: VideoPredictor, frames: Frames, job: TrackJob, outputs: Outputs
     """
     failure: SamkitError | None = None
     with _progress() as progress, _stop_on_interrupt() as is_stopped:
-        results = _tracked(tracker, frames, job)
-        results = _counted(progress, results, job.length(frames.count), is_stopped)
+        results, total = _results(tracker, frames, job, outputs, unfinished)
+        results = _counted(progress, results, total, is_stopped)
         try:
-            if job.direction == "forward":
-                for frame, masks in results:
-                    outputs.write(frame, masks)
+            if job.direction == "forward" or not outputs.in_order:
+                _write_as_they_come(results, tracker, outputs, unfinished)
             else:
                 _write_in_order(results, outputs, progress)
         except SamkitError as error:
@@ -119,6 +148,8 @@ def run(tracker: VideoPredictor, frames: Frames, job: TrackJob, outputs: Outputs
             raise typer.Exit(130) from None
         finally:
             errors = outputs.close()
+    is_finished = failure is None and not is_stopped()
+    errors += _tidied(tracker, outputs, unfinished, is_finished=is_finished and not errors)
     if failure is not None and outputs.frames is None:
         raise failure
     for line in outputs.describe():
@@ -127,14 +158,66 @@ def run(tracker: VideoPredictor, frames: Frames, job: TrackJob, outputs: Outputs
         errors = [str(failure), *(message for message in errors if message != str(failure))]
     for message in errors:
         typer.echo(f"error: {message}", err=True)
-    if outputs.frames is not None and (failure is not None or is_stopped()):
+    if outputs.frames is not None and not is_finished:
         first, last = outputs.frames
         end = "stopped" if failure is None else "ended early"
-        typer.echo(f"{end}: frames {first} to {last} were tracked and are saved", err=True)
+        more = "" if unfinished is None else "; the same command goes on from there"
+        typer.echo(f"{end}: frames {first} to {last} were tracked and are saved{more}", err=True)
     if errors:
         raise typer.Exit(1)
     if is_stopped():
         raise typer.Exit(130)
+
+
+def _results(
+    tracker: VideoPredictor,
+    frames: Frames,
+    job: TrackJob,
+    outputs: Outputs,
+    unfinished: UnfinishedRun | None,
+) -> tuple[Iterator[tuple[int, Masks]], int | None]:
+    """What is left to track, and how many frames that are."""
+    total = job.length(frames.count)
+    if unfinished is None or unfinished.frames is None:
+        return _tracked(tracker, frames, job), total
+    outputs.go_on(unfinished.frames, tracker.object_ids)
+    left = _rest(tracker, job, unfinished.frames)
+    return left, None if total is None else total - outputs.count
+
+
+def _tidied(
+    tracker: VideoPredictor,
+    outputs: Outputs,
+    unfinished: UnfinishedRun | None,
+    *,
+    is_finished: bool,
+) -> list[str]:
+    """Remove what a finished run leaves over, or keep an unfinished one -> errors."""
+    errors = outputs.remove_others() if is_finished else []
+    if unfinished is None:
+        return errors
+    if outputs.frames is None or (is_finished and not errors):
+        unfinished.remove()
+        return errors
+    try:
+        unfinished.end(tracker)
+    except InputError as error:
+        errors.append(str(error))
+    return errors
+
+
+def _write_as_they_come(
+    results: Iterator[tuple[int, Masks]],
+    tracker: VideoPredictor,
+    outputs: Outputs,
+    unfinished: UnfinishedRun | None,
+) -> None:
+    for frame, masks in results:
+        if unfinished is not None:
+            unfinished.begin()
+        outputs.write(frame, masks)
+        if unfinished is not None and outputs.frames is not None:
+            unfinished.keep(tracker, outputs.frames)
 
 
 def _write_in_order(
@@ -174,6 +257,14 @@ def _tracked(tracker: VideoPredictor, frames: Frames, job: TrackJob) -> Iterator
         raise InputError(f"the video ended before frame {job.first}")
     if waiting:
         raise InputError(f"{waiting[0].origin}: the video ended before frame {waiting[0].frame}")
+
+
+def _rest(
+    tracker: VideoPredictor, job: TrackJob, frames: tuple[int, int]
+) -> Iterator[tuple[int, Masks]]:
+    """Track what is left of a job."""
+    for direction, start, stop in job.rest(frames):
+        yield from tracker.track(direction, start=start, stop=stop)
 
 
 @contextmanager

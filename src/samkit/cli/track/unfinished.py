@@ -1,0 +1,199 @@
+"""An unfinished run of `samkit track`, kept in the folder that it writes to.
+
+The same command goes on with it. In the folder lies a hidden one with
+
+    run.json                 what the run is (`about`), the first and last frame that were written,
+                             and the session after them; both null before there is one
+    session-*.safetensors    that session
+
+Sessions are written when it is time, and the run is pointed to them once they are there, so that
+whenever a process is killed there is a session and the frames that go with it. Frames written since
+are written again, and come out the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samkit.cli.usage import usage_error
+from samkit.errors import InputError
+from samkit.files import open_file, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from samkit import VideoPredictor
+    from samkit.cli.track.prompts import FramePrompt
+
+__all__ = ["UnfinishedRun", "digest_of_files", "digest_of_prompts"]
+
+_FOLDER, _RUN, _VERSION = ".samkit-unfinished", "run.json", 1
+_SESSION = re.compile(r"session-\d+-\d+\.safetensors")
+# Seconds between sessions, and how many times longer than writing one it has to be.
+_SECONDS, _TIMES = 10.0, 20
+_PIECE = 2**20
+
+
+class UnfinishedRun:
+    """The state of a run in its folder.
+
+    Args:
+        folder: the output.
+
+    Attributes:
+        about: what the run is, by the words for it in messages.
+        frames: the first and last frame that are known to be written, or None.
+        session: the session after them, or None.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._place = folder, folder / _FOLDER
+        self.frames: tuple[int, int] | None = None
+        self.session: Path | None = None
+        self.about: dict[str, str] = {}
+        self._was_there = True
+        self._is_begun = False
+        self._written: tuple[int, int] | None = None  # all frames tracked so far, or None
+        self._saved_at, self._took = time.monotonic(), 0.0
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether a folder holds an unfinished run."""
+        return (folder / _FOLDER / _RUN).is_file()
+
+    def read(self) -> dict[str, str]:
+        """Read what is there -> its `about`.
+
+        Raises:
+            typer.BadParameter: it is damaged, or of another version.
+        """
+        try:
+            run = read_json(self._place / _RUN)
+            if run["version"] != _VERSION:
+                raise ValueError("of another version")
+            about = {str(key): str(value) for key, value in run["about"].items()}
+            if run["session"] is not None:
+                first, last = (int(frame) for frame in run["frames"])
+                if not _SESSION.fullmatch(run["session"]):
+                    raise ValueError("of another version")
+                self.frames, self.session = (first, last), self._place / run["session"]
+        except (InputError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self.refusal(f"that is damaged ({error})") from None
+        self._is_begun = True
+        return about
+
+    def check(self, there: Mapping[str, str]) -> None:
+        """Check that the run that is there is this one, as far as this one is known.
+
+        Args:
+            there: what `read` gave.
+
+        Raises:
+            typer.BadParameter: they differ.
+        """
+        others = [key for key, value in self.about.items() if there.get(key) != value]
+        if others:
+            raise self.refusal(f"with another {' and another '.join(others)}")
+
+    def refusal(self, what: str) -> Exception:
+        """An error of usage."""
+        return usage_error(
+            f"{self._folder} holds an unfinished run {what}; repeat the command that began it, or "
+            "begin anew with --overwrite",
+            "-o",
+        )
+
+    def begin(self) -> None:
+        """Mark the folder; to be called before each frame is written.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        self._written = None
+        if not self._is_begun:
+            self._was_there = self._folder.exists()
+            self._point_to(None, None)
+            self._is_begun = True
+            self._saved_at = time.monotonic()
+
+    def keep(self, tracker: VideoPredictor, frames: tuple[int, int]) -> None:
+        """Write the session, if it is time; to be called after each frame.
+
+        Args:
+            tracker: as it is after these frames.
+            frames: the first and the last frame that are written.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        self._written = frames
+        if time.monotonic() >= self._saved_at + max(_SECONDS, _TIMES * self._took):
+            self._save(tracker, frames)
+
+    def end(self, tracker: VideoPredictor) -> None:
+        """Write the session of a run that ends early, unless its last frame could not be written.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        if self._written is not None and self._written != self.frames:
+            self._save(tracker, self._written)
+
+    def remove(self) -> None:
+        """Forget the run, when it is finished or another one begins."""
+        shutil.rmtree(self._place, ignore_errors=True)
+        self.frames = self.session = None
+        self._is_begun = False
+        if not self._was_there:
+            with suppress(OSError):  # it is not empty
+                self._folder.rmdir()
+
+    def _save(self, tracker: VideoPredictor, frames: tuple[int, int]) -> None:
+        began = time.monotonic()
+        path = self._place / f"session-{frames[0]}-{frames[1]}.safetensors"
+        tracker.save(path)
+        self._point_to(path.name, frames)
+        for other in self._place.glob("session-*"):
+            if not other.name.startswith(path.name):
+                other.unlink(missing_ok=True)
+        self.frames, self.session = frames, path
+        self._saved_at = time.monotonic()
+        self._took = self._saved_at - began
+
+    def _point_to(self, session: str | None, frames: tuple[int, int] | None) -> None:
+        from samkit.media import write_atomically
+
+        run = {"version": _VERSION, "about": self.about, "session": session, "frames": frames}
+        with write_atomically(self._place / _RUN) as path:
+            path.write_text(json.dumps(run), encoding="utf-8")
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """A hash of the names and contents of files.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        with open_file(path) as file:
+            digest.update(path.name.encode(errors="surrogateescape") + b"\0")
+            try:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+            except OSError as error:
+                raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def digest_of_prompts(prompts: Iterable[FramePrompt]) -> str:
+    """A hash of prompts, as they are understood."""
+    values: list[Any] = [(one.frame, one.object_id, one.prompt.to_dict()) for one in prompts]
+    return hashlib.blake2b(json.dumps(values).encode(), digest_size=16).hexdigest()
