@@ -289,6 +289,11 @@ class TestCombine:
         with pytest.raises(PromptError, match="empty prompt"):
             Prompt()
 
+    @pytest.mark.parametrize("dtype", ["f8", "c16", "U4", "O"])
+    def test_no_points_of_any_type(self, dtype: str) -> None:
+        box = Prompt.box(0, 0, 5, 5)
+        assert Prompt(np.zeros((0, 2), dtype), np.zeros(0), box.box_xyxy) == box
+
 
 class TestValue:
     def test_errors_belong_to_our_tree(self) -> None:

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # Far above those of any published network.
-_LARGEST, _DEEPEST = 2**16, 512
+_LARGEST, _DEEPEST, _MOST_CANDIDATES = 2**16, 512, 64
 # Of the norm "group_norm".
 NORM_GROUPS = 32
 
@@ -406,9 +406,11 @@ class NetworkConfig(ABC):
             raise ValueError(f"image_size: expected multiples of {step}, got {size}")
         if not len(self.mean) == len(self.std) == self.image_encoder.in_channels or 0 in self.std:
             raise ValueError("expected as many means and deviations (not 0) as input channels")
-        if self.dim % 8 or decoder.candidates < 1 or self.prompt_encoder.mask_channels < 4:
+        if self.dim % 8 or self.prompt_encoder.mask_channels < 4:
+            raise ValueError("expected dim a multiple of 8, and 4 mask channels at least")
+        if not 1 <= decoder.candidates <= _MOST_CANDIDATES:  # each has layers of its own
             raise ValueError(
-                "expected dim a multiple of 8, 1 candidate and 4 mask channels at least"
+                f"candidates: expected 1 to {_MOST_CANDIDATES}, got {decoder.candidates}"
             )
 
     def _depths_and_widths(self) -> tuple[list[int], list[tuple[int, int]]]:

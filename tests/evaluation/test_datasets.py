@@ -64,6 +64,9 @@ def test_several_annotators(folder, tmp_path):
 
 def test_every_nth(folder):
     assert len(open_dataset(folder, every=2)) == 1
+    for every in (0, -1, "x", None, True, 1.0):
+        with pytest.raises(InputError, match="whole number from 1"):
+            open_dataset(folder, every=every)
 
 
 def test_sequences(folder):

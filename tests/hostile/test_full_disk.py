@@ -2,19 +2,24 @@
 
 import os
 import signal
+import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hostile.harness import Tally, leftovers
+from hostile.writers import NAMES as COMMANDS
+from hostile.writers import Failed, Whole, contents, exits_with, start
 from tiny import make, tiny_sam2
 from videos import make_video
 
 from samkit import ImagePredictor, Masks, MemoryPredictor, Prompt, VideoPredictor
-from samkit.errors import InputError
+from samkit.errors import InputError, SamkitError
 from samkit.media import write_image
 from samkit.media.video_writer import VideoWriter
 from samkit.weights import save_network
@@ -25,6 +30,8 @@ resource = pytest.importorskip("resource")
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 MASKS = Masks(NOISE.transpose(2, 0, 1) > 127, [1, 1, 1], object_ids=[1, 2, 3])
 CLICK = Prompt.point(10, 10)
+OURS = 3  # exit code of a child that ends with an error of ours
+TIMES = 2  # rooms for each writer; with `-m hostile` ten times as many
 
 
 @contextmanager
@@ -77,7 +84,7 @@ def writers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[Pat
     }
 
 
-NAMES = (
+FILES = (
     "a.png", "a.jpg", "a.tif", "a.webp", "mask.png", "masks.npz", "masks.json", "overlay.jpg",
     "video.mp4", "embedding.safetensors", "session.safetensors", "memory.safetensors",
     "network.safetensors", "state.pt",
@@ -85,7 +92,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("existing", [False, True])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FILES)
 def test_every_writer(
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -104,3 +111,33 @@ def test_every_writer(
             writers[name](path)
         assert os.listdir(tmp_path) == ([name] if existing else [])
         assert not existing or path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_room_for_a_part(
+    name: str, whole: Callable[[str], Whole], part: int, tallies: dict[str, Tally], tmp_path: Path
+) -> None:
+    """Files that fit are whole, the others are not there, and the error is ours."""
+    expected = whole(name)
+    largest = max(map(len, expected.files.values()))
+    nowhere = Path(os.devnull)  # or the room would hold for what is printed too
+
+    def run(folder: Path, room: int) -> None:
+        with room_for(room):
+            try:
+                expected.writer.run(folder)
+            except (SamkitError, Failed):
+                sys.exit(OURS)
+
+    for number in range(part * TIMES, (part + 1) * TIMES):
+        rng = np.random.default_rng([zlib.crc32(name.encode()), number])
+        folder, room = tmp_path / str(number), int(rng.integers(largest))
+        folder.mkdir()
+        code = exits_with(start(partial(run, folder, room), nowhere), nowhere)
+        broken = expected.broken(folder)
+        tallies["full disk"].partial += len(broken)
+        ends = {0: "result", OURS: "error of ours"}
+        tallies["full disk"].add(number, ends.get(code, "uncaught"), name)
+        assert (broken, leftovers(folder)) == ([], []), f"{number}: room for {room} bytes"
+        assert code in ends, f"{number}: room for {room} bytes"
+        assert code == OURS or contents(folder).keys() == expected.files.keys()

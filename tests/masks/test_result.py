@@ -273,6 +273,7 @@ def test_every_field_follows_the_index(case: tuple[int, Any]) -> None:
     "index",
     [
         *(3, -4, [0, 3], 10**30, "a", 1.0, None, [0.5], (0, 1), (), True, [True]),
+        *(slice(None, None, 0), slice("a")),
         *(np.ones(4, bool), np.zeros((1, 1), int), [[0], [1, 2]], np.zeros(0)),
     ],
 )

@@ -270,6 +270,7 @@ def test_damaged_exif_is_ignored() -> None:
         (np.full((2, 2), -1, np.int32), r"0\.\.255, got -1"),
         (np.full((2, 2), 256, np.int64), r"0\.\.255, got 256"),
         (np.zeros((2, 2), complex), "complex128"),
+        (np.zeros((2, 2), "m8[s]"), "timedelta64"),
         (np.full((2, 2), None), "object"),
         (torch.zeros(2, 3, 8, 9), "one by one"),
         (torch.zeros(0, 3), "at least 1 x 1"),

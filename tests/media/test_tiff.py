@@ -245,6 +245,18 @@ def test_too_large_and_cut_off(tmp_path: Path) -> None:
             read_image(whole[:length])
 
 
+@pytest.mark.parametrize(("tag", "value"), [("StripByteCounts", 2**31), ("ImageLength", 2**20)])
+def test_strips_that_the_file_cannot_hold(tag: str, value: int) -> None:
+    """Longer ones, and more of them."""
+    rows = 1 if tag == "ImageLength" else 6
+    file = io.BytesIO(_tiff(_u8(6, 8), rowsperstrip=rows))
+    with tifffile.TiffFile(file, mode="r+b") as opened:
+        opened.pages[0].tags[tag].overwrite(value, dtype="I")
+    file.seek(0)
+    with pytest.raises(ImageError, match="its tags are damaged"):
+        read_image(file)
+
+
 @pytest.mark.parametrize("page", [-1, 1.5, True, "0", [0]])
 def test_pages_that_cannot_be(page: Any) -> None:
     with pytest.raises(InputError, match="page: expected a number from 0 on"):

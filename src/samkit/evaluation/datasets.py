@@ -124,6 +124,7 @@ class MaskFolderDataset:
     """
 
     def __init__(self, root: str | os.PathLike[str], *, every: int = 1) -> None:
+        _check_every(every)
         root = checked_path(root, "a folder of images and masks")
         folders = {"": root}
         if not os.path.isdir(root / "masks"):
@@ -184,8 +185,9 @@ def open_dataset(path: str | os.PathLike[str], *, every: int = 1) -> Dataset:
         every: take only each n-th image, of sequences each n-th frame.
 
     Raises:
-        InputError: none of these is there.
+        InputError: none of these is there, or `every` is no whole number from 1 on.
     """
+    _check_every(every)
     path = checked_path(path, "annotated images")
     if not os.path.exists(path):
         raise InputError(f"no such file or folder: {path}")
@@ -250,6 +252,11 @@ def read_labels(path: Path, image_size: tuple[int, ...]) -> tuple[npt.NDArray[np
 def is_black_and_white(labels: npt.NDArray[np.int32]) -> bool:
     """Whether a label map has no values but 0 and 255: one mask as `Masks.save` writes it."""
     return set(np.unique(labels).tolist()) <= {0, VOID_LABEL}
+
+
+def _check_every(every: object) -> None:
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        raise InputError(f"every: expected a whole number from 1 on, got {every!r:.80}")
 
 
 def _image_mask_pairs(folder: Path, every: int) -> list[tuple[Path, Path]]:

@@ -93,7 +93,10 @@ def positions(index: object, count: int) -> npt.NDArray[np.int64]:
     """
     every = np.arange(count, dtype=np.int64)
     if isinstance(index, slice):
-        return every[index]
+        try:
+            return every[index]
+        except (TypeError, ValueError) as error:  # no integers, or a step of 0
+            raise IndexError(f"cannot index {count} masks with {index!r:.80}: {error}") from error
     try:
         array = np.asarray(index, np.int64 if isinstance(index, list) and not index else None)
         at = np.atleast_1d(every[array])

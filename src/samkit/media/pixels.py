@@ -195,7 +195,7 @@ def _to_uint8(
     dtype = array.dtype.newbyteorder("=")
     if dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    if not np.issubdtype(dtype, np.integer) and not np.issubdtype(dtype, np.floating):
+    if dtype.kind not in "iuf":  # to numpy, spans of time are integers too
         raise ImageError(f"expected {name} of bool, integers or floats, got {dtype}")
     if scale != "full":
         return _scaled(array, *_range(array, name, scale, missing), missing)

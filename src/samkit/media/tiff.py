@@ -1,6 +1,7 @@
 """Pages of TIFF files, of which there are more kinds than Pillow reads rightly."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import IO, Any
 
 import numpy as np
@@ -151,12 +152,14 @@ class _Series:
 
     Attributes:
         keyframe: the page that describes all.
+        file_size: bytes of the whole file.
         channels: planes that are the bands of one page.
         count: of pages.
     """
 
     def __init__(self, series: Any) -> None:
         self._series = series
+        self.file_size = int(series.parent.filehandle.size)
         self.keyframe = series.keyframe
         own = len(self.keyframe.shape)
         axes, shape = series.axes[:-own], series.shape[:-own]
@@ -204,6 +207,8 @@ def _check(series: _Series, what: str) -> None:
     pixels = key.imagelength * key.imagewidth * series.channels
     if key.is_tiled:  # each tile is unpacked whole
         pixels = max(pixels, key.tilelength * key.tilewidth * key.tiledepth)
+    if prod(key.chunked) > series.file_size or max(key.databytecounts) > series.file_size:
+        raise ImageError(f"{what}: it is truncated, or its tags are damaged")
     if pixels * key.samplesperpixel > most:
         raise ImageError(
             f"{what}: expected at most {most} values (4 x samkit.limits' image_pixels), got "

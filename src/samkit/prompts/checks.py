@@ -43,10 +43,12 @@ def as_array(value: object, what: str) -> NDArray[Any]:
 def coordinates(value: object, what: str) -> NDArray[np.float32]:
     """A new array of pixels, of any shape; an empty one may have any type."""
     array = as_array(value, what)
-    if array.size and array.dtype.kind not in "iuf":
+    if not array.size:
+        return np.zeros(array.shape, np.float32)
+    if array.dtype.kind not in "iuf":
         raise PromptError(f"{what}: expected real numbers, got dtype {array.dtype}")
     array = _finite_float32(array, what)
-    if array.size and np.abs(array).max() > _MAX_COORDINATE:
+    if np.abs(array).max() > _MAX_COORDINATE:
         raise PromptError(
             f"{what}: expected pixels of at most {_MAX_COORDINATE:.0e}, "
             f"got {np.abs(array).max():.0e}"
