@@ -98,6 +98,12 @@ def writers(world: Path) -> dict[str, Writer]:
     def track(folder: Path, name: str, *more: str) -> None:
         command("track", world / "clip.mkv", *tracked, *model, "-o", folder / name, *more)
 
+    def go_on(folder: Path) -> None:
+        """The same command, unless the run was finished."""
+        pngs = folder / "pngs"
+        is_finished = pngs.is_dir() and not (pngs / ".samkit-unfinished").is_dir()
+        track(folder, "pngs", *(["--overwrite"] if is_finished else []))
+
     def convert(folder: Path, ending: str, layout: str) -> None:
         for i in range(5):
             target = folder / f"{i}{ending}"
@@ -130,7 +136,7 @@ def writers(world: Path) -> dict[str, Writer]:
         "track to json": Writer(lambda folder: track(folder, "clip.json")),
         "track to folder": Writer(
             lambda folder: track(folder, "pngs"),
-            lambda folder: track(folder, "pngs", "--overwrite"),
+            go_on,
             shared=False,
         ),
         "train": Writer(train, differ=("run.checkpoint", "run.training.csv"), shared=False),
@@ -194,7 +200,7 @@ def start(call: Callable[[], object], log: Path) -> BaseProcess:
 
 def exits_with(child: BaseProcess, log: Path) -> int:
     """The exit code of a child; fails with what it printed if it does not end."""
-    child.join(120)
+    child.join(300)
     if child.exitcode is None:
         child.kill()
         child.join()
