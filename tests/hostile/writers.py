@@ -1,5 +1,6 @@
 """Everything of samkit that writes files, each in a child process that can be ended at any time."""
 
+import faulthandler
 import gc
 import json
 import multiprocessing
@@ -40,6 +41,7 @@ NAMES = (
     "predict", "everything", "track to mp4", "track to json", "track to folder", "train",
     "convert", "convert to folder", "masks", "embedding", "session", "memory",
 )  # fmt: skip
+SECONDS = 240  # after which a child says where it is, and ends
 MASKS = Masks(PICTURES[0].transpose(2, 0, 1) > 127, [1, 1, 1], object_ids=[1, 2, 3])
 
 
@@ -188,7 +190,9 @@ def start(call: Callable[[], object], log: Path) -> BaseProcess:
     def run() -> None:
         gc.freeze()  # what is garbage of the parent, such as open decoders, would crash here
         with quiet(log):
+            faulthandler.dump_traceback_later(SECONDS, exit=True)
             call()
+            faulthandler.cancel_dump_traceback_later()
 
     child = multiprocessing.get_context("fork").Process(target=run)
     with warnings.catch_warnings():
