@@ -271,6 +271,13 @@ def test_damaged_exif_is_ignored() -> None:
         (np.full((2, 2), 256, np.int64), r"0\.\.255, got 256"),
         (np.zeros((2, 2), complex), "complex128"),
         (np.full((2, 2), None), "object"),
+        (np.zeros((2, 2), "m8[s]"), "timedelta64"),
+        (np.zeros((2, 2), "M8[s]"), "datetime64"),
+        (np.zeros((2, 2), [("r", "u1")]), "of bool, integers or floats"),
+        (np.ma.zeros((2, 2), [("r", "u1")]), "of bool, integers or floats"),
+        (np.broadcast_to(np.uint8(0), (2**20, 2**20)), "at most 536870912 pixels"),
+        (np.broadcast_to(np.float32(0), (4, 2**25, 3)), "sides of at most"),
+        (torch.zeros(1).expand(3, 2**20, 2**20), "at most 536870912 pixels"),
         (torch.zeros(2, 3, 8, 9), "one by one"),
         (torch.zeros(0, 3), "at least 1 x 1"),
         (torch.full((3, 2, 2), torch.nan), "finite"),
@@ -283,6 +290,21 @@ def test_damaged_exif_is_ignored() -> None:
 def test_what_is_no_image(array: Any, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         read_image(array)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_what_is_masked_counts_for_nothing(dtype: Any) -> None:
+    values = np.ma.masked_array(np.array([[1, 5], [9999, 11]], dtype), [[0, 0], [1, 0]])
+    for scale in ("minmax", (1, 11)):
+        assert read_image(values, scale=scale)[:, :, 0].tolist() == [[0, 102], [0, 255]]
+    assert read_image(values, scale="percentile")[1, 0, 0] == 0
+    whole = np.ma.masked_array(np.array([[0, 1], [99, 1]]), [[0, 0], [1, 0]]) * 0.5
+    assert read_image(whole)[:, :, 0].tolist() == [[0, 128], [0, 128]]
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_a_matrix_is_an_array() -> None:
+    assert np.array_equal(read_image(np.matrix(RGB[:, :, 0])), read_image(RGB[:, :, 0].copy()))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

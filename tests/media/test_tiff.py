@@ -253,7 +253,9 @@ def test_pages_that_cannot_be(page: Any) -> None:
         read_image(_u8(4, 5), page=0)
 
 
-@pytest.mark.parametrize("bands", [(), (0, 1), (0, 1, 2, 3), -1, (0, 1, -2), 1.0, "rgb", True])
+@pytest.mark.parametrize(
+    "bands", [(), (0, 1), np.array(1), (0, 1, 2, 3), -1, (0, 1, -2), 1.0, "rgb", True]
+)
 def test_bands_that_cannot_be(bands: Any) -> None:
     with pytest.raises(InputError, match="bands: expected one or three numbers"):
         read_image(_u8(4, 5, 3), bands=bands)
@@ -331,6 +333,27 @@ def test_percentiles_leave_out_what_is_far() -> None:
     expected = np.rint((np.clip(values.astype(float), 1010, 1990) - 1010) / 980 * 255)
     assert np.abs(stretched - expected).max() <= 1
     assert np.array_equal(read_image(values, scale=(1010, 1990))[:, :, 0], expected)
+
+
+def test_percentiles_are_of_all_channels() -> None:
+    # So large that a sample is taken: every third value would be of red.
+    rgb = np.zeros((1024, 1024, 3), np.uint16)
+    rgb[..., 1] = np.arange(1024)[:, None]
+    stretched = read_image(rgb, scale="percentile")
+    assert stretched[:, :, 0].max() == 0
+    assert stretched[512, 0, 1] == pytest.approx(512 / (0.97 * 1024) * 255, abs=2)
+
+
+def test_percentiles_of_a_few_bright_spots() -> None:
+    spots = np.zeros((40, 50), np.uint16)
+    spots[3, 4] = 900
+    assert read_image(spots, scale="percentile")[3, 4, 0] == 255
+    assert read_image(spots * 0, scale="percentile").max() == 0
+
+
+def test_a_range_in_numbers_of_numpy() -> None:
+    grey = _u8(9, 11)
+    assert np.array_equal(read_image(grey, scale=(np.float32(0), np.float32(255)))[:, :, 0], grey)
 
 
 def test_numbers_that_are_none() -> None:
