@@ -42,7 +42,7 @@ def rgb_from_array(
     *,
     bands: Sequence[int] | None = None,
     scale: Scale = "full",
-    bits: int | None = None,
+    top: int | None = None,
     missing: float | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Convert an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to (H, W, 3) uint8 RGB.
@@ -70,7 +70,7 @@ def rgb_from_array(
             "percentile": from the 1st to the 99th percentile (of about a million of the values),
             or where these are the same, as of a few bright spots, as "minmax"; or the two values
             (low, high) that become 0 and 255.
-        bits: that unsigned integers may use where these are fewer than their type has.
+        top: the largest value of unsigned integers that do not use all of their type.
         missing: a value that stands for none, as NaN does.
 
     Returns:
@@ -87,7 +87,7 @@ def rgb_from_array(
         if bands is not None:
             array = array[:, :, list(bands)]
         array = array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3]
-    grey_or_rgb = _to_uint8(array, name, scale, bits, missing)
+    grey_or_rgb = _to_uint8(array, name, scale, top, missing)
     if grey_or_rgb is not array and grey_or_rgb.ndim == 3 and grey_or_rgb.flags.c_contiguous:
         return grey_or_rgb
     rgb = np.empty((*grey_or_rgb.shape[:2], 3), np.uint8)
@@ -158,7 +158,7 @@ def checked_bands(bands: object) -> tuple[int, ...] | None:
     if isinstance(bands, (int, np.integer)):
         bands = (bands,)
     is_row = isinstance(bands, (tuple, list, range)) or getattr(bands, "ndim", 0) == 1
-    numbers: tuple[Any, ...] = tuple(bands) if is_row else ()  # type: ignore[call-overload]
+    numbers: tuple[Any, ...] = tuple(bands) if is_row else ()  # type: ignore[arg-type]
     whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in numbers)
     if len(numbers) not in (1, 3) or not whole or min(numbers) < 0:
         raise InputError(f"bands: expected one or three numbers from 0 on, got {bands!r:.80}")
@@ -217,7 +217,7 @@ def _unmasked(array: Any, scale: Scale) -> npt.NDArray[Any]:
 
 
 def _to_uint8(
-    array: npt.NDArray[Any], name: str, scale: Scale, bits: int | None, missing: float | None
+    array: npt.NDArray[Any], name: str, scale: Scale, top: int | None, missing: float | None
 ) -> npt.NDArray[np.uint8]:
     """Values of a non-empty array to 0..255, the shape as it was."""
     dtype = array.dtype.newbyteorder("=")
@@ -229,7 +229,8 @@ def _to_uint8(
         return _scaled(array, *_range(array, name, scale, missing), missing)
     low, high = array.min(), array.max()
     if np.issubdtype(dtype, np.integer):
-        top = 2**bits - 1 if bits is not None else {np.dtype(np.uint16): 65535}.get(dtype, 255)
+        if top is None:
+            top = 65535 if dtype == np.uint16 else 255
         if low < 0 or high > top:
             raise ImageError(
                 f"expected {name} of {dtype} with values 0..{top}, got {low}..{high}: "

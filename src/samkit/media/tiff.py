@@ -130,19 +130,19 @@ class TiffPages:
                     f"{self._name} has {count} bands, and does not say which are red, green and "
                     "blue: choose one or three with read_image(..., bands=(0, 1, 2))"
                 )
-        bits = key.bitspersample if array.dtype.kind == "u" and key.bitspersample < 32 else None
+        bits, top = key.bitspersample, None
         if bits == 1 or array.dtype.kind == "b":
-            array, bits = array.astype(np.bool_), None
+            array = array.astype(np.bool_)
+        elif array.dtype.kind == "u" and isinstance(bits, int) and bits < 32:
+            top = 2**bits - 1
         if is_ink:
             return _from_ink(
                 [
-                    rgb_from_array(array, self._name, bands=(i,), scale=scale, bits=bits)[:, :, 0]
+                    rgb_from_array(array, self._name, bands=(i,), scale=scale, top=top)[:, :, 0]
                     for i in range(4)
                 ]
             )
-        rgb = rgb_from_array(
-            array, self._name, bands=bands, scale=scale, bits=bits, missing=missing
-        )
+        rgb = rgb_from_array(array, self._name, bands=bands, scale=scale, top=top, missing=missing)
         return 255 - rgb if key.photometric == _WHITE_IS_ZERO else rgb
 
 
