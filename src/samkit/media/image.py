@@ -219,10 +219,13 @@ def _decode(file: IO[bytes], name: str, wanted: _Wanted) -> npt.NDArray[np.uint8
                     "go through all as a video, VideoPredictor(predictor, file)"
                 )
             rgb = tiff.read(wanted.page or 0, bands=wanted.bands, scale=wanted.scale)
-        if rgb is not None:
-            return rgb
-    with _opened(file, f"cannot read {name}", wanted.page or 0) as image:
-        rgb = None if wanted.page else _rgb_from_deep(image, file, name, wanted)
+            if rgb is not None:
+                return rgb
+            page = tiff.number(wanted.page or 0)
+    else:
+        page = wanted.page or 0
+    with _opened(file, f"cannot read {name}", page) as image:
+        rgb = None if page else _rgb_from_deep(image, file, name, wanted)
         return _rgb_from_pil(image, name, wanted, turn=True) if rgb is None else rgb
 
 

@@ -1,5 +1,7 @@
 """Pages of TIFF files, of which there are more kinds than Pillow reads rightly."""
 
+import math
+import re
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -17,6 +19,7 @@ _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags and values of TIFF 6.0, part 1; GDAL's for a value that stands for none.
 _ORIENTATION, _GDAL_NODATA = 274, 42113
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED = 0, 1, 2, 3, 5
+_YCBCR, _CIELAB = 6, 8
 _READ_HERE = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED)
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
 
@@ -49,6 +52,7 @@ class TiffPages:
         try:
             # Other files that an OME-TIFF names are not looked for.
             self._tiff = TiffFile(file, name=name, _multifile=False)
+            _check_ome(self._tiff)
             series = [one for one in self._tiff.series if not one.keyframe.is_reduced]
             if series and len(series[0].levels) > 1:  # a slide: the others are its label and such
                 series = series[:1]
@@ -83,13 +87,29 @@ class TiffPages:
             ImageError: there is no such page, it is damaged or too large, or its bands are no
                 colours and none were chosen.
         """
+        return self._read(*self._find(page), bands, scale)
+
+    def number(self, page: int) -> int:
+        """The number of a page among all that the file has, thumbnails included, from 0.
+
+        Raises:
+            ImageError: there is no such page, or it is inside of another one.
+        """
+        series, inner = self._find(page)
+        number = series.number(inner)
+        if not isinstance(number, int):
+            raise ImageError(f"cannot read {self._name}: page {page} is inside of another one")
+        return number
+
+    def _find(self, page: int) -> tuple["_Series", int]:
+        """The series of a page, and its number there."""
         if page >= self.count:
             raise ImageError(f"{self._name}: expected a page below {self.count}, got {page}")
         for series in self._series:
             if page < series.count:
-                return self._read(series, page, bands, scale)
+                break
             page -= series.count
-        raise AssertionError
+        return series, page
 
     def _read(
         self, series: "_Series", page: int, bands: tuple[int, ...] | None, scale: Scale
@@ -97,7 +117,7 @@ class TiffPages:
         what = f"cannot read {self._name}"
         key = series.keyframe
         try:
-            if key.photometric not in _READ_HERE and key.bitspersample == 8:
+            if key.photometric in (_YCBCR, _CIELAB) and key.bitspersample == 8:
                 return None
             _check(series, what)
             array = series.read(page)
@@ -143,7 +163,12 @@ class TiffPages:
                 ]
             )
         rgb = rgb_from_array(array, self._name, bands=bands, scale=scale, top=top, missing=missing)
-        return 255 - rgb if key.photometric == _WHITE_IS_ZERO else rgb
+        if key.photometric == _WHITE_IS_ZERO:
+            rgb = 255 - rgb
+            shown = array[:, :, list(bands or ())]
+            if scale != "full" and (missing is not None or shown.dtype.kind == "f"):
+                rgb[(np.isnan(shown) | (shown == missing)).any(2)] = 0  # which became white
+        return rgb
 
 
 class _Series:
@@ -164,8 +189,11 @@ class _Series:
             self.keyframe.shape
         ):
             raise ImageError(f"expected pages of height and width, got axes {series.axes}")
+        size = series.parent.filehandle.size
+        if math.prod(shape) > size:
+            raise ImageError(f"expected at most {size} planes in {size} bytes, got {shape}")
         # Numbers of the planes: pages by bands.
-        planes = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+        planes = np.arange(math.prod(shape)).reshape(shape)
         if "C" in axes:
             planes = np.moveaxis(planes, axes.index("C"), -1)
             self.channels = planes.shape[-1]
@@ -178,6 +206,16 @@ class _Series:
         """The values of a page, (H, W, bands)."""
         return np.concatenate([self._plane(int(i)) for i in self._planes[page]], axis=2)
 
+    def number(self, page: int) -> Any:
+        """The number of a page in the file; of one inside of another several."""
+        return self._page(int(self._planes[page][0])).index
+
+    def _page(self, number: int) -> Any:
+        page = self._series[number]
+        if page is None:
+            raise ValueError(f"its page {number} is in another file: give all as an array")
+        return page
+
     def _plane(self, number: int) -> npt.NDArray[Any]:
         key, series = self.keyframe, self._series
         if series.is_truncated:  # only the first plane has a page; the others follow in the file
@@ -189,9 +227,19 @@ class _Series:
                 offset=series.dataoffset + number * size,
             ).reshape(key.shape)
         else:
-            values = series[number].asarray()
+            values = self._page(number).asarray()
         plane: npt.NDArray[Any] = values[:, :, None] if values.ndim == 2 else values
         return plane.transpose(1, 2, 0) if key.axes == "SYX" else plane
+
+
+def _check_ome(tiff: Any) -> None:
+    """Check that OME-XML declares no more planes than the file has bytes."""
+    planes, size = 0, tiff.filehandle.size
+    for pixels in re.findall(r"<(?:\w+:)?Pixels\s[^>]*", tiff.ome_metadata or ""):
+        sides = re.findall(r"Size[ZCT]\s*=\s*[\"'](\d+)", pixels)
+        planes += math.prod(int(side[:19]) for side in sides)
+    if planes > size:
+        raise ImageError(f"expected at most {size} planes in {size} bytes, got {planes:.3g}")
 
 
 def _check(series: _Series, what: str) -> None:
@@ -231,7 +279,9 @@ def _through_palette(
         raise ImageError(f"cannot read {name}: expected a palette of colours, and indices to it")
     if int(indices.max()) >= colours.shape[1]:
         raise ImageError(f"cannot read {name}: expected indices below {colours.shape[1]}")
-    table = ((colours.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    # Colours up to 255 are of 8 bits, as libtiff supposes too.
+    unit = 257 if colours.max() > 255 else 1
+    table = ((colours.astype(np.uint32) + unit // 2) // unit).astype(np.uint8)
     return np.ascontiguousarray(table.T[indices])
 
 
