@@ -23,20 +23,29 @@ _HEAD = 2**16  # bytes in which the numbers at the beginning of a PNM are
 _CARD = 80  # characters of a line in a header of FITS
 
 
-def deep_values(image: Image.Image, file: IO[bytes]) -> Values | None:
+def deep_values(image: Image.Image, file: IO[bytes], what: str) -> Values | None:
     """The values of an opened picture, not turned; None where Pillow has them right.
 
+    Args:
+        image: as Pillow opened it.
+        file: that it is in.
+        what: the beginning of error messages.
+
     Raises:
-        ImageError: they are of a kind that is not read.
-        Exception: of damaged files, nearly anything.
+        ImageError: it is damaged, or its values are of a kind that is not read.
     """
     read = _READERS.get(image.format or "")
     if read is None:
         return None
-    file.seek(0)
-    found = read(image, file)
-    if found is not None and image.mode not in _MODES:
-        raise ImageError(f"colours {image.mode} of more than 8 bits")
+    try:
+        file.seek(0)
+        found = read(image, file)
+        if found is not None and image.mode not in _MODES:
+            raise ImageError(f"colours {image.mode} of more than 8 bits")
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        raise ImageError(f"{what}: {error}") from error
     return found
 
 

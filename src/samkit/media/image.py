@@ -304,12 +304,7 @@ def _rgb_from_deep(
     image: Image.Image, file: IO[bytes], name: str, wanted: _Wanted
 ) -> npt.NDArray[np.uint8] | None:
     """A picture that Pillow does not have right, turned as it found that it should be."""
-    try:
-        found = deep_values(image, file)
-    except MemoryError:
-        raise
-    except Exception as error:  # as elsewhere of damaged files
-        raise ImageError(f"cannot read {name}: {error}") from error
+    found = deep_values(image, file, f"cannot read {name}")
     if found is None:
         return None
     values, top = found

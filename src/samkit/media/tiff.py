@@ -89,6 +89,21 @@ class TiffPages:
         """
         return self._read(*self._find(page), bands, scale)
 
+    def read_labels(self) -> tuple[npt.NDArray[Any], bool]:
+        """The values of the first page as they are stored, (H, W, bands), upright.
+
+        Returns:
+            The values, and whether they are indices to a palette.
+
+        Raises:
+            ImageError: it is damaged, too large, or white is zero.
+        """
+        key = self._series[0].keyframe
+        if key.photometric == _WHITE_IS_ZERO:
+            raise ImageError(f"{self._name}: expected a mask where black is zero, and not white")
+        array, _, orientation = self._values(self._series[0], 0)
+        return _upright(array, orientation), key.photometric == _PALETTE
+
     def number(self, page: int) -> int:
         """The number of a page among all that the file has, thumbnails included, from 0.
 
@@ -114,21 +129,24 @@ class TiffPages:
     def _read(
         self, series: "_Series", page: int, bands: tuple[int, ...] | None, scale: Scale
     ) -> npt.NDArray[np.uint8] | None:
-        what = f"cannot read {self._name}"
         key = series.keyframe
+        if key.photometric in (_YCBCR, _CIELAB) and key.bitspersample == 8:
+            return None
+        array, missing, orientation = self._values(series, page)
+        rgb = self._rgb(array, series, bands, scale, _number(missing))
+        return _upright(rgb, orientation)
+
+    def _values(self, series: "_Series", page: int) -> tuple[npt.NDArray[Any], object, object]:
+        """The values of a page (H, W, bands), that which stands for none, and the orientation."""
+        what, key = f"cannot read {self._name}", series.keyframe
         try:
-            if key.photometric in (_YCBCR, _CIELAB) and key.bitspersample == 8:
-                return None
             _check(series, what)
-            array = series.read(page)
-            missing = key.tags.valueof(_GDAL_NODATA)
-            orientation = key.tags.valueof(_ORIENTATION)
+            tags = key.tags
+            return series.read(page), tags.valueof(_GDAL_NODATA), tags.valueof(_ORIENTATION)
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # of damaged files, nearly anything
             raise ImageError(f"{what}: {error}") from error
-        rgb = self._rgb(array, series, bands, scale, _number(missing))
-        return _upright(rgb, orientation)
 
     def _rgb(
         self,
@@ -275,6 +293,8 @@ def _through_palette(
     indices: npt.NDArray[Any], colours: npt.NDArray[np.uint16], name: str
 ) -> npt.NDArray[np.uint8]:
     """Colours (3, n) uint16 of indices (H, W)."""
+    if indices.dtype.kind == "b":
+        indices = indices.astype(np.uint8)
     if indices.dtype.kind != "u" or np.ndim(colours) != 2 or len(colours) != 3:
         raise ImageError(f"cannot read {name}: expected a palette of colours, and indices to it")
     if int(indices.max()) >= colours.shape[1]:
@@ -290,7 +310,7 @@ def _from_ink(inks: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     return np.array(Image.fromarray(np.stack(inks, axis=2), "CMYK").convert("RGB"))
 
 
-def _upright(rgb: npt.NDArray[np.uint8], orientation: object) -> npt.NDArray[np.uint8]:
+def _upright(rgb: npt.NDArray[Any], orientation: object) -> npt.NDArray[Any]:
     """Turn and mirror as the orientation tag (1..8) says."""
     if orientation in (5, 6, 7, 8):
         rgb = rgb.transpose(1, 0, 2)
