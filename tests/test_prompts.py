@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 import pickle
 import struct
@@ -247,6 +248,13 @@ class TestMask:
     def test_bad(self, array: object, message: str) -> None:
         with pytest.raises(PromptError, match=message):
             Prompt.mask(array)  # type: ignore[arg-type]
+
+    def test_a_picture_that_is_cut_off(self) -> None:
+        file = io.BytesIO()
+        Image.fromarray(np.eye(64, dtype=np.uint8)).save(file, "PNG")
+        picture = Image.open(io.BytesIO(file.getvalue()[:-30]))
+        with pytest.raises(PromptError, match="truncated"):
+            Prompt.mask(picture)
 
     @given(npst.arrays(np.bool_, npst.array_shapes(min_dims=2, max_dims=2, max_side=6)))
     def test_every_bool_mask_is_kept(self, array: np.ndarray) -> None:

@@ -34,7 +34,9 @@ def show_numbers(*values: Any) -> str:
 def as_array(value: object, what: str) -> NDArray[Any]:
     try:
         return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of damaged pictures that Pillow has not decoded, nearly anything
         raise PromptError(
             f"{what}: expected an array of numbers, got {describe(value)} ({error})"
         ) from error
