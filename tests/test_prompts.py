@@ -242,6 +242,8 @@ class TestMask:
             (np.array([[1j]]), "complex"),
             (np.array([["a"]]), "got <U1"),
             (np.array([[None]]), "object"),
+            (np.ma.masked_equal([[0, 1]], 1), "no masked values"),
+            (np.broadcast_to(np.uint8(0), (2**20, 2**20)), "at most 536870912 pixels"),
             ([[1, 2], [3]], "array of numbers"),
         ],
     )

@@ -100,6 +100,8 @@ def test_integers_of_zero_and_one_are_masks() -> None:
         ({"masks": ONE[0]}, r"\(N, H, W\), got \(4, 5\): use mask\[None\]"),
         ({"masks": ONE[None]}, r"\(N, H, W\), got \(1, 1, 4, 5\)"),
         ({"masks": ONE * 0.5}, "float64: use logits > 0"),
+        ({"masks": np.ma.masked_array(ONE, ONE)}, "masks without masked values"),
+        ({"scores": np.ma.masked_array([1.0], [True])}, "scores without masked values"),
         ({"masks": ONE * 255}, "to 255: use values > 0"),
         ({"masks": np.zeros((1, 0, 5), bool)}, "at least 1"),
         ({"masks": [[[True], [True, False]]]}, "masks as an array"),

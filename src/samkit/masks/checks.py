@@ -109,6 +109,8 @@ def positions(index: object, count: int) -> npt.NDArray[np.int64]:
 
 
 def _array(name: str, value: object) -> npt.NDArray[Any]:
+    if np.ma.is_masked(value):
+        raise InputError(f"expected {name} without masked values; give array.filled(...)")
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
