@@ -124,6 +124,16 @@ def test_four_bands() -> None:
     assert np.array_equal(read_image(grey_and_alpha)[:, :, 0], cube[:, :, 0])
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_palettes_of_few_colours(bits: int) -> None:
+    indices, colours = _u8(9, 11) % 2**bits, _u16(3, 2**bits)
+    tag = (320, "H", colours.size, tuple(map(int, colours.ravel())), True)
+    data = bytearray(_tiff(indices, bitspersample=bits, photometric="minisblack", extratags=[tag]))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        data[file.pages[0].tags[262].valueoffset] = 3
+    assert np.array_equal(read_image(bytes(data)), _by_257(colours.T[indices]))
+
+
 def test_a_palette_and_ink() -> None:
     indices, colours = _u8(9, 11), _u16(3, 256)
     data = _tiff(indices, photometric="palette", colormap=colours)
@@ -434,5 +444,5 @@ def test_numbers_that_are_none() -> None:
     with pytest.raises(ImageError, match="some finite value"):
         read_image(np.full((3, 4), np.nan), scale="percentile")
     widest = np.array([[-1.7e308, 0.0, 1.7e308]])
-    assert read_image(widest, scale="minmax").shape == (1, 3, 3)
+    assert read_image(widest, scale="minmax")[0, :, 0].tolist() == [0, 128, 255]
     assert read_image(np.array([[0, 5e-324]]), scale="minmax")[0, :, 0].tolist() == [0, 255]

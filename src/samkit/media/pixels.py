@@ -299,11 +299,15 @@ def _scaled(
     result = np.zeros(array.shape, np.uint8)
     if low == high:
         return result
+    unit = (
+        1.0 if math.isfinite(high - low) else 0.25
+    )  # of ranges that float64 has no difference for
+    low, high = low * unit, high * unit
     rows = max(1, _BAND // (array[0].size or 1))
     with np.errstate(all="ignore"):  # of ranges that float64 has no difference or quotient for
         for top in range(0, len(array), rows):
             part = array[top : top + rows]
-            values = (np.clip(part.astype(np.float64), low, high) - low) / (high - low) * 255
+            values = (np.clip(part.astype(np.float64) * unit, low, high) - low) / (high - low) * 255
             without = ~np.isfinite(values)
             if missing is not None:
                 without |= part == missing
