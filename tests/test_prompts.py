@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 import pickle
 import struct
@@ -241,12 +242,21 @@ class TestMask:
             (np.array([[1j]]), "complex"),
             (np.array([["a"]]), "got <U1"),
             (np.array([[None]]), "object"),
+            (np.ma.masked_equal([[0, 1]], 1), "no masked values"),
+            (np.broadcast_to(np.uint8(0), (2**20, 2**20)), "at most 536870912 pixels"),
             ([[1, 2], [3]], "array of numbers"),
         ],
     )
     def test_bad(self, array: object, message: str) -> None:
         with pytest.raises(PromptError, match=message):
             Prompt.mask(array)  # type: ignore[arg-type]
+
+    def test_a_picture_that_is_cut_off(self) -> None:
+        file = io.BytesIO()
+        Image.fromarray(np.eye(64, dtype=np.uint8)).save(file, "PNG")
+        picture = Image.open(io.BytesIO(file.getvalue()[:-30]))
+        with pytest.raises(PromptError, match="truncated"):
+            Prompt.mask(picture)
 
     @given(npst.arrays(np.bool_, npst.array_shapes(min_dims=2, max_dims=2, max_side=6)))
     def test_every_bool_mask_is_kept(self, array: np.ndarray) -> None:

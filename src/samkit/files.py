@@ -76,10 +76,16 @@ def open_file(path: Path, error: type[SamkitError] = InputError) -> IO[bytes]:
     what = f"cannot read {path}"
     try:
         descriptor = os.open(path, _FLAGS)
-        kind = os.fstat(descriptor).st_mode
-        if stat.S_ISREG(kind):
-            return os.fdopen(descriptor, "rb")
-        os.close(descriptor)
+        try:
+            kind = os.fstat(descriptor).st_mode
+            if stat.S_ISREG(kind):
+                os.read(
+                    descriptor, 1
+                )  # which some files of the system, such as /proc/*/mem, refuse
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                return os.fdopen(os.dup(descriptor), "rb")
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise error(f"{what}: no such file") from None
     except OSError as reason:

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from samkit.errors import InputError
+from samkit.errors import ImageError, InputError
 from samkit.evaluation import open_dataset
 from samkit.evaluation.datasets import read_label_map
 from samkit.rle import decode_one
@@ -44,6 +45,63 @@ def test_mask_folder(folder):
     second = dataset[1]
     assert len(second.masks) == 48
     assert not second.ignore.any()
+
+
+LABELS = np.array([[0, 1, 1, 300], [0, 7, 0, 300]])
+
+
+@pytest.mark.parametrize("dtype", ["u2", ">u2", "i2", "u4", "i4", "i8", "u8"])
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}])
+def test_labels_in_tiff(tmp_path, dtype, options):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, LABELS.astype(dtype), photometric="minisblack", **options)
+    assert np.array_equal(read_label_map(path), LABELS)
+
+
+def test_labels_in_tiff_that_are_none(tmp_path):
+    path = tmp_path / "a.tif"
+    for array, options, reason in (
+        (np.stack([LABELS.astype(np.uint16)] * 2), {}, "expected one picture, got 2 pages"),
+        (LABELS.astype(np.float32), {}, "of whole numbers"),
+        (-LABELS, {}, "labels from 0 to 2147483647, got -300 to 0"),
+        (LABELS + 2**40, {}, "labels from 0 to"),
+        (LABELS.astype(np.uint8), {"photometric": "miniswhite"}, "black is zero, and not white"),
+    ):
+        tifffile.imwrite(path, array, **{"photometric": "minisblack", **options})
+        with pytest.raises(ImageError, match=reason):
+            read_label_map(path)
+
+
+def test_labels_are_not_stretched(tmp_path):
+    path = tmp_path / "a.pgm"
+    for top, labels in ((10, LABELS % 8), (1000, LABELS)):
+        values = labels.astype(np.uint8 if top < 256 else ">u2")
+        path.write_bytes(b"P5\n4 2\n%d\n" % top + values.tobytes())
+        assert np.array_equal(read_label_map(path), labels)
+    # What its owner may not read all of.
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+    with pytest.raises(ImageError, match="cannot read"):
+        read_label_map(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "avif"])
+def test_formats_that_lose_labels(folder, suffix):
+    (folder / "masks" / "a.png").unlink()
+    write(folder / "masks" / f"a.{suffix}", np.full((6, 8), 255, np.uint8))
+    if suffix == "jpg":  # others are not listed as images
+        with pytest.raises(ImageError, match="does not keep: save masks as PNG"):
+            open_dataset(folder)[0]
+    with pytest.raises(ImageError, match="does not keep: save masks as PNG"):
+        read_label_map(folder / "masks" / f"a.{suffix}")
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png"])
+def test_labels_of_several_pictures(tmp_path, suffix):
+    first, second = (Image.fromarray(np.full((4, 6), i, np.uint8)) for i in (1, 2))
+    first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[second])
+    with pytest.raises(ImageError, match="expected one picture, got 2"):
+        read_label_map(tmp_path / f"a.{suffix}")
 
 
 def test_several_annotators(folder, tmp_path):

@@ -60,6 +60,28 @@ def uses(predictor: ImagePredictor) -> dict[str, Callable[[Any], Any]]:
     }
 
 
+def test_files_of_the_system_that_refuse(
+    uses: dict[str, Callable[[Any], Any]], tmp_path: Path
+) -> None:
+    path = Path("/proc/self/mem")
+    if not path.exists():
+        pytest.skip("this system has no such file")
+    for suffix in (".png", ".pt", ".safetensors", ".json", ".npz"):
+        (tmp_path / f"memory{suffix}").symlink_to(path)
+    before = len(os.listdir("/proc/self/fd"))
+    readers = [
+        samkit.read_image,
+        samkit.Masks.load,
+        samkit.ImageEmbedding.load,
+        *(use for name, use in uses.items() if name.endswith(("load", "load_network", "dict"))),
+    ]
+    for link in sorted(tmp_path.iterdir()):
+        for read in readers:
+            with pytest.raises(SamkitError, match=r"cannot|expected"):
+                read(str(link))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize("path", NONE, ids=lambda path: repr(path)[:12])
 def test_paths_that_are_none(
     uses: dict[str, Callable[[Any], Any]], path: Any, tmp_path: Path, monkeypatch: Any

@@ -292,7 +292,7 @@ def test_other_numbers_of_channels() -> None:
     predictor = ImagePredictor(make(replace(tiny_sam2(in_channels=5), **five)), device="cpu")
     image = np.random.default_rng(0).uniform(0, 255, (50, 80, 5)).astype(np.float32)
     assert predictor.predict(image, CLICK).image_size == (50, 80)
-    for bad in (photo(), image[..., 0], image * np.nan, image[:0]):
+    for bad in (photo(), image[..., 0], image * np.nan, image[:0], image * 1j, [[1], [2, 3]]):
         with pytest.raises(ImageError, match=r"expected|takes arrays"):
             predictor.embed(bad)
 

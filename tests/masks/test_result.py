@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -99,6 +100,8 @@ def test_integers_of_zero_and_one_are_masks() -> None:
         ({"masks": ONE[0]}, r"\(N, H, W\), got \(4, 5\): use mask\[None\]"),
         ({"masks": ONE[None]}, r"\(N, H, W\), got \(1, 1, 4, 5\)"),
         ({"masks": ONE * 0.5}, "float64: use logits > 0"),
+        ({"masks": np.ma.masked_array(ONE, ONE)}, "masks without masked values"),
+        ({"scores": np.ma.masked_array([1.0], [True])}, "scores without masked values"),
         ({"masks": ONE * 255}, "to 255: use values > 0"),
         ({"masks": np.zeros((1, 0, 5), bool)}, "at least 1"),
         ({"masks": [[[True], [True, False]]]}, "masks as an array"),
@@ -154,6 +157,19 @@ def test_from_rle(some: Masks) -> None:
     again = Masks.from_rle(some.to_rle(), some.image_size, scores, **fields)
     assert again.is_compressed
     assert_same(again, some)
+
+
+@pytest.mark.parametrize("rles", [None, 5, "0", {"size": [4, 5], "counts": [20]}])
+def test_what_is_no_list_of_rles(rles: Any) -> None:
+    with pytest.raises(InputError, match="expected a list of RLEs, got"):
+        Masks.from_rle(rles, (4, 5), [0.5])
+
+
+@pytest.mark.parametrize("name", ["scores", "object_ids", "boxes", "logits"])
+def test_tensors_that_are_no_arrays(name: str) -> None:
+    values = {"scores": [0.5], name: torch.zeros(1, requires_grad=True)}
+    with pytest.raises(InputError, match=f"expected {name} as an array"):
+        Masks(np.ones((1, 4, 5), bool), **values)
 
 
 @pytest.mark.parametrize("limit", [2**28, 1])

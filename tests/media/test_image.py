@@ -211,6 +211,79 @@ def test_sixteen_bit_colours() -> None:
     assert np.array_equal(read_image(data, scale=(0, 4095)), upright)
 
 
+def _pnm(kind: str, top: int, values: np.ndarray) -> bytes:
+    head = f"{kind} # of a camera\n{values.shape[1]} {values.shape[0]}\n{top}\n".encode()
+    if kind in ("P2", "P3"):
+        return head + b" ".join(b"%d" % value for value in values.ravel()) + b" # end\n"
+    return head + values.astype(np.uint8 if top < 256 else ">u2").tobytes()
+
+
+def _fits(values: np.ndarray, bits: int, **cards: float) -> bytes:
+    named = {"SIMPLE": "T", "BITPIX": bits, "NAXIS": 2, "NAXIS1": 7, "NAXIS2": 5, **cards}
+    text = "".join(f"{name:8}= {value!s:>20}".ljust(80) for name, value in named.items())
+    return (text + "END").ljust(2880).encode() + values.tobytes().ljust(2880, b"\0")
+
+
+@pytest.mark.parametrize("top", [100, 1000, 4095, 65535])
+@pytest.mark.parametrize("kind", ["P2", "P3", "P5", "P6"])
+def test_any_largest_value_of_pnm(kind: str, top: int) -> None:
+    values = RNG.integers(0, top + 1, (5, 7, 3) if kind in ("P3", "P6") else (5, 7, 1))
+    data = _pnm(kind, top, values)
+    expected = np.broadcast_to(np.rint(values / top * 255), (5, 7, 3))
+    assert np.array_equal(read_image(data), expected)
+    assert np.array_equal(read_image(data, scale=(0, top)), expected)
+    assert np.array_equal(read_image(data, bands=0)[:, :, 1], expected[:, :, 0])
+    if top < 65535:
+        with pytest.raises(ImageError, match=f"values 0..{top}|cannot read"):
+            read_image(_pnm(kind, top, values * 0 + top + 1))
+    with pytest.raises(ImageError, match="cannot read"):
+        read_image(data[:-12])
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4)])
+def test_jpeg_2000_of_many_bits(bits: int, shape: tuple[int, ...]) -> None:
+    values = RNG.integers(0, 2**bits, shape).astype(np.uint16)
+    values[0, 0] = 2**bits - 1  # white, which Pillow reads as black in colours
+    data = imagecodecs.jpeg2k_encode(values, level=0, reversible=True, bitspersample=bits)
+    rgb = np.rint(np.atleast_3d(values)[:, :, :3] / (2**bits - 1) * 255)
+    expected = np.broadcast_to(rgb, (5, 7, 3))
+    assert np.array_equal(read_image(data), expected)
+    assert np.array_equal(read_image(data, scale=(0, 2**bits - 1)), expected)
+    size = data.index(b"\xff\x4f\xff\x51") + 8  # declares more than its header
+    with pytest.raises(ImageError, match="cannot read"):
+        read_image(data[:size] + (2**20).to_bytes(4, "big") + data[size + 4 :])
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_avif_of_many_bits(bits: int) -> None:
+    values = np.add.outer(np.arange(64), np.arange(48)) * (2**bits // 128)
+    rgb = np.dstack([values] * 3).astype(np.uint16)
+    data = imagecodecs.avif_encode(rgb, level=100, bitspersample=bits)
+    for scale in ("full", (0, 2**bits - 1)):
+        expected = np.rint(rgb / (2**bits - 1) * 255)
+        assert np.abs(read_image(data, scale=scale) - expected).max() <= 1
+
+
+def test_fits_of_16_bits() -> None:
+    values = RNG.integers(0, 65536, (5, 7)).astype(np.uint16)
+    stored = (values.astype(int) - 32768).astype(">i2")
+    data = _fits(stored, 16, BZERO=32768.0, BSCALE=1)
+    assert np.array_equal(read_image(data)[::-1, :, 0], read_image(values)[:, :, 0])
+    with pytest.raises(ImageError, match=r"int16 with values 0\.\.255, got -"):
+        read_image(_fits(stored, 16))
+    for cards in ({"BSCALE": 0.5}, {"BZERO": 7}, {"NAXIS": 3, "NAXIS3": 2}):
+        with pytest.raises(ImageError, match="is not read: open it with another library"):
+            read_image(_fits(np.tile(stored, (3, 1)), 16, **cards))
+
+
+def test_sgi_of_16_bits() -> None:
+    head = struct.pack(">hbbHHHH", 474, 0, 2, 3, 7, 5, 3).ljust(512, b"\0")
+    with pytest.raises(ImageError, match="convert it to PNG or TIFF"):
+        read_image(head + bytes(210))
+    assert np.array_equal(read_image(encoded(Image.fromarray(RGB), "SGI")), RGB)
+
+
 def test_float_and_wide_integer_files() -> None:
     for array in (np.array([[0, 1 / 255, 1]], np.float32), np.array([[0, 1, 255]], np.int32)):
         data = encoded(Image.fromarray(array), "TIFF")
@@ -272,6 +345,12 @@ def test_damaged_exif_is_ignored() -> None:
         (np.zeros((2, 2), complex), "complex128"),
         (np.zeros((2, 2), "m8[s]"), "timedelta64"),
         (np.full((2, 2), None), "object"),
+        (np.zeros((2, 2), "M8[s]"), "datetime64"),
+        (np.zeros((2, 2), [("r", "u1")]), "of bool, integers or floats"),
+        (np.ma.zeros((2, 2), [("r", "u1")]), "of bool, integers or floats"),
+        (np.broadcast_to(np.uint8(0), (2**20, 2**20)), "at most 536870912 pixels"),
+        (np.broadcast_to(np.float32(0), (4, 2**25, 3)), "sides of at most"),
+        (torch.zeros(1).expand(3, 2**20, 2**20), "at most 536870912 pixels"),
         (torch.zeros(2, 3, 8, 9), "one by one"),
         (torch.zeros(0, 3), "at least 1 x 1"),
         (torch.full((3, 2, 2), torch.nan), "finite"),
@@ -284,6 +363,21 @@ def test_damaged_exif_is_ignored() -> None:
 def test_what_is_no_image(array: Any, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         read_image(array)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_what_is_masked_counts_for_nothing(dtype: Any) -> None:
+    values = np.ma.masked_array(np.array([[1, 5], [9999, 11]], dtype), [[0, 0], [1, 0]])
+    for scale in ("minmax", (1, 11)):
+        assert read_image(values, scale=scale)[:, :, 0].tolist() == [[0, 102], [0, 255]]
+    assert read_image(values, scale="percentile")[1, 0, 0] == 0
+    whole = np.ma.masked_array(np.array([[0, 1], [99, 1]]), [[0, 0], [1, 0]]) * 0.5
+    assert read_image(whole)[:, :, 0].tolist() == [[0, 128], [0, 128]]
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_a_matrix_is_an_array() -> None:
+    assert np.array_equal(read_image(np.matrix(RGB[:, :, 0])), read_image(RGB[:, :, 0].copy()))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -328,6 +422,16 @@ def test_text_and_closed_files(tmp_path: Path) -> None:
     closed.close()
     with pytest.raises(ImageError, match="closed file"):
         read_image(closed)
+
+
+@pytest.mark.parametrize("error", [EOFError, zlib.error, RuntimeError, TimeoutError, TypeError])
+def test_file_objects_that_fail(error: type[Exception]) -> None:
+    class Stream:
+        def read(self) -> bytes:
+            raise error("cut off")
+
+    with pytest.raises(ImageError, match="cannot read file object Stream: cut off"):
+        read_image(Stream())
 
 
 def test_addresses_are_not_fetched() -> None:

@@ -1,6 +1,8 @@
 """TIFF files of all kinds; what is written by tifffile or Pillow is told from the array."""
 
+import contextlib
 import io
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,16 @@ def test_four_bands() -> None:
     assert np.array_equal(read_image(grey_and_alpha)[:, :, 0], cube[:, :, 0])
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_palettes_of_few_colours(bits: int) -> None:
+    indices, colours = _u8(9, 11) % 2**bits, _u16(3, 2**bits)
+    tag = (320, "H", colours.size, tuple(map(int, colours.ravel())), True)
+    data = bytearray(_tiff(indices, bitspersample=bits, photometric="minisblack", extratags=[tag]))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        data[file.pages[0].tags[262].valueoffset] = 3
+    assert np.array_equal(read_image(bytes(data)), _by_257(colours.T[indices]))
+
+
 def test_a_palette_and_ink() -> None:
     indices, colours = _u8(9, 11), _u16(3, 256)
     data = _tiff(indices, photometric="palette", colormap=colours)
@@ -218,6 +230,75 @@ def test_colours_that_pillow_knows() -> None:
     assert np.abs(read_image(file.getvalue()).astype(int) - smooth).max() < 12
 
 
+def test_pages_in_colours_that_pillow_knows() -> None:
+    """Pillow counts the thumbnail, and pages are put together by their kind."""
+    pages = [np.full((32, 48, 3), value, np.uint8) for value in (40, 90, 200)]
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(pages[0][::4, ::4], photometric="rgb", subfiletype=1, metadata=None)
+        for page in pages:  # of a single shade it is the brightness
+            ycbcr = np.dstack([page[:, :, :1], page[:, :, 1:] * 0 + 128])
+            writer.write(ycbcr, photometric="ycbcr", subsampling=(1, 1), metadata=None)
+    for i, page in enumerate(pages):
+        assert np.abs(read_image(file.getvalue(), page=i).astype(int) - page).max() <= 1, i
+    for photometric in ("linear_raw", "icclab"):
+        data = _tiff(pages[0], photometric=photometric)
+        with pytest.raises(ImageError, match=r"cannot read .*: colours .* of 8 bits"):
+            read_image(data, bands=0)
+
+
+def test_bits_that_differ() -> None:
+    data = bytearray(_tiff(_u8(9, 11, 3), photometric="rgb"))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        place = file.pages[0].tags[258].valueoffset
+    for bits in ((5, 6, 5), (8, 8, 16)):
+        data[place : place + 6] = np.array(bits, "<u2").tobytes()
+        with contextlib.suppress(ImageError):
+            assert read_image(bytes(data)).shape == (9, 11, 3)
+
+
+def test_a_palette_of_8_bits_in_16() -> None:
+    indices, colours = _u8(9, 11), _u8(3, 256)
+    data = _tiff(indices, photometric="palette", colormap=colours.astype(np.uint16))
+    assert np.array_equal(read_image(data), colours.T[indices])
+
+
+def test_none_where_white_is_zero() -> None:
+    values = np.array([[0, np.nan], [-1, 10]], np.float32)
+    data = _tiff(values, photometric="miniswhite", extratags=[(42113, "s", 0, "-1", True)])
+    assert read_image(data, scale=(0, 10))[:, :, 0].tolist() == [[255, 0], [0, 0]]
+
+
+_OME = (
+    '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+    '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="11" '
+    'SizeY="9" SizeZ="{}" SizeC="1" SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
+    '<TiffData IFD="0"/></Pixels></Image></OME>'
+)
+
+
+@pytest.mark.parametrize("count", [10**9, 10**18, 10**30])
+def test_more_planes_than_bytes(count: int) -> None:
+    for text in (
+        f'{{"shape": [{count}, 9, 11], "truncated": true}}',
+        _OME.format(count),
+        f"ImageJ=1.11a\nimages={count}\nslices={count}\n",
+    ):
+        data = _tiff(_u8(9, 11), description=text, metadata=None)
+        tracemalloc.start()
+        with contextlib.suppress(ImageError):
+            read_image(data, page=0)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+        tracemalloc.stop()
+
+
+def test_planes_in_another_file() -> None:
+    data = _tiff(_u8(9, 11), description=_OME.format(3), metadata=None)
+    read_image(data, page=0)
+    with pytest.raises(ImageError, match="page 2 is in another file"):
+        read_image(data, page=2)
+
+
 def test_too_large_and_cut_off(tmp_path: Path) -> None:
     # A few hundred bytes that declare 2**40 pixels, and more bands than fit.
     for shape, reason in (((2**20, 2**20), "at most"), ((2**12, 2**12, 200), "at most")):
@@ -265,7 +346,9 @@ def test_pages_that_cannot_be(page: Any) -> None:
         read_image(_u8(4, 5), page=0)
 
 
-@pytest.mark.parametrize("bands", [(), (0, 1), (0, 1, 2, 3), -1, (0, 1, -2), 1.0, "rgb", True])
+@pytest.mark.parametrize(
+    "bands", [(), (0, 1), np.array(1), (0, 1, 2, 3), -1, (0, 1, -2), 1.0, "rgb", True]
+)
 def test_bands_that_cannot_be(bands: Any) -> None:
     with pytest.raises(InputError, match="bands: expected one or three numbers"):
         read_image(_u8(4, 5, 3), bands=bands)
@@ -345,6 +428,27 @@ def test_percentiles_leave_out_what_is_far() -> None:
     assert np.array_equal(read_image(values, scale=(1010, 1990))[:, :, 0], expected)
 
 
+def test_percentiles_are_of_all_channels() -> None:
+    # So large that a sample is taken: every third value would be of red.
+    rgb = np.zeros((1024, 1024, 3), np.uint16)
+    rgb[..., 1] = np.arange(1024)[:, None]
+    stretched = read_image(rgb, scale="percentile")
+    assert stretched[:, :, 0].max() == 0
+    assert stretched[512, 0, 1] == pytest.approx(512 / (0.97 * 1024) * 255, abs=2)
+
+
+def test_percentiles_of_a_few_bright_spots() -> None:
+    spots = np.zeros((40, 50), np.uint16)
+    spots[3, 4] = 900
+    assert read_image(spots, scale="percentile")[3, 4, 0] == 255
+    assert read_image(spots * 0, scale="percentile").max() == 0
+
+
+def test_a_range_in_numbers_of_numpy() -> None:
+    grey = _u8(9, 11)
+    assert np.array_equal(read_image(grey, scale=(np.float32(0), np.float32(255)))[:, :, 0], grey)
+
+
 def test_numbers_that_are_none() -> None:
     values = np.array([[0.0, np.nan, 5.0], [np.inf, -np.inf, 10.0]])
     for scale in ("minmax", (0, 10)):
@@ -352,5 +456,5 @@ def test_numbers_that_are_none() -> None:
     with pytest.raises(ImageError, match="some finite value"):
         read_image(np.full((3, 4), np.nan), scale="percentile")
     widest = np.array([[-1.7e308, 0.0, 1.7e308]])
-    assert read_image(widest, scale="minmax").shape == (1, 3, 3)
+    assert read_image(widest, scale="minmax")[0, :, 0].tolist() == [0, 128, 255]
     assert read_image(np.array([[0, 5e-324]]), scale="minmax")[0, :, 0].tolist() == [0, 255]

@@ -21,8 +21,9 @@ __all__ = [
     "read_mask",
 ]
 
-# Grey masks with larger values are white on black, others hold 0 and object ids.
-_LARGEST_ID = 127
+# Masks with values from here to white, of all that their type holds, are white on black; others
+# hold 0 and object ids.
+_WHITE = 0.97
 
 
 class FormatError(Exception):
@@ -61,6 +62,9 @@ def parse_box(text: str) -> Prompt:
 def read_mask(path: Path, object_id: int | None = None) -> Prompt:
     """A mask file, white on black; or a label map, of several objects the one with this id.
 
+    White is 248 or more in 8 bits, and 63569 or more in 16. Of a photograph (JPEG) or a picture in
+    colours, what is brighter than the middle is the object.
+
     Raises:
         ImageError: the file is no image.
         PromptError: the object is not in it.
@@ -77,8 +81,11 @@ def read_mask(path: Path, object_id: int | None = None) -> Prompt:
     except ImageError:  # in colours; of what is no picture this says so again
         return Prompt.mask(read_image(path).max(2) > 127)
     labels = picture.values
-    if picture.mode != "P" and labels.max() > _LARGEST_ID:
-        return Prompt.mask(labels > labels.max() / 2)
+    if picture.is_lossy:
+        return Prompt.mask(labels > 127)
+    white = 255 if picture.is_8_bit else 65535
+    if picture.mode != "P" and _WHITE * white <= labels.max() <= white:
+        return Prompt.mask(labels > white / 2)
     if object_id is None:
         return Prompt.mask(labels)
     values = np.unique(labels[labels > 0]).tolist()

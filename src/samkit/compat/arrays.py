@@ -20,6 +20,8 @@ def array_of(value: Any, name: str, error: type[InputError] = PromptError) -> ND
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()
+    if np.ma.is_masked(value):
+        raise error(f"{name}: expected no masked values; give array.filled(...)")
     try:
         return np.array(value)
     except (TypeError, ValueError, RuntimeError) as reason:

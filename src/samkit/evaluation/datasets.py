@@ -10,12 +10,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from samkit.errors import InputError
+from samkit.errors import ImageError, InputError
 from samkit.evaluation.coco import coco_mask, read_coco
 from samkit.evaluation.metrics import BoolArray
 from samkit.files import checked_path
 from samkit.limits import check_mask_size
-from samkit.masks.label_maps import read_label_picture
+from samkit.masks.label_maps import LabelMap, read_label_picture
 from samkit.media import list_images, read_image
 
 __all__ = [
@@ -231,7 +231,17 @@ def read_label_map(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
     Raises:
         ImageError: the file cannot be read, or is of another kind.
     """
-    return read_label_picture(checked_path(path, "a mask")).values.astype(np.int32)
+    return _exact(checked_path(path, "a mask")).values.astype(np.int32)
+
+
+def _exact(path: Path) -> LabelMap:
+    picture = read_label_picture(path)
+    if picture.is_lossy:
+        raise ImageError(
+            f"{path}: expected the numbers of objects, which {picture.format} does not keep: "
+            "save masks as PNG"
+        )
+    return picture
 
 
 def read_labels(path: Path, image_size: tuple[int, ...]) -> tuple[npt.NDArray[np.int32], BoolArray]:
@@ -242,7 +252,7 @@ def read_labels(path: Path, image_size: tuple[int, ...]) -> tuple[npt.NDArray[np
     Raises:
         InputError: the file cannot be read, or has another size than the image (H, W).
     """
-    picture = read_label_picture(path)
+    picture = _exact(path)
     labels = picture.values.astype(np.int32)
     if labels.shape != image_size:
         raise InputError(f"{path}: expected the image's size {image_size}, got {labels.shape}")

@@ -188,13 +188,16 @@ class ImagePredictor:
         channels = len(self.network.config.mean)
         if channels == 3:
             return read_image(image)
-        array = np.asarray(image)
+        try:
+            array = np.asarray(image)
+        except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, other tensors
+            raise ImageError(f"this network takes arrays (H, W, {channels}): {error}") from error
         if array.ndim != 3 or array.shape[2] != channels or 0 in array.shape:
             raise ImageError(
                 f"this network takes arrays (H, W, {channels}), got shape {array.shape}"
             )
-        if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
-            raise ImageError("expected finite numbers from 0 to 255")
+        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            raise ImageError(f"expected finite numbers from 0 to 255, got {array.dtype}")
         return array
 
     def transform(

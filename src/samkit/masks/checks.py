@@ -112,9 +112,12 @@ def positions(index: object, count: int) -> npt.NDArray[np.int64]:
 
 
 def _array(name: str, value: object) -> npt.NDArray[Any]:
+    if np.ma.is_masked(value):
+        raise InputError(f"expected {name} without masked values; give array.filled(...)")
     try:
         return np.asarray(value)
-    except (TypeError, ValueError) as error:  # ragged lists, tensors of another device
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        # Ragged lists; tensors of another device or with a gradient.
         raise InputError(f"expected {name} as an array of numbers: {error}") from error
 
 

@@ -69,6 +69,8 @@ class RunLengths:
         """See `Masks.from_rle`."""
         size = checked_size(image_size, "image size")
         check_image_size(*size, "image size", InputError)
+        if isinstance(rles, (str, bytes, Mapping)) or not isinstance(rles, Iterable):
+            raise InputError(f"expected a list of RLEs, got {type(rles).__name__}")
         strings = (rle.checked_counts(one, size, f"RLE {i}") for i, one in enumerate(rles))
         return RunLengths(tuple(strings), size)
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 from samkit.errors import ImageError, InputError
 from samkit.files import open_file
 from samkit.limits import check_image_size
+from samkit.media.deep import deep_values
 from samkit.media.files import as_path
 from samkit.media.pixels import (
     Scale,
@@ -76,6 +77,8 @@ def read_image(
       have turned it, which leaves the tag.
     - Alpha is dropped: the colours below it stay as they are stored, nothing is blended in.
     - Grey, palette, 1-bit, CMYK and other colour models become RGB.
+    - Of PNG, PPM, AVIF and JPEG 2000 all bits are read, and values as they are in the file. FITS
+      with a scale of its own (BSCALE) and SGI of 16 bits are refused.
     - 16 bits are divided by 257; other integers have to lie in 0..255 and floats in 0..1, unless
       ``scale`` says otherwise (details: `samkit.media.pixels.rgb_from_array`). An image of integers
       that uses less than a sixteenth of its range gives a warning.
@@ -109,7 +112,11 @@ def read_image(
     wanted = _Wanted(_checked_page(page), checked_bands(bands), checked_scale(scale))
     if isinstance(source, (str, os.PathLike)):
         with open_file(as_path(source), ImageError) as file:
-            return _decode(file, os.fspath(source), wanted)
+            try:
+                return _decode(file, os.fspath(source), wanted)
+            except OSError as error:
+                reason = error.strerror or error
+                raise ImageError(f"cannot read {os.fspath(source)}: {reason}") from error
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decode(io.BytesIO(bytes(source)), f"{len(source)} bytes", wanted)
     if hasattr(source, "read") and not is_tensor(source):
@@ -192,7 +199,9 @@ def _rgb_from_stream(stream: Any, wanted: _Wanted) -> npt.NDArray[np.uint8]:
     name = f"file object {getattr(stream, 'name', type(stream).__name__)}"
     try:
         data = stream.read()
-    except (OSError, ValueError) as error:  # a closed file raises ValueError
+    except MemoryError:
+        raise
+    except Exception as error:  # of closed files, archives and connections, nearly anything
         raise ImageError(f"cannot read {name}: {error}") from error
     if not isinstance(data, bytes):
         raise ImageError(
@@ -210,21 +219,23 @@ def _decode(file: IO[bytes], name: str, wanted: _Wanted) -> npt.NDArray[np.uint8
                     "go through all as a video, VideoPredictor(predictor, file)"
                 )
             rgb = tiff.read(wanted.page or 0, bands=wanted.bands, scale=wanted.scale)
-        if rgb is not None:
-            return rgb
-    with _opened(file, f"cannot read {name}", wanted.page or 0) as image:
-        if image.format == "PNG" and not wanted.page and _is_colour_of_16_bits(file):
-            return _rgb_from_png(image, file, name, wanted)
-        return _rgb_from_pil(image, name, wanted, turn=True)
+            if rgb is not None:
+                return rgb
+            page = tiff.number(wanted.page or 0)
+    else:
+        page = wanted.page or 0
+    with _opened(file, f"cannot read {name}", page) as image:
+        rgb = None if page else _rgb_from_deep(image, file, name, wanted)
+        return _rgb_from_pil(image, name, wanted, turn=True) if rgb is None else rgb
 
 
 def _opened(file: IO[bytes], what: str, page: int) -> Image.Image:
     """See `open_picture`; ``what`` begins the messages."""
-    file.seek(0)
-    if not file.read(1):
-        raise ImageError(f"{what}: it is empty")
-    file.seek(0)
     try:
+        file.seek(0)
+        if not file.read(1):
+            raise ImageError(f"{what}: it is empty")
+        file.seek(0)
         image = _open(file)
         if image is None:
             raise ImageError(f"{what}: not an image of a known format")
@@ -289,28 +300,17 @@ def _rgb_from_pil(
     return rgb_from_array(values, name, bands=wanted.bands, scale=wanted.scale)
 
 
-def _is_colour_of_16_bits(file: IO[bytes]) -> bool:
-    """Whether a PNG file has colours, or grey with alpha, of 16 bits, which Pillow makes 8."""
-    file.seek(24)  # bit depth and colour type (PNG, third edition, 11.2.1)
-    return tuple(file.read(2)) in ((16, 2), (16, 4), (16, 6))
-
-
-def _rgb_from_png(
+def _rgb_from_deep(
     image: Image.Image, file: IO[bytes], name: str, wanted: _Wanted
-) -> npt.NDArray[np.uint8]:
-    """A PNG of 16 bits, turned as Pillow found that it should be."""
-    from imagecodecs import png_decode
-
-    file.seek(0)
-    try:
-        values = png_decode(file.read())
-    except MemoryError:
-        raise
-    except Exception as error:  # as elsewhere of damaged files
-        raise ImageError(f"cannot read {name}: {error}") from error
-    if values.shape[2] == 2 and wanted.bands is None:  # grey and alpha
+) -> npt.NDArray[np.uint8] | None:
+    """A picture that Pillow does not have right, turned as it found that it should be."""
+    found = deep_values(image, file, f"cannot read {name}")
+    if found is None:
+        return None
+    values, top = found
+    if values.ndim == 3 and values.shape[2] == 2 and wanted.bands is None:  # grey and alpha
         values = values[:, :, :1]
-    rgb = rgb_from_array(values, name, bands=wanted.bands, scale=wanted.scale)
+    rgb = rgb_from_array(values, name, bands=wanted.bands, scale=wanted.scale, top=top)
     return np.ascontiguousarray(np.asarray(_upright(image, Image.fromarray(rgb))))
 
 

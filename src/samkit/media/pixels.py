@@ -1,5 +1,6 @@
 """Arrays of any usual kind to (H, W, 3) uint8 RGB."""
 
+import math
 import sys
 import warnings
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import ImageError, InputError
+from samkit.limits import check_image_size
 
 __all__ = [
     "Scale",
@@ -40,7 +42,7 @@ def rgb_from_array(
     *,
     bands: Sequence[int] | None = None,
     scale: Scale = "full",
-    bits: int | None = None,
+    top: int | None = None,
     missing: float | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Convert an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to (H, W, 3) uint8 RGB.
@@ -57,31 +59,35 @@ def rgb_from_array(
 
     A warning gives the range of integers that use less than a sixteenth of what they may: such an
     image is nearly of one shade to a network. Any other ``scale`` takes all numbers; what is NaN
-    becomes 0, and what lies outside of the range is clipped.
+    becomes 0, and what lies outside of the range is clipped. What a masked array masks becomes 0,
+    and does not count for the range.
 
     Args:
         array: any strides and byte order, not changed.
         name: what error messages call the array.
         bands: one channel (grey) or three (red, green, blue), by number from 0.
         scale: "minmax": from the smallest to the largest finite value of the chosen channels;
-            "percentile": from the 1st to the 99th percentile (of about a million of the values);
-            or the two values (low, high) that become 0 and 255.
-        bits: that unsigned integers may use where these are fewer than their type has.
+            "percentile": from the 1st to the 99th percentile (of about a million of the values),
+            or where these are the same, as of a few bright spots, as "minmax"; or the two values
+            (low, high) that become 0 and 255.
+        top: the largest value of unsigned integers that do not use all of their type.
         missing: a value that stands for none, as NaN does.
 
     Returns:
         A new C-contiguous array that shares no memory with ``array``.
 
     Raises:
-        ImageError: another shape, an empty image, no such channel, or values outside the range of
-            their type.
+        ImageError: another shape, an empty image or one larger than `samkit.limits` allows, no such
+            channel, or values outside the range of their type.
     """
+    # As a plain array, because a matrix would stay of two axes.
+    array = np.asarray(_unmasked(array, scale) if isinstance(array, np.ma.MaskedArray) else array)
     _check_shape(array, name, bands)
     if array.ndim == 3:
         if bands is not None:
             array = array[:, :, list(bands)]
         array = array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3]
-    grey_or_rgb = _to_uint8(array, name, scale, bits, missing)
+    grey_or_rgb = _to_uint8(array, name, scale, top, missing)
     if grey_or_rgb is not array and grey_or_rgb.ndim == 3 and grey_or_rgb.flags.c_contiguous:
         return grey_or_rgb
     rgb = np.empty((*grey_or_rgb.shape[:2], 3), np.uint8)
@@ -132,10 +138,9 @@ def checked_scale(scale: object) -> Scale:
     if isinstance(scale, str) and scale in ("full", "minmax", "percentile"):
         return scale  # type: ignore[return-value]
     if isinstance(scale, (tuple, list)) and len(scale) == 2:
-        numbers = (int, float, np.integer, np.floating)
-        low, high = (one if isinstance(one, numbers) else np.nan for one in scale)
+        low, high = map(_number, scale)
         if -_LARGEST <= low < high <= _LARGEST:
-            return float(low), float(high)
+            return low, high
     raise InputError(
         'scale: expected "full", "minmax", "percentile" or (low, high) with low below high, '
         f"got {scale!r:.80}"
@@ -152,11 +157,21 @@ def checked_bands(bands: object) -> tuple[int, ...] | None:
         return None
     if isinstance(bands, (int, np.integer)):
         bands = (bands,)
-    numbers = tuple(bands) if isinstance(bands, (tuple, list, range, np.ndarray)) else ()
+    is_row = isinstance(bands, (tuple, list, range)) or getattr(bands, "ndim", 0) == 1
+    numbers: tuple[Any, ...] = tuple(bands) if is_row else ()  # type: ignore[arg-type]
     whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in numbers)
     if len(numbers) not in (1, 3) or not whole or min(numbers) < 0:
         raise InputError(f"bands: expected one or three numbers from 0 on, got {bands!r:.80}")
     return tuple(map(int, numbers))
+
+
+def _number(value: object) -> float:
+    """A float, NaN of what is no number or too large for one."""
+    is_number = isinstance(value, (int, float, np.integer, np.floating))
+    try:
+        return float(value) if is_number else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        return math.nan
 
 
 def is_tensor(value: object) -> TypeGuard[Any]:
@@ -169,6 +184,8 @@ def _check_shape(array: npt.NDArray[Any], name: str, bands: Sequence[int] | None
     shape = array.shape
     if array.size == 0:
         raise ImageError(f"expected an image of at least 1 x 1 pixels, got {name} {shape}")
+    if array.ndim >= 2:  # an array that was broadcast takes no memory itself
+        check_image_size(shape[0], shape[1], name)
     if bands is not None:
         if array.ndim not in (2, 3):
             raise ImageError(f"expected an image (H, W, channels), got {name} {shape}")
@@ -188,8 +205,19 @@ def _check_shape(array: npt.NDArray[Any], name: str, bands: Sequence[int] | None
         raise ImageError(f"{expected}, got {name} {shape}{hint}")
 
 
+def _unmasked(array: Any, scale: Scale) -> npt.NDArray[Any]:
+    """A masked array with 0, or where the range is looked for NaN, in place of what is masked."""
+    kind = array.dtype.kind
+    if kind == "b" or (kind in "iuf" and scale == "full"):
+        return array.filled(0)  # type: ignore[no-any-return]
+    if kind in "iuf":
+        values = array.astype(np.float64) if kind in "iu" else array
+        return values.filled(np.nan)  # type: ignore[no-any-return]
+    return array  # type: ignore[no-any-return]
+
+
 def _to_uint8(
-    array: npt.NDArray[Any], name: str, scale: Scale, bits: int | None, missing: float | None
+    array: npt.NDArray[Any], name: str, scale: Scale, top: int | None, missing: float | None
 ) -> npt.NDArray[np.uint8]:
     """Values of a non-empty array to 0..255, the shape as it was."""
     dtype = array.dtype.newbyteorder("=")
@@ -201,7 +229,8 @@ def _to_uint8(
         return _scaled(array, *_range(array, name, scale, missing), missing)
     low, high = array.min(), array.max()
     if np.issubdtype(dtype, np.integer):
-        top = 2**bits - 1 if bits is not None else {np.dtype(np.uint16): 65535}.get(dtype, 255)
+        if top is None:
+            top = 65535 if dtype == np.uint16 else 255
         if low < 0 or high > top:
             raise ImageError(
                 f"expected {name} of {dtype} with values 0..{top}, got {low}..{high}: "
@@ -234,17 +263,33 @@ def _range(
         return scale
     if scale == "percentile":
         step = -(-array.size // _SAMPLE)
-        array = array.reshape(-1)[::step] if step > 1 else array
+        while step > 1 and math.gcd(step, array[0].size) > 1:  # in step with columns or channels
+            step += 1
+        sample = array.reshape(-1)[::step] if step > 1 else array
+        low, high = _spread(sample, missing)
+        if low < high:
+            return low, high
+    values = _valid(array, missing)
+    if values.size == 0:
+        raise ImageError(f"{name}: expected some finite value to scale by, got none")
+    return float(values.min()), float(values.max())
+
+
+def _spread(array: npt.NDArray[Any], missing: float | None) -> tuple[float, float]:
+    """Percentiles of the valid values; twice the same where there are none."""
+    values = _valid(array, missing)
+    if values.size == 0:
+        return 0.0, 0.0
+    low, high = np.percentile(values, _PERCENTILES)
+    return float(low), float(high)
+
+
+def _valid(array: npt.NDArray[Any], missing: float | None) -> npt.NDArray[Any]:
+    """The finite values that do not stand for none."""
     valid = np.isfinite(array)
     if missing is not None:
         valid &= array != missing
-    values = array if valid.all() else array[valid]
-    if values.size == 0:
-        raise ImageError(f"{name}: expected some finite value to scale by, got none")
-    if scale == "minmax":
-        return float(values.min()), float(values.max())
-    low, high = np.percentile(values, _PERCENTILES)
-    return float(low), float(high)
+    return array if valid.all() else array[valid]
 
 
 def _scaled(
@@ -254,11 +299,15 @@ def _scaled(
     result = np.zeros(array.shape, np.uint8)
     if low == high:
         return result
+    unit = (
+        1.0 if math.isfinite(high - low) else 0.25
+    )  # of ranges that float64 has no difference for
+    low, high = low * unit, high * unit
     rows = max(1, _BAND // (array[0].size or 1))
     with np.errstate(all="ignore"):  # of ranges that float64 has no difference or quotient for
         for top in range(0, len(array), rows):
             part = array[top : top + rows]
-            values = (np.clip(part.astype(np.float64), low, high) - low) / (high - low) * 255
+            values = (np.clip(part.astype(np.float64) * unit, low, high) - low) / (high - low) * 255
             without = ~np.isfinite(values)
             if missing is not None:
                 without |= part == missing

@@ -1,5 +1,7 @@
 """Pages of TIFF files, of which there are more kinds than Pillow reads rightly."""
 
+import math
+import re
 from collections.abc import Sequence
 from math import prod
 from typing import IO, Any
@@ -18,6 +20,7 @@ _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags and values of TIFF 6.0, part 1; GDAL's for a value that stands for none.
 _ORIENTATION, _GDAL_NODATA = 274, 42113
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED = 0, 1, 2, 3, 5
+_YCBCR, _CIELAB = 6, 8
 _READ_HERE = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED)
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
 
@@ -50,6 +53,7 @@ class TiffPages:
         try:
             # Other files that an OME-TIFF names are not looked for.
             self._tiff = TiffFile(file, name=name, _multifile=False)
+            _check_ome(self._tiff)
             series = [one for one in self._tiff.series if not one.keyframe.is_reduced]
             if series and len(series[0].levels) > 1:  # a slide: the others are its label and such
                 series = series[:1]
@@ -84,32 +88,66 @@ class TiffPages:
             ImageError: there is no such page, it is damaged or too large, or its bands are no
                 colours and none were chosen.
         """
+        return self._read(*self._find(page), bands, scale)
+
+    def read_labels(self) -> tuple[npt.NDArray[Any], bool]:
+        """The values of the first page as they are stored, (H, W, bands), upright.
+
+        Returns:
+            The values, and whether they are indices to a palette.
+
+        Raises:
+            ImageError: it is damaged, too large, or white is zero.
+        """
+        key = self._series[0].keyframe
+        if key.photometric == _WHITE_IS_ZERO:
+            raise ImageError(f"{self._name}: expected a mask where black is zero, and not white")
+        array, _, orientation = self._values(self._series[0], 0)
+        return _upright(array, orientation), key.photometric == _PALETTE
+
+    def number(self, page: int) -> int:
+        """The number of a page among all that the file has, thumbnails included, from 0.
+
+        Raises:
+            ImageError: there is no such page, or it is inside of another one.
+        """
+        series, inner = self._find(page)
+        number = series.number(inner)
+        if not isinstance(number, int):
+            raise ImageError(f"cannot read {self._name}: page {page} is inside of another one")
+        return number
+
+    def _find(self, page: int) -> tuple["_Series", int]:
+        """The series of a page, and its number there."""
         if page >= self.count:
             raise ImageError(f"{self._name}: expected a page below {self.count}, got {page}")
         for series in self._series:
             if page < series.count:
-                return self._read(series, page, bands, scale)
+                break
             page -= series.count
-        raise AssertionError
+        return series, page
 
     def _read(
         self, series: "_Series", page: int, bands: tuple[int, ...] | None, scale: Scale
     ) -> npt.NDArray[np.uint8] | None:
-        what = f"cannot read {self._name}"
         key = series.keyframe
+        if key.photometric in (_YCBCR, _CIELAB) and key.bitspersample == 8:
+            return None
+        array, missing, orientation = self._values(series, page)
+        rgb = self._rgb(array, series, bands, scale, _number(missing))
+        return _upright(rgb, orientation)
+
+    def _values(self, series: "_Series", page: int) -> tuple[npt.NDArray[Any], object, object]:
+        """The values of a page (H, W, bands), that which stands for none, and the orientation."""
+        what, key = f"cannot read {self._name}", series.keyframe
         try:
-            if key.photometric not in _READ_HERE and key.bitspersample == 8:
-                return None
             _check(series, what)
-            array = series.read(page)
-            missing = key.tags.valueof(_GDAL_NODATA)
-            orientation = key.tags.valueof(_ORIENTATION)
+            tags = key.tags
+            return series.read(page), tags.valueof(_GDAL_NODATA), tags.valueof(_ORIENTATION)
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # of damaged files, nearly anything
             raise ImageError(f"{what}: {error}") from error
-        rgb = self._rgb(array, series, bands, scale, _number(missing))
-        return _upright(rgb, orientation)
 
     def _rgb(
         self,
@@ -131,20 +169,25 @@ class TiffPages:
                     f"{self._name} has {count} bands, and does not say which are red, green and "
                     "blue: choose one or three with read_image(..., bands=(0, 1, 2))"
                 )
-        bits = key.bitspersample if array.dtype.kind == "u" and key.bitspersample < 32 else None
+        bits, top = key.bitspersample, None
         if bits == 1 or array.dtype.kind == "b":
-            array, bits = array.astype(np.bool_), None
+            array = array.astype(np.bool_)
+        elif array.dtype.kind == "u" and isinstance(bits, int) and bits < 32:
+            top = 2**bits - 1
         if is_ink:
             return _from_ink(
                 [
-                    rgb_from_array(array, self._name, bands=(i,), scale=scale, bits=bits)[:, :, 0]
+                    rgb_from_array(array, self._name, bands=(i,), scale=scale, top=top)[:, :, 0]
                     for i in range(4)
                 ]
             )
-        rgb = rgb_from_array(
-            array, self._name, bands=bands, scale=scale, bits=bits, missing=missing
-        )
-        return 255 - rgb if key.photometric == _WHITE_IS_ZERO else rgb
+        rgb = rgb_from_array(array, self._name, bands=bands, scale=scale, top=top, missing=missing)
+        if key.photometric == _WHITE_IS_ZERO:
+            rgb = 255 - rgb
+            shown = array[:, :, list(bands or ())]
+            if scale != "full" and (missing is not None or shown.dtype.kind == "f"):
+                rgb[(np.isnan(shown) | (shown == missing)).any(2)] = 0  # which became white
+        return rgb
 
 
 class _Series:
@@ -167,8 +210,11 @@ class _Series:
             self.keyframe.shape
         ):
             raise ImageError(f"expected pages of height and width, got axes {series.axes}")
+        size = series.parent.filehandle.size
+        if math.prod(shape) > size:
+            raise ImageError(f"expected at most {size} planes in {size} bytes, got {shape}")
         # Numbers of the planes: pages by bands.
-        planes = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+        planes = np.arange(math.prod(shape)).reshape(shape)
         if "C" in axes:
             planes = np.moveaxis(planes, axes.index("C"), -1)
             self.channels = planes.shape[-1]
@@ -181,6 +227,16 @@ class _Series:
         """The values of a page, (H, W, bands)."""
         return np.concatenate([self._plane(int(i)) for i in self._planes[page]], axis=2)
 
+    def number(self, page: int) -> Any:
+        """The number of a page in the file; of one inside of another several."""
+        return self._page(int(self._planes[page][0])).index
+
+    def _page(self, number: int) -> Any:
+        page = self._series[number]
+        if page is None:
+            raise ValueError(f"its page {number} is in another file: give all as an array")
+        return page
+
     def _plane(self, number: int) -> npt.NDArray[Any]:
         key, series = self.keyframe, self._series
         if series.is_truncated:  # only the first plane has a page; the others follow in the file
@@ -192,9 +248,19 @@ class _Series:
                 offset=series.dataoffset + number * size,
             ).reshape(key.shape)
         else:
-            values = series[number].asarray()
+            values = self._page(number).asarray()
         plane: npt.NDArray[Any] = values[:, :, None] if values.ndim == 2 else values
         return plane.transpose(1, 2, 0) if key.axes == "SYX" else plane
+
+
+def _check_ome(tiff: Any) -> None:
+    """Check that OME-XML declares no more planes than the file has bytes."""
+    planes, size = 0, tiff.filehandle.size
+    for pixels in re.findall(r"<(?:\w+:)?Pixels\s[^>]*", tiff.ome_metadata or ""):
+        sides = re.findall(r"Size[ZCT]\s*=\s*[\"'](\d+)", pixels)
+        planes += math.prod(int(side[:19]) for side in sides)
+    if planes > size:
+        raise ImageError(f"expected at most {size} planes in {size} bytes, got {planes:.3g}")
 
 
 def _check(series: _Series, what: str) -> None:
@@ -232,11 +298,15 @@ def _through_palette(
     indices: npt.NDArray[Any], colours: npt.NDArray[np.uint16], name: str
 ) -> npt.NDArray[np.uint8]:
     """Colours (3, n) uint16 of indices (H, W)."""
+    if indices.dtype.kind == "b":
+        indices = indices.astype(np.uint8)
     if indices.dtype.kind != "u" or np.ndim(colours) != 2 or len(colours) != 3:
         raise ImageError(f"cannot read {name}: expected a palette of colours, and indices to it")
     if int(indices.max()) >= colours.shape[1]:
         raise ImageError(f"cannot read {name}: expected indices below {colours.shape[1]}")
-    table = ((colours.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    # Colours up to 255 are of 8 bits, as libtiff supposes too.
+    unit = 257 if colours.max() > 255 else 1
+    table = ((colours.astype(np.uint32) + unit // 2) // unit).astype(np.uint8)
     return np.ascontiguousarray(table.T[indices])
 
 
@@ -245,7 +315,7 @@ def _from_ink(inks: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     return np.array(Image.fromarray(np.stack(inks, axis=2), "CMYK").convert("RGB"))
 
 
-def _upright(rgb: npt.NDArray[np.uint8], orientation: object) -> npt.NDArray[np.uint8]:
+def _upright(rgb: npt.NDArray[Any], orientation: object) -> npt.NDArray[Any]:
     """Turn and mirror as the orientation tag (1..8) says."""
     if orientation in (5, 6, 7, 8):
         rgb = rgb.transpose(1, 0, 2)

@@ -33,11 +33,16 @@ def show_numbers(*values: Any) -> str:
 
 def as_array(value: object, what: str) -> NDArray[Any]:
     try:
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        array = np.asarray(value)
+    except MemoryError:
+        raise
+    except Exception as error:  # of damaged pictures that Pillow has not decoded, nearly anything
         raise PromptError(
             f"{what}: expected an array of numbers, got {describe(value)} ({error})"
         ) from error
+    if np.ma.is_masked(value):
+        raise PromptError(f"{what}: expected no masked values; give array.filled(...)")
+    return array
 
 
 def coordinates(value: object, what: str) -> NDArray[np.float32]:
@@ -172,6 +177,7 @@ def _mask_array(value: object) -> NDArray[Any]:
         )
     if array.size == 0:
         raise PromptError(f"mask: expected at least one pixel, got shape {array.shape}")
+    check_image_size(array.shape[0], array.shape[1], "mask", PromptError)
     return array
 
 

@@ -231,6 +231,8 @@ BAD_IMAGES: list[tuple[Any, str]] = [
     (np.zeros((0, 30, 3), np.uint8), r"got \(0, 30, 3\)"),
     (np.full((2, 3, 3), np.nan), "finite"),
     (np.full((2, 3, 3), "a"), "numbers"),
+    (np.ma.masked_equal(np.arange(18).reshape(2, 3, 3), 7), "no masked values"),
+    (np.broadcast_to(np.uint8(0), (2**20, 2**20, 3)), "at most 536870912 pixels"),
     (np.full((2, 3, 3), 1000), r"values 0\.\.255, got 1000\.\.1000"),
     (np.full((2, 3, 3), -5.0), r"values 0\.\.255"),
 ]

@@ -85,6 +85,8 @@ def test_files_are_read_when_their_turn_comes(folder: Path) -> None:
         (np.zeros((9, 8, 3), np.uint16), "uint8 in BGR, got uint16.*257"),
         (np.full((9, 8, 3), np.nan, np.float32), "got float32"),
         (np.zeros((9, 8, 3)), "uint8 in BGR, got float64"),
+        (np.ma.masked_equal(np.eye(3, dtype=np.uint8)[None], 1), "no masked values"),
+        (np.broadcast_to(np.uint8(0), (2**20, 2**20, 3)), "at most 536870912 pixels"),
         (torch.zeros(9, 8), r"\(3, H, W\).*got shape \(9, 8\)"),
         (torch.zeros(4, 9, 8), r"got shape \(4, 9, 8\)"),
         (torch.zeros(3, 9, 8, dtype=torch.int64), "int64"),

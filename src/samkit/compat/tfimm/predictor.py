@@ -12,6 +12,7 @@ from samkit.compat.tfimm.model import Prediction, SegmentAnythingModel
 from samkit.compat.tfimm.prompts import read_prompts
 from samkit.compat.tfimm.resizer import ImageResizer
 from samkit.errors import ImageError, InputError, PromptError
+from samkit.limits import check_image_size
 from samkit.nn import ImageFeatures
 from samkit.prompts import Prompt
 from samkit.transforms import ImageTransform
@@ -212,6 +213,8 @@ class SAMPredictor:
 
     def _read(self, image: ArrayLike) -> NDArray[Any]:
         channels = self.model.cfg.in_channels
+        if isinstance(image, np.ndarray) and image.ndim == 3 and image.size:  # before it is copied
+            check_image_size(image.shape[0], image.shape[1], "image")
         array = array_of(image, "image", ImageError)
         if array.ndim != 3 or array.shape[2] != channels or 0 in array.shape:
             raise ImageError(

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from samkit.errors import ImageError, InputError
+from samkit.limits import check_image_size
 
 __all__ = ["check_preprocessed", "cpu_tensor", "rgb_images", "rgb_of_bgr", "tensor_of"]
 
@@ -41,8 +42,11 @@ def rgb_of_bgr(image: Any, name: str = "image") -> NDArray[np.uint8]:
     """An array (H, W, 3) uint8 BGR, as OpenCV reads it, as a new one in RGB.
 
     Raises:
-        ImageError: another shape or type. Grey, alpha and 16 bits are not converted.
+        ImageError: another shape or type, or masked values. Grey, alpha and 16 bits are not
+            converted.
     """
+    if np.ma.is_masked(image):
+        raise ImageError(f"{name}: expected no masked values; give image.filled(0)")
     array = np.asarray(image)
     expected = f"{name}: expected an array (H, W, 3) of uint8 in BGR"
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
@@ -51,6 +55,7 @@ def rgb_of_bgr(image: Any, name: str = "image") -> NDArray[np.uint8]:
     if array.dtype != np.uint8:
         hint = ": divide 16 bits by 257" if array.dtype == np.uint16 else ": scale it to 0..255"
         raise ImageError(f"{expected}, got {array.dtype}{hint}")
+    check_image_size(array.shape[0], array.shape[1], name)
     return np.ascontiguousarray(array[..., ::-1])
 
 
