@@ -46,6 +46,7 @@ def make_video(
     pixel_aspect: Fraction | None = None,
     audio: bool = False,
     first: int = 0,
+    muxer: dict[str, str] | None = None,
 ) -> Path:
     """Write frames `first`, `first` + 1, ... of `picture`.
 
@@ -53,7 +54,8 @@ def make_video(
 
     With a `matrix`, players show what is stored at (x, y) at (a x + c y, b x + d y).
     """
-    muxer = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    if muxer is None:
+        muxer = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=muxer) as container:
         sound = container.add_stream("aac", rate=44100) if audio else None
         fixed = {"sc_threshold": "0"} if codec == "libx264" else {}  # no keyframes of its own

@@ -208,6 +208,77 @@ def test_another_run_is_refused(track, clip, monkeypatch, tmp_path) -> None:
     assert pngs("part") == pngs("whole")
 
 
+@pytest.fixture
+def stopped(track, clip, monkeypatch):
+    """Begin a run anew that ends after three frames; gives the command, and the hidden folder."""
+    monkeypatch.setattr(unfinished, "_SECONDS", 0)
+    monkeypatch.setattr(unfinished, "_TIMES", 0)
+
+    def stopped() -> tuple[tuple[object, ...], Path]:
+        command = (clip, *PROMPTS, "-o", "part")
+        with monkeypatch.context() as patch:
+            end_after(patch, 3, "stopped")
+            assert track(*command, "--overwrite")[0] == 130
+        return command, Path("part", HIDDEN)
+
+    return stopped
+
+
+def test_files_that_were_changed_since(track, stopped) -> None:
+    """What goes on with them would not be what an uninterrupted run gives."""
+
+    def flip(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+    def session() -> Path:
+        return next(Path("part", HIDDEN).glob("session-*.safetensors"))
+
+    for change, message in (
+        (lambda: Path("part/00002.png").unlink(), "00002.png: no such file"),
+        (lambda: shutil.copy("part/00001.png", "part/00002.png"), "PNGs that were changed"),
+        (lambda: flip(Path("part/00003.png")), "PNGs that were changed"),
+        (lambda: flip(session()), "session that was changed"),
+        (lambda: os.truncate(session(), 100), "session that was changed"),
+        (lambda: session().unlink(), "no such file"),
+    ):
+        command, _ = stopped()
+        change()
+        code, _, err = track(*command)
+        assert code == 2, err
+        assert message in err
+        assert "begin anew with --overwrite" in err
+
+
+@pytest.mark.parametrize(
+    "frames", [[0, 10**30], [-5, 3], [3, 1], [1, 2], [1, float("inf")], [1], "x", None, {}]
+)
+def test_a_made_up_record_of_a_run(track, stopped, frames) -> None:
+    command, place = stopped()
+    record = json.loads((place / "run.json").read_text())
+    (place / "run.json").write_text(json.dumps({**record, "frames": frames}))
+    code, _, err = track(*command)
+    assert code == 2, err
+    assert "part holds an unfinished run" in err
+
+
+def test_two_processes_in_one_folder(track, stopped) -> None:
+    command, place = stopped()
+    fcntl = pytest.importorskip("fcntl")
+    before = pngs_alone("part")
+    other = os.open(place, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    for more in ((), ("--overwrite",)):
+        code, _, err = track(*command, *more)
+        assert (code, "another samkit track is writing to part" in err) == (1, True), err
+        assert "Traceback" not in err
+        assert pngs_alone("part") == before
+    os.close(other)
+    assert track(*command)[0] == 0
+    assert not place.exists()
+
+
 def test_what_cannot_go_on(track, clip, monkeypatch) -> None:
     """Streams, and files beside the folder: nothing is kept for later, and nothing is claimed."""
     with served(clip.parent) as address:

@@ -300,6 +300,21 @@ def test_a_file_that_is_cut_off(tmp_path: Path, part: float, b_frames: int) -> N
         assert np.array_equal(frames.read(i), sequential[i])
 
 
+def test_a_trimmed_file_is_not_cut_off(tmp_path: Path) -> None:
+    """Telephones trim videos by a list of edits; frames that are not shown stay in the file."""
+    begun = make_video(tmp_path / "begun.mp4", 10, times=range(-5, 5))
+    ended = make_video(tmp_path / "ended.mp4", 10)
+    data = ended.read_bytes()
+    at = data.index(b"elst") + 12  # the length of the only edit, in milliseconds
+    ended.write_bytes(data[:at] + (200).to_bytes(4, "big") + data[at + 4 :])
+    for path, first in ((begun, 5), (ended, 0)):
+        frames = open_frames(path)
+        assert [number_of(frames.read(i)) for i in range(5)] == list(range(first, first + 5))
+        assert frames.count == 5
+        with pytest.raises(IndexError):
+            frames.read(5)
+
+
 def test_a_matroska_file_that_is_cut_off(tmp_path: Path) -> None:
     whole = make_video(tmp_path / "whole.mkv", 60, b_frames=2)
     data = whole.read_bytes()

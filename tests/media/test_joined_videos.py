@@ -11,6 +11,7 @@ from videos import make_video, number_of, picture
 
 from samkit.errors import InputError
 from samkit.media.frames import Frames, open_frames
+from samkit.media.recordings import Turns
 
 UNIT = Fraction(1, 90_000)
 STEP = 3600
@@ -125,3 +126,110 @@ def test_parts_of_other_sizes(tmp_path: Path) -> None:
     frames = open_frames(tmp_path / "all.ts")
     assert [frames.read(i).shape[:2] for i in range(12)] == [(48, 64)] * 6 + [(64, 96)] * 6
     assert np.abs(frames.read(11).astype(int) - picture(5, (96, 64))).mean() < 12
+
+
+# What FFmpeg does not read as one
+
+
+def joined(path: Path, *parts: dict) -> Path:
+    """Parts of 8 frames, byte by byte one after the other."""
+    data = [
+        part(path.with_name(f"part{path.suffix}"), range(8 * i, 8 * i + 8), **options)
+        for i, options in enumerate(parts)
+    ]
+    path.write_bytes(b"".join(data))
+    return path
+
+
+def refused(path: Path) -> bool:
+    with pytest.raises(InputError, match="several recordings, one after the other"):
+        open_frames(path)
+    return True
+
+
+MPEG2 = {"codec": "mpeg2video"}
+OTHER_STREAM = {"muxer": {"mpegts_start_pid": "400"}}
+
+
+@pytest.mark.parametrize("other", [OTHER_STREAM, MPEG2, MPEG2 | OTHER_STREAM])
+@pytest.mark.parametrize("padding", [0, 2**23])
+def test_transport_streams_of_another_number_or_kind(tmp_path: Path, other, padding: int) -> None:
+    """Also where FFmpeg does not see the other one when it opens the file."""
+    for parts in ([{}, other], [other, {}]):
+        path = joined(tmp_path / "all.ts", *parts)
+        data = path.read_bytes()
+        middle = data.index(b"\x47\x40\x00\x10", 188 * 6) if padding else 0
+        empty = b"\x47\x1f\xff\x10" + b"\xff" * 184
+        path.write_bytes(data[:middle] + empty * (padding // 188) + data[middle:])
+        assert refused(path)
+
+
+def test_streams_with_a_time_before_each_packet(tmp_path: Path) -> None:
+    """As of Blu-ray discs and cameras."""
+    data = joined(tmp_path / "all.ts", {}, OTHER_STREAM).read_bytes()
+    packets = [bytes(4) + data[at : at + 188] for at in range(0, len(data), 188)]
+    (tmp_path / "all.m2ts").write_bytes(b"".join(packets))
+    assert refused(tmp_path / "all.m2ts")
+
+
+def test_program_streams_of_another_kind(tmp_path: Path) -> None:
+    assert refused(joined(tmp_path / "all.mpg", MPEG2, {}))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "flv", "wmv", "nut"])
+def test_formats_of_which_one_part_is_read(tmp_path: Path, suffix: str) -> None:
+    codec = "wmv2" if suffix == "wmv" else "libx264"
+    assert refused(joined(tmp_path / f"all.{suffix}", {"codec": codec}, {"codec": codec}))
+
+
+@pytest.mark.parametrize("flags", ["frag_keyframe", "frag_keyframe+empty_moov+default_base_moof"])
+def test_fragments_of_several_recordings(tmp_path: Path, flags: str) -> None:
+    options = {"muxer": {"movflags": flags}}
+    assert refused(joined(tmp_path / "all.mp4", options, options))
+    check(joined(tmp_path / "one.mp4", options), list(range(8)))
+    if "empty" in flags:  # without the second head
+        data = (tmp_path / "one.mp4").read_bytes()
+        (tmp_path / "twice.mp4").write_bytes(data + data[data.index(b"moof") - 4 :])
+        assert refused(tmp_path / "twice.mp4")
+
+
+def test_joined_animations(tmp_path: Path) -> None:
+    """Reading backward gave the last frame of the second part for that of the first."""
+    options = {"codec": "gif", "pixels": "rgb8"}
+    check(joined(tmp_path / "all.gif", options, options), list(range(16)))
+    options = {"codec": "apng", "pixels": "rgb24"}
+    path = joined(tmp_path / "all.apng", options, options)
+    assert refused(path.rename(tmp_path / "all.png"))
+
+
+def test_streams_that_are_sent_at_the_same_time(tmp_path: Path) -> None:
+    path = tmp_path / "two.ts"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("mpeg2video", rate=25) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(12):
+            for number, stream in enumerate(streams):
+                frame = av.VideoFrame.from_ndarray(picture(i + 100 * number), "rgb24")
+                container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    check(path, list(range(12)))
+
+
+@pytest.mark.parametrize(
+    ("order", "apart"),
+    [
+        ([1] * 9, False),
+        ([1, 2] * 9, False),
+        ([1] * 9 + [2] * 9, True),
+        ([1] * 9 + [2] * 9 + [1], True),  # the last one was held back
+        ([1] * 400 + [2] * 400 + [1] * 400, True),
+        (([1] * 40 + [2] * 40) * 20, False),
+    ],
+)
+def test_turns(order: list[int], apart: bool) -> None:
+    turns = Turns()
+    for stream in order:
+        turns.add(stream)
+    assert turns.are_apart is apart

@@ -4,6 +4,8 @@ import json
 import os
 import pickle
 import zipfile
+from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +67,24 @@ def test_scalars_of_numpy_beside_the_tensors(tmp_path, state, zipped):
     content = {"model": state, "best": np.float64(0.5), "epoch": np.int32(3), "done": np.True_}
     torch.save(content, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
     assert same(read_state_dict(tmp_path / "x.pt").tensors, state)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_scripts_save_beside_the_tensors(tmp_path, state, zipped):
+    content = {
+        "model": state,
+        "args": Namespace(lr=0.1, output=Path("runs"), weights=np.ones((2, 3))),
+        "rng": np.random.default_rng(0).bit_generator.state | {"keys": np.arange(5)},
+        "history": {"loss": [np.float32(1)]},
+    }
+    torch.save(content, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    assert same(read_state_dict(tmp_path / "x.pt").tensors, state)
+
+
+def test_arrays_instead_of_tensors(tmp_path):
+    torch.save({"model": {"a": np.ones(3)}}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="expected names and tensors"):
+        read_state_dict(tmp_path / "x.pt")
 
 
 def test_scalar_that_numpy_1_wrote(tmp_path, state):

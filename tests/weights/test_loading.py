@@ -260,6 +260,31 @@ def test_each_prefix(sam, prefix, tmp_path):
         assert same_weights(load_network(tmp_path / "x.ckpt"), sam)
 
 
+@pytest.mark.parametrize("outside", ["", "model.", "_fsdp_wrapped_module."])
+@pytest.mark.parametrize("inside", ["_orig_mod", "module", "_checkpoint_wrapped_module"])
+def test_parts_of_the_network_that_were_wrapped(sam, outside, inside, tmp_path):
+    """As by torch.compile(model.image_encoder)."""
+    plain = in_layout_of_meta(sam, outside)
+    wrapped = {
+        re.sub(r"(image_encoder|mask_decoder)\.", rf"\1.{inside}.", name): tensor
+        for name, tensor in plain.items()
+    }
+    header = {"samkit.config": json.dumps(to_dict(sam.config))}
+    save_file(wrapped, tmp_path / "x.safetensors", header)
+    with pytest.warns(UserWarning, match="was taken off the names"):
+        assert same_weights(load_network(tmp_path / "x.safetensors"), sam)
+    copies = {name: tensor.clone() for name, tensor in plain.items()}
+    save_file(wrapped | copies, tmp_path / "x.safetensors", header)
+    with pytest.raises(CheckpointError, match="twice"):
+        load_network(tmp_path / "x.safetensors")
+
+
+def test_adapter_in_a_folder(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="LoRA alone"):
+        load_network(tmp_path)
+
+
 def test_prefix_in_the_layout_of_hugging_face(sam, tmp_path):
     write_hugging_face(sam, tmp_path / "folder")
     path = tmp_path / "folder" / "model.safetensors"
@@ -294,6 +319,13 @@ def test_names_with_and_without_a_prefix(sam, tmp_path):
     [
         "base_model.model.image_encoder.blocks.0.attn.qkv.lora_A.default.weight",
         "image_encoder.blocks.0.attn.qkv.lora_B.weight",
+        "image_encoder.blocks.0.attn.qkv.lora_A",
+        "image_encoder.blocks.0.attn.qkv.lora.down.weight",
+        "image_encoder.blocks.0.attn.qkv.LoRA_A.weight",
+        "image_encoder.blocks.0.attn.qkv.linear_a_q.weight",
+        "image_encoder.blocks.0.attn.qkv.hada_w1_a",
+        "image_encoder.blocks.0.attn.qkv.lokr_w1",
+        "mask_decoder.modules_to_save.default.iou_token.weight",
         "image_encoder.blocks.0.attn.qkv.base_layer.weight",
     ],
 )

@@ -133,8 +133,12 @@ class IndexedPngWriter:
         image.putpalette(self._palette)
         mark = PngInfo()
         mark.add_text(*_MARK)
-        with write_atomically(self._folder / self._name(frame)) as temporary:
+        with write_atomically(self.path(frame)) as temporary:
             image.save(temporary, pnginfo=mark)
+
+    def path(self, frame: int) -> Path:
+        """Where a frame is written."""
+        return self._folder / self._name(frame)
 
     def remove_others(self, frames: Iterable[int]) -> None:
         """Remove PNGs of earlier runs, so that those of these frames are left.

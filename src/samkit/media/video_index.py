@@ -12,6 +12,12 @@ from av.video.stream import VideoStream
 
 from samkit.media.container import DAMAGE, open_video
 from samkit.media.joints import AnyPacket, Joints, Shift
+from samkit.media.recordings import (
+    Turns,
+    check_one_recording,
+    is_cut_at_a_box,
+    several_recordings,
+)
 
 __all__ = ["VideoIndex", "average_rate", "scan_video"]
 
@@ -68,17 +74,24 @@ def scan_video(path: str) -> VideoIndex:
     """
     video = open_video(path)
     try:
-        return _index(video.container, video.stream)
+        check_one_recording(path, video.container.format.name)
+        return _index(video.container, video.stream, path)
     finally:
         video.close()
 
 
-def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
+def _index(container: InputContainer, stream: VideoStream, path: str) -> VideoIndex:
     parts = _Parts(container, stream)
     packets, timeless, error, last = 0, 0, False, None
+    turns = Turns()
+    # In MPEG program streams, recordings that were joined may be different streams.
+    streams = container.streams.video if container.format.name == "mpeg" else (stream,)
     try:
-        for packet in container.demux(stream):
+        for packet in container.demux(*streams):
             if packet.size == 0:
+                continue
+            turns.add(packet.stream.index)
+            if packet.stream.index != stream.index:
                 continue
             packets, last = packets + 1, packet
             if packet.pts is None and not packet.is_discard:
@@ -86,6 +99,8 @@ def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
             parts.add(packet)
     except DAMAGE:
         error = True
+    if turns.are_apart:
+        raise several_recordings(path)
     times, keys, shifts = parts.joined()
     # AVI has no times of its own, only numbers in the order of decoding.
     reordered = "avi" in container.format.name and stream.codec_context.has_b_frames
@@ -94,7 +109,8 @@ def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
         return VideoIndex(times=range(count), keyframes=[0], is_counted=True, is_cut=error)
 
     partial = last is not None and _is_partial(container, last)
-    fewer = "mp4" in container.format.name and 0 < packets < stream.frames
+    # An edit list may leave out frames, of a whole file.
+    fewer = "mp4" in container.format.name and packets != stream.frames and is_cut_at_a_box(path)
     shorter = bool(times) and _lacks_time(stream, times)
     is_cut = partial or fewer or error or shorter
     if is_cut and last is not None and last.dts is not None:
@@ -105,6 +121,8 @@ def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
         certain = last.dts + shift + (0 if partial else last.duration or 0)
         times = [time for time in times if time <= certain]
     times.sort()
+    if container.format.name == "gif":
+        keys = []  # a packet may hold the end of one part and the head of the next
     numbers = {bisect.bisect_left(times, key) for key in keys if times and key <= times[-1]}
     return VideoIndex(
         times=array("q", times),

@@ -66,7 +66,8 @@ def read_state_dict(path: str | os.PathLike[str]) -> Checkpoint:
     Files are recognised by their contents, not by their names. Pickled files may hold tensors
     only, plain or under the first that is there of ``"model"``, ``"model_state"``,
     ``"model_state_dict"``, ``"state_dict"``, ``"net"`` and ``"ema"`` (also nested), beside which
-    numbers of numpy and the like are left out. Nothing in them is ever executed.
+    values of numpy, arguments of scripts and the like are left out. Nothing in them is ever
+    executed.
 
     Raises:
         UnsafeCheckpointError: a pickle that would run code. It was not run.
@@ -130,6 +131,11 @@ def _read_folder(folder: Path) -> Checkpoint:
             return replace(_read_file(folder / name), source=str(folder), config=config)
         if os.path.isfile(index):
             return Checkpoint(source=str(folder), tensors=_read_shards(index), config=config)
+    if os.path.exists(folder / "adapter_config.json"):
+        raise CheckpointError(
+            f"the folder {folder} holds a LoRA alone, without the network that it changes; "
+            "expected a whole network: merge them with PEFT's merge_and_unload()"
+        )
     raise CheckpointError(
         f"no weights in the folder {folder}: expected model.safetensors, "
         "model.safetensors.index.json or pytorch_model.bin"

@@ -9,7 +9,15 @@ from samkit.errors import CheckpointError
 from samkit.weights import keys_sam, keys_sam2
 from samkit.weights.keys import Layout, RenameTable, name_pattern
 
-__all__ = ["detect_layout", "find_prefix", "has_memory", "is_memory", "is_unused", "table_of"]
+__all__ = [
+    "detect_layout",
+    "find_prefix",
+    "has_memory",
+    "is_memory",
+    "is_unused",
+    "table_of",
+    "unwrapped",
+]
 
 # The layouts of each model; one whose signs are also in files of others comes before them.
 _MODELS: tuple[tuple[Layout, ...], ...] = (keys_sam2.LAYOUTS, keys_sam.LAYOUTS)
@@ -38,6 +46,15 @@ _OTHERS = (
 # What DataParallel, torch.compile, Lightning and PEFT put before the names of a network's tensors.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "sam.", "base_model.model.")
 _PREFIX = re.compile(f"(?:{'|'.join(map(re.escape, _PREFIXES))})+")
+# What some of them, and FSDP, put before the names within a part of the network that they wrap.
+_WRAPPED = re.compile(
+    r"(?<![^.])(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+)
+# How adapters call what they add, in PEFT and elsewhere.
+_ADAPTERS = re.compile(
+    r"(?i)(?<![a-z])lora(?:[_.ab]|$)|hada_w|lokr_w|\.(?:ia3|oft)_|\.linear_[ab]_[qkv]\."
+    r"|\.(?:base_layer|modules_to_save|original_module)\."
+)
 
 # The first pattern that a tensor's name fits decides.
 _SIGNS: tuple[tuple[str, Layout | str], ...] = (
@@ -66,6 +83,16 @@ def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -
     )
 
 
+def unwrapped(name: str) -> str:
+    """A tensor's name without what tools that wrap parts of a network put into it.
+
+    What stands before the whole name stays, for `find_prefix`.
+    """
+    before = _PREFIX.match(name)
+    start = before.end() if before else 0
+    return name[:start] + _WRAPPED.sub("", name[start:])
+
+
 def find_prefix(names: Iterable[str], source: str = "the checkpoint") -> str:
     """What a training tool put before the names, such as ``"module."``; "" for nothing.
 
@@ -73,7 +100,7 @@ def find_prefix(names: Iterable[str], source: str = "the checkpoint") -> str:
         CheckpointError: a LoRA that was not merged, or more than one network.
     """
     names = list(names)
-    lora = next((name for name in names if re.search(r"lora_|\.base_layer\.", name)), None)
+    lora = next((name for name in names if _ADAPTERS.search(name)), None)
     if lora is not None:
         raise CheckpointError(
             f"{source} holds a LoRA apart from the weights that it changes ({lora}); expected a "

@@ -25,7 +25,14 @@ from samkit.weights.hub import fetch_folder, is_hub_id
 from samkit.weights.hugging_face import config_from_json
 from samkit.weights.infer import infer_config, infer_memory
 from samkit.weights.keys import Layout
-from samkit.weights.layouts import detect_layout, find_prefix, has_memory, is_memory, is_unused
+from samkit.weights.layouts import (
+    detect_layout,
+    find_prefix,
+    has_memory,
+    is_memory,
+    is_unused,
+    unwrapped,
+)
 from samkit.weights.registry import MODELS, RegisteredModel, find_model
 from samkit.weights.tensor_file import write_safetensors
 
@@ -153,15 +160,23 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
     """
     path, registered = _locate(source, progress)
     checkpoint = read_state_dict(path)
-    prefix = find_prefix(checkpoint.tensors, checkpoint.source)
-    tensors = _without(prefix, checkpoint.tensors, checkpoint.source)
+    tensors = {unwrapped(name): tensor for name, tensor in checkpoint.tensors.items()}
+    if len(tensors) < len(checkpoint.tensors):
+        raise CheckpointError(
+            f"{checkpoint.source} holds a part of its network twice, once as a tool wraps it "
+            "(such as _orig_mod.); expected one of each name"
+        )
+    is_wrapped = tensors.keys() != checkpoint.tensors.keys()
+    prefix = find_prefix(tensors, checkpoint.source)
+    tensors = _without(prefix, tensors, checkpoint.source)
     layout = detect_layout(tensors, checkpoint.source)
     state = layout.table.to_samkit(tensors)
     config = _config(checkpoint, layout.family, state, registered)
     _check(checkpoint.source, layout.family, state, config)
-    if prefix:
+    if prefix or is_wrapped:
+        what = repr(prefix) if prefix else "what wraps parts of a network"
         warnings.warn(
-            f"{checkpoint.source} was saved by a training tool: {prefix!r} was taken off the names "
+            f"{checkpoint.source} was saved by a training tool: {what} was taken off the names "
             "of its tensors",
             stacklevel=3,
         )

@@ -25,7 +25,7 @@ __all__ = ["read_torch"]
 
 
 class _Ignored:
-    """In place of numpy's scalars and dtypes, which would trust what a pickle says of memory."""
+    """In place of what training scripts save beside tensors: inert, whatever a pickle says."""
 
     def __init__(self, *arguments: object) -> None:
         pass
@@ -34,12 +34,20 @@ class _Ignored:
         pass
 
 
-_NUMPY_SCALARS: list[Any] = [
+_HARMLESS: list[Any] = [
     type(name, (_Ignored,), {"__module__": module})
     for module, name in (
         ("numpy", "dtype"),
         ("numpy._core.multiarray", "scalar"),
         ("numpy.core.multiarray", "scalar"),  # numpy 1
+        ("numpy", "ndarray"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("argparse", "Namespace"),
+        ("pathlib", "PosixPath"),
+        ("pathlib", "WindowsPath"),
+        ("pathlib._local", "PosixPath"),  # Python 3.13
+        ("pathlib._local", "WindowsPath"),
     )
 ]
 
@@ -47,7 +55,8 @@ _NUMPY_SCALARS: list[Any] = [
 def read_torch(path: Path) -> Any:
     """What a file holds: containers, plain values, and tensors on the CPU.
 
-    Scalars of numpy are left out: something else stands in their place.
+    Values of numpy, and the arguments of a script, are left out: something inert stands in their
+    place, and what they are is neither imported nor called.
 
     Raises:
         UnsafeCheckpointError: a pickle that would run code. It was not run.
@@ -67,7 +76,7 @@ def read_torch(path: Path) -> Any:
             try:
                 return _loaded(path, size, zipped)
             except pickle.UnpicklingError:  # only then, as it holds for the whole process
-                with torch.serialization.safe_globals(_NUMPY_SCALARS):
+                with torch.serialization.safe_globals(_HARMLESS):
                     return _loaded(path, size, zipped)
     except pickle.UnpicklingError as error:
         refused = _refused_global(str(error), path, zipped)
@@ -136,7 +145,7 @@ def _refused_global(message: str, path: Path, zipped: bool) -> str | None:
     named = re.search(r"GLOBAL ([\w.]+)", message)
     if named:
         return named[1]
-    harmless = ("torch.", "collections.OrderedDict", "numpy.")
+    harmless = ("torch.", "collections.OrderedDict", "numpy.", "argparse.Namespace", "pathlib.")
     try:
         names = _globals_in(path, zipped)
         return next((name for name in names if not name.startswith(harmless)), None)

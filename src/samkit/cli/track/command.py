@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -143,7 +143,7 @@ def track(
         raise usage_error("expected the name of a file or folder", "-o")
 
     import samkit
-    from samkit.masks.sequences import check_png_ids
+    from samkit.masks.sequences import IndexedPngWriter, check_png_ids
     from samkit.media.frames import open_frames
     from samkit.weights import MODELS
 
@@ -167,40 +167,39 @@ def track(
         raise usage_error("the video has times of its own", "--fps")
 
     unfinished = UnfinishedRun(targets[0]) if _can_go_on(targets, frames) else None
-    there = None
-    if unfinished is not None:
-        with as_usage_error("VIDEO"):
-            unfinished.about = _about(
-                video,
-                job,
-                {
-                    "--nearest-prompts": nearest_prompts,
-                    "--non-overlapping": non_overlapping,
-                    "--bands": bands,
-                    "--scale": scale,
-                },
-            )
-    if UnfinishedRun.is_in(targets[0]) and not overwrite:
-        if unfinished is None:
-            raise UnfinishedRun(targets[0]).refusal("with another video")
-        there = unfinished.read()
-        unfinished.check(there)
+    with closing(frames), nullcontext() if unfinished is None else closing(unfinished):
+        there = None
+        if unfinished is not None:
+            with as_usage_error("VIDEO"):
+                unfinished.about = _about(
+                    video,
+                    job,
+                    {
+                        "--nearest-prompts": nearest_prompts,
+                        "--non-overlapping": non_overlapping,
+                        "--bands": bands,
+                        "--scale": scale,
+                    },
+                )
+        if UnfinishedRun.is_in(targets[0]) and not overwrite:
+            if unfinished is None:
+                raise UnfinishedRun(targets[0]).refusal("with another video")
+            there = unfinished.read()
+            unfinished.check(there)
+            unfinished.check_files(IndexedPngWriter(targets[0], frames).path)
 
-    predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
-    if unfinished is not None:
-        unfinished.about |= _about_network(predictor)
-    if unfinished is not None and there is not None:
-        unfinished.check(there)
-    else:
-        for target in targets:
-            UnfinishedRun(target).remove()
-    with (
-        closing(frames),
-        _tracker(predictor, frames, unfinished, nearest_prompts, non_overlapping) as tracker,
-    ):
-        name = Path(video).name or video
-        outputs = Outputs(targets, frames, name=name, rate=fps)
-        run(tracker, frames, job, outputs, unfinished)
+        predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+        if unfinished is not None:
+            unfinished.about |= _about_network(predictor)
+        if unfinished is not None and there is not None:
+            unfinished.check(there)
+        else:
+            for target in targets:
+                UnfinishedRun(target).remove()
+        with _tracker(predictor, frames, unfinished, nearest_prompts, non_overlapping) as tracker:
+            name = Path(video).name or video
+            outputs = Outputs(targets, frames, name=name, rate=fps)
+            run(tracker, frames, job, outputs, unfinished)
 
 
 def _can_go_on(targets: list[Path], frames: Frames) -> bool:

@@ -115,6 +115,14 @@ class Outputs:
         self.frames = (min(first, frame), max(last, frame))
         self.count += 1
 
+    def png(self, frame: int) -> Path:
+        """Where a frame lies in the folder of PNGs, which is the only output."""
+        from samkit.masks.sequences import IndexedPngWriter
+
+        (output,) = self._outputs
+        assert isinstance(output.writer, IndexedPngWriter)
+        return output.writer.path(frame)
+
     def remove_others(self) -> list[str]:
         """Remove PNGs of earlier runs -> errors."""
         from samkit.masks.sequences import IndexedPngWriter

@@ -217,7 +217,7 @@ def _write_as_they_come(
             unfinished.begin()
         outputs.write(frame, masks)
         if unfinished is not None and outputs.frames is not None:
-            unfinished.keep(tracker, outputs.frames)
+            unfinished.keep(tracker, outputs.frames, outputs.png(frame))
 
 
 def _write_in_order(
