@@ -126,7 +126,7 @@ def test_four_bands() -> None:
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_palettes_of_few_colours(bits: int) -> None:
-    indices, colours = _u8(9, 11) % 2**bits, _u16(3, 2**bits)
+    indices, colours = _u8(9, 11) >> (8 - bits), _u16(3, 2**bits)
     tag = (320, "H", colours.size, tuple(map(int, colours.ravel())), True)
     data = bytearray(_tiff(indices, bitspersample=bits, photometric="minisblack", extratags=[tag]))
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
