@@ -108,7 +108,7 @@ def test_bands_that_are_no_colours_have_to_be_chosen(planar: str, photometric: s
     assert np.array_equal(read_image(data, bands=3)[:, :, 2], cube[:, :, 3])
     with pytest.raises(ImageError, match="bands: expected numbers below 5"):
         read_image(data, bands=(0, 1, 5))
-    with pytest.raises(ImageError, match="channels with read_image"):
+    with pytest.raises(ImageError, match="choose one or three channels"):
         read_image(cube)
     assert np.array_equal(read_image(cube, bands=(4, 0, 2)), cube[:, :, [4, 0, 2]])
 
@@ -219,6 +219,19 @@ def test_the_value_that_stands_for_none() -> None:
     data = _tiff(heights, extratags=[(42113, "s", 0, "-9999", True)])
     expected = [[0, 0, 51], [102, 0, 255]]
     assert np.array_equal(read_image(data, scale="minmax")[:, :, 0], expected)
+
+
+def test_the_value_that_stands_for_none_is_not_the_brightest() -> None:
+    grey = np.array([[65535, 0], [40000, 65535]], np.uint16)
+    data = _tiff(grey, extratags=[(42113, "s", 0, "65535", True)])
+    assert read_image(data)[:, :, 0].tolist() == [[0, 0], [156, 0]]
+    dark = np.array([[65535, 100], [3000, 65535]], np.uint16)
+    data = _tiff(dark, extratags=[(42113, "s", 0, "65535", True)])
+    with pytest.warns(UserWarning, match="values are 0 to 3000, of 0 to 65535"):
+        assert read_image(data)[:, :, 0].tolist() == [[0, 0], [12, 0]]
+    heights = np.array([[-9999, 0.5], [1, 0]], np.float32)
+    data = _tiff(heights, extratags=[(42113, "s", 0, "-9999", True)])
+    assert read_image(data)[:, :, 0].tolist() == [[0, 128], [255, 0]]
 
 
 def test_colours_that_pillow_knows() -> None:
@@ -413,8 +426,13 @@ def test_a_warning_of_integers_that_use_little_of_their_range() -> None:
         assert caught[0].filename == __file__
         assert dark.max() == 16
         assert read_image(source, scale="minmax").max() == 255  # and no warning
-    with pytest.warns(UserWarning, match="values are 3 to 12, of 0 to 255"):
-        read_image(np.array([[3, 12]], np.uint8))
+    eight = np.array([[3, 12]], np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(eight).save(png, "PNG")
+    for source in (png.getvalue(), _tiff(eight)):
+        with pytest.warns(UserWarning, match="values are 3 to 12, of 0 to 255"):
+            read_image(source)
+    read_image(eight)  # what was read is not told of again
     read_image(np.zeros((4, 5), np.uint16))  # nothing to stretch
     read_image(np.array([[0, 16]], np.uint8))
 

@@ -215,8 +215,8 @@ def _decode(file: IO[bytes], name: str, wanted: _Wanted) -> npt.NDArray[np.uint8
         with TiffPages(file, name) as tiff:
             if tiff.count > 1 and wanted.page is None:
                 raise ImageError(
-                    f"{name} has {tiff.count} pages: choose one with read_image(..., page=0), or "
-                    "go through all as a video, VideoPredictor(predictor, file)"
+                    f"{name} has {tiff.count} pages: choose one with read_image(..., page=0), in a "
+                    "command --page 0, or go through all as a video: VideoPredictor, samkit track"
                 )
             rgb = tiff.read(wanted.page or 0, bands=wanted.bands, scale=wanted.scale)
             if rgb is not None:
@@ -238,7 +238,7 @@ def _opened(file: IO[bytes], what: str, page: int) -> Image.Image:
         file.seek(0)
         image = _open(file)
         if image is None:
-            raise ImageError(f"{what}: not an image of a known format")
+            raise ImageError(f"{what}: not an image of a known format{_hint(file)}")
         check_image_size(image.height, image.width, what)
         if page >= (count := getattr(image, "n_frames", 1)):
             raise ImageError(f"{what}: expected a page below {count}, got {page}")
@@ -250,6 +250,14 @@ def _opened(file: IO[bytes], what: str, page: int) -> Image.Image:
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise ImageError(f"{what}: {error}") from error
     return image
+
+
+def _hint(file: IO[bytes]) -> str:
+    """What to do with a format that is not read here."""
+    file.seek(4)
+    if file.read(8) in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
+        return ": HEIC needs pillow-heif (pillow_heif.register_heif_opener()), or a JPEG made of it"
+    return ""
 
 
 def _open(file: IO[bytes]) -> Image.Image | None:
@@ -295,7 +303,8 @@ def _rgb_from_pil(
     if mode[0] == "I" and (mode != "I" or image.format in ("PNG", "PPM")):
         values = values.astype(np.uint16)
     if is_8_bits and wanted.bands is None and wanted.scale == "full":  # it is what is wanted
-        warn_of_range(int(values.min()), int(values.max()), 255, name)
+        if turn:  # straight from a file
+            warn_of_range(int(values.min()), int(values.max()), 255, name)
         return values
     return rgb_from_array(values, name, bands=wanted.bands, scale=wanted.scale)
 

@@ -32,6 +32,7 @@ _PERCENTILES = (1.0, 99.0)
 _SAMPLE = 2**20  # values that percentiles are taken of
 _BAND = 2**18  # values that are scaled at a time
 _LARGEST = float(np.finfo(np.float64).max)
+_MINMAX = 'read_image(..., scale="minmax"), in a command --scale minmax'
 # Of a type's range; less of it in use is worth a warning.
 _DARK = 16
 
@@ -58,9 +59,10 @@ def rgb_from_array(
       and is clipped; anything else (NaN, infinite, 0..255) is an error and is never guessed at.
 
     A warning gives the range of integers that use less than a sixteenth of what they may: such an
-    image is nearly of one shade to a network. Any other ``scale`` takes all numbers; what is NaN
-    becomes 0, and what lies outside of the range is clipped. What a masked array masks becomes 0,
-    and does not count for the range.
+    image is nearly of one shade to a network. Arrays of uint8 are not warned of.
+
+    Any other ``scale`` takes all numbers; what is NaN becomes 0, and what lies outside of the range
+    is clipped. What a masked array masks becomes 0, and does not count for the range.
 
     Args:
         array: any strides and byte order, not changed.
@@ -71,7 +73,7 @@ def rgb_from_array(
             or where these are the same, as of a few bright spots, as "minmax"; or the two values
             (low, high) that become 0 and 255.
         top: the largest value of unsigned integers that do not use all of their type.
-        missing: a value that stands for none, as NaN does.
+        missing: a value that stands for none; it becomes 0 and does not count for the range.
 
     Returns:
         A new C-contiguous array that shares no memory with ``array``.
@@ -124,7 +126,8 @@ def warn_of_range(low: int, high: int, top: int, name: str) -> None:
     if 0 < high - low < top / _DARK:
         warnings.warn(
             f"{name}: its values are {low} to {high}, of 0 to {top}: nearly one shade to a "
-            'network. Stretch them: read_image(..., scale="percentile"), or --scale percentile',
+            'network. Stretch them: read_image(..., scale="percentile"), in a command '
+            "--scale percentile",
             stacklevel=_outside(),
         )
 
@@ -200,7 +203,10 @@ def _check_shape(array: npt.NDArray[Any], name: str, bands: Sequence[int] | None
     elif array.ndim == 3 and shape[0] in _CHANNELS:
         hint = ", which has its channels first: use array.transpose(1, 2, 0)"
     elif array.ndim == 3:
-        hint = ": choose one or three channels with read_image(..., bands=(0, 1, 2))"
+        hint = (
+            ": choose one or three channels, which come last, with "
+            "read_image(..., bands=(0, 1, 2)); or give one page of a stack, array[0]"
+        )
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in _CHANNELS):
         raise ImageError(f"{expected}, got {name} {shape}{hint}")
 
@@ -227,16 +233,20 @@ def _to_uint8(
         raise ImageError(f"expected {name} of bool, integers or floats, got {dtype}")
     if scale != "full":
         return _scaled(array, *_range(array, name, scale, missing), missing)
+    if missing is not None:
+        array = np.where(array == missing, dtype.type(0), array)
     low, high = array.min(), array.max()
     if np.issubdtype(dtype, np.integer):
+        is_as_wanted = top is None and dtype == np.uint8
         if top is None:
             top = 65535 if dtype == np.uint16 else 255
         if low < 0 or high > top:
             raise ImageError(
                 f"expected {name} of {dtype} with values 0..{top}, got {low}..{high}: "
-                'scale it (read_image(..., scale="minmax")), or use uint16 for 0..65535'
+                f"scale it ({_MINMAX}), or use uint16 for 0..65535"
             )
-        warn_of_range(int(low), int(high), top, name)
+        if not is_as_wanted:
+            warn_of_range(int(low), int(high), top, name)
         if top == 255:
             return array.astype(np.uint8, copy=False)
         if top == 65535:
@@ -244,13 +254,13 @@ def _to_uint8(
         return _scaled(array, 0, top, None)
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ImageError(
-            f"expected {name} of finite values, got NaN or infinity; "
-            'read_image(..., scale="minmax") takes them'
+            f"expected {name} of finite values, got NaN or infinity, which other scales take "
+            f"({_MINMAX})"
         )
     if low < -_FLOAT_TOLERANCE or high > 1 + _FLOAT_TOLERANCE:
         raise ImageError(
             f"expected {name} of {dtype} with values 0..1, got {low:g}..{high:g}: "
-            'scale it (read_image(..., scale="minmax")), or use uint8 for 0..255'
+            f"scale it ({_MINMAX}), or use uint8 for 0..255"
         )
     return _scaled(array, 0, 1, None)
 
@@ -299,9 +309,7 @@ def _scaled(
     result = np.zeros(array.shape, np.uint8)
     if low == high:
         return result
-    unit = (
-        1.0 if math.isfinite(high - low) else 0.25
-    )  # of ranges that float64 has no difference for
+    unit = 1.0 if math.isfinite(high - low) else 0.25  # float64 has no such difference
     low, high = low * unit, high * unit
     rows = max(1, _BAND // (array[0].size or 1))
     with np.errstate(all="ignore"):  # of ranges that float64 has no difference or quotient for

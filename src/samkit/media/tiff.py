@@ -165,9 +165,11 @@ class TiffPages:
         if bands is None and not is_ink:
             bands = _colours(series, count)
             if bands is None:
+                chosen = "0, 1, 2" if count > 2 else "0,"
                 raise ImageError(
                     f"{self._name} has {count} bands, and does not say which are red, green and "
-                    "blue: choose one or three with read_image(..., bands=(0, 1, 2))"
+                    f"blue: choose one or three with read_image(..., bands=({chosen})), in a "
+                    f"command --bands {chosen.replace(' ', '').rstrip(',')}"
                 )
         bits, top = key.bitspersample, None
         if bits == 1 or array.dtype.kind == "b":
@@ -185,7 +187,7 @@ class TiffPages:
         if key.photometric == _WHITE_IS_ZERO:
             rgb = 255 - rgb
             shown = array[:, :, list(bands or ())]
-            if scale != "full" and (missing is not None or shown.dtype.kind == "f"):
+            if missing is not None or shown.dtype.kind == "f":
                 rgb[(np.isnan(shown) | (shown == missing)).any(2)] = 0  # which became white
         return rgb
 
