@@ -126,7 +126,7 @@ def test_four_bands() -> None:
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_palettes_of_few_colours(bits: int) -> None:
-    indices, colours = _u8(9, 11) % 2**bits, _u16(3, 2**bits)
+    indices, colours = _u8(9, 11) >> (8 - bits), _u16(3, 2**bits)
     tag = (320, "H", colours.size, tuple(map(int, colours.ravel())), True)
     data = bytearray(_tiff(indices, bitspersample=bits, photometric="minisblack", extratags=[tag]))
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
@@ -290,6 +290,16 @@ def test_more_planes_than_bytes(count: int) -> None:
             read_image(data, page=0)
         assert tracemalloc.get_traced_memory()[1] < 2**24
         tracemalloc.stop()
+
+
+def test_a_page_larger_than_those_that_belong_to_it() -> None:
+    stack = _u16(3, 40, 60)
+    data = bytearray(_tiff(stack, imagej=True))
+    for place in range(len(data) - 500, len(data)):  # pages after the first, one byte at a time
+        kept, data[place] = data[place], 0x68
+        with contextlib.suppress(ImageError):
+            assert read_image(bytes(data), page=0).shape == (40, 60, 3)
+        data[place] = kept
 
 
 def test_planes_in_another_file() -> None:

@@ -299,9 +299,7 @@ def _scaled(
     result = np.zeros(array.shape, np.uint8)
     if low == high:
         return result
-    unit = (
-        1.0 if math.isfinite(high - low) else 0.25
-    )  # of ranges that float64 has no difference for
+    unit = 1.0 if math.isfinite(high - low) else 0.25  # as the difference is no float64
     low, high = low * unit, high * unit
     rows = max(1, _BAND // (array[0].size or 1))
     with np.errstate(all="ignore"):  # of ranges that float64 has no difference or quotient for
