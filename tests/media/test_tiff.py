@@ -305,6 +305,16 @@ def test_more_planes_than_bytes(count: int) -> None:
         tracemalloc.stop()
 
 
+def test_a_page_larger_than_those_that_belong_to_it() -> None:
+    stack = _u16(3, 40, 60)
+    data = bytearray(_tiff(stack, imagej=True))
+    for place in range(len(data) - 500, len(data)):  # pages after the first, one byte at a time
+        kept, data[place] = data[place], 0x68
+        with contextlib.suppress(ImageError):
+            assert read_image(bytes(data), page=0).shape == (40, 60, 3)
+        data[place] = kept
+
+
 def test_planes_in_another_file() -> None:
     data = _tiff(_u8(9, 11), description=_OME.format(3), metadata=None)
     read_image(data, page=0)

@@ -237,6 +237,8 @@ class _Series:
         page = self._series[number]
         if page is None:
             raise ValueError(f"its page {number} is in another file: give all as an array")
+        if page.keyframe.hash != self.keyframe.hash:  # whose size was checked
+            raise ValueError(f"its page {number} is of another kind than those that belong to it")
         return page
 
     def _plane(self, number: int) -> npt.NDArray[Any]:
