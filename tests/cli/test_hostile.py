@@ -111,3 +111,22 @@ def test_names_that_are_no_text(run, photos, model, tmp_path, monkeypatch) -> No
     code, _, err = run("predict", "\ud800.png", "--point", "9,9", "-m", model)
     assert code in (1, 2)
     assert "\\ud800" in err
+
+
+@pytest.mark.parametrize("command", ["predict", "everything", "track"])
+@pytest.mark.parametrize(
+    "name", ["loop.json", "loop", "x" * 300 + ".json", "x" * 300, "http://host/x.json", "here/x"]
+)
+def test_outputs_that_cannot_be(run, photos, model, tmp_path, monkeypatch, command, name) -> None:
+    monkeypatch.chdir(tmp_path)
+    for loop in ("loop.json", "loop"):
+        os.symlink(loop, loop)
+    (tmp_path / "here").write_text("a file")
+    before = sorted(os.listdir())
+    prompts = {"predict": ["--point", "5,5"], "track": ["--point", "0:1:5,5"]}.get(command, [])
+    source = photos / "a.png"
+    code, out, err = run(command, source, *prompts, "-m", model, "-o", name)
+    assert code in (1, 2), (out, err)
+    assert "Traceback" not in err
+    assert "error: " in err or "Invalid value for -o" in err
+    assert sorted(os.listdir()) == before

@@ -266,6 +266,37 @@ def test_lengths_that_are_none(server, get, contents, lengths):
     assert get().read_bytes() == contents
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\nabc",
+        b"HTTP/1.1 302 Found\r\nLocation: " + NAME.encode() + b"\r\n\r\n",
+        b"HTTP/1.1 500 \x1b[31mred\r\n\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"hello\r\n",
+        b"",
+    ],
+)
+def test_answers_that_are_none(server, get, answer):
+    def respond(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(answer)
+        request.close_connection = True
+
+    server.answer = respond
+    for _ in range(2):
+        with pytest.raises(DownloadError) as caught:
+            get()
+        assert str(caught.value).isprintable()  # one line
+
+
+def test_a_folder_in_place_of_the_file(get, cache):
+    (cache / NAME).mkdir(parents=True)
+    with pytest.raises(DownloadError, match="expected a file, but it is a folder"):
+        get()
+    assert names(cache) == {NAME, f"{NAME}.lock"}
+
+
 def test_more_than_is_said(server, get, cache):
     server.lengths = ["1000"]
     with pytest.raises(DownloadError, match="wrong checksum"):

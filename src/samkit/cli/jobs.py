@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from samkit.cli.parsing import count_of, names_file
+from samkit.cli.parsing import count_of, names_file, real_path
 from samkit.cli.usage import as_usage_error, check_choice, usage_error
 from samkit.errors import SamkitError
 
@@ -48,7 +50,7 @@ class Job:
     @property
     def is_done(self) -> bool:
         """Whether all output files exist; each is written whole or not at all."""
-        return all(target.is_file() for target in self.targets)
+        return all(os.path.isfile(target) for target in self.targets)
 
     def save(self, masks: Masks, image: npt.NDArray[np.uint8]) -> None:
         """Write all output files."""
@@ -73,6 +75,8 @@ def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
     with as_usage_error("IMAGE"):
         sources = list_images(images)
 
+    if output is not None and re.match(r"[A-Za-z]{2,}:/", output.as_posix()):
+        raise usage_error(f"expected a file or folder, got an address: {output}", "-o")
     if output is not None and names_file(output):
         if len(sources) > 1 or len(formats) > 1:
             several = len(sources) if len(sources) > 1 else len(formats)
@@ -100,11 +104,11 @@ def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
 
 def _check_targets(jobs: list[Job]) -> None:
     """No input is overwritten, and no output is written twice."""
-    inputs = {job.source.resolve() for job in jobs}
+    inputs = {real_path(job.source) for job in jobs}
     written: dict[Path, Path] = {}
     for job in jobs:
         for target in job.targets:
-            path = target.resolve()
+            path = real_path(target)
             if path in inputs:
                 raise usage_error(
                     f"{target} would overwrite an image that is read; choose another place", "-o"

@@ -19,6 +19,7 @@ __all__ = [
     "parse_point",
     "parse_whole",
     "read_mask",
+    "real_path",
 ]
 
 # Masks with values from here to white, of all that their type holds, are white on black; others
@@ -101,6 +102,11 @@ def names_file(output: Path) -> bool:
     """Whether an output names a file: mask.png and mistypings of it do, results_v1.5 does not."""
     has_letter = any(letter.isalpha() for letter in output.suffix)
     return os.path.isfile(output) or (has_letter and not os.path.isdir(output))
+
+
+def real_path(path: Path) -> Path:
+    """Without links; unlike `Path.resolve`, also of loops of links and too long names."""
+    return Path(os.path.realpath(path))
 
 
 def count_of(count: int, noun: str) -> str:

@@ -47,6 +47,8 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         there = target.exists()
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
+    if target.is_symlink():
+        raise InputError(f"cannot write {path}: it is a link that leads to itself")
     if target.is_dir():
         raise InputError(f"cannot write {path}: expected a file, but it is a folder")
     if there and not target.is_file():

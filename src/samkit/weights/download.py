@@ -103,6 +103,8 @@ def fetch(
 
 def _complete(url: str, target: Path, sha256: str, most: int, progress: bool | None) -> None:
     part = _beside(target, ".part")
+    if target.is_dir():
+        raise DownloadError(f"cannot write {target}: expected a file, but it is a folder")
     if target.is_file():
         if _hash(target) == sha256:
             _mark_verified(target, sha256)
@@ -144,10 +146,11 @@ def _download(url: str, part: Path, target: Path, most: int, progress: bool | No
             _download(url, part, target, most, progress)
             return
         raise DownloadError(
-            f"the server answered {error.code} {error.reason} to {url}. {_by_hand(url, target)}"
+            f"the server answered {error.code} {_one_line(error.reason)} to {url}. "
+            f"{_by_hand(url, target)}"
         ) from error
     except (OSError, HTTPException, ValueError) as error:  # ValueError: of where it is sent on to
-        reason = getattr(error, "reason", None) or error
+        reason = _one_line(getattr(error, "reason", None) or error)
         raise DownloadError(f"cannot reach {url}: {reason}. {_by_hand(url, target)}") from error
     with response:
         continues = (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-")
@@ -173,9 +176,14 @@ def _receive(
         while True:
             try:
                 chunk = response.read(_CHUNK)
-            except (OSError, HTTPException) as error:
+            except (
+                OSError,
+                HTTPException,
+                ValueError,
+            ) as error:  # or a bad length
                 file.flush()
-                raise DownloadError(_interrupted(url, received, total, str(error))) from error
+                reason = _one_line(error)
+                raise DownloadError(_interrupted(url, received, total, reason)) from error
             if not chunk:
                 break
             received += len(chunk)
@@ -195,6 +203,12 @@ def _check_size(size: int, part: Path, url: str, most: int) -> None:
             f"{url}: expected at most {most} bytes, got {size} or more (download_bytes of "
             "samkit.limits)"
         )
+
+
+def _one_line(reason: object) -> str:
+    """What a server said, shortened, without what would steer a terminal."""
+    text = " ".join(str(reason).split())[:200]
+    return "".join(character for character in text if character.isprintable())
 
 
 def _interrupted(url: str, received: int, total: int | None, reason: str) -> str:

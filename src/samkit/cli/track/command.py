@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -141,6 +142,9 @@ def track(
     frame_prompts = read_prompts(point, box, mask, prompts)
     if any(name in ("", "-") for name in output):
         raise usage_error("expected the name of a file or folder", "-o")
+    for name in output:
+        if "://" in name:
+            raise usage_error(f"expected a file or folder, got an address: {name}", "-o")
 
     import samkit
     from samkit.masks.sequences import IndexedPngWriter, check_png_ids
@@ -156,7 +160,7 @@ def track(
             check_png_ids([prompt.object_id for prompt in frame_prompts])
     if model in MODELS and not MODELS[model].config.has_memory:  # known before it is downloaded
         raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
-    is_camera = video.isdecimal() and not Path(video).exists()
+    is_camera = video.isdecimal() and not os.path.exists(video)
     with as_usage_error("VIDEO"):
         frames = open_frames(int(video) if is_camera else video, **how)
     job = TrackJob(

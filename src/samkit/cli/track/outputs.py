@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samkit.cli.parsing import count_of, names_file
+from samkit.cli.parsing import count_of, names_file, real_path
 from samkit.cli.track.unfinished import UnfinishedRun
 from samkit.cli.usage import usage_error
 from samkit.errors import InputError
@@ -41,12 +42,12 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
     from samkit.media import IMAGE_SUFFIXES
 
     goes_on = len(outputs) == 1 and not overwrite
-    read = {one.resolve() for path in inputs for one in (path, *pictures(path))}
+    read = {real_path(one) for path in inputs for one in (path, *pictures(path))}
     # Folders of pictures; not those of videos and prompts.
     folders = {path.parent for path in read if path.suffix.lower() in IMAGE_SUFFIXES}
     seen: set[Path] = set()
     for output in outputs:
-        path = output.resolve()
+        path = real_path(output)
         if names_file(output):
             if output.suffix.lower() not in (".mp4", ".json"):
                 raise usage_error(f"expected a file .mp4 or .json, or a folder, got {output}", "-o")
@@ -58,7 +59,7 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
             raise usage_error(f"{output} is read from; choose another folder", "-o")
         elif goes_on and UnfinishedRun.is_in(path):
             pass  # compared with this run once the video is open
-        elif not overwrite and path.is_dir() and any(path.glob("*.png")):
+        elif not overwrite and os.path.isdir(path) and any(path.glob("*.png")):
             raise usage_error(
                 f"{output} holds PNGs already; choose another folder or --overwrite", "-o"
             )
@@ -72,7 +73,7 @@ def pictures(path: Path) -> list[Path]:
     from samkit.media import list_images
 
     try:
-        return [] if path.is_file() else list_images([path])
+        return [] if os.path.isfile(path) else list_images([path])
     except (InputError, OSError):  # reported by the code that reads it
         return []
 

@@ -77,7 +77,7 @@ class UnfinishedRun:
     @staticmethod
     def is_in(folder: Path) -> bool:
         """Whether a folder holds an unfinished run."""
-        return (folder / _FOLDER / _RUN).is_file()
+        return os.path.isfile(folder / _FOLDER / _RUN)
 
     def read(self) -> dict[str, str]:
         """Read what is there -> its `about`.
@@ -163,7 +163,7 @@ class UnfinishedRun:
         """
         self._written = None
         if not self._is_begun:
-            self._was_there = self._folder.exists()
+            self._was_there = os.path.exists(self._folder)
             self._claim()
             self._point_to(None, None)
             self._is_begun = True
@@ -200,7 +200,7 @@ class UnfinishedRun:
         Raises:
             InputError: another process writes to it.
         """
-        if self._place.is_dir():
+        if os.path.isdir(self._place):
             self._claim()
         shutil.rmtree(self._place, ignore_errors=True)
         self.close()
