@@ -54,15 +54,18 @@ def test_a_folder_is_gone_on_with(run, photos, model, tmp_path) -> None:
     lost.unlink()
     code, out, err = run(*command)
     assert code == 0, err
-    assert "2 of 3 images were finished earlier" in err
+    assert "skipped 2 of 3 images" in err
     assert len(out.splitlines()) == 1
     assert (kept.stat().st_mtime_ns, lost.read_bytes()) == (before, pixels)
     code, out, err = run(*command)
     assert (code, out) == (0, "")
-    assert "3 of 3 images were finished earlier" in err
+    assert "skipped 3 of 3 images" in err
     assert len(run(*command, "--overwrite")[1].splitlines()) == 3
     assert kept.stat().st_mtime_ns > before
-    # One image to one file is always done.
+    # Of one image there is nothing to go on with, and the prompts may be others.
+    single = ("predict", photos / "a.png", "--box", "9,9,30,20", "-o", target, "-m", model)
+    assert len(run(*single)[1].splitlines()) == 1
+    # One image is always done: there is nothing to go on with, and the prompts may be others.
     single = ("predict", photos / "a.png", "--point", "9,9", "-o", kept, "-m", model)
     assert run(*single)[1].startswith(str(kept))
 

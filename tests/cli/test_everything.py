@@ -49,7 +49,7 @@ def test_a_folder_is_gone_on_with(run, photos, model, tmp_path):
     lost.unlink()
     code, out, err = run(*command)
     assert code == 0
-    assert "2 of 3 images were finished earlier" in err
+    assert "skipped 2 of 3 images" in err
     assert "b.json" in out
     assert "a.json" not in out
     assert kept.stat().st_mtime_ns == before
@@ -59,6 +59,20 @@ def test_a_folder_is_gone_on_with(run, photos, model, tmp_path):
     assert "3 of 3" in err
     assert run(*command, "--overwrite")[0] == 0
     assert kept.stat().st_mtime_ns > before
+
+
+def test_another_format_leaves_what_is_there(run, photos, model, tmp_path):
+    out_folder = tmp_path / "out"
+    command = ("everything", photos, "-o", out_folder, "--model", model, *OPTIONS)
+    assert run(*command)[0] == 0
+    kept = out_folder / "a.json"
+    before = kept.stat().st_mtime_ns
+    code, out, err = run(*command, "--format", "coco", "--format", "npz")
+    assert code == 0, err
+    assert kept.stat().st_mtime_ns == before
+    assert sorted(path.suffix for path in out_folder.iterdir()) == [".json"] * 3 + [".npz"] * 3
+    assert "a.npz" in out
+    assert "a.json" not in out
 
 
 def test_a_bad_image_does_not_stop_the_others(run, photos, model, tmp_path):
@@ -91,7 +105,7 @@ def test_an_interrupted_image_leaves_nothing(run, photos, model, tmp_path, monke
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.json"]
     code, _, err = run(*command)
     assert code == 0
-    assert "1 of 3 images were finished earlier" in err
+    assert "skipped 1 of 3 images" in err
 
 
 @pytest.mark.parametrize(

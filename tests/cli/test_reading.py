@@ -98,13 +98,15 @@ def test_what_cannot_be(stack: Path, tmp_path: Path, option: str, value: str) ->
     assert not (tmp_path / "out").exists()
 
 
-def test_a_warning_is_one_line(tmp_path: Path) -> None:
+def test_a_warning_is_one_line_and_given_once(tmp_path: Path) -> None:
     path = tmp_path / "dark.tif"
-    tifffile.imwrite(path, STACK[0, :, :, 1])
+    tifffile.imwrite(path, STACK[..., 1], photometric="minisblack")
     code = "from samkit.cli import main; main()"
-    command = [sys.executable, "-c", code, "predict", str(path), "--point", "40,30"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    arguments = ["track", str(path), "--point", "0:1:40,30", "-o", "out"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0
-    assert "\nwarning: " + str(path) in done.stderr
+    assert done.stderr.count("\nwarning: " + str(path)) == 1
     assert "--scale percentile" in done.stderr
     assert "UserWarning" not in done.stderr

@@ -124,7 +124,7 @@ def test_shapes_of_a_registered_model(monkeypatch, tmp_path):
     network = make(tiny_pico())
     path = tmp_path / "bare.safetensors"
     save_file(network.state_dict(), path)
-    with pytest.raises(CheckpointError, match="not samkit's header"):
+    with pytest.raises(CheckpointError, match="are not those of pico, and the header"):
         load_network(path)
     row = RegisteredModel(name="tiny", config=tiny_pico(), parameters=1, year=2026)
     monkeypatch.setitem(MODELS, "tiny", row)

@@ -1,6 +1,7 @@
 """The `samkit` command. Modules here import what is heavy only when a command runs."""
 
 import io
+import re
 import sys
 import warnings
 
@@ -44,9 +45,18 @@ def _samkit(version: bool = typer.Option(False, "--version", help="Print the ver
         raise typer.Exit
 
 
-def _warn(message: Warning | str) -> None:
-    """Without the place in the code, which means nothing on the command line."""
-    print(f"warning: {message}", file=sys.stderr)
+class _Warnings:
+    """Warnings on stderr, of each kind one: a stack of 500 pages would give 500 that are alike."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def show(self, message: Warning | str, *_: object, **__: object) -> None:
+        """Print it without its place in the code, which means nothing on the command line."""
+        kind = re.sub(r"\d+", "", str(message).rpartition(": ")[2])
+        if kind not in self._told:
+            self._told.add(kind)
+            print(f"warning: {message}", file=sys.stderr)
 
 
 def main() -> None:
@@ -56,7 +66,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         with signal_handler(TERMINATION, interrupt), warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: _warn(message)
+            warnings.showwarning = _Warnings().show
             app()
     except SamkitError as error:
         print(f"error: {error}", file=sys.stderr)

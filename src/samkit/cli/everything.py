@@ -92,8 +92,8 @@ def everything(
 ) -> None:
     """Find all masks of images, without prompts.
 
-    In a folder of results, images that were finished earlier are left out, so that an interrupted
-    run goes on where it stopped. Every file is written whole or not at all.
+    In a folder of results, files that are there are left out, so that an interrupted run goes on
+    where it stopped. Every file is written whole or not at all.
 
     Example: samkit everything photos/ -o masks/ --format coco --format overlay
     """

@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,9 +48,9 @@ class Job:
     targets: dict[Path, str]
 
     @property
-    def is_done(self) -> bool:
-        """Whether all output files exist; each is written whole or not at all."""
-        return all(os.path.isfile(target) for target in self.targets)
+    def missing(self) -> dict[Path, str]:
+        """Targets that are not there; each is written whole or not at all."""
+        return {path: kind for path, kind in self.targets.items() if not os.path.isfile(path)}
 
     def save(self, masks: Masks, image: npt.NDArray[np.uint8]) -> None:
         """Write all output files."""
@@ -123,7 +123,7 @@ def _check_targets(jobs: list[Job]) -> None:
 
 
 def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list[Job]:
-    """Jobs without those of a folder of results that were finished earlier, and a line about them.
+    """Jobs without the files that are in a folder of results already, and a line about them.
 
     Args:
         jobs: as `make_jobs` gives them.
@@ -132,11 +132,11 @@ def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list
     """
     if overwrite or output is None or names_file(output):
         return jobs
-    left = [job for job in jobs if not job.is_done]
+    left = [replace(job, targets=missing) for job in jobs if (missing := job.missing)]
     if len(left) < len(jobs):
         typer.echo(
-            f"{len(jobs) - len(left)} of {count_of(len(jobs), 'image')} were finished earlier, "
-            "with whatever options they were made (--overwrite does them again)",
+            f"skipped {len(jobs) - len(left)} of {count_of(len(jobs), 'image')}: the results are "
+            "there already, of whatever prompts and options (--overwrite makes them again)",
             err=True,
         )
     return left
@@ -172,7 +172,8 @@ def run_jobs(
             masks = segment(image)
             job.save(masks, image)
         except SamkitError as error:
-            failures.append(f"{job.source}: {error}")
+            is_named = str(job.source) in str(error)
+            failures.append(str(error) if is_named else f"{job.source}: {error}")
         except KeyboardInterrupt:
             typer.echo(f"stopped after {done} of {len(jobs)} images", err=True)
             raise typer.Exit(130) from None

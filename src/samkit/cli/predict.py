@@ -79,8 +79,8 @@ def predict(
     every image. Of a folder its own images are taken; those of folders inside it by a pattern such
     as 'photos/**/*.jpg'. Results are called after their images.
 
-    In a folder of results, images that were finished earlier are left out, so that an interrupted
-    run goes on where it stopped. Every file is written whole or not at all.
+    Of several images into a folder, those whose results are there are left out, so that an
+    interrupted run goes on where it stopped. Every file is written whole or not at all.
 
     Example: samkit predict dog.jpg --point 420,310 --point 50,60,0 -o dog.png
     """
@@ -90,7 +90,7 @@ def predict(
         prompts = _prompts(point, box, mask, separate)
     how = reading(bands, scale)
     jobs = make_jobs(images, output, [] if format is None else [format])
-    jobs = unfinished(jobs, output, overwrite=overwrite)
+    jobs = unfinished(jobs, output, overwrite=overwrite or len(jobs) == 1)
     if not jobs:
         return
 

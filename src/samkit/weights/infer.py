@@ -137,8 +137,9 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
     trunk = "image_encoder.trunk"
     if f"{trunk}.stem.0.conv.weight" in shapes:
         raise CheckpointError(
-            f"{source} has samkit's own ResNet encoder but not samkit's header, which has the "
-            "network's sizes: write such files with samkit.weights.save_network"
+            f"{source} has samkit's own ResNet encoder, but its tensors are not those of pico, and "
+            "the header that has the sizes of another network is missing: write such files with "
+            "samkit.weights.save_network"
         )
     _, dim, height, width = shapes[f"{trunk}.pos_embed"]
     depth = _count(shapes, f"{trunk}.blocks")

@@ -30,7 +30,8 @@ def track(
         str,
         typer.Argument(
             metavar="VIDEO",
-            help="A video file, a folder or pattern of pictures, a URL, or a camera's number.",
+            help="A video file, GIF, TIFF stack, folder or pattern of pictures, URL, or a camera's "
+            "number.",
         ),
     ],
     point: Annotated[
