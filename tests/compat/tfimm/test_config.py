@@ -251,7 +251,7 @@ WRONG = [
     ({"encoder_nb_heads": 5}, "24 and 5"),
     ({"decoder_nb_heads": 3}, "8 and 3"),
     ({"embed_dim": 12}, "multiple of 8"),
-    ({"nb_multimask_outputs": 0}, "1 candidate"),
+    ({"nb_multimask_outputs": 0}, "candidates: expected 1 to 64, got 0"),
     ({"in_channels": 0}, "channels"),
     ({"in_channels": -1}, "in_channels: expected at least 1, got -1"),
     ({"mean": ()}, "as many means"),
