@@ -19,7 +19,6 @@ from samkit.errors import (
     UnknownModelError,
     UnsafeCheckpointError,
 )
-from samkit.limits import set_limits
 
 __version__ = "0.1.0"
 
@@ -57,11 +56,13 @@ _HOME = {
     "VideoPredictor": "video",
     "load": "image_predictor",
     "read_image": "media",
+    "set_limits": "limits",
 }
 """Name -> the module of samkit that defines it."""
 
 if TYPE_CHECKING:
     from samkit.image_predictor import ImageEmbedding, ImagePredictor, load
+    from samkit.limits import set_limits
     from samkit.mask_generator import AutomaticMaskGenerator
     from samkit.masks import Masks
     from samkit.media import read_image

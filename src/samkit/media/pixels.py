@@ -233,11 +233,12 @@ def _to_uint8(
         raise ImageError(f"expected {name} of bool, integers or floats, got {dtype}")
     if scale != "full":
         return _scaled(array, *_range(array, name, scale, missing), missing)
+    if dtype == np.uint8 and top is None:
+        return array
     if missing is not None:
         array = np.where(array == missing, dtype.type(0), array)
     low, high = array.min(), array.max()
     if np.issubdtype(dtype, np.integer):
-        is_as_wanted = top is None and dtype == np.uint8
         if top is None:
             top = 65535 if dtype == np.uint16 else 255
         if low < 0 or high > top:
@@ -245,8 +246,7 @@ def _to_uint8(
                 f"expected {name} of {dtype} with values 0..{top}, got {low}..{high}: "
                 f"scale it ({_MINMAX}), or use uint16 for 0..65535"
             )
-        if not is_as_wanted:
-            warn_of_range(int(low), int(high), top, name)
+        warn_of_range(int(low), int(high), top, name)
         if top == 255:
             return array.astype(np.uint8, copy=False)
         if top == 65535:
