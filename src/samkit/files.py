@@ -96,9 +96,12 @@ def open_file(path: Path, error: type[SamkitError] = InputError) -> IO[bytes]:
     raise error(f"{what}: expected a file, got {found}")
 
 
-def read_json(path: Path, error: type[SamkitError] = InputError) -> Any:
-    """The value in a JSON file; see `parse_json`."""
+def read_json(path: Path, error: type[SamkitError] = InputError, *, most: int | None = None) -> Any:
+    """The value in a JSON file of at most so many bytes; see `parse_json`."""
     with open_file(path, error) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise error(f"{path}: expected at most {most} bytes, got {size} (samkit.limits)")
         try:
             data = file.read()
         except OSError as reason:

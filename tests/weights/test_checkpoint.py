@@ -341,3 +341,13 @@ def test_bad_index(tmp_path, text):
 def test_empty_folder(tmp_path):
     with pytest.raises(CheckpointError, match=r"expected model\.safetensors"):
         read_state_dict(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+def test_descriptions_that_are_too_long(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_text('{"weight_map": {"a": "b"}}' + " " * 1000)
+    monkeypatch.setenv("SAMKIT_MAX_HEADER_BYTES", "1000")
+    with pytest.raises(CheckpointError, match=f"{name}: expected at most 1000 bytes"):
+        read_state_dict(tmp_path)

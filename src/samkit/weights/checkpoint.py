@@ -10,6 +10,7 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError
 from samkit.files import checked_path, is_file_name, open_file, read_json
+from samkit.limits import limits
 from samkit.weights.safetensors_reader import read_safetensors
 from samkit.weights.torch_reader import read_torch
 
@@ -124,7 +125,7 @@ def _is_plain(tensor: Tensor) -> bool:
 def _read_folder(folder: Path) -> Checkpoint:
     about, config = folder / "config.json", None
     if os.path.isfile(about):
-        config = _object(read_json(about, CheckpointError), about)
+        config = _object(about)
     for name in FOLDER_WEIGHTS:
         index = folder / f"{name}.index.json"
         if os.path.isfile(folder / name):
@@ -148,7 +149,7 @@ def read_placement(index: Path) -> dict[str, str]:
     Raises:
         CheckpointError: the index is damaged, or a shard is not beside it.
     """
-    placed = _object(read_json(index, CheckpointError), index).get("weight_map")
+    placed = _object(index).get("weight_map")
     if not isinstance(placed, dict) or not placed:
         raise CheckpointError(f"{index} has no weight_map of names and files")
     for name in placed.values():
@@ -173,7 +174,9 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     return {key: shards[name][key] for key, name in placed.items()}
 
 
-def _object(value: Any, path: Path) -> dict[str, Any]:
+def _object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that describes weights."""
+    value = read_json(path, CheckpointError, most=limits().header_bytes)
     if not isinstance(value, dict):
         raise CheckpointError(f"expected an object in {path}, got {type(value).__name__}")
     return value
