@@ -497,3 +497,16 @@ def test_metadata_of_a_saved_embedding_is_readable(sam2: ImagePredictor, tmp_pat
     with safe_open(tmp_path / "e.safetensors", "pt") as file:
         about = json.loads(file.metadata()["samkit.embedding"])
     assert about["image_size"] == [50, 80]
+
+
+def test_a_loaded_network_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take twice the memory; a network that the caller has is left as it is."""
+    network = make(tiny_sam2())
+    monkeypatch.setattr(predictor_module.weights, "load_network", lambda model: network)
+    loaded = predictor_module.load("any", device="cpu", dtype="bfloat16")
+    assert loaded.network is network
+    assert {tensor.dtype for tensor in network.image_encoder.parameters()} == {torch.bfloat16}
+    own = make(tiny_sam2())
+    given = ImagePredictor(own, device="cpu", dtype="bfloat16")
+    assert given.network is not own
+    assert {tensor.dtype for tensor in own.parameters()} == {torch.float32}
