@@ -29,7 +29,10 @@ def _u16(*shape: int) -> np.ndarray:
 
 def _tiff(array: np.ndarray, **options: Any) -> bytes:
     file = io.BytesIO()
-    tifffile.imwrite(file, array, **options)
+    try:
+        tifffile.imwrite(file, array, **options)
+    except NotImplementedError:  # versions for Python 3.10
+        pytest.skip("this tifffile reads packed bits, but does not write them")
     return file.getvalue()
 
 
