@@ -280,6 +280,34 @@ def test_two_processes_in_one_folder(track, stopped) -> None:
     assert not place.exists()
 
 
+def test_a_finished_run_is_not_done_again(track, clip) -> None:
+    """Also one that was killed while it tidied up: the hidden folder has no run any more."""
+    command = (clip, *PROMPTS, "--direction", "both", "--start", 3, "-o", "out")
+    assert track(*command)[0] == 0
+    whole = pngs("out")
+    times = [Path("out", name).stat().st_mtime_ns for name in sorted(whole)]
+    (Path("out") / HIDDEN).mkdir()
+    (Path("out") / HIDDEN / "session-1-2.safetensors").write_bytes(b"rest")
+    code, out, err = track(*command)
+    assert (code, out) == (0, ""), err
+    assert "skipped: out holds all frames of this run" in err
+    assert not (Path("out") / HIDDEN).exists()
+    assert [Path("out", name).stat().st_mtime_ns for name in sorted(whole)] == times
+    others = (("--non-overlapping",), ("--stop", 6), ("--nearest-prompts", 1))
+    for more in others:
+        code, _, err = track(*command, *more)
+        assert code == 2, more
+        assert "out holds PNGs already" in err
+    for spoil in (
+        lambda: Path("out/x.png").write_bytes(b"x"),
+        lambda: Path("out/00004.png").unlink(),
+    ):
+        spoil()
+        code, _, err = track(*command)
+        assert code == 2
+        Path("out/x.png").unlink(missing_ok=True)
+
+
 def test_what_cannot_go_on(track, clip, monkeypatch) -> None:
     """Streams, and files beside the folder: nothing is kept for later, and nothing is claimed."""
     with served(clip.parent) as address:

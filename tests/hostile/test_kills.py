@@ -30,7 +30,7 @@ def test_killed(name: str, whole, part: int, tallies, tmp_path: Path) -> None:
         broken = expected.broken(folder)
         tally.partial += len(broken)
         assert broken == [], number
-        code = exits_with(start(partial(expected.writer.finish, folder), log), log)
+        code = exits_with(start(partial(expected.writer.run, folder), log), log)
         assert code == 0, log.read_text()
         left = leftovers(folder)
         tally.add(number, "left behind" if left else "result")

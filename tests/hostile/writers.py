@@ -51,18 +51,13 @@ class Writer:
 
     Attributes:
         run: writes; its output is the same each time.
-        go_on: what a user does after it was ended early; the same as `run` by default.
         differ: files that say when they were written, or how often.
         shared: whether two may write into one folder at the same time.
     """
 
     run: Callable[[Path], None]
-    go_on: Callable[[Path], None] | None = None
     differ: tuple[str, ...] = ()
     shared: bool = True
-
-    def finish(self, folder: Path) -> None:
-        (self.go_on or self.run)(folder)
 
 
 def make_world(folder: Path) -> Path:
@@ -100,12 +95,6 @@ def writers(world: Path) -> dict[str, Writer]:
     def track(folder: Path, name: str, *more: str) -> None:
         command("track", world / "clip.mkv", *tracked, *model, "-o", folder / name, *more)
 
-    def go_on(folder: Path) -> None:
-        """The same command, unless the run was finished."""
-        pngs = folder / "pngs"
-        is_finished = pngs.is_dir() and not (pngs / ".samkit-unfinished").is_dir()
-        track(folder, "pngs", *(["--overwrite"] if is_finished else []))
-
     def convert(folder: Path, ending: str, layout: str) -> None:
         for i in range(5):
             target = folder / f"{i}{ending}"
@@ -138,7 +127,6 @@ def writers(world: Path) -> dict[str, Writer]:
         "track to json": Writer(lambda folder: track(folder, "clip.json")),
         "track to folder": Writer(
             lambda folder: track(folder, "pngs"),
-            go_on,
             shared=False,
         ),
         "train": Writer(train, differ=("run.checkpoint", "run.training.csv"), shared=False),

@@ -36,7 +36,7 @@ MOST_PNG_ID = 254
 """Largest object id in an indexed PNG: 0 is the background, and 255 means void in DAVIS."""
 
 _NUMBERED = re.compile(r"\d{5,}\.png")
-_MARK = ("Software", "samkit track")
+_MARK, _RUN = ("Software", "samkit track"), "samkit-run"
 _SPOOL_BYTES = 2**20
 _DEFAULT_RATE = Fraction(25)
 
@@ -115,11 +115,13 @@ class IndexedPngWriter:
     Args:
         folder: created when missing.
         frames: of the video.
+        run: a text in each file by which `are_of_run` knows them again; "" for none.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], frames: Frames) -> None:
+    def __init__(self, folder: str | os.PathLike[str], frames: Frames, *, run: str = "") -> None:
         self._folder = checked_path(folder, "a folder of masks")
         self._frames = frames
+        self._run = run
         objects = [drawing.colour_of(i) for i in range(1, MOST_PNG_ID + 1)]
         colours = [(0, 0, 0), *objects, (255, 255, 255)]
         self._palette = [value for colour in colours for value in colour]
@@ -133,12 +135,20 @@ class IndexedPngWriter:
         image.putpalette(self._palette)
         mark = PngInfo()
         mark.add_text(*_MARK)
+        if self._run:
+            mark.add_text(_RUN, self._run)
         with write_atomically(self.path(frame)) as temporary:
             image.save(temporary, pnginfo=mark)
 
     def path(self, frame: int) -> Path:
         """Where a frame is written."""
         return self._folder / self._name(frame)
+
+    def are_of_run(self, frames: Iterable[int]) -> bool:
+        """Whether the folder holds the PNGs of these frames, all of this run, and no others."""
+        paths = {self.path(frame) for frame in frames}
+        there = set(self._folder.glob("*.png"))
+        return paths == there and all(_text(path, _RUN) == self._run for path in paths)
 
     def remove_others(self, frames: Iterable[int]) -> None:
         """Remove PNGs of earlier runs, so that those of these frames are left.
@@ -154,7 +164,11 @@ class IndexedPngWriter:
         for path in sorted(self._folder.glob("*.png")):
             if path.name in kept or path.is_symlink() or not path.is_file():
                 continue
-            if path.name in known or _NUMBERED.fullmatch(path.name) or _is_marked(path):
+            if (
+                path.name in known
+                or _NUMBERED.fullmatch(path.name)
+                or _text(path, _MARK[0]) == _MARK[1]
+            ):
                 try:
                     path.unlink()
                 except OSError as error:
@@ -171,13 +185,13 @@ class IndexedPngWriter:
         return f"{frame:05d}.png" if name is None else f"{Path(name).stem}.png"
 
 
-def _is_marked(path: Path) -> bool:
+def _text(path: Path, key: str) -> str | None:
+    """A text in a PNG file; None where there is none."""
     try:
         with Image.open(path) as image:
-            key, text = _MARK
-            return bool(image.format == "PNG" and image.info.get(key) == text)
+            return image.info.get(key) if image.format == "PNG" else None
     except Exception:  # damaged, or no picture
-        return False
+        return None
 
 
 def check_png_ids(object_ids: Collection[int]) -> None:

@@ -11,10 +11,22 @@ import typer
 
 from samkit.cli.options import Bands, Device, Dtype, Model, Scale, model_or_default, reading
 from samkit.cli.parsing import names_file
-from samkit.cli.track.outputs import Outputs, check_outputs, default_output, pictures
+from samkit.cli.track.outputs import (
+    Outputs,
+    check_outputs,
+    default_output,
+    holds_pngs,
+    pictures,
+    png_error,
+)
 from samkit.cli.track.prompts import read_prompts
 from samkit.cli.track.run import Direction, TrackJob, check_job, run
-from samkit.cli.track.unfinished import UnfinishedRun, digest_of_files, digest_of_prompts
+from samkit.cli.track.unfinished import (
+    UnfinishedRun,
+    digest_of_files,
+    digest_of_prompts,
+    digest_of_run,
+)
 from samkit.cli.usage import as_usage_error, usage_error
 from samkit.errors import InputError
 
@@ -196,14 +208,25 @@ def track(
         predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
         if unfinished is not None:
             unfinished.about |= _about_network(predictor)
+        pngs, digest = targets[0], "" if unfinished is None else digest_of_run(unfinished.about)
         if unfinished is not None and there is not None:
             unfinished.check(there)
+        elif not overwrite and not names_file(pngs) and holds_pngs(pngs):
+            finished = job.span(frames.count or 0)
+            if not (digest and IndexedPngWriter(pngs, frames, run=digest).are_of_run(finished)):
+                raise png_error(pngs)
+            UnfinishedRun(pngs).remove()
+            typer.echo(
+                f"skipped: {pngs} holds all frames of this run (--overwrite makes them again)",
+                err=True,
+            )
+            return
         else:
             for target in targets:
                 UnfinishedRun(target).remove()
         with _tracker(predictor, frames, unfinished, nearest_prompts, non_overlapping) as tracker:
             name = Path(video).name or video
-            outputs = Outputs(targets, frames, name=name, rate=fps)
+            outputs = Outputs(targets, frames, name=name, rate=fps, run=digest)
             run(tracker, frames, job, outputs, unfinished)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samkit.cli.parsing import count_of, names_file, real_path
-from samkit.cli.track.unfinished import UnfinishedRun
 from samkit.cli.usage import usage_error
 from samkit.errors import InputError
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from samkit.masks.sequences import SequenceWriter
     from samkit.media.frames import Frames
 
-__all__ = ["Outputs", "check_outputs", "default_output", "pictures"]
+__all__ = ["Outputs", "check_outputs", "default_output", "holds_pngs", "pictures", "png_error"]
 
 
 def default_output(video: str) -> Path:
@@ -34,14 +33,14 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
     Args:
         outputs: files .mp4 and .json, and folders.
         inputs: files and folders that are read.
-        overwrite: folders may hold PNGs already.
+        overwrite: several outputs may be folders that hold PNGs already.
 
     Raises:
         typer.BadParameter: an unknown suffix, an output twice, or one that is also an input.
     """
     from samkit.media import IMAGE_SUFFIXES
 
-    goes_on = len(outputs) == 1 and not overwrite
+    goes_on = len(outputs) == 1  # what is there is compared with this run once that is known
     read = {real_path(one) for path in inputs for one in (path, *pictures(path))}
     # Folders of pictures; not those of videos and prompts.
     folders = {path.parent for path in read if path.suffix.lower() in IMAGE_SUFFIXES}
@@ -57,15 +56,21 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
                 )
         elif path in read | folders:
             raise usage_error(f"{output} is read from; choose another folder", "-o")
-        elif goes_on and UnfinishedRun.is_in(path):
-            pass  # compared with this run once the video is open
-        elif not overwrite and os.path.isdir(path) and any(path.glob("*.png")):
-            raise usage_error(
-                f"{output} holds PNGs already; choose another folder or --overwrite", "-o"
-            )
+        elif not (overwrite or goes_on) and holds_pngs(path):
+            raise png_error(output)
         if path in seen:
             raise usage_error(f"{output} is named twice", "-o")
         seen.add(path)
+
+
+def holds_pngs(folder: Path) -> bool:
+    """Whether there are PNGs in a folder."""
+    return os.path.isdir(folder) and any(folder.glob("*.png"))
+
+
+def png_error(folder: Path) -> Exception:
+    """An error of usage: PNGs of something else are there."""
+    return usage_error(f"{folder} holds PNGs already; choose another folder or --overwrite", "-o")
 
 
 def pictures(path: Path) -> list[Path]:
@@ -87,8 +92,10 @@ class Outputs:
         in_order: whether frames have to be written in the order of their numbers.
     """
 
-    def __init__(self, paths: list[Path], frames: Frames, *, name: str, rate: float | None) -> None:
-        self._outputs = [_Output(path, _writer(path, frames, name, rate)) for path in paths]
+    def __init__(
+        self, paths: list[Path], frames: Frames, *, name: str, rate: float | None, run: str = ""
+    ) -> None:
+        self._outputs = [_Output(path, _writer(path, frames, name, rate, run)) for path in paths]
         self._objects: set[int] = set()
         self.frames: tuple[int, int] | None = None
         self.count = 0
@@ -167,11 +174,11 @@ class _Output:
     is_done: bool = False
 
 
-def _writer(path: Path, frames: Frames, name: str, rate: float | None) -> SequenceWriter:
+def _writer(path: Path, frames: Frames, name: str, rate: float | None, run: str) -> SequenceWriter:
     from samkit.masks.sequences import CocoVideoWriter, IndexedPngWriter, OverlayVideoWriter
 
     if not names_file(path):
-        return IndexedPngWriter(path, frames)
+        return IndexedPngWriter(path, frames, run=run)
     if path.suffix.lower() == ".json":
         return CocoVideoWriter(path, frames, name=name)
     return OverlayVideoWriter(path, frames, rate=rate)

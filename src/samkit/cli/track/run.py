@@ -47,6 +47,14 @@ class TrackJob:
         """The frame at which tracking begins."""
         return min(one.frame for one in self.prompts) if self.start is None else self.start
 
+    def span(self, count: int) -> range:
+        """The frames tracked in a video of `count` frames."""
+        before = self.first + 1
+        if self.direction == "backward":
+            return range(0 if self.stop is None else self.stop + 1, before)
+        end = count if self.stop is None else min(self.stop, count)
+        return range(self.first if self.direction == "forward" else 0, end)
+
     def length(self, count: int | None) -> int | None:
         """The number of frames tracked in a video of `count` frames; None if unknown."""
         if self.direction == "backward":

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from samkit import VideoPredictor
     from samkit.cli.track.prompts import FramePrompt
 
-__all__ = ["UnfinishedRun", "digest_of_files", "digest_of_prompts"]
+__all__ = ["UnfinishedRun", "digest_of_files", "digest_of_prompts", "digest_of_run"]
 
 _FOLDER, _RUN, _VERSION = ".samkit-unfinished", "run.json", 2
 _SESSION = re.compile(r"session-\d+-\d+\.safetensors")
@@ -286,6 +286,12 @@ def digest_of_files(paths: Iterable[Path]) -> str:
             except OSError as error:
                 raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     return digest.hexdigest()
+
+
+def digest_of_run(about: Mapping[str, str]) -> str:
+    """A hash of what a run is."""
+    text = json.dumps(about, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def digest_of_prompts(prompts: Iterable[FramePrompt]) -> str:
