@@ -16,7 +16,7 @@ from samkit.compat.ultralytics.features import Features
 from samkit.compat.ultralytics.prompts import PromptArrays
 from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import DEFAULT_CFG
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 from samkit.image_predictor import ImagePredictor
 from samkit.image_predictor.device import own_dtypes
 from samkit.masks import Masks
@@ -216,7 +216,7 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         embedding = self._current_image().embedding
         known = self.obj_idx_to_id
         if obj_idx is not None and obj_idx not in known:
-            raise InputError(f"obj_idx: expected one of {sorted(known)}, got {obj_idx!r}")
+            raise InputError(f"obj_idx: expected one of {sorted(known)}, got {shown(obj_idx)}")
         prompts = PromptArrays.from_arguments(None, point, label, mask)
         prompt = None
         if prompts:
