@@ -101,3 +101,8 @@ def test_paths_that_are_none(path: Any) -> None:
 
 def test_paths() -> None:
     assert checked_path("a/b", "a mask") == checked_path(Path("a/b"), "a mask") == Path("a/b")
+
+
+def test_a_limit_of_another_type_that_cannot_be_printed() -> None:
+    with pytest.raises(InputError, match="image_pixels: expected a whole number from 1 on"):
+        samkit.set_limits(image_pixels=-(10**5000))

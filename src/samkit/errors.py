@@ -97,6 +97,17 @@ class MissingDependencyError(SamkitError, ImportError):
     """An optional package is needed; the message has the command that installs it."""
 
 
+def shown(value: object, most: int = 80) -> str:
+    """A value in an error message, cut off; its type where Python cannot print it.
+
+    Python does not print numbers of thousands of digits, nor lists that are nested so deeply.
+    """
+    try:
+        return f"{value!r:.{most}}"
+    except Exception:
+        return f"an object of type {type(value).__name__}"
+
+
 def _some(names: tuple[str, ...], limit: int = 20) -> str:
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown}, and {len(names) - limit} more"

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import IO, Any
 
-from samkit.errors import InputError, SamkitError
+from samkit.errors import InputError, SamkitError, shown
 from samkit.limits import limits
 
 __all__ = ["checked_path", "inside", "is_file_name", "open_file", "parse_json", "read_json"]
@@ -29,7 +29,9 @@ def checked_path(path: object, what: str, error: type[SamkitError] = InputError)
     except TypeError:
         text = None
     if not isinstance(text, str):
-        raise error(f"expected the path of {what} as text, got {type(path).__name__}: {path!r:.80}")
+        raise error(
+            f"expected the path of {what} as text, got {type(path).__name__}: {shown(path)}"
+        )
     if not text:
         raise error(f"expected the path of {what}, got an empty text")
     if "\0" in text:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 
 __all__ = ["checked_size", "mask_boxes"]
 
@@ -20,7 +20,7 @@ def checked_size(value: object, name: str) -> tuple[int, int]:
         array = np.array(None)
     if array.shape != (2,) or array.dtype.kind not in "iu" or array.min() < 1:
         raise InputError(
-            f"{name}: expected (height, width) in pixels, both at least 1, got {value!r}"
+            f"{name}: expected (height, width) in pixels, both at least 1, got {shown(value)}"
         )
     return int(array[0]), int(array[1])
 

@@ -22,7 +22,7 @@ Limits of Pillow and torch are neither asked nor changed.
 import os
 from dataclasses import asdict, dataclass, replace
 
-from samkit.errors import ImageError, InputError, SamkitError
+from samkit.errors import ImageError, InputError, SamkitError, shown
 
 __all__ = ["Limits", "check_image_size", "check_mask_size", "limits", "set_limits"]
 
@@ -74,7 +74,7 @@ def set_limits(
     wanted = {name: value for name, value in given.items() if value is not None}
     for name, value in wanted.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InputError(f"{name}: expected a whole number from 1 on, got {value!r:.80}")
+            raise InputError(f"{name}: expected a whole number from 1 on, got {shown(value)}")
     _set.update(wanted)
 
 

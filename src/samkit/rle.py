@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -106,11 +106,11 @@ def checked_counts(rle: Mapping[str, Any], image_size: tuple[int, int], name: st
         InputError: something is missing, of another size, or damaged.
     """
     if not isinstance(rle, Mapping) or not {"size", "counts"} <= rle.keys():
-        raise InputError(f"expected {name} to be a dict with 'size' and 'counts', got {rle!r:.80}")
+        raise InputError(f"expected {name} to be a dict with 'size' and 'counts', got {shown(rle)}")
     size, counts = rle["size"], rle["counts"]
     height, width = image_size
     if not isinstance(size, (list, tuple, np.ndarray)) or not np.array_equal(size, image_size):
-        raise InputError(f"expected {name} of size [{height}, {width}], got {size!r:.80}")
+        raise InputError(f"expected {name} of size [{height}, {width}], got {shown(size)}")
     if isinstance(counts, str):
         counts = counts.encode("utf-8", "surrogatepass")  # which are no run lengths
     if isinstance(counts, bytes):
@@ -139,7 +139,7 @@ def compress(runs: npt.NDArray[np.int64], image_size: tuple[int, int]) -> bytes:
 def _plain_run_lengths(counts: object, name: str) -> npt.NDArray[np.int64]:
     try:
         runs = np.asarray(counts) if isinstance(counts, (list, tuple, np.ndarray)) else None
-    except (ValueError, OverflowError):  # ragged or too deep lists
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # ragged lists, other tensors
         runs = None
     if runs is None or runs.ndim != 1 or not np.issubdtype(runs.dtype, np.integer):
         got = type(counts).__name__ if runs is None else f"{runs.dtype} of shape {runs.shape}"

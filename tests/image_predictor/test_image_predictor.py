@@ -510,3 +510,26 @@ def test_a_loaded_network_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None
     given = ImagePredictor(own, device="cpu", dtype="bfloat16")
     assert given.network is not own
     assert {tensor.dtype for tensor in own.parameters()} == {torch.float32}
+
+
+def test_devices_and_dtypes_of_other_types() -> None:
+    network = make(tiny_sam())
+    for device in (2**63, -(10**5000), object()):
+        with pytest.raises(InputError, match="is not available here"):
+            ImagePredictor(network, device=device)  # type: ignore[arg-type]
+    for dtype in (np.ones(2), 10**5000, [], {}):
+        with pytest.raises(InputError, match="dtype: expected auto, float32"):
+            ImagePredictor(network, device="cpu", dtype=dtype)  # type: ignore[arg-type]
+
+
+def test_embeddings_made_of_other_types() -> None:
+    predictor = ImagePredictor(make(tiny_sam()), device="cpu", dtype="float32")
+    embedding = predictor.embed(photo())
+    with pytest.raises(InputError, match="expected an ImageTransform, got list"):
+        predictor.predict(replace(embedding, transform=[]), CLICK)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="made by another network"):
+        predictor.predict(replace(embedding, network_id=np.ones(2)), CLICK)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected an ImageEmbedding, got dict"):
+        predictor.check_embedding({})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="image_size: expected"):
+        predictor.transform("50x80")  # type: ignore[arg-type]

@@ -316,3 +316,31 @@ def test_thresholds_suit_the_family():
     assert values["sam2"].pred_iou_thresh == 0.8
     assert values["pico"].pred_iou_thresh < 0.8
     assert samkit.AutomaticMaskGenerator is AutomaticMaskGenerator
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"preset": {}}, "preset: expected one of"),
+        ({"preset": np.ones(2)}, "preset: expected one of"),
+        ({"points_per_batch": None}, "points_per_batch: expected a whole number, got None"),
+        ({"crop_n_layers": None}, "crop_n_layers: expected a whole number, got None"),
+        ({"min_mask_region_area": None}, "min_mask_region_area: expected a whole number"),
+        ({"crop_n_layers": 10**5000}, "crop_n_layers: expected a number from 0 to 6"),
+        ({"pred_iou_thresh": 10**5000}, "pred_iou_thresh: expected a number from 0 to 1"),
+        ({"use_m2m": 10**5000}, "use_m2m: expected True or False"),
+        ({"point_grids": [[[10**400, 0.5]]]}, r"point_grids\[0\]: expected numbers"),
+        ({"point_grids": [[[0.5j, 0.5]]]}, r"point_grids\[0\]: expected numbers"),
+        ({"point_grids": [torch.ones(1, 2, requires_grad=True)]}, r"point_grids\[0\]"),
+    ],
+)
+def test_options_of_other_types(options, message):
+    with pytest.raises(InputError, match=message):
+        AutomaticMaskGenerator(predictor_of("sam"), **options)
+
+
+def test_an_embedding_of_another_type():
+    generator = AutomaticMaskGenerator(predictor_of("sam"))
+    for wrong in (True, "path", np.ones((3, 4))):
+        with pytest.raises(InputError, match="expected an ImageEmbedding, got"):
+            generator(np.zeros((20, 30, 3), np.uint8), embedding=wrong)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.lib import format as npy
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -174,3 +175,51 @@ def test_any_tolerance_keeps_every_part() -> None:
 def test_an_opacity_that_is_none(value: Any) -> None:
     with pytest.raises(InputError, match="alpha"):
         Masks(np.ones((1, 4, 5), bool), [1]).overlay(np.zeros((4, 5, 3), np.uint8), alpha=value)
+
+
+def test_arguments_of_other_types() -> None:
+    pixels = np.ones((1, 2, 3), bool)
+    masks = Masks(pixels, [0.5])
+    grey = np.full((2, 3), 99, np.uint8)
+    for wrong in (None, 3, "text", b"text", {}, np.array(3), torch.ones(()), object()):
+        with pytest.raises(InputError, match="expected a list of parts"):
+            Masks.concatenate(wrong)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="expected a list of masks"):
+            Masks.from_pixels(wrong, (2, 3), [0.5])  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="expected a list of RLEs"):
+            Masks.from_rle(wrong, (2, 3), [0.5])  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="scores"):
+            Masks.from_pixels(pixels, (2, 3), wrong)  # type: ignore[arg-type]
+    for wrong in ("1", 1.5, [1], np.ones(2), np.nan, Decimal(1), True, 10**5000):
+        with pytest.raises(InputError, match="total: expected a"):
+            Masks.from_pixels(pixels, (2, 3), [0.5], total=wrong)  # type: ignore[arg-type]
+        for name in ("image_id", "category_id", "first_id"):
+            with pytest.raises(InputError, match=f"{name}: expected a"):
+                masks.to_coco(**{name: wrong})  # type: ignore[arg-type]
+    for wrong in ("no", 1, None, np.ones(2)):
+        for name in ("outline", "boxes", "labels"):
+            with pytest.raises(InputError, match=f"{name}: expected True or False"):
+                masks.overlay(grey, **{name: wrong})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="got an object of type int"):
+        masks.polygons(-(10**5000))
+    with pytest.raises(InputError, match="image size: expected"):
+        Masks.empty((-(10**5000), 3))
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(2, device="meta"),
+        torch.ones((), requires_grad=True),
+        torch.ones(2, dtype=torch.bfloat16),
+        torch.eye(2).to_sparse(),
+    ],
+    ids=["meta", "grad", "bfloat16", "sparse"],
+)
+def test_tensors_that_are_no_numbers_here(tensor: torch.Tensor) -> None:
+    masks = Masks(np.ones((1, 2, 3), bool), [0.5])
+    for index in (tensor, [tensor]):
+        with pytest.raises(IndexError, match="cannot index 1 masks"):
+            masks[index]
+    with pytest.raises(InputError, match="counts of RLE 0"):
+        Masks.from_rle([{"size": [2, 3], "counts": [tensor, 6]}], (2, 3), [0.5])

@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from videos import make_video, number_of, picture, served
 
@@ -497,3 +498,11 @@ def test_closed_frames_say_so():
     frames.close()
     with pytest.raises(InputError, match="closed"):
         frames.read(3)
+
+
+def test_arrays_and_tensors_without_frames() -> None:
+    for wrong in (np.ones((4, 5)), torch.ones(()), torch.ones(4, 5)):
+        with pytest.raises(InputError, match=r"expected frames \(T, H, W, 3\), got shape"):
+            open_frames(wrong)
+    with pytest.raises(InputError, match="camera: expected a number from 0 on"):
+        open_frames(10**5000)

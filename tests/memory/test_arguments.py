@@ -2,16 +2,7 @@ import numpy as np
 import pytest
 
 from samkit import InputError, Prompt, PromptError
-from samkit.memory.arguments import check_known, checked_prompts, whole_number
-
-
-def test_whole_numbers_have_a_lower_bound():
-    assert whole_number("frame", np.int16(3)) == 3
-    assert whole_number("frame", -7) == -7
-    assert whole_number("frame", 0, 0) == 0
-    for value in (-1, True, 1.0, "1", None):
-        with pytest.raises(InputError, match="frame: expected a whole number from 0 on, got "):
-            whole_number("frame", value, 0)
+from samkit.memory.arguments import check_known, checked_prompts
 
 
 def test_known_objects():

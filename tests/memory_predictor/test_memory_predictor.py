@@ -420,3 +420,13 @@ def test_descriptions(predictor, images):
 
 def test_the_public_name():
     assert samkit.MemoryPredictor is MemoryPredictor
+
+
+def test_arguments_of_other_types(predictor, memory, images):
+    memory.remember(images[0], {1: CLICK})
+    for wrong in ("no", 1, None, np.ones(2)):
+        with pytest.raises(InputError, match="non_overlapping: expected True or False"):
+            MemoryPredictor(predictor, non_overlapping=wrong)
+    for wrong in (np.ones(2), torch.ones(2), "0", 0.0):
+        with pytest.raises(InputError, match="without_entry: expected a whole number"):
+            memory.reachable(1, without_entry=wrong)

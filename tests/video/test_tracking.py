@@ -434,3 +434,13 @@ def test_a_tracker_describes_itself(predictor, video):
     tracker.prompt(0, 1, Prompt.point(20, 20))
     assert repr(tracker) == f"<VideoPredictor: 1 objects, {len(video)} frames>"
     assert "live" in repr(VideoPredictor(predictor))
+
+
+def test_arguments_of_other_types(predictor, video):
+    for wrong in ("no", 1, None, np.ones(2)):
+        with pytest.raises(InputError, match="non_overlapping: expected True or False"):
+            VideoPredictor(predictor, video, non_overlapping=wrong)
+    with VideoPredictor(predictor, video) as tracker:
+        for wrong in (None, [], np.array(["forward", "backward"]), 10**5000):
+            with pytest.raises(InputError, match="direction: expected forward, backward or both"):
+                tracker.track(wrong)

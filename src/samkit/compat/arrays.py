@@ -17,14 +17,14 @@ def array_of(value: Any, name: str, error: type[InputError] = PromptError) -> ND
     Raises:
         error: it is none of these, such as nested lists of different lengths.
     """
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.is_floating_point() else value).numpy()
     if np.ma.is_masked(value):
         raise error(f"{name}: expected no masked values; give array.filled(...)")
     try:
+        if isinstance(value, torch.Tensor):
+            value = value.detach().cpu()
+            value = (value.float() if value.is_floating_point() else value).numpy()
         return np.array(value)
-    except (TypeError, ValueError, RuntimeError) as reason:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as reason:
         raise error(f"{name}: expected an array of numbers ({reason})") from reason
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 from samkit.nn import Network
 
 __all__ = ["HALF_PARTS", "find_device", "find_dtype", "own_dtypes", "without_autocast"]
@@ -29,9 +29,9 @@ def find_device(device: str | torch.device) -> torch.device:
     try:
         probe = torch.ones(1, device=torch.device(device))
         probe.item()
-    except (RuntimeError, AssertionError, NotImplementedError, ImportError, TypeError) as error:
+    except (RuntimeError, AssertionError, ImportError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"device {device!r} is not available here: {reason}") from None
+        raise InputError(f"device {shown(device)} is not available here: {reason}") from None
     return probe.device  # with its index, as tensors have it
 
 
@@ -44,8 +44,8 @@ def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if isinstance(dtype, str) and dtype == "auto":
         return torch.bfloat16 if _bfloat16_is_fast(device) else torch.float32
     found = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if found is None or found not in _DTYPES.values():
-        raise InputError(f"dtype: expected auto, {', '.join(_DTYPES)}, got {dtype!r}")
+    if not isinstance(found, torch.dtype) or found not in _DTYPES.values():
+        raise InputError(f"dtype: expected auto, {', '.join(_DTYPES)}, got {shown(dtype)}")
     return found
 
 

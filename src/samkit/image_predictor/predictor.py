@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samkit import weights
-from samkit.errors import ImageError, InputError, PromptError, SamkitError
+from samkit.errors import ImageError, InputError, PromptError, SamkitError, shown
 from samkit.geometry import checked_size
 from samkit.image_predictor.batching import decoder_batches
 from samkit.image_predictor.device import HALF_PARTS, find_device, find_dtype, own_dtypes
@@ -204,11 +204,17 @@ class ImagePredictor:
         self, image_size: tuple[int, int], input_size: tuple[int, int] | None = None
     ) -> ImageTransform:
         """How an image (H, W) lies in the network's input; see `ImageTransform.for_network`."""
+        image_size = checked_size(image_size, "image_size")
         return ImageTransform.for_network(self.network.config, image_size, input_size)
 
     def check_embedding(self, embedding: ImageEmbedding) -> None:
         """Raise InputError if another network made an embedding, or it is damaged."""
-        if embedding.network_id != self._network_id:
+        if not isinstance(embedding, ImageEmbedding):
+            raise InputError(f"expected an ImageEmbedding, got {type(embedding).__name__}")
+        if not isinstance(embedding.transform, ImageTransform):
+            got = type(embedding.transform).__name__
+            raise InputError(f"this embedding is damaged: expected an ImageTransform, got {got}")
+        if not isinstance(embedding.network_id, str) or embedding.network_id != self._network_id:
             raise InputError(
                 "this embedding was made by another network; embed the image with this predictor"
             )
@@ -298,10 +304,10 @@ class ImagePredictor:
         available = self.network.config.mask_decoder.candidates
         try:
             count = index(candidates)
-        except TypeError:
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             count = 0
         if isinstance(candidates, bool) or count not in (1, available):
-            raise InputError(f"candidates: expected 1 or {available}, got {candidates!r}")
+            raise InputError(f"candidates: expected 1 or {available}, got {shown(candidates)}")
         return count
 
     def _prior_logits(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samkit.errors import InputError
+from samkit.arguments import switch
+from samkit.errors import InputError, shown
 from samkit.nn import Network
 
 __all__ = ["PRESETS", "MaskGeneratorConfig"]
@@ -75,8 +76,8 @@ class MaskGeneratorConfig:
         Raises:
             InputError: an unknown preset or option, or a value that is out of range.
         """
-        if preset not in PRESETS:
-            raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}")
+        if not isinstance(preset, str) or preset not in PRESETS:
+            raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {shown(preset)}")
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(options) - known):
             raise InputError(f"unknown option {unknown[0]}: expected {', '.join(sorted(known))}")
@@ -101,25 +102,24 @@ class MaskGeneratorConfig:
             "min_mask_region_area": (self.min_mask_region_area, 0, None),
         }
         for name, (count, low, high) in whole.items():
-            if count is None:
+            if count is None and name == "points_per_side":
                 continue
             if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
-                raise InputError(f"{name}: expected a whole number, got {count!r}")
+                raise InputError(f"{name}: expected a whole number, got {shown(count)}")
             if count < low or (high is not None and count > high):
                 limits = f"from {low}" if high is None else f"from {low} to {high}"
-                raise InputError(f"{name}: expected a number {limits}, got {count}")
+                raise InputError(f"{name}: expected a number {limits}, got {shown(count)}")
         for name in ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh",
                      "crop_nms_thresh", "crop_overlap_ratio"):  # fmt: skip
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value <= 1:
-                raise InputError(f"{name}: expected a number from 0 to 1, got {value!r}")
+                raise InputError(f"{name}: expected a number from 0 to 1, got {shown(value)}")
         for name in ("stability_score_offset", "mask_threshold"):
             value = getattr(self, name)
             if not _is_number(value) or (name == "stability_score_offset" and value < 0):
-                raise InputError(f"{name}: expected a finite number, got {value!r}")
+                raise InputError(f"{name}: expected a finite number, got {shown(value)}")
         for name in ("use_m2m", "multimask_output", "disjoint"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise InputError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+            switch(name, getattr(self, name))
         if self.point_grids is not None:
             _check_grids(self.point_grids, self.crop_n_layers)
 
@@ -151,9 +151,11 @@ def _check_grids(grids: Any, layers: int) -> None:
         )
     for i, grid in enumerate(grids):
         try:
-            array = np.asarray(grid, np.float64)
-        except (TypeError, ValueError) as error:
+            array = np.asarray(grid)
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise InputError(f"point_grids[{i}]: expected numbers (P, 2)") from error
+        if array.dtype.kind not in "iuf":
+            raise InputError(f"point_grids[{i}]: expected numbers (P, 2), got {array.dtype}")
         if array.ndim != 2 or array.shape[1] != 2:
             raise InputError(f"point_grids[{i}]: expected shape (P, 2), got {array.shape}")
         if not ((array >= 0) & (array <= 1)).all():  # NaN is neither

@@ -1,16 +1,18 @@
 """Checks of values for N masks; what passes is read-only."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 from samkit.geometry import checked_size
 
 _LARGE = 1e9  # no image is so large
 
+_Item = TypeVar("_Item")
 _Array = TypeVar("_Array", bound=npt.NDArray[Any])
 
 
@@ -36,9 +38,19 @@ def mask_stack(value: object) -> npt.NDArray[np.bool_]:
     return frozen(array.astype(np.bool_, order="C"))
 
 
+def each(what: str, values: Iterable[_Item]) -> Iterator[_Item]:
+    """Check that there are several values."""
+    try:
+        if not isinstance(values, (str, bytes, Mapping)):
+            return iter(values)
+    except TypeError:  # an array of no axis too, which has __iter__
+        pass
+    raise InputError(f"expected a list of {what}, got {type(values).__name__}")
+
+
 def floats(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Check finite numbers of a shape."""
-    array = _numbers(name, value)
+    array = numbers(name, value)
     if array.shape != shape:
         raise InputError(f"expected {name} of shape {shape}, got {array.shape}")
     if not np.isfinite(array).all():
@@ -52,7 +64,7 @@ def number(name: str, value: Any, *, most: float | None) -> float:
     if not is_real or not 0 <= value < float("inf") or (most is not None and value > most):
         raise InputError(
             f"{name}: expected a number from 0 {'on' if most is None else f'to {most}'}, "
-            f"got {value!r:.80}"
+            f"got {shown(value)}"
         )
     return float(min(value, _LARGE))
 
@@ -61,7 +73,7 @@ def logits(value: object | None, count: int) -> npt.NDArray[np.float32] | None:
     """Check logits (N, h, w), h and w at least 1, or None."""
     if value is None:
         return None
-    array = _numbers("logits", value)
+    array = numbers("logits", value)
     if array.ndim != 3 or array.shape[0] != count or 0 in array.shape[1:]:
         raise InputError(f"expected logits of shape ({count}, h, w), got {array.shape}")
     return array
@@ -95,18 +107,24 @@ def positions(index: object, count: int) -> npt.NDArray[np.int64]:
     if isinstance(index, slice):
         try:
             return every[index]
-        except (TypeError, ValueError) as error:  # no integers, or a step of 0
-            raise IndexError(f"cannot index {count} masks with {index!r:.80}: {error}") from error
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # a step of 0
+            raise IndexError(f"cannot index {count} masks with {shown(index)}: {error}") from error
     try:
         array = np.asarray(index, np.int64 if isinstance(index, list) and not index else None)
         at = np.atleast_1d(every[array])
-    except (IndexError, ValueError, OverflowError) as error:  # ValueError: ragged lists
-        raise IndexError(f"cannot index {count} masks with {index!r:.80}: {error}") from error
+    except (
+        IndexError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        OverflowError,
+    ) as error:  # ragged lists
+        raise IndexError(f"cannot index {count} masks with {shown(index)}: {error}") from error
     unfit = array.dtype == np.bool_ and array.size != count  # none at all, which numpy takes
     if isinstance(index, tuple) or at.ndim > 1 or unfit:
         raise IndexError(
             f"expected an int, a slice, or a bool or int array to index {count} masks, "
-            f"got {index!r:.80}"
+            f"got {shown(index)}"
         )
     return at
 
@@ -121,7 +139,8 @@ def _array(name: str, value: object) -> npt.NDArray[Any]:
         raise InputError(f"expected {name} as an array of numbers: {error}") from error
 
 
-def _numbers(name: str, value: object) -> npt.NDArray[np.float32]:
+def numbers(name: str, value: object) -> npt.NDArray[np.float32]:
+    """Check real numbers of any shape."""
     array = _array(name, value)
     if array.size and not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
         raise InputError(f"expected {name} as an array of numbers, got {array.dtype}")

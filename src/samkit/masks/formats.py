@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from samkit import rle
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 from samkit.files import checked_path, open_file, parse_json
 from samkit.geometry import checked_size
 from samkit.masks import checks, drawing
@@ -102,7 +102,7 @@ def format_of(path: str | os.PathLike[str], name: str | None, *, has_image: bool
             raise InputError(f"cannot save {path}: expected one of the suffixes {known}")
         name = "overlay" if has_image and "overlay" in fitting else fitting[0]
     if not isinstance(name, str) or name not in _SUFFIXES:
-        raise InputError(f"expected one of the formats {', '.join(FORMATS)}, got {name!r}")
+        raise InputError(f"expected one of the formats {', '.join(FORMATS)}, got {shown(name)}")
     if suffix not in _SUFFIXES[name]:
         expected = ", ".join(_SUFFIXES[name])
         raise InputError(f"cannot save {path}: the format {name} is for files {expected}")
@@ -196,7 +196,7 @@ def _facts(text: str) -> dict[str, Any]:
     """Scores and ids that `_write_png` put beside the pixels."""
     facts = parse_json(text, "the text of the PNG")
     if not isinstance(facts, dict) or not isinstance(facts.get("scores"), list):
-        raise InputError(f"the text of the PNG: expected scores, got {facts!r:.80}")
+        raise InputError(f"the text of the PNG: expected scores, got {shown(facts)}")
     return facts
 
 
@@ -235,7 +235,7 @@ def _read_coco(file: IO[bytes]) -> tuple[Storage, Fields]:
     image = images[0]
     for i, one in enumerate(annotations):
         if "segmentation" not in one:
-            raise InputError(f"annotation {i}: expected a segmentation, got {one!r:.80}")
+            raise InputError(f"annotation {i}: expected a segmentation, got {shown(one)}")
         if one.get("image_id", image.get("id")) != image.get("id"):
             raise InputError(
                 f"annotation {i}: expected the image_id {image.get('id')!r:.80}, got "

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from samkit import rle
+from samkit.arguments import switch, whole_number
 from samkit.errors import InputError, MissingDependencyError
 from samkit.geometry import checked_size
 from samkit.masks import checks, contours, drawing, formats
@@ -131,8 +132,10 @@ class Masks:
         Raises:
             InputError: a mask has another shape or type, or a field does not fit.
         """
-        count = len(scores)
-        held = hold(masks, count, image_size, count if total is None else total)
+        scores = checks.numbers("scores", scores)
+        count = scores.size
+        most = count if total is None else whole_number("total", total, 0)
+        held = hold(checks.each("masks", masks), count, image_size, most)
         return cls._of(held, scores, fields)
 
     @classmethod
@@ -151,7 +154,7 @@ class Masks:
         Raises:
             InputError: no part, something that is not `Masks`, or images of different sizes.
         """
-        parts = list(parts)
+        parts = list(checks.each("parts", parts))
         for part in parts:
             if not isinstance(part, Masks):
                 raise InputError(f"expected Masks to concatenate, got {type(part).__name__}")
@@ -295,8 +298,13 @@ class Masks:
         """Each mask as a COCO annotation with RLE, xywh box, area, score and our ids.
 
         ``first_id`` is the id of the first annotation; the others count up from it.
+
+        Raises:
+            InputError: an id is no whole number.
         """
-        return formats.to_coco(self._storage, self._fields, image_id, category_id, first_id)
+        ids = {"image_id": image_id, "category_id": category_id, "first_id": first_id}
+        whole = [whole_number(name, value) for name, value in ids.items()]
+        return formats.to_coco(self._storage, self._fields, *whole)
 
     def to_supervision(self) -> Any:
         """The masks as ``supervision.Detections``, with object ids as tracker ids.
@@ -340,7 +348,8 @@ class Masks:
             (H, W, 3) uint8 RGB.
 
         Raises:
-            InputError: the image has another size, or ``alpha`` is out of range.
+            InputError: the image has another size, ``alpha`` is out of range, or a switch is
+                neither True nor False.
         """
         alpha = checks.number("alpha", alpha, most=1)
         picture = read_image(image)
@@ -354,9 +363,9 @@ class Masks:
             self._storage,
             self._fields,
             alpha=alpha,
-            outline=outline,
-            boxes=boxes,
-            labels=labels,
+            outline=switch("outline", outline),
+            boxes=switch("boxes", boxes),
+            labels=switch("labels", labels),
         )
         return picture
 

@@ -69,9 +69,8 @@ class RunLengths:
         """See `Masks.from_rle`."""
         size = checked_size(image_size, "image size")
         check_image_size(*size, "image size", InputError)
-        if isinstance(rles, (str, bytes, Mapping)) or not isinstance(rles, Iterable):
-            raise InputError(f"expected a list of RLEs, got {type(rles).__name__}")
-        strings = (rle.checked_counts(one, size, f"RLE {i}") for i, one in enumerate(rles))
+        each = checks.each("RLEs", rles)
+        strings = (rle.checked_counts(one, size, f"RLE {i}") for i, one in enumerate(each))
         return RunLengths(tuple(strings), size)
 
     def __len__(self) -> int:

@@ -111,8 +111,9 @@ def _opened(source: VideoSource, read: _Read) -> Frames:
         return CameraFrames(int(source))
     if isinstance(source, (str, os.PathLike)):
         return _named(os.fspath(source), read)
-    if isinstance(source, np.ndarray) and source.ndim < 3:
-        raise InputError(f"expected frames (T, H, W, 3), got {source.shape}")
+    shape = getattr(source, "shape", None)  # of an array or a tensor
+    if isinstance(shape, tuple) and len(shape) < 3:
+        raise InputError(f"expected frames (T, H, W, 3), got shape {tuple(shape)}")
     if isinstance(source, (np.ndarray, list, tuple)):
         if len(source) == 0:
             raise InputError("expected at least one frame, got none")

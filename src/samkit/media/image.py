@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from samkit.errors import ImageError, InputError
+from samkit.errors import ImageError, InputError, shown
 from samkit.files import open_file
 from samkit.limits import check_image_size
 from samkit.media.deep import deep_values
@@ -191,7 +191,7 @@ class _Wanted:
 def _checked_page(page: object) -> int | None:
     is_whole = isinstance(page, (int, np.integer)) and not isinstance(page, bool)
     if page is not None and not (is_whole and page >= 0):  # type: ignore[operator]
-        raise InputError(f"page: expected a number from 0 on, got {page!r:.80}")
+        raise InputError(f"page: expected a number from 0 on, got {shown(page)}")
     return None if page is None else int(page)  # type: ignore[call-overload]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from samkit.errors import ImageError, InputError
+from samkit.errors import ImageError, InputError, shown
 from samkit.limits import check_image_size
 
 __all__ = [
@@ -146,7 +146,7 @@ def checked_scale(scale: object) -> Scale:
             return low, high
     raise InputError(
         'scale: expected "full", "minmax", "percentile" or (low, high) with low below high, '
-        f"got {scale!r:.80}"
+        f"got {shown(scale)}"
     )
 
 
@@ -164,7 +164,7 @@ def checked_bands(bands: object) -> tuple[int, ...] | None:
     numbers: tuple[Any, ...] = tuple(bands) if is_row else ()  # type: ignore[arg-type]
     whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in numbers)
     if len(numbers) not in (1, 3) or not whole or min(numbers) < 0:
-        raise InputError(f"bands: expected one or three numbers from 0 on, got {bands!r:.80}")
+        raise InputError(f"bands: expected one or three numbers from 0 on, got {shown(bands)}")
     return tuple(map(int, numbers))
 
 
@@ -194,7 +194,9 @@ def _check_shape(array: npt.NDArray[Any], name: str, bands: Sequence[int] | None
             raise ImageError(f"expected an image (H, W, channels), got {name} {shape}")
         count = 1 if array.ndim == 2 else shape[2]
         if max(bands) >= count:
-            raise ImageError(f"bands: expected numbers below {count}, got {tuple(bands)} of {name}")
+            raise ImageError(
+                f"bands: expected numbers below {count}, got {shown(tuple(bands))} of {name}"
+            )
         return
     expected = "expected an image (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
     hint = ""

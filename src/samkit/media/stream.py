@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 from samkit.media.image import read_image
 
 __all__ = ["CameraFrames", "StreamFrames", "VideoFormat"]
@@ -81,7 +81,7 @@ class CameraFrames(StreamFrames):
 
     def __init__(self, number: int) -> None:
         if not 0 <= number < 2**31:
-            raise InputError(f"camera: expected a number from 0 on, got {number}")
+            raise InputError(f"camera: expected a number from 0 on, got {shown(number)}")
         self._camera = cv2.VideoCapture(number)
         if not self._camera.isOpened():
             self._camera.release()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from samkit.errors import ImageError
+from samkit.errors import ImageError, shown
 from samkit.limits import check_image_size, limits
 from samkit.media.pixels import Scale, rgb_from_array
 
@@ -120,7 +120,7 @@ class TiffPages:
     def _find(self, page: int) -> tuple["_Series", int]:
         """The series of a page, and its number there."""
         if page >= self.count:
-            raise ImageError(f"{self._name}: expected a page below {self.count}, got {page}")
+            raise ImageError(f"{self._name}: expected a page below {self.count}, got {shown(page)}")
         for series in self._series:
             if page < series.count:
                 break

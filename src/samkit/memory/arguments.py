@@ -1,10 +1,8 @@
 """Checks of arguments: networks with memory, ids, frame numbers, prompts."""
 
 from collections.abc import Collection, Mapping
-from operator import index as as_index
 
-import numpy as np
-
+from samkit.arguments import whole_number
 from samkit.errors import InputError, PromptError
 from samkit.image_predictor import ImagePredictor
 from samkit.nn import MemoryNetwork
@@ -16,10 +14,7 @@ __all__ = [
     "checked_prompt",
     "checked_prompts",
     "network_with_memory",
-    "whole_number",
 ]
-
-_INT64 = np.iinfo(np.int64)
 
 
 def network_with_memory(predictor: object, use: str) -> MemoryNetwork:
@@ -45,24 +40,6 @@ def network_with_memory(predictor: object, use: str) -> MemoryNetwork:
     return network
 
 
-def whole_number(name: str, value: object, least: int | None = None) -> int:
-    """An integer of any kind, also numpy's, but no bool; at least `least`, and of 64 bits.
-
-    Raises:
-        InputError: anything else.
-    """
-    try:
-        number = as_index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool) or (least is not None and number < least):
-        bound = "" if least is None else f" from {least} on"
-        raise InputError(f"{name}: expected a whole number{bound}, got {_shown(value)}")
-    if not _INT64.min <= number <= _INT64.max:
-        raise InputError(f"{name}: expected a number of 64 bits, got {_shown(value)}")
-    return number
-
-
 def checked_id(value: object) -> int:
     """The id of an object: an integer of 64 bits, which is what `Masks` can hold.
 
@@ -70,14 +47,6 @@ def checked_id(value: object) -> int:
         InputError: anything else.
     """
     return whole_number("object_id", value)
-
-
-def _shown(value: object) -> str:
-    """Python does not print numbers of thousands of digits."""
-    try:
-        return f"{value!r:.80}"
-    except ValueError:
-        return type(value).__name__
 
 
 def check_known(object_id: int, known: Collection[int]) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samkit.memory.arguments import checked_id, whole_number
+from samkit.arguments import whole_number
+from samkit.memory.arguments import checked_id
 from samkit.memory.codec import MemoryReader, MemoryWriter
 from samkit.memory_predictor.entries import Entry
 from samkit.nn import MemoryNetwork

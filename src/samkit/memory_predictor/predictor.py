@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from samkit.arguments import switch, whole_number
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
 from samkit.masks import Masks
@@ -14,7 +15,6 @@ from samkit.memory.arguments import (
     checked_prompt,
     checked_prompts,
     network_with_memory,
-    whole_number,
 )
 from samkit.memory.masks import masks_of
 from samkit.memory.prediction import (
@@ -67,7 +67,7 @@ class MemoryPredictor:
             whole_number("max_entries", max_entries, 1)
         self.predictor = predictor
         self.max_entries = max_entries
-        self.non_overlapping = non_overlapping
+        self.non_overlapping = switch("non_overlapping", non_overlapping)
         self._entries: dict[int, Entry] = {}
         self._order: tuple[int, ...] = ()
         self._next = 0
@@ -233,6 +233,8 @@ class MemoryPredictor:
             InputError: nothing is remembered of the object in the other entries.
         """
         number = checked_id(object_id)
+        if without_entry is not None:
+            without_entry = whole_number("without_entry", without_entry)
         memories = [
             one.objects[number].memory
             for one in self._entries.values()

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from samkit.errors import InputError
+from samkit.arguments import switch, whole_number
+from samkit.errors import InputError, shown
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.media.frames import Frames, VideoSource, open_frames
@@ -14,7 +15,6 @@ from samkit.memory.arguments import (
     checked_prompt,
     checked_prompts,
     network_with_memory,
-    whole_number,
 )
 from samkit.prompts import Prompt
 from samkit.video.embedded_frames import EmbeddedFrames
@@ -73,7 +73,7 @@ class VideoPredictor:
             one_way=frames is None or not frames.seekable,
             frame_count=None if frames is None else frames.count,
             nearest_prompts=nearest_prompts,
-            non_overlapping=bool(non_overlapping),
+            non_overlapping=switch("non_overlapping", non_overlapping),
         )
         self._passes = 0
         self._is_closed = False
@@ -194,8 +194,10 @@ class VideoPredictor:
                 `track` has begun since, or the tracker is closed.
         """
         self._check_open()
-        if direction not in ("forward", "backward", "both"):
-            raise InputError(f"direction: expected forward, backward or both, got {direction!r}")
+        if not isinstance(direction, str) or direction not in ("forward", "backward", "both"):
+            raise InputError(
+                f"direction: expected forward, backward or both, got {shown(direction)}"
+            )
         if self._session.is_live:
             raise InputError("there is no video to track in; give frames one by one to step()")
         if not self._session.objects:

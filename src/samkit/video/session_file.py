@@ -26,11 +26,12 @@ from typing import Any
 
 import torch
 
+from samkit.arguments import whole_number
 from samkit.errors import InputError
 from samkit.files import checked_path
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
-from samkit.memory.arguments import checked_id, whole_number
+from samkit.memory.arguments import checked_id
 from samkit.memory.codec import MemoryReader, MemoryWriter
 from samkit.memory.prediction import PromptedObject
 from samkit.nn import MemoryNetwork

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 from samkit.nn import Network, build
 from samkit.nn.image_encoder import resize_offsets, resize_positions
 from samkit.sizes import NetworkConfig, Resampling, ViTConfig
@@ -72,7 +72,7 @@ def adapt(
     state = network.state_dict()
     weight = state.get(f"{first_conv}.weight")
     if weight is None or weight.ndim != 4:
-        raise InputError(f"expected the name of the first convolution, got {first_conv!r}")
+        raise InputError(f"expected the name of the first convolution, got {shown(first_conv)}")
     state[f"{first_conv}.weight"] = adapt_channels(weight, wanted.in_channels)
     if network.config.image_size != config.image_size:
         mode = position_resampling or wanted.position_resampling

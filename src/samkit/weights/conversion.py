@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from samkit.errors import CheckpointError, InputError
+from samkit.errors import CheckpointError, InputError, shown
 from samkit.files import checked_path
 from samkit.media import write_atomically
 from samkit.weights.hugging_face import config_to_json
@@ -47,8 +47,8 @@ def convert(
         CheckpointError: the source is not usable, or the layout cannot hold such a network.
     """
     target = checked_path(target, "what is converted")
-    if layout not in LAYOUTS:
-        raise InputError(f"expected a layout out of {', '.join(LAYOUTS)}, got {layout!r}")
+    if not isinstance(layout, str) or layout not in LAYOUTS:
+        raise InputError(f"expected a layout out of {', '.join(LAYOUTS)}, got {shown(layout)}")
     opened = open_checkpoint(source, progress=progress)
     if layout == "samkit":
         write_safetensors(target, _own(opened.state), header(opened.config, opened.metadata))

@@ -235,3 +235,20 @@ def test_a_new_model_remembers_nothing(
     assert shown.memory_bank == []
     with pytest.raises(InputError, match="no object is remembered"):
         shown(frames[0])
+
+
+def test_ids_and_switches_of_other_types(
+    shown: SAM2DynamicInteractivePredictor, frames: np.ndarray
+) -> None:
+    for one in (np.array(7), torch.tensor(7), [torch.tensor(7)], torch.tensor([7])):
+        assert 7 in shown(frames[6], points=[3, 3], obj_ids=one)[0].boxes.id.tolist()
+    for wrong in (torch.ones(2, 2), torch.zeros(1, device="meta"), [torch.ones(2)], "7", [[7]]):
+        with pytest.raises(InputError, match=r"obj_ids|object_id"):
+            shown(frames[6], points=[3, 3], obj_ids=wrong)
+    for wrong in ("no", None, np.ones(2)):
+        with pytest.raises(InputError, match="update_memory: expected True or False"):
+            shown(frames[6], points=[3, 3], obj_ids=[7], update_memory=wrong)
+    shown.set_image(frames[6])
+    for wrong in ([], np.ones(2), "0"):
+        with pytest.raises(InputError, match="obj_idx: expected"):
+            shown.track_step(wrong)

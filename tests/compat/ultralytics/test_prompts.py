@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from samkit import Prompt
+from samkit.compat.ultralytics import SAM2Predictor
 from samkit.compat.ultralytics.prompts import PromptArrays
 from samkit.errors import PromptError
 from samkit.transforms import ImageTransform
@@ -146,3 +147,18 @@ def test_sam_masks_of_the_low_resolution_have_its_padding() -> None:
     back = SAM.mask_to_input(prompt.mask_input).numpy()
     assert np.abs(back[:19] - low[:19]).mean() < 1.0
     assert (back[20:] == -10).all()
+
+
+def test_tensors_that_hold_no_numbers() -> None:
+    for wrong in (torch.ones(2, 2, device="meta"), torch.eye(2).to_sparse()):
+        for name in ("bboxes", "points", "masks"):
+            with pytest.raises(PromptError, match=f"{name}: expected an array of numbers"):
+                PromptArrays.from_arguments(**{name: wrong})
+
+
+def test_prompts_that_were_computed_with_a_gradient() -> None:
+    points = torch.ones(1, 2, requires_grad=True) * 3
+    predictor = SAM2Predictor()
+    predictor.set_prompts({"points": points})
+    assert predictor.prompts["points"].tolist() == [[3, 3]]
+    assert predictor.prompts["points"] is not points

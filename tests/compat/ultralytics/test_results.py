@@ -1,6 +1,7 @@
 """Results: what they hold, and how they are shown and written."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -204,3 +205,28 @@ def test_what_supervision_reads() -> None:
     assert result.masks
     assert result.masks.data.cpu().numpy().shape[1:] == result.orig_shape
     assert not result[[]].masks  # no masks at all
+
+
+def test_arguments_of_other_types(tmp_path: Path) -> None:
+    result = make()
+    text = tmp_path / "dog.txt"
+    for wrong in ("no", 2, np.ones(2), None):
+        for call, name in (
+            (result.plot, "boxes"),
+            (result.plot, "labels"),
+            (partial(result.save_txt, text), "save_conf"),
+            (result.summary, "normalize"),
+        ):
+            with pytest.raises(InputError, match=f"{name}: expected True or False"):
+                call(**{name: wrong})
+    for wrong in (1.5, "2", None, np.ones(2)):
+        with pytest.raises(InputError, match="decimals: expected a whole number"):
+            result.to_json(decimals=wrong)
+    for wrong in (3, b"dog.png", "a\0.png", []):
+        with pytest.raises(InputError, match="expected the path of the picture"):
+            result.save(wrong)
+    for index in (2**63, [[1], [2, 3]], "0", torch.zeros(2, device="meta"), [object()]):
+        for part in (result, result.masks, result.boxes):
+            with pytest.raises(IndexError, match="3 masks"):
+                part[index]
+    assert not any(tmp_path.iterdir())

@@ -191,3 +191,17 @@ def test_callbacks(overrides: Any, photo: np.ndarray) -> None:
     predictor([photo, photo], points=[9, 9])
     assert [event for event, _ in seen] == [events[0], events[1], events[1], events[2]]
     assert [count for _, count in seen] == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"project": 5}, {"name": "a\0b"}, {"name": ["a"]}, {"conf": 10**400}, {"save": "no"}]
+)
+def test_settings_of_other_types(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(wrong))}"):
+        Predictor(overrides=wrong)
+
+
+def test_callbacks_of_other_types() -> None:
+    for wrong in (3, {"on_predict_end": print}, {"on_predict_end": [None]}):
+        with pytest.raises(InputError, match="_callbacks: expected"):
+            Predictor(_callbacks=wrong)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from videos import number_of
 
+from samkit.compat.ultralytics.arrays import rgb_images
 from samkit.compat.ultralytics.sources import open_video, source_images
 from samkit.errors import ImageError, InputError
 
@@ -139,3 +140,17 @@ def test_videos(folder: Path, clip: Path, frames: np.ndarray) -> None:
 def test_bad_videos(source: object) -> None:
     with pytest.raises((ImageError, InputError)):
         open_video(source)
+
+
+def test_lists_that_are_no_images() -> None:
+    nested: list = []
+    for _ in range(5000):
+        nested = [nested]
+    with pytest.raises(InputError, match="got lists within lists"):
+        source_images(nested)
+    for wrong in ([[1, 2], [3]], torch.zeros(3, device="meta"), object()):
+        with pytest.raises(ImageError, match=r"expected an array \(H, W, 3\) of uint8 in BGR"):
+            rgb_images([wrong])
+    for wrong in (np.array(1), torch.ones(()), []):
+        with pytest.raises(ImageError, match="expected a list of images"):
+            rgb_images(wrong)

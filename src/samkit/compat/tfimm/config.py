@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 from numpy.typing import NDArray
 
 from samkit.compat.tfimm.positions import resized_offsets, resized_positions
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 from samkit.sizes import (
     Activation,
     MaskDecoderConfig,
@@ -152,7 +152,7 @@ class SegmentAnythingModelConfig:
             try:
                 object.__setattr__(self, field.name, read(value))
             except (TypeError, ValueError, OverflowError):
-                raise InputError(f"{field.name}: expected {expected}, got {value!r}") from None
+                raise InputError(f"{field.name}: expected {expected}, got {shown(value)}") from None
         if self.in_channels < 1:
             raise InputError(f"in_channels: expected at least 1, got {self.in_channels}")
         for rate in ("encoder_drop_rate", "encoder_attn_drop_rate", "encoder_drop_path_rate"):

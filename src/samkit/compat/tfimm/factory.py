@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from samkit.compat.arrays import array_of
 from samkit.compat.tfimm.config import SegmentAnythingModelConfig, core_config, described_by
 from samkit.compat.tfimm.model import SegmentAnythingModel
-from samkit.errors import ImageError, InputError, UnknownModelError
+from samkit.errors import ImageError, InputError, UnknownModelError, shown
 from samkit.weights import find_model
 
 __all__ = ["create_model", "create_preprocessing", "list_models"]
@@ -128,7 +128,7 @@ def create_preprocessing(
 def _patterns(value: str | Sequence[str], what: str) -> tuple[str, ...]:
     patterns = (value,) if isinstance(value, str) else value
     if not isinstance(patterns, (list, tuple)) or not all(isinstance(p, str) for p in patterns):
-        raise InputError(f"{what}: expected a pattern or a list of them, got {value!r}")
+        raise InputError(f"{what}: expected a pattern or a list of them, got {shown(value)}")
     return tuple(filter(None, patterns))
 
 
@@ -145,7 +145,7 @@ def _float_dtype(dtype: Any) -> np.dtype[Any]:
     except (TypeError, ValueError):
         found = np.dtype(object)
     if found.kind != "f":
-        raise InputError(f"dtype: expected one of floats, such as 'float32', got {dtype!r}")
+        raise InputError(f"dtype: expected one of floats, such as 'float32', got {shown(dtype)}")
     return found
 
 

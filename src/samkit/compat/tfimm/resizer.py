@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from samkit.compat.arrays import array_of, finite_numbers
-from samkit.errors import ImageError, InputError, PromptError
+from samkit.errors import ImageError, InputError, PromptError, shown
 from samkit.geometry import checked_size
 from samkit.prompts import checks
 from samkit.transforms import ImageTransform, resize, resize_rgb
@@ -140,7 +140,7 @@ class ImageResizer:
             InputError: another shape, values that are no numbers, or a threshold that is none.
         """
         if threshold is not None and not isinstance(threshold, (int, float, np.number)):
-            raise InputError(f"threshold: expected a number or None, got {threshold!r}")
+            raise InputError(f"threshold: expected a number or None, got {shown(threshold)}")
         array = finite_numbers(mask, "mask")
         if array.ndim < 2 or 0 in array.shape[-2:]:
             raise InputError(f"mask: expected shape (..., h, w), got {array.shape}")

@@ -47,8 +47,11 @@ def rgb_of_bgr(image: Any, name: str = "image") -> NDArray[np.uint8]:
     """
     if np.ma.is_masked(image):
         raise ImageError(f"{name}: expected no masked values; give image.filled(0)")
-    array = np.asarray(image)
     expected = f"{name}: expected an array (H, W, 3) of uint8 in BGR"
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # lists, other tensors
+        raise ImageError(f"{expected}, got {type(image).__name__}") from error
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         hint = _HINTS.get((array.ndim, *array.shape[2:]), "")
         raise ImageError(f"{expected}, got shape {array.shape}{hint}")
@@ -66,7 +69,7 @@ def rgb_images(images: Any) -> list[NDArray[np.uint8]]:
         ImageError: it is no list, or empty, or as for `rgb_of_bgr`.
     """
     if not isinstance(images, (list, tuple)) or not images:
-        length = f" of length {len(images)}" if hasattr(images, "__len__") else ""
+        length = " of length 0" if isinstance(images, (list, tuple)) else ""
         raise ImageError(
             "im: expected a list of images (H, W, 3), at least one, "
             f"got {type(images).__name__}{length}"

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from samkit.arguments import switch
 from samkit.compat.ultralytics.arrays import check_preprocessed, rgb_images, rgb_of_bgr
 from samkit.compat.ultralytics.delivery import Callbacks, Delivery
 from samkit.compat.ultralytics.features import Features, features_of
@@ -170,7 +171,7 @@ class BasePredictor:
             PromptError: an unknown key, a wrong shape or wrong values.
         """
         self._stored = PromptArrays.from_dict(prompts)
-        self.prompts = copy.deepcopy(dict(prompts))
+        self.prompts = {name: _copied(value) for name, value in prompts.items()}
 
     def set_image(self, image: Any) -> None:
         """Encode one image, for all following calls without a source.
@@ -307,6 +308,7 @@ class BasePredictor:
     def _deliver(
         self, results: Iterator[Results], stream: bool
     ) -> list[Results] | Iterator[Results]:
+        stream = switch("stream", stream)
         delivered = self._delivery(results, self)
         return delivered if stream else list(delivered)
 
@@ -328,6 +330,15 @@ class BasePredictor:
     def _scores(self, masks: Masks) -> NDArray[np.float32]:
         """(N,), which become `boxes.conf` of results."""
         return masks.scores
+
+
+def _copied(value: Any) -> Any:
+    """Values of a prompt, which later changes of the caller's do not reach."""
+    if isinstance(value, Tensor):  # of which those computed with a gradient cannot be deep-copied
+        return value.detach().clone()
+    if type(value) in (list, tuple):
+        return type(value)(map(_copied, value))
+    return copy.deepcopy(value)
 
 
 def _channels(values: Sequence[float], device: torch.device) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import Settings
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 
 __all__ = ["Callbacks", "Delivery"]
 
@@ -36,6 +36,14 @@ class Delivery:
     def __init__(self, settings: Settings, callbacks: Callbacks | None) -> None:
         self.settings = settings
         self.callbacks: Callbacks = {} if callbacks is None else callbacks
+        is_mapping = isinstance(self.callbacks, Mapping)
+        lists = self.callbacks.values() if is_mapping else [None]
+        for functions in lists:
+            if not isinstance(functions, (list, tuple)) or not all(map(callable, functions)):
+                raise InputError(
+                    "_callbacks: expected {event: [functions of the predictor]}, "
+                    f"got {shown(callbacks)}"
+                )
         self.results: list[Results] = []
         self.folder: Path | None = None
 

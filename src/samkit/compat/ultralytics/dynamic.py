@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from samkit.arguments import switch, whole_number
+from samkit.compat.arrays import array_of
 from samkit.compat.ultralytics.arrays import cpu_tensor
 from samkit.compat.ultralytics.base import BasePredictor, EncodedImage
 from samkit.compat.ultralytics.delivery import Callbacks
@@ -16,7 +18,7 @@ from samkit.compat.ultralytics.features import Features
 from samkit.compat.ultralytics.prompts import PromptArrays
 from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import DEFAULT_CFG
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 from samkit.image_predictor import ImagePredictor
 from samkit.image_predictor.device import own_dtypes
 from samkit.masks import Masks
@@ -215,8 +217,8 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
         """
         embedding = self._current_image().embedding
         known = self.obj_idx_to_id
-        if obj_idx is not None and obj_idx not in known:
-            raise InputError(f"obj_idx: expected one of {sorted(known)}, got {obj_idx!r}")
+        if obj_idx is not None and whole_number("obj_idx", obj_idx) not in known:
+            raise InputError(f"obj_idx: expected one of {sorted(known)}, got {shown(obj_idx)}")
         prompts = PromptArrays.from_arguments(None, point, label, mask)
         prompt = None
         if prompts:
@@ -311,12 +313,19 @@ def _checked_ids(obj_ids: Any, prompts: PromptArrays, update: bool) -> list[int]
     Raises:
         InputError: prompts without ids, ids without prompts, or neither with `update_memory`.
     """
-    is_list = isinstance(obj_ids, (Sequence, np.ndarray, Tensor))
-    each = [] if obj_ids is None else list(obj_ids) if is_list else [obj_ids]
-    each = [one.item() if isinstance(one, Tensor) else one for one in each]
+    update = switch("update_memory", update)
+    values = _plain(obj_ids)
+    is_list = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
+    each = [] if values is None else list(map(_plain, values)) if is_list else [values]
     if bool(prompts) != bool(each):
         has, lacks = ("prompts", "obj_ids") if prompts else ("obj_ids", "prompts")
         raise InputError(f"{lacks}: expected one for each of the {has}, got none")
     if update and not each:
         raise InputError("update_memory: expected prompts and their obj_ids, got none")
     return [checked_id(one) for one in each]
+
+
+def _plain(value: Any) -> Any:
+    """The numbers of an array or a tensor as Python's; anything else as it is."""
+    is_array = isinstance(value, (np.ndarray, Tensor))
+    return array_of(value, "obj_ids", InputError).tolist() if is_array else value

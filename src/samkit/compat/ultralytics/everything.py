@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from samkit.arguments import whole_number
 from samkit.compat.ultralytics.arrays import tensor_of
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 from samkit.geometry import mask_boxes
 from samkit.image_predictor import ImagePredictor
 from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.mask_generator.selection import non_maximum_suppression, without_small_regions
-from samkit.memory.arguments import whole_number
 
 __all__ = ["GenerateOptions", "remove_small_regions"]
 
@@ -113,10 +113,11 @@ def remove_small_regions(
     given = tensor_of(masks, "masks")
     if given.ndim != 3:
         raise InputError(f"masks: expected shape (N, H, W), got {tuple(given.shape)}")
-    if whole_number("min_area", min_area) < 0:
+    min_area = whole_number("min_area", min_area)
+    if min_area < 0:
         raise InputError(f"min_area: expected pixels, 0 or more, got {min_area}")
     if not isinstance(nms_thresh, Real) or not 0 <= nms_thresh <= 1:
-        raise InputError(f"nms_thresh: expected a number from 0 to 1, got {nms_thresh!r}")
+        raise InputError(f"nms_thresh: expected a number from 0 to 1, got {shown(nms_thresh)}")
     if not len(given):
         return given.clone(), torch.zeros(0, dtype=torch.int64, device="cpu")
     cleaned = [without_small_regions(one, min_area) for one in (given > 0).cpu().numpy()]

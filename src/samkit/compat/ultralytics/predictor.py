@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from samkit.arguments import switch
 from samkit.compat.arrays import array_of
 from samkit.compat.ultralytics import everything
 from samkit.compat.ultralytics.arrays import check_preprocessed, cpu_tensor, tensor_of
@@ -235,7 +236,8 @@ class Predictor(BasePredictor):
     def _masks(
         self, embedding: ImageEmbedding, prompts: PromptArrays, multimask_output: bool
     ) -> Masks:
-        candidates = self.core.network.config.mask_decoder.candidates if multimask_output else 1
+        several = switch("multimask_output", multimask_output)
+        candidates = self.core.network.config.mask_decoder.candidates if several else 1
         each = prompts.to_prompts(embedding.transform)
         return self.core.predict(embedding, each, candidates=candidates)
 

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from samkit.arguments import switch, whole_number
 from samkit.compat.ultralytics.arrays import cpu_tensor
+from samkit.files import checked_path
 from samkit.masks import Masks, contours, drawing
+from samkit.masks.checks import positions
 from samkit.media import write_atomically, write_image
 
 __all__ = ["ResultBoxes", "ResultMasks", "Results"]
@@ -30,7 +33,7 @@ class ResultMasks:
         return len(self._core)
 
     def __getitem__(self, index: Any) -> "ResultMasks":
-        return ResultMasks(self._core[_index(index)])
+        return ResultMasks(self._core[index])
 
     @cached_property
     def data(self) -> Tensor:
@@ -67,7 +70,7 @@ class ResultBoxes:
         return len(self.data)
 
     def __getitem__(self, index: Any) -> "ResultBoxes":
-        at = torch.arange(len(self), device="cpu")[_index(index)].reshape(-1)
+        at = torch.from_numpy(positions(index, len(self)))
         ids = None if self.id is None else self.id[at]
         return ResultBoxes(self.data[at], self.orig_shape, ids)
 
@@ -147,7 +150,7 @@ class Results:
         return len(self.core)
 
     def __getitem__(self, index: Any) -> "Results":
-        at = np.atleast_1d(np.arange(len(self))[_index(index)])
+        at = positions(index, len(self))
         some = Results(
             self.orig_img,
             self.path,
@@ -183,6 +186,7 @@ class Results:
 
     def plot(self, *, boxes: bool = True, labels: bool = True) -> NDArray[np.uint8]:
         """The image with its masks, boxes, and names with scores: (H, W, 3) uint8 BGR, new."""
+        labels = switch("labels", labels)
         picture = self.core.overlay(self.orig_img[..., ::-1], boxes=boxes)
         for box, score, number in zip(
             self.core.boxes, self._scores, self.core.object_ids.tolist(), strict=True
@@ -197,7 +201,8 @@ class Results:
 
         By default it is called ``results_<name>``, in the current folder.
         """
-        path = self.picture_name("results_") if filename is None else os.fspath(filename)
+        name = self.picture_name("results_") if filename is None else filename
+        path = os.fspath(checked_path(name, "the picture"))
         write_image(path, np.ascontiguousarray(self.plot()[..., ::-1]))
         return path
 
@@ -218,13 +223,14 @@ class Results:
         The line of a mask is ``class x y x y ...``, from 0 to 1 of the image, and with `save_conf`
         the score. Empty masks have no line. An existing file is replaced.
         """
+        repeats = int(switch("save_conf", save_conf))
         lines = []
         for ring, number, score in zip(
             self.masks.xyn, self.core.object_ids.tolist(), self._scores.tolist(), strict=True
         ):
             if len(ring):
                 values = [f"{value:.6f}" for value in ring.ravel()]
-                lines.append(" ".join([str(number), *values, *([f"{score:.6f}"] * save_conf)]))
+                lines.append(" ".join([str(number), *values, *([f"{score:.6f}"] * repeats)]))
         with write_atomically(txt_file) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines))
         return os.fspath(txt_file)
@@ -236,6 +242,8 @@ class Results:
             normalize: coordinates from 0 to 1 of the image instead of pixels.
             decimals: places to which numbers are rounded.
         """
+        decimals = whole_number("decimals", decimals)
+        normalize = switch("normalize", normalize)
         boxes = self.boxes.xyxyn if normalize else self.boxes.xyxy
         rings = self.masks.xyn if normalize else self.masks.xy
         found = []
@@ -255,8 +263,3 @@ class Results:
     def to_json(self, normalize: bool = False, decimals: int = 5) -> str:
         """`summary` as JSON."""
         return json.dumps(self.summary(normalize, decimals), indent=2)
-
-
-def _index(index: Any) -> Any:
-    """An index for numpy: a tensor becomes an array."""
-    return index.numpy() if isinstance(index, Tensor) else index

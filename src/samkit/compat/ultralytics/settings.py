@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
+from samkit.files import checked_path
 
 __all__ = [
     "DEFAULT_CFG",
@@ -84,11 +85,17 @@ def read_settings(cfg: Any, overrides: Mapping[str, Any] | None) -> Settings:
     input_size(settings.imgsz)
     for name in ("conf", "iou"):
         value = getattr(settings, name)
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:
-            raise InputError(f"{name}: expected a number from 0 to 1, got {value!r}")
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:  # type: ignore[operator]
+            raise InputError(f"{name}: expected a number from 0 to 1, got {shown(value)}")
     for name in ("half", "save", "verbose"):
         if not isinstance(getattr(settings, name), bool):
-            raise InputError(f"{name}: expected True or False, got {getattr(settings, name)!r}")
+            raise InputError(
+                f"{name}: expected True or False, got {shown(getattr(settings, name))}"
+            )
+    for name in ("project", "name"):
+        value = getattr(settings, name)
+        if not (value is None or (isinstance(value, str) and not value)):
+            checked_path(value, name)
     return replace(settings, task="segment", mode="predict", batch=1, retina_masks=True)
 
 
@@ -115,7 +122,7 @@ def device_name(device: Any) -> str | torch.device:
         return f"cuda:{int(device)}"
     if isinstance(device, (str, torch.device)):
         return device
-    raise InputError(f"device: expected a name or the number of one GPU, got {device!r}")
+    raise InputError(f"device: expected a name or the number of one GPU, got {shown(device)}")
 
 
 def input_size(imgsz: Any) -> tuple[int, int] | None:
@@ -129,7 +136,7 @@ def input_size(imgsz: Any) -> tuple[int, int] | None:
     sides = list(imgsz) if isinstance(imgsz, (list, tuple)) else [imgsz]
     whole = all(isinstance(side, Integral) and not isinstance(side, bool) for side in sides)
     if not whole or len(sides) not in (1, 2) or min(sides) < 1:
-        raise InputError(f"imgsz: expected a whole number or (height, width), got {imgsz!r}")
+        raise InputError(f"imgsz: expected a whole number or (height, width), got {shown(imgsz)}")
     return int(sides[0]), int(sides[-1])
 
 
@@ -142,5 +149,5 @@ def _changed(settings: Settings, values: Any, what: str) -> Settings:
     known = [field.name for field in fields(Settings)]
     unknown = [name for name in values if name not in known]
     if unknown:
-        raise InputError(f"{what}: expected some of {', '.join(known)}, got {unknown[0]!r}")
+        raise InputError(f"{what}: expected some of {', '.join(known)}, got {shown(unknown[0])}")
     return replace(settings, **values)

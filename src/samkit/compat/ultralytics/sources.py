@@ -99,7 +99,10 @@ def source_images(source: Any, first: int = 0) -> Iterator[SourceImage]:
     if isinstance(source, (list, tuple)):
         if not source:
             raise InputError("source: expected at least one image, got an empty list")
-        each = [source_images(one, number) for number, one in enumerate(source, first)]
+        try:
+            each = [source_images(one, number) for number, one in enumerate(source, first)]
+        except RecursionError:
+            raise InputError("source: expected a list of images, got lists within lists") from None
         return chain.from_iterable(each)
     if not isinstance(source, (np.ndarray, torch.Tensor, Image.Image)):
         raise InputError(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from samkit.arguments import whole_number
 from samkit.compat.ultralytics.arrays import cpu_tensor
 from samkit.compat.ultralytics.base import BasePredictor
 from samkit.compat.ultralytics.delivery import Callbacks
@@ -19,7 +20,7 @@ from samkit.compat.ultralytics.sources import SourceVideo, open_video
 from samkit.errors import InputError, PromptError
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
-from samkit.memory.arguments import network_with_memory, whole_number
+from samkit.memory.arguments import network_with_memory
 from samkit.prompts import Prompt
 from samkit.transforms import ImageTransform
 from samkit.video import VideoPredictor
