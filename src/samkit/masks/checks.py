@@ -1,6 +1,6 @@
 """Checks of values for N masks; what passes is read-only."""
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -55,6 +55,13 @@ def number(name: str, value: Any, *, most: float | None) -> float:
             f"got {value!r:.80}"
         )
     return float(min(value, _LARGE))
+
+
+def whole(name: str, value: Any) -> int:
+    """Check an integer of any kind, but no bool."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise InputError(f"{name}: expected a whole number, got {value!r:.80}")
+    return int(value)
 
 
 def logits(value: object | None, count: int) -> npt.NDArray[np.float32] | None:

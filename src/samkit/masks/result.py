@@ -295,8 +295,13 @@ class Masks:
         """Each mask as a COCO annotation with RLE, xywh box, area, score and our ids.
 
         ``first_id`` is the id of the first annotation; the others count up from it.
+
+        Raises:
+            InputError: an id is no whole number.
         """
-        return formats.to_coco(self._storage, self._fields, image_id, category_id, first_id)
+        given = {"image_id": image_id, "category_id": category_id, "first_id": first_id}
+        ids = {name: checks.whole(name, value) for name, value in given.items()}
+        return formats.to_coco(self._storage, self._fields, **ids)
 
     def to_supervision(self) -> Any:
         """The masks as ``supervision.Detections``, with object ids as tracker ids.
