@@ -16,7 +16,7 @@ from samkit.media.writing import check_writable
 from samkit.nn import Network
 from samkit.sizes import from_dict
 from samkit.training.batches import Batches, open_batches
-from samkit.training.config import TrainingConfig
+from samkit.training.config import TrainingConfig, check_numbers, check_types
 from samkit.training.data import held_out
 from samkit.training.distributed import Worker, is_main_process, torchrun_world_size, worker_group
 from samkit.training.log import Log
@@ -169,6 +169,7 @@ def _validate(trainer: Trainer, datasets: list[Dataset]) -> Validation | None:
 
 
 def _check(config: TrainingConfig, processes: int) -> None:
+    check_types(config)
     if (config.steps is None) == (config.minutes is None):
         raise InputError("expected the length of the run either in steps or in minutes")
     length = config.minutes if config.steps is None else config.steps
@@ -204,7 +205,12 @@ def _check(config: TrainingConfig, processes: int) -> None:
         raise InputError(
             f"hold_out: expected 0 (none) or every n-th image, n > 1, got {config.hold_out}"
         )
-    network = from_dict(config.network)
+    check_numbers(config)
+    try:
+        network = from_dict(config.network)
+        network.validate()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"network: expected what samkit.sizes.to_dict gives: {error}") from error
     if not network.has_memory and any(stage.frames > 1 for stage in config.stages):
         raise InputError("clips teach SAM 2 networks only; this one has no memory")
     if network.stride != 16:
