@@ -297,6 +297,18 @@ def test_resuming_what_is_not_there_or_not_the_same(config, tmp_path):
         list(train(config, path, processes=1, resume=True))
 
 
+@pytest.mark.parametrize("argument", ["start", "device", "processes", "stop_after"])
+def test_arguments_of_another_type(config, tmp_path, argument):
+    with pytest.raises(InputError, match=f"{argument}: expected"):
+        next(train(config, tmp_path / "c.pt", **{argument: "x"}))
+
+
+@pytest.mark.parametrize("network", [None, {}, {"image_size": 3}])
+def test_fine_tuning_of_no_network(network):
+    with pytest.raises(InputError, match="network: expected what"):
+        fine_tuning(network, "x", steps=1)
+
+
 def with_group(optimizer, **change):
     first, *others = optimizer["param_groups"]
     return {**optimizer, "param_groups": [{**first, **change}, *others]}
@@ -311,6 +323,7 @@ def test_resuming_what_is_damaged(config, tmp_path):
     path = tmp_path / "c.pt"
     final(train(config, path, processes=1, stop_after=1))
     whole = torch.load(path, weights_only=True)
+    moment = next(iter(whole["optimizer"]["state"].values()))["exp_avg"]
     average = whole["average"]
     name = next(iter(average))
     for change in (
@@ -328,6 +341,9 @@ def test_resuming_what_is_damaged(config, tmp_path):
         {"optimizer": with_group(whole["optimizer"], betas=None)},
         {"optimizer": with_group(whole["optimizer"], weight_decay=3.0)},
         {"optimizer": with_moment(whole["optimizer"], torch.zeros(1))},
+        {"optimizer": with_moment(whole["optimizer"], torch.zeros(1).expand_as(moment))},
+        {"step": 10**30},
+        {"measured": 2},
         {"step": "x"},
         {"step": -1},
         {"seconds": float("nan")},

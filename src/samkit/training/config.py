@@ -28,6 +28,7 @@ __all__ = [
     "check_numbers",
     "check_types",
     "fine_tuning",
+    "network_sizes",
     "preset",
 ]
 
@@ -386,7 +387,7 @@ def preset(
         data: folder with `train` (coco128, ccp, fruits, nuclei) and `samples` in it.
         minutes, steps: length of the run.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name}")
     folder = checked_path(data, "the training data")
     train = folder / "train"
@@ -403,6 +404,20 @@ def preset(
         minutes=minutes,
         steps=steps,
     )
+
+
+def network_sizes(network: dict[str, Any]) -> sizes.NetworkConfig:
+    """The sizes in a configuration.
+
+    Raises:
+        InputError: they are none, or no network can have them.
+    """
+    try:
+        known = sizes.from_dict(network)
+        known.validate()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"network: expected what samkit.sizes.to_dict gives: {error}") from error
+    return known
 
 
 def fine_tuning(
@@ -423,8 +438,9 @@ def fine_tuning(
         minutes, steps: length of the run.
     """
     paths = data if isinstance(data, (list, tuple)) else [data]
-    height, width = network["image_size"]
-    is_small = bool(sizes.from_dict(network).unpublished_features)
+    known = network_sizes(network)
+    height, width = known.image_size
+    is_small = bool(known.unpublished_features)
     return TrainingConfig(
         network=network,
         sources=tuple(

@@ -369,7 +369,8 @@ class Trainer:
         step, seconds, validated = state["step"], state["seconds"], state["measured"]
         if type(step) is not int or type(validated) is not int or type(seconds) is not float:
             raise ValueError(f"step {step!r:.80} after {seconds!r:.80} seconds")
-        if step < 0 or not 0 <= seconds < math.inf:
+        last = math.inf if self.config.steps is None else self.config.steps
+        if not 0 <= step <= last or not -1 <= validated <= step or not 0 <= seconds < math.inf:
             raise ValueError(f"step {step} after {seconds} seconds")
         self.network.load_state_dict(state["network"])
         for name, value in self.ema.items():
@@ -383,6 +384,8 @@ class Trainer:
             wanted = {"step": count, "exp_avg": parameter, "exp_avg_sq": parameter}
             check_shapes("its optimizer", moments, wanted)
             _check_kinds(moments, wanted)
+            if float(moments["step"]) != step:
+                raise ValueError("its optimizer is at another step")
         self.step, self.seconds, self.validated = step, seconds, validated
 
     def _settings(self) -> list[dict[str, Any]]:
@@ -396,7 +399,9 @@ def _check_kinds(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
     """Check that tensors are plain, of the expected types, and finite."""
     for name, want in expected.items():
         tensor = tensors[name]
-        if tensor.dtype != want.dtype or tensor.layout != want.layout or tensor.is_meta:
+        is_plain = tensor.layout == want.layout and not tensor.is_meta
+        # Optimisers crash where numbers share memory, as those of expanded tensors do.
+        if tensor.dtype != want.dtype or not is_plain or not tensor.is_contiguous():
             raise ValueError(f"{name} is {tensor.dtype}, expected plain {want.dtype}")
         if not bool(tensor.isfinite().all()):
             raise ValueError(f"{name} is not finite")
