@@ -342,6 +342,7 @@ def test_resuming_what_is_damaged(config, tmp_path):
         {"optimizer": with_group(whole["optimizer"], weight_decay=3.0)},
         {"optimizer": with_moment(whole["optimizer"], torch.zeros(1))},
         {"optimizer": with_moment(whole["optimizer"], torch.zeros(1).expand_as(moment))},
+        {"optimizer": {**whole["optimizer"], "state": {}}},
         {"step": 10**30},
         {"measured": 2},
         {"step": "x"},

@@ -379,6 +379,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self._settings() != settings:
             raise ValueError("its optimizer has other settings")
+        if step and len(self.optimizer.state) != len(self.trainable):
+            raise ValueError("its optimizer lacks moments")
         for parameter, moments in self.optimizer.state.items():
             count = parameter.new_zeros(())
             wanted = {"step": count, "exp_avg": parameter, "exp_avg_sq": parameter}
