@@ -27,7 +27,8 @@ def test_whole_numbers_have_a_lower_bound():
 def test_switches_are_true_or_false():
     assert switch("outline", True) is switch("outline", np.bool_(True)) is True
     assert switch("outline", False) is False
-    for value in ("no", 1, None, np.ones(2), [], Unprintable()):
+    assert switch("outline", 1) is True  # as elsewhere in Python
+    for value in ("no", 2, 1.0, None, np.ones(2), [], Unprintable()):
         with pytest.raises(InputError, match="outline: expected True or False, got "):
             switch("outline", value)
 

@@ -57,7 +57,20 @@ def test_a_size_is_two_whole_numbers(size: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [None, 5, (3,), (3, 4, 5), (0, 4), (3.0, 4.0), "34", [[3], [4, 5]]]
+    "size",
+    [
+        None,
+        5,
+        (3,),
+        (3, 4, 5),
+        (0, 4),
+        (3.0, 4.0),
+        "34",
+        [[3], [4, 5]],
+        (True, 4),
+        [4, True],
+        (np.True_, 4),
+    ],
 )
 def test_no_size(size: object) -> None:
     with pytest.raises(InputError, match=r"size: expected \(height, width\)"):

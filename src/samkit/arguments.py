@@ -30,11 +30,11 @@ def whole_number(name: str, value: object, least: int | None = None) -> int:
 
 
 def switch(name: str, value: object) -> bool:
-    """True or False, also numpy's.
+    """True or False, also numpy's, or 1 or 0.
 
     Raises:
         InputError: anything else, such as "no", which Python counts as true.
     """
-    if not isinstance(value, (bool, np.bool_)):
+    if not (isinstance(value, (bool, np.bool_)) or (type(value) is int and value in (0, 1))):
         raise InputError(f"{name}: expected True or False, got {shown(value)}")
     return bool(value)

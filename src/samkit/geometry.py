@@ -18,7 +18,9 @@ def checked_size(value: object, name: str) -> tuple[int, int]:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):  # such as nested lists of different lengths
         array = np.array(None)
-    if array.shape != (2,) or array.dtype.kind not in "iu" or array.min() < 1:
+    is_size = array.shape == (2,) and array.dtype.kind in "iu" and array.min() >= 1
+    # An array of a boolean and a number holds numbers.
+    if not is_size or any(isinstance(side, (bool, np.bool_)) for side in value):  # type: ignore[attr-defined]
         raise InputError(
             f"{name}: expected (height, width) in pixels, both at least 1, got {shown(value)}"
         )

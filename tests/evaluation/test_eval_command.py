@@ -56,6 +56,10 @@ def test_evaluate_everything(tmp_path):
     assert report["objects"] == 1
     assert report["proposals_per_image"] >= 1
     assert f"{report['recall_50']:.3f}" in result.output
+    wrong = [*arguments[:-6], "--points-per-side", "2000", "--device", "cpu"]
+    result = CliRunner().invoke(app, [str(value) for value in wrong])
+    assert isinstance(result.exception, InputError)
+    assert not result.stderr  # no progress, beside the line about the error
     arguments += ["--worst", str(tmp_path / "x.png")]
     result = CliRunner().invoke(app, [str(value) for value in arguments])
     assert result.exit_code == 2

@@ -196,7 +196,7 @@ def test_arguments_of_other_types() -> None:
         for name in ("image_id", "category_id", "first_id"):
             with pytest.raises(InputError, match=f"{name}: expected a"):
                 masks.to_coco(**{name: wrong})  # type: ignore[arg-type]
-    for wrong in ("no", 1, None, np.ones(2)):
+    for wrong in ("no", 2, None, np.ones(2)):
         for name in ("outline", "boxes", "labels"):
             with pytest.raises(InputError, match=f"{name}: expected True or False"):
                 masks.overlay(grey, **{name: wrong})  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import json
 import pickle
 import sys
 import types
@@ -413,6 +414,14 @@ def test_to_coco(some: Masks) -> None:
         assert one["prompt_index"] == some.prompt_index[i]
         assert one["presence"] == some.presence[i]
         assert one["segmentation"] == some.to_rle()[i]
+
+
+@pytest.mark.parametrize("name", ["image_id", "category_id", "first_id"])
+@pytest.mark.parametrize("value", [None, "1", 1.0, True])
+def test_ids_of_coco_that_are_no_numbers(some: Masks, name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"{name}: expected a whole number"):
+        some.to_coco(**{name: value})
+    assert json.dumps(some.to_coco(**{name: np.int64(3)})) == json.dumps(some.to_coco(**{name: 3}))
 
 
 def test_supervision_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from samkit.evaluation import evaluate_interactive, open_dataset
 from samkit.evaluation.datasets import Subset
 from samkit.image_predictor import ImagePredictor
 from samkit.sizes import to_dict
-from samkit.training import DataSource, Report, Stage, Validation, fine_tuning, train
+from samkit.training import DataSource, Report, SceneConfig, Stage, Validation, fine_tuning, train
 from samkit.training import log as log_module
 from samkit.training import loop as loop_module
 from samkit.training.config import MEMORY_PARTS
@@ -262,6 +262,16 @@ def test_a_run_in_minutes_ends(config, tmp_path):
         ({"learning_rate": 0.0}, 0, "learning_rate: expected a number above 0"),
         ({"seed": -1}, 0, "seed: expected a number"),
         ({"validation": ("nowhere",)}, 0, "no such file or folder: nowhere"),
+        ({"network": {}}, 0, "network: expected what samkit.sizes"),
+        ({"network": None}, 0, "network: expected dict"),
+        ({"sources": "x"}, 0, "sources: expected tuple"),
+        ({"hold_out": 1.5}, 0, "hold_out: expected int, got 1.5"),
+        ({"precision": "half"}, 0, "precision: expected .*, got 'half'"),
+        ({"stages": (Stage(size=None),)}, 0, r"stages\[0\].size: expected int, got None"),
+        ({"scenes": SceneConfig(crop_area=(float("nan"), 1))}, 0, "scenes.crop_area: expected"),
+        ({"scenes": SceneConfig(crop_area=(0.5, 0.1))}, 0, "scenes.crop_area: expected"),
+        ({"scenes": SceneConfig(max_pastes=-1)}, 0, "scenes.max_pastes: expected"),
+        ({"weight_decay": -1.0}, 0, "weight_decay: expected a number of 0 and more"),
         ({"network": to_dict(tiny_sam(patch_size=8))}, 0, "a stride of 16 pixels, got 8"),
     ],
 )
@@ -287,10 +297,33 @@ def test_resuming_what_is_not_there_or_not_the_same(config, tmp_path):
         list(train(config, path, processes=1, resume=True))
 
 
+@pytest.mark.parametrize("argument", ["start", "device", "processes", "stop_after"])
+def test_arguments_of_another_type(config, tmp_path, argument):
+    with pytest.raises(InputError, match=f"{argument}: expected"):
+        next(train(config, tmp_path / "c.pt", **{argument: "x"}))
+
+
+@pytest.mark.parametrize("network", [None, {}, {"image_size": 3}])
+def test_fine_tuning_of_no_network(network):
+    with pytest.raises(InputError, match="network: expected what"):
+        fine_tuning(network, "x", steps=1)
+
+
+def with_group(optimizer, **change):
+    first, *others = optimizer["param_groups"]
+    return {**optimizer, "param_groups": [{**first, **change}, *others]}
+
+
+def with_moment(optimizer, value):
+    i, moments = next(iter(optimizer["state"].items()))
+    return {**optimizer, "state": {**optimizer["state"], i: {**moments, "exp_avg": value}}}
+
+
 def test_resuming_what_is_damaged(config, tmp_path):
     path = tmp_path / "c.pt"
     final(train(config, path, processes=1, stop_after=1))
     whole = torch.load(path, weights_only=True)
+    moment = next(iter(whole["optimizer"]["state"].values()))["exp_avg"]
     average = whole["average"]
     name = next(iter(average))
     for change in (
@@ -303,7 +336,18 @@ def test_resuming_what_is_damaged(config, tmp_path):
         {"average": {**average, name: "x"}},
         {"optimizer": {}},
         {"optimizer": {"state": {}, "param_groups": []}},
+        {"average": {**average, name: average[name].to_sparse()}},
+        {"average": {**average, name: average[name] * float("nan")}},
+        {"optimizer": with_group(whole["optimizer"], betas=None)},
+        {"optimizer": with_group(whole["optimizer"], weight_decay=3.0)},
+        {"optimizer": with_moment(whole["optimizer"], torch.zeros(1))},
+        {"optimizer": with_moment(whole["optimizer"], torch.zeros(1).expand_as(moment))},
+        {"optimizer": {**whole["optimizer"], "state": {}}},
+        {"step": 10**30},
+        {"measured": 2},
         {"step": "x"},
+        {"step": -1},
+        {"seconds": float("nan")},
         {"seconds": None},
     ):
         torch.save({**whole, **change}, path)

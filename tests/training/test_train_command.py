@@ -97,6 +97,20 @@ def test_wrong_usage(extra, message, tmp_path):
     assert message in result.output
 
 
+def test_the_checkpoint_is_not_the_output(tmp_path):
+    out = str(tmp_path / "o.safetensors")
+    arguments = ["--data", "x", "--steps", "1", "-o", out, "--checkpoint", out]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "--checkpoint" in result.output
+
+
+def test_an_error_is_one_line_where_there_is_no_terminal(photos, model, tmp_path):
+    result = invoke(photos, model, tmp_path / "o.safetensors", "--seed", "-1")
+    assert isinstance(result.exception, InputError)
+    assert not result.stderr
+
+
 def test_an_output_of_another_kind(tmp_path):
     result = CliRunner().invoke(app, ["--data", "x", "--steps", "1", "-o", str(tmp_path / "o.pt")])
     assert result.exit_code == 2

@@ -166,6 +166,16 @@ def test_code_is_refused_and_not_run(tmp_path, kind, protocol):
     assert not trap.exists()
 
 
+@pytest.mark.parametrize("protocol", [0, 1, 4, 5])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pickles_of_another_protocol_are_named(tmp_path, state, zipped, protocol):
+    path = tmp_path / "x.pt"
+    torch.save(state, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    says = f"protocol {protocol if protocol > 1 else 0};" if zipped or protocol > 1 else "neither"
+    with pytest.raises(CheckpointError, match=says):
+        read_state_dict(path)
+
+
 def test_whole_pickled_module_is_refused(tmp_path):
     torch.save({"model": torch.nn.Linear(2, 2)}, tmp_path / "x.pt")
     with pytest.raises(UnsafeCheckpointError, match=r"torch\.nn\.modules\.linear\.Linear"):

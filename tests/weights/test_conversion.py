@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import tiny_pico, tiny_sam2
+from tiny import make, tiny_pico, tiny_sam2
 from transformers import Sam2Model, Sam2VideoModel, SamModel
 
 from samkit.errors import CheckpointError, InputError
@@ -245,3 +245,24 @@ def test_bad_source_leaves_the_target_alone(tmp_path):
         convert(tmp_path / "x.pt", tmp_path / "y.pt", layout="meta")
     assert (tmp_path / "y.pt").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("layout", ["meta", "ultralytics"])
+def test_sizes_that_would_be_read_as_others_are_not_left_out(tmp_path, monkeypatch, layout):
+    config = tiny_sam2()
+    monkeypatch.setattr(infer, "_RELEASED", (config,))
+    other = replace(config, image_encoder=replace(config.image_encoder, window_sizes=(4, 2, 3, 3)))
+    save_network(make(other), tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="its image_encoder would be read as"):
+        convert(tmp_path / "a.safetensors", tmp_path / "a.pt", layout=layout)
+    with pytest.raises(InputError, match=r"is a pickle; expected a name such as b\.pt"):
+        convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", layout=layout)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_a_folder_whose_config_cannot_be_written_gets_no_weights(sam, tmp_path):
+    save_network(sam, tmp_path / "a.safetensors")
+    (tmp_path / "hub" / "config.json").mkdir(parents=True)
+    with pytest.raises(InputError, match="expected a file, but it is a folder"):
+        convert(tmp_path / "a.safetensors", tmp_path / "hub", layout="hugging-face")
+    assert [path.name for path in (tmp_path / "hub").iterdir()] == ["config.json"]

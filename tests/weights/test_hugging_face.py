@@ -160,6 +160,7 @@ def test_there_and_back(name, memory):
         ({"model_type": "sam", "vision_config": {"output_channels": 128}}, "hidden_size"),
         ({"model_type": "sam", "vision_config": []}, None),
         ({"model_type": "sam", "vision_config": "x"}, "cannot understand"),
+        ({"model_type": "sam", "vision_config": {"mlp_dim": ""}}, "cannot understand"),
         ({"model_type": "sam", "vision_config": {"image_size": [1, 2, 3]}}, "cannot understand"),
         ({"model_type": "sam", "mask_decoder_config": {"iou_head_depth": 4}}, "iou_head_depth=4"),
         ({"model_type": "sam2", "vision_config": {"fpn_hidden_size": 64}}, "hidden_size=64"),

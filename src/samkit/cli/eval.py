@@ -98,6 +98,7 @@ def evaluate(
         raise usage_error("expected a picture: .png, .jpg, .webp", "--worst")
 
     import json
+    from contextlib import nullcontext
 
     from rich.console import Console
     from rich.progress import Progress
@@ -115,8 +116,16 @@ def evaluate(
     sequences = None if video is None else evaluation.open_sequences(data)
     dataset = evaluation.open_dataset(data, every=every)
     predictor = samkit.load(model, device=device, dtype=dtype)
+    generator = None
+    if everything:
+        generator = samkit.AutomaticMaskGenerator(
+            predictor, preset=preset, points_per_side=points_per_side
+        )
     report: ProposalReport | InteractiveReport | VideoReport
-    with Progress(console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    bar = Progress(console=console)
+    # Where nobody watches, an error is a line without a bar.
+    with bar if console.is_terminal else nullcontext(bar) as progress:
         task = progress.add_task("images" if sequences is None else "frames", total=None)
 
         def on_item(done: int, total: int) -> None:
@@ -126,10 +135,7 @@ def evaluate(
             report = evaluation.evaluate_video(
                 evaluation.tracking_by(predictor), sequences, prompt=first_prompt, on_frame=on_item
             )
-        elif everything:
-            generator = samkit.AutomaticMaskGenerator(
-                predictor, preset=preset, points_per_side=points_per_side
-            )
+        elif generator is not None:
             report = evaluation.evaluate_proposals(
                 generator, dataset, min_area=min_area, on_image=on_item
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samkit.cli.options import Device
+from samkit.cli.parsing import real_path
 from samkit.cli.usage import check_choice, usage_error
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def train(
     if output.suffix != ".safetensors":
         raise usage_error("expected a name that ends in .safetensors", "--output")
     checkpoint = checkpoint or output.with_suffix(".checkpoint")
+    if real_path(checkpoint) == real_path(output):
+        raise usage_error("expected another file than that of --output", "--checkpoint")
     if os.path.exists(checkpoint) and not resume and not overwrite:
         raise usage_error(
             f"{checkpoint} holds an earlier run: --resume goes on with it, --overwrite starts anew"
@@ -211,6 +214,7 @@ def _check_parts(parts: list[str], network: Network) -> None:
 def _shown(events: Iterator[Report | Validation | Network]) -> Network:
     """Show the progress of a run until its network; warnings are lines."""
     import warnings
+    from contextlib import nullcontext
 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -220,7 +224,9 @@ def _shown(events: Iterator[Report | Validation | Network]) -> Network:
     fields = TextColumn("{task.fields[now]}")
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), fields)
     console = Console(stderr=True, soft_wrap=True)
-    with warnings.catch_warnings(), Progress(*columns, console=console) as progress:
+    bar = Progress(*columns, console=console)
+    # Where nobody watches, an error is a line without a bar.
+    with warnings.catch_warnings(), bar if console.is_terminal else nullcontext(bar) as progress:
         # While the progress bar is shown, lines are printed by its console.
         warnings.showwarning = lambda message, *place, **where: console.print(
             f"warning: {message}", markup=False, highlight=False

@@ -3,10 +3,11 @@
 import copy
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from samkit import sizes
 from samkit.errors import InputError
@@ -24,7 +25,10 @@ __all__ = [
     "SceneConfig",
     "Stage",
     "TrainingConfig",
+    "check_numbers",
+    "check_types",
     "fine_tuning",
+    "network_sizes",
     "preset",
 ]
 
@@ -239,6 +243,76 @@ class TrainingConfig:
         return next((stage for stage in self.stages if progress < stage.until), self.stages[-1])
 
 
+def check_types(config: object) -> None:
+    """Check that every field holds what its type says.
+
+    Raises:
+        InputError: one does not.
+    """
+    if not isinstance(config, TrainingConfig):
+        raise InputError(f"expected a TrainingConfig, got {type(config).__name__}")
+    for path, value, hint in _fields("", config):
+        if not _fits(value, hint):
+            shown = hint.__name__ if isinstance(hint, type) else str(hint)
+            raise InputError(f"{path}: expected {shown}, got {value!r:.80}")
+
+
+def check_numbers(config: TrainingConfig) -> None:
+    """Check that numbers are finite and not negative, and what else synthesis needs.
+
+    Raises:
+        InputError: one is not.
+    """
+    for path, value, _ in _fields("", config):
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, (int, float)) and not 0 <= number < 2**63:
+                raise InputError(f"{path}: expected a number of 0 and more, got {value!r:.80}")
+    scenes = config.scenes
+    for name in ("crop_area", "paste_side"):
+        low, high = getattr(scenes, name)
+        if not 0 < low <= high <= 1:
+            raise InputError(
+                f"scenes.{name}: expected two rising fractions above 0, got {(low, high)}"
+            )
+    for name, least in (("crop_aspect", 1), ("cache_side", 1)):
+        if getattr(scenes, name) < least:
+            raise InputError(
+                f"scenes.{name}: expected {least} and more, got {getattr(scenes, name)}"
+            )
+    if config.ema > 1:
+        raise InputError(f"ema: expected a decay from 0 to 1, got {config.ema}")
+
+
+def _fields(path: str, part: Any) -> Iterator[tuple[str, Any, Any]]:
+    """(name, value, type) of each field at any depth, the outer ones first."""
+    hints = get_type_hints(type(part))
+    for each in fields(part):
+        value, name = getattr(part, each.name), f"{path}{each.name}"
+        yield name, value, hints[each.name]
+        if is_dataclass(value):
+            yield from _fields(f"{name}.", value)
+        elif isinstance(value, tuple):
+            for i, one in enumerate(value):
+                if is_dataclass(one):
+                    yield from _fields(f"{name}[{i}].", one)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return isinstance(value, str) and value in inner
+    if kind is UnionType:
+        return any(_fits(value, one) for one in inner)
+    if kind is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else kind or hint)
+
+
 MEMORY_PARTS = tuple(name.removesuffix(".{rest}") for name in keys_sam2.MEMORY)
 """Parts of SAM 2 that only video uses."""
 
@@ -313,7 +387,7 @@ def preset(
         data: folder with `train` (coco128, ccp, fruits, nuclei) and `samples` in it.
         minutes, steps: length of the run.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name}")
     folder = checked_path(data, "the training data")
     train = folder / "train"
@@ -330,6 +404,20 @@ def preset(
         minutes=minutes,
         steps=steps,
     )
+
+
+def network_sizes(network: dict[str, Any]) -> sizes.NetworkConfig:
+    """The sizes in a configuration.
+
+    Raises:
+        InputError: they are none, or no network can have them.
+    """
+    try:
+        known = sizes.from_dict(network)
+        known.validate()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"network: expected what samkit.sizes.to_dict gives: {error}") from error
+    return known
 
 
 def fine_tuning(
@@ -350,8 +438,9 @@ def fine_tuning(
         minutes, steps: length of the run.
     """
     paths = data if isinstance(data, (list, tuple)) else [data]
-    height, width = network["image_size"]
-    is_small = bool(sizes.from_dict(network).unpublished_features)
+    known = network_sizes(network)
+    height, width = known.image_size
+    is_small = bool(known.unpublished_features)
     return TrainingConfig(
         network=network,
         sources=tuple(

@@ -14,9 +14,8 @@ from samkit.evaluation.datasets import Dataset, open_dataset
 from samkit.files import checked_path
 from samkit.media.writing import check_writable
 from samkit.nn import Network
-from samkit.sizes import from_dict
 from samkit.training.batches import Batches, open_batches
-from samkit.training.config import TrainingConfig
+from samkit.training.config import TrainingConfig, check_numbers, check_types, network_sizes
 from samkit.training.data import held_out
 from samkit.training.distributed import Worker, is_main_process, torchrun_world_size, worker_group
 from samkit.training.log import Log
@@ -69,6 +68,15 @@ def train(
     """
     checkpoint = checked_path(checkpoint, "a checkpoint")
     folder = None if tensorboard is None else checked_path(tensorboard, "TensorBoard's folder")
+    for name, value, kind in (
+        ("processes", processes, int),
+        ("start", start, Network | None),
+        ("device", device, torch.device | None),
+        ("checkpoint_every", checkpoint_every, float | int),
+        ("stop_after", stop_after, int | None),
+    ):
+        if not isinstance(value, kind):
+            raise InputError(f"{name}: expected {kind}, got {value!r:.80}")
     _check(config, processes)
     on_gpu = device is not None and device.type != "cpu"
     if processes > 1 and (torchrun_world_size() > 1 or on_gpu):
@@ -169,6 +177,7 @@ def _validate(trainer: Trainer, datasets: list[Dataset]) -> Validation | None:
 
 
 def _check(config: TrainingConfig, processes: int) -> None:
+    check_types(config)
     if (config.steps is None) == (config.minutes is None):
         raise InputError("expected the length of the run either in steps or in minutes")
     length = config.minutes if config.steps is None else config.steps
@@ -204,7 +213,8 @@ def _check(config: TrainingConfig, processes: int) -> None:
         raise InputError(
             f"hold_out: expected 0 (none) or every n-th image, n > 1, got {config.hold_out}"
         )
-    network = from_dict(config.network)
+    check_numbers(config)
+    network = network_sizes(config.network)
     if not network.has_memory and any(stage.frames > 1 for stage in config.stages):
         raise InputError("clips teach SAM 2 networks only; this one has no memory")
     if network.stride != 16:

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -363,11 +364,49 @@ class Trainer:
         """Take over what `save` wrote; damaged values raise nearly anything."""
         check_shapes("its network", state["network"], self.network.state_dict())
         check_shapes("its average", state["average"], self.ema)
+        _check_kinds(state["network"], self.network.state_dict())
+        _check_kinds(state["average"], self.ema)
+        step, seconds, validated = state["step"], state["seconds"], state["measured"]
+        if type(step) is not int or type(validated) is not int or type(seconds) is not float:
+            raise ValueError(f"step {step!r:.80} after {seconds!r:.80} seconds")
+        last = math.inf if self.config.steps is None else self.config.steps
+        if not 0 <= step <= last or not -1 <= validated <= step or not 0 <= seconds < math.inf:
+            raise ValueError(f"step {step} after {seconds} seconds")
         self.network.load_state_dict(state["network"])
-        self.ema = {name: state["average"][name].to(value) for name, value in self.ema.items()}
+        for name, value in self.ema.items():
+            value.copy_(state["average"][name])
+        settings = self._settings()
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = int(state["step"]), float(state["seconds"])
-        self.validated = int(state["measured"])
+        if self._settings() != settings:
+            raise ValueError("its optimizer has other settings")
+        if step and len(self.optimizer.state) != len(self.trainable):
+            raise ValueError("its optimizer lacks moments")
+        for parameter, moments in self.optimizer.state.items():
+            count = parameter.new_zeros(())
+            wanted = {"step": count, "exp_avg": parameter, "exp_avg_sq": parameter}
+            check_shapes("its optimizer", moments, wanted)
+            _check_kinds(moments, wanted)
+            if float(moments["step"]) != step:
+                raise ValueError("its optimizer is at another step")
+        self.step, self.seconds, self.validated = step, seconds, validated
+
+    def _settings(self) -> list[dict[str, Any]]:
+        """Those of the optimiser, without the learning rate, which every step sets."""
+        left_out = ("lr", "params")
+        groups = self.optimizer.param_groups
+        return [{n: v for n, v in group.items() if n not in left_out} for group in groups]
+
+
+def _check_kinds(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Check that tensors are plain, of the expected types, and finite."""
+    for name, want in expected.items():
+        tensor = tensors[name]
+        is_plain = tensor.layout == want.layout and not tensor.is_meta
+        # Optimisers crash where numbers share memory, as those of expanded tensors do.
+        if tensor.dtype != want.dtype or not is_plain or not tensor.is_contiguous():
+            raise ValueError(f"{name} is {tensor.dtype}, expected plain {want.dtype}")
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"{name} is not finite")
 
 
 def _load_weights(network: Network, start: Network) -> None:

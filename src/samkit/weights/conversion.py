@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +13,9 @@ from torch import Tensor
 from samkit.errors import CheckpointError, InputError, shown
 from samkit.files import checked_path
 from samkit.media import write_atomically
+from samkit.sizes import to_dict
 from samkit.weights.hugging_face import config_to_json
+from samkit.weights.infer import infer_config
 from samkit.weights.layouts import is_unused, table_of
 from samkit.weights.loading import OpenedCheckpoint, header, open_checkpoint
 from samkit.weights.tensor_file import write_safetensors, write_torch
@@ -49,6 +51,11 @@ def convert(
     target = checked_path(target, "what is converted")
     if not isinstance(layout, str) or layout not in LAYOUTS:
         raise InputError(f"expected a layout out of {', '.join(LAYOUTS)}, got {shown(layout)}")
+    if layout in ("meta", "ultralytics") and target.suffix.lower() == ".safetensors":
+        raise InputError(
+            f"cannot write {target}: the layout {layout!r} is a pickle; expected a name such as "
+            f"{target.with_suffix('.pt').name}"
+        )
     opened = open_checkpoint(source, progress=progress)
     if layout == "samkit":
         write_safetensors(target, _own(opened.state), header(opened.config, opened.metadata))
@@ -66,9 +73,35 @@ def convert(
                 "only: its activation, or the kind or epsilon of its norms, is not that of "
                 "released networks"
             )
+        _check_read_again(opened, layout)
         state = _own(table_of(opened.layout, "meta").from_samkit(opened.state))
         wrapped = layout == "ultralytics" or opened.config.family == "sam2"
         write_torch(target, {"model": state} if wrapped else state)
+
+
+def _check_read_again(opened: OpenedCheckpoint, layout: str) -> None:
+    """Check that who reads tensors alone does not take them for a network of other sizes."""
+    try:
+        read = infer_config(opened.state, opened.config.family)
+    except CheckpointError:  # sizes that were never released: whoever reads them has to know them
+        return
+    ours, theirs = (_without_rates(to_dict(config)) for config in (opened.config, read))
+    names = [name for name in ours if name != "memory" or opened.memory]
+    changed = sorted(name for name in names if ours[name] != theirs[name])
+    if changed:
+        raise CheckpointError(
+            f"{opened.source} cannot be written in the layout {layout!r}, which holds tensors "
+            f"only: its {', '.join(changed)} would be read as that of a released network"
+        )
+
+
+def _without_rates(sizes: dict[str, Any]) -> dict[str, Any]:
+    """Sizes without the rates of dropout, which change no mask."""
+    return {
+        name: _without_rates(value) if isinstance(value, dict) else value
+        for name, value in sizes.items()
+        if not name.endswith(("dropout", "drop_path"))
+    }
 
 
 def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
@@ -81,9 +114,10 @@ def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
     family = opened.config.family
     state = {name: t for name, t in opened.state.items() if not is_unused(family, name)}
     state = table_of(opened.layout, "hugging-face").from_samkit(state)
-    write_safetensors(folder / "model.safetensors", _own(state), {"format": "pt"})
+    # One within the other, so that where either cannot be written neither is.
     with write_atomically(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_safetensors(folder / "model.safetensors", _own(state), {"format": "pt"})
 
 
 def _own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -47,8 +47,8 @@ _SAME: _Convert = (lambda value, _: value, lambda value, _: value)
 _LIST: _Convert = (lambda value, _: tuple(value), lambda value, _: list(value))
 _PAIR: _Convert = (lambda value, _: _pair(value), lambda value, _: list(value))
 _SIDE: _Convert = (lambda value, _: _pair(value), lambda value, _: value[0])
-_HIDDEN: _Convert = (lambda value, c: ratio(c.image_encoder.dim, value or _hidden(c)), lambda _, c: _hidden(c))
-_THETA: _Convert = (lambda value, c: float(value or c.memory.rope_theta), lambda value, _: value)
+_HIDDEN: _Convert = (lambda value, c: ratio(c.image_encoder.dim, _hidden(c) if value is None else value), lambda _, c: _hidden(c))
+_THETA: _Convert = (lambda value, c: float(c.memory.rope_theta if value is None else value), lambda value, _: value)
 _HEADS: _Convert = (_first, _doubled)
 # fmt: on
 

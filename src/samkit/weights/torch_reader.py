@@ -10,7 +10,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +22,10 @@ from samkit.files import open_file
 from samkit.limits import limits
 
 __all__ = ["read_torch"]
+
+
+# Of pickles that PyTorch reads without running code.
+_PROTOCOLS = (2, 3)
 
 
 class _Ignored:
@@ -80,6 +84,12 @@ def read_torch(path: Path) -> Any:
                     return _loaded(path, size, zipped)
     except pickle.UnpicklingError as error:
         refused = _refused_global(str(error), path, zipped)
+        protocol = _protocol(path, zipped)
+        if refused is None and protocol not in _PROTOCOLS:
+            raise CheckpointError(
+                f"{path} is a pickle of protocol {protocol}; expected protocol 2 or 3, which can "
+                "be read without running code: write it by torch.save without pickle_protocol="
+            ) from error
         if refused is None:
             raise CheckpointError(
                 f"{path} is truncated, or a pickle of another kind than PyTorch writes"
@@ -141,6 +151,16 @@ def _placing(path: Path, size: int, zipped: bool) -> Callable[[Any, str], Any]:
     return place
 
 
+def _protocol(path: Path, zipped: bool) -> int:
+    """The protocol of a pickle, 0 if it does not say; where there is none, that of PyTorch."""
+    try:
+        with _opened_pickle(path, zipped) as file:
+            start = file.read(2)
+    except Exception:  # of damaged archives, of many types
+        return _PROTOCOLS[0]
+    return start[1] if start[:1] == b"\x80" and len(start) == 2 else 0
+
+
 def _refused_global(message: str, path: Path, zipped: bool) -> str | None:
     named = re.search(r"GLOBAL ([\w.]+)", message)
     if named:
@@ -153,20 +173,36 @@ def _refused_global(message: str, path: Path, zipped: bool) -> str | None:
         return None
 
 
-def _globals_in(path: Path, zipped: bool) -> Iterator[str]:
-    """Names that a pickle would import, from its instructions, which are not executed."""
+@contextmanager
+def _opened_pickle(path: Path, zipped: bool) -> Iterator[IO[bytes]]:
+    """The file, or the pickle in an archive."""
     with ExitStack() as opened:
         file: IO[bytes] = opened.enter_context(open_file(path, CheckpointError))
         if zipped:
             archive = opened.enter_context(zipfile.ZipFile(file))
             entry = next(name for name in archive.namelist() if name.endswith("data.pkl"))
             file = opened.enter_context(archive.open(entry))
+        yield file
+
+
+def _globals_in(path: Path, zipped: bool) -> Iterator[str]:
+    """Names that a pickle would import, from its instructions, which are not executed."""
+    with _opened_pickle(path, zipped) as file:
         instructions = list(pickletools.genops(file))
     texts: list[str] = []
+    memo: dict[int, str] = {}  # of protocol 4, in which names that come again are only referred to
+    memoized, last = 0, ""
     for instruction, argument, _ in instructions:
+        if instruction.name == "MEMOIZE":
+            memo[memoized] = last
+            memoized += 1
+            continue
+        last = argument if isinstance(argument, str) else ""
+        if instruction.name in ("BINGET", "LONG_BINGET"):
+            last = memo.get(argument, "")  # type: ignore[arg-type]
         if instruction.name in ("GLOBAL", "INST"):
-            yield str(argument).replace(" ", ".")
+            yield last.replace(" ", ".")
         elif instruction.name == "STACK_GLOBAL" and len(texts) >= 2:
             yield ".".join(texts[-2:])
-        elif isinstance(argument, str):
-            texts.append(argument)
+        elif last:
+            texts.append(last)
