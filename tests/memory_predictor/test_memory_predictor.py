@@ -424,7 +424,7 @@ def test_the_public_name():
 
 def test_arguments_of_other_types(predictor, memory, images):
     memory.remember(images[0], {1: CLICK})
-    for wrong in ("no", 1, None, np.ones(2)):
+    for wrong in ("no", 2, None, np.ones(2)):
         with pytest.raises(InputError, match="non_overlapping: expected True or False"):
             MemoryPredictor(predictor, non_overlapping=wrong)
     for wrong in (np.ones(2), torch.ones(2), "0", 0.0):

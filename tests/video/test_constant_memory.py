@@ -53,7 +53,8 @@ def predictor():
 
 def bytes_of_tensors():
     gc.collect()
-    tensors = [one for one in gc.get_objects() if type(one) is torch.Tensor]
+    every = [one for one in gc.get_objects() if type(one) is torch.Tensor]
+    tensors = [one for one in every if one.layout == torch.strided]  # others have no storage
     storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}
     return sum(storages.values())
 

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,9 +13,7 @@ from torch import Tensor
 from samkit.errors import CheckpointError, InputError, shown
 from samkit.files import checked_path
 from samkit.media import write_atomically
-from samkit.sizes import to_dict
 from samkit.weights.hugging_face import config_to_json
-from samkit.weights.infer import infer_config
 from samkit.weights.layouts import is_unused, table_of
 from samkit.weights.loading import OpenedCheckpoint, header, open_checkpoint
 from samkit.weights.tensor_file import write_safetensors, write_torch
@@ -73,35 +71,9 @@ def convert(
                 "only: its activation, or the kind or epsilon of its norms, is not that of "
                 "released networks"
             )
-        _check_read_again(opened, layout)
         state = _own(table_of(opened.layout, "meta").from_samkit(opened.state))
         wrapped = layout == "ultralytics" or opened.config.family == "sam2"
         write_torch(target, {"model": state} if wrapped else state)
-
-
-def _check_read_again(opened: OpenedCheckpoint, layout: str) -> None:
-    """Check that who reads tensors alone does not take them for a network of other sizes."""
-    try:
-        read = infer_config(opened.state, opened.config.family)
-    except CheckpointError:  # sizes that were never released: whoever reads them has to know them
-        return
-    ours, theirs = (_without_rates(to_dict(config)) for config in (opened.config, read))
-    names = [name for name in ours if name != "memory" or opened.memory]
-    changed = sorted(name for name in names if ours[name] != theirs[name])
-    if changed:
-        raise CheckpointError(
-            f"{opened.source} cannot be written in the layout {layout!r}, which holds tensors "
-            f"only: its {', '.join(changed)} would be read as that of a released network"
-        )
-
-
-def _without_rates(sizes: dict[str, Any]) -> dict[str, Any]:
-    """Sizes without the rates of dropout, which change no mask."""
-    return {
-        name: _without_rates(value) if isinstance(value, dict) else value
-        for name, value in sizes.items()
-        if not name.endswith(("dropout", "drop_path"))
-    }
 
 
 def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
