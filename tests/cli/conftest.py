@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny import make, tiny_sam2
 
@@ -14,8 +15,11 @@ from samkit.weights import save_network
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    network = make(tiny_sam2())
+    with torch.no_grad():  # objects are nearly always there
+        network.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(3.0)
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_network(make(tiny_sam2()), path)
+    save_network(network, path)
     return str(path)
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from pycocotools.coco import COCO
-from tiny import make, tiny_sam2
+from tiny import make
 from videos import make_video, number_of, picture, served
 
 import samkit
@@ -27,16 +26,6 @@ from samkit.media.frames import open_frames
 from samkit.weights import save_network
 
 TIMES = [0, 40, 80, 200, 240, 1000, 1040, 1080]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    network = make(tiny_sam2())
-    with torch.no_grad():  # objects are nearly always there
-        network.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(3.0)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_network(network, path)
-    return str(path)
 
 
 @pytest.fixture

@@ -31,16 +31,6 @@ JOBS = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    network = make(tiny_sam2())
-    with torch.no_grad():  # objects are nearly always there
-        network.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(3.0)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_network(network, path)
-    return str(path)
-
-
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     return make_video(tmp_path / "clip.mp4", 10, size=(50, 36))
