@@ -18,6 +18,7 @@ __all__ = [
     "IMAGE_PARTS",
     "MEMORY_PARTS",
     "PRESETS",
+    "TRUNK",
     "ClipConfig",
     "DataSource",
     "LossConfig",
@@ -41,12 +42,14 @@ class DataSource:
         path: what `samkit.evaluation.datasets.open_dataset` accepts.
         kind: whether mask values are "instances" or "classes". Of classes, the whole foreground,
             each class and its connected components are objects.
+        names: pattern that the file names of its images match, such as "coco_*".
         weight: sampling weight of its images among the sources.
         paste_weight: sampling weight of its objects as cutouts to paste into other images.
     """
 
     path: str
     kind: Literal["instances", "classes"] = "instances"
+    names: str = "*"
     weight: float = 1.0
     paste_weight: float = 1.0
 
@@ -147,6 +150,7 @@ class PromptConfig:
             are anywhere in the object.
         correction: probability of correction clicks in a step.
         rounds: largest number of correction clicks, each with the previous mask as a prompt.
+        corrected: largest number of prompts of an image that are corrected.
     """
 
     mask: float = 0.05
@@ -156,6 +160,7 @@ class PromptConfig:
     centre_click: float = 0.6
     correction: float = 0.3
     rounds: int = 4
+    corrected: int = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +170,7 @@ class LossConfig:
     Attributes:
         cross_entropy, focal (1708.02002, gamma 2, alpha 0.25), dice: of masks. SAM has focal 20 and
             dice 1, which fine-tunes well; from scratch cross-entropy converges faster.
-        iou, object_score: of the predicted IoU (squared error) and of the object score.
+        iou, object_score: of the predicted IoU (absolute error) and of the object score.
         spread: weight of the mean over all candidates; the best one alone has the rest.
     """
 
@@ -193,6 +198,9 @@ class TrainingConfig:
         stages: in order; the last one ends at 1.
         steps, minutes: length of the run; exactly one of them is set.
         frozen: network parts (prefixes of parameter names) that are not trained.
+        imagenet: start the trunk of the image encoder from ImageNet weights, see
+            `samkit.training.pretrained`.
+        trunk_learning_rate: that of the trunk, relative to `learning_rate`.
         ema: decay of the exponential moving average (EMA) of the weights, which is saved.
         accumulate: gradients of each batch are accumulated over this many parts, to save memory.
         precision: of the network's arithmetic; weights stay float32.
@@ -220,6 +228,8 @@ class TrainingConfig:
     clip_gradient: float = 1.0
     ema: float = 0.999
     frozen: tuple[str, ...] = ()
+    imagenet: bool = False
+    trunk_learning_rate: float = 1.0
     accumulate: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
@@ -316,6 +326,9 @@ def _fits(value: object, hint: Any) -> bool:
 MEMORY_PARTS = tuple(name.removesuffix(".{rest}") for name in keys_sam2.MEMORY)
 """Parts of SAM 2 that only video uses."""
 
+TRUNK = "image_encoder.trunk."
+"""What the image encoder of SAM 2 is without its feature pyramid."""
+
 IMAGE_PARTS = (
     "image_encoder",
     "prompt_encoder",
@@ -335,15 +348,37 @@ _PICO = TrainingConfig(
     network=sizes.to_dict(sizes.pico()),
     sources=(),
     stages=(
-        Stage(size=128, images=12, prompts=10, until=0.15),
-        Stage(size=192, images=8, prompts=10, until=0.4),
-        Stage(size=256, images=6, prompts=10, until=0.7),
+        Stage(size=160, images=10, prompts=10, until=0.25),
+        Stage(size=224, images=6, prompts=10, until=0.6),
         Stage(size=320, images=4, prompts=10),
     ),
-    prompts=PromptConfig(box=0.6),
+    scenes=SceneConfig(crop_area=(0.15, 1.0), procedural_background=0.03, max_pastes=2),
+    prompts=PromptConfig(mask=0.12, box=0.55, correction=0.35, rounds=7),
+    loss=LossConfig(iou=0.3),
+    cache_megabytes=4000,
     learning_rate=1.6e-3,
     warmup=200,
     frozen=MEMORY_PARTS,
+    imagenet=True,
+    trunk_learning_rate=0.15,
+)
+
+# Folder, file names, sampling weight of its images and of its objects to paste. Data of many
+# different things count most.
+_PICO_SOURCES = (
+    ("coco128", "*", 0.12, 0.15),
+    ("mixed", "coco_mini*", 0.34, 0.3),
+    ("mixed", "coco_person1*", 0.12, 0.1),
+    ("mixed", "wild7*", 0.14, 0.2),
+    ("mixed", "feralcat*", 0.05, 0.06),
+    ("mixed", "carpanels*", 0.04, 0.0),
+    ("mixed", "trashbags*", 0.03, 0.02),
+    ("mixed", "iotboards*", 0.02, 0.02),
+    ("mixed", "facades*", 0.02, 0.0),
+    ("mixed", "greens*", 0.02, 0.02),
+    ("ccp", "*", 0.06, 0.06),
+    ("fruits", "*", 0.02, 0.06),
+    ("nuclei", "*", 0.02, 0.01),
 )
 
 PRESETS = {
@@ -394,11 +429,15 @@ def preset(
     return replace(
         PRESETS[name],
         network=copy.deepcopy(PRESETS[name].network),
-        sources=(
-            DataSource(path=str(train / "coco128"), weight=0.66, paste_weight=0.75),
-            DataSource(path=str(train / "ccp"), kind="classes", weight=0.2, paste_weight=0.15),
-            DataSource(path=str(train / "fruits"), weight=0.07, paste_weight=0.09),
-            DataSource(path=str(train / "nuclei"), weight=0.07, paste_weight=0.01),
+        sources=tuple(
+            DataSource(
+                path=str(train / name),
+                kind="classes" if name == "ccp" else "instances",
+                names=names,
+                weight=weight,
+                paste_weight=paste_weight,
+            )
+            for name, names, weight, paste_weight in _PICO_SOURCES
         ),
         backgrounds=(str(folder / "samples"),),
         minutes=minutes,
