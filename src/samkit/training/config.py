@@ -348,15 +348,15 @@ _PICO = TrainingConfig(
     network=sizes.to_dict(sizes.pico()),
     sources=(),
     stages=(
-        Stage(size=160, images=10, prompts=10, until=0.25),
-        Stage(size=224, images=6, prompts=10, until=0.6),
-        Stage(size=320, images=4, prompts=10),
+        Stage(size=160, images=10, prompts=10, until=0.4),
+        Stage(size=224, images=6, prompts=10),
     ),
     scenes=SceneConfig(crop_area=(0.15, 1.0), procedural_background=0.03, max_pastes=2),
     prompts=PromptConfig(mask=0.12, box=0.55, correction=0.35, rounds=7),
     loss=LossConfig(iou=0.3),
     cache_megabytes=4000,
     learning_rate=1.6e-3,
+    final_learning_rate=5e-4,
     warmup=200,
     frozen=MEMORY_PARTS,
     imagenet=True,
@@ -386,14 +386,15 @@ PRESETS = {
     "pico-refinement": replace(
         _PICO,
         stages=(
-            Stage(size=256, images=6, prompts=10, until=0.35),
+            Stage(size=256, images=6, prompts=10, until=0.3),
             Stage(size=320, images=4, prompts=10),
         ),
-        scenes=SceneConfig(
-            crop_area=(0.12, 1.0), crop_aspect=1.8, grey=0.1, hue=35.0, max_pastes=5
-        ),
-        learning_rate=1e-3,
-        warmup=100,
+        scenes=replace(_PICO.scenes, crop_area=(0.3, 1.0)),
+        prompts=replace(_PICO.prompts, box=0.45, correction=0.5, corrected=5),
+        loss=LossConfig(iou=0.5, spread=0.0),
+        learning_rate=7e-4,
+        final_learning_rate=1e-6,
+        warmup=50,
     ),
     "pico-memory": replace(
         _PICO,
@@ -403,13 +404,14 @@ PRESETS = {
             Stage(size=320, images=2, prompts=4, frames=6),
         ),
         learning_rate=1e-3,
+        final_learning_rate=1e-6,
         warmup=100,
         loss=LossConfig(object_score=0.5),
         frozen=IMAGE_PARTS,
     ),
 }
-"""The runs that train the bundled model, without data and length: from random weights, then on
-larger and more varied scenes, then for tracking, which changes no mask of an image."""
+"""The runs that train the bundled model, without data and length: from ImageNet weights, then on
+larger scenes with more clicks, then for tracking, which changes no mask of an image."""
 
 
 def preset(
