@@ -6,8 +6,8 @@ import pytest
 from samkit import sizes as networks
 from samkit.errors import InputError
 from samkit.training import Stage, fine_tuning, preset
-from samkit.training.config import PRESETS
 from samkit.training.data import training_files
+from samkit.training.presets import PRESETS
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
