@@ -87,7 +87,6 @@ def tiny_pico(**encoder: object) -> Sam2Config:
             dropout=0.0,
             residual=True,
             previous_mask=True,
-            residual_with_mask=0.25,
         ),
         fpn_top_down_levels=(0, 1, 2, 3),
     )

@@ -302,8 +302,6 @@ class MemoryConfig:
             change masks of images).
         previous_mask: the mask in one frame is a mask prompt in the next (an addition of samkit's
             own, used by `pico`: after little training attention does not localise objects).
-        residual_with_mask: scale of `residual` for objects with a mask prompt, which localises them
-            better than a memory after little training.
     """
 
     dim: int = 64
@@ -321,7 +319,6 @@ class MemoryConfig:
     pointer_time: bool = True
     residual: bool = False
     previous_mask: bool = False
-    residual_with_mask: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -556,7 +553,6 @@ def pico() -> Sam2Config:
             fuser_layers=1,
             residual=True,
             previous_mask=True,
-            residual_with_mask=0.25,
         ),
         dim=128,
         image_size=(320, 416),  # most photographs and nearly all videos are wide

@@ -102,14 +102,8 @@ class Sam2(MemoryNetwork):
         )
         return conditioned.to(features.embedding.dtype)
 
-    def condition(
-        self, features: ImageFeatures, recalled: Tensor, has_mask: Tensor | None = None
-    ) -> ImageFeatures:
-        memory = self.config.memory
-        if memory.residual:
-            if has_mask is not None:
-                scale = torch.where(has_mask, memory.residual_with_mask, 1.0).float()
-                recalled = recalled * scale.view(-1, 1, 1, 1)
+    def condition(self, features: ImageFeatures, recalled: Tensor) -> ImageFeatures:
+        if self.config.memory.residual:
             recalled = self.without_memory(features).embedding + recalled
         return replace(features, embedding=recalled)
 

@@ -136,7 +136,6 @@ def propagate(
     losses, ious = [], []
     for t in range(1, len(frames)):
         number = t + episode.gap
-        # At full strength, whatever `residual_with_mask`: a weaker memory learned less.
         recalled = network.recall(frames[t], [bank.reachable(number) for bank in banks])
         conditioned = network.condition(frames[t], recalled)
         previous = [None] * len(banks) if by_looks else _augmented(objects.logits, rng)
