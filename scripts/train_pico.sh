@@ -16,6 +16,7 @@ run() {  # run NAME OPTIONS...: one run, unless it was finished
     samkit train --data "$data" -o "$name.safetensors" --processes 2 "$@" "${resume[@]}"
 }
 
-run images --preset pico --minutes 85
-run memory --preset pico-memory --from "$parts.images.safetensors" --minutes 27 --half
+run images --preset pico --minutes 42
+run refined --preset pico-refinement --from "$parts.images.safetensors" --minutes 42 --seed 1
+run memory --preset pico-memory --from "$parts.refined.safetensors" --minutes 20 --half --seed 2
 mv "$parts.memory.safetensors" "$output"

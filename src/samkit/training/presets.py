@@ -28,7 +28,7 @@ _PICO = TrainingConfig(
     network=sizes.to_dict(sizes.pico()),
     sources=(),
     stages=(
-        Stage(size=160, images=10, prompts=10, until=0.4),
+        Stage(size=160, images=10, prompts=10, until=0.5),
         Stage(size=224, images=6, prompts=10),
     ),
     scenes=SceneConfig(crop_area=(0.15, 1.0), procedural_background=0.03, max_pastes=2),
@@ -36,7 +36,7 @@ _PICO = TrainingConfig(
     loss=LossConfig(iou=0.3),
     cache_megabytes=4000,
     learning_rate=1.6e-3,
-    final_learning_rate=5e-4,
+    final_learning_rate=7.5e-4,
     warmup=200,
     frozen=MEMORY_PARTS,
     imagenet=True,

@@ -52,8 +52,8 @@ def infer_config(
 def former_pico(source: str) -> str:
     """The message for a file of the network that was called pico before."""
     return (
-        f"{source} is of the pico of samkit 0.1, whose image encoder, a ResNet, is no longer part "
-        "of samkit: train again, from today's pico"
+        f"{source} is of an earlier pico, whose image encoder, a ResNet, is no longer part of "
+        "samkit: train again, from today's pico"
     )
 
 
