@@ -463,5 +463,5 @@ def test_a_file_of_the_earlier_pico(tmp_path, has_header):
     sizes["image_encoder"] = {"kind": "resnet", "stage_dims": [64, 128, 192, 256]}
     path = tmp_path / "old.safetensors"
     save_file(state, path, {"samkit.config": json.dumps(sizes)} if has_header else None)
-    with pytest.raises(CheckpointError, match="earlier pico.*train again"):
+    with pytest.raises(CheckpointError, match=r"earlier pico.*train again"):
         load_network(path)
