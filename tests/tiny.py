@@ -7,11 +7,11 @@ from torch import nn
 
 from samkit.nn import Sam, Sam2, build
 from samkit.sizes import (
+    EfficientNetLiteConfig,
     HieraConfig,
     MaskDecoderConfig,
     MemoryConfig,
     PromptEncoderConfig,
-    ResNetConfig,
     Sam2Config,
     SamConfig,
     TinyViTConfig,
@@ -69,11 +69,17 @@ def tiny_sam2(*, draw_prompts: bool = False, **encoder: object) -> Sam2Config:
 
 def tiny_pico(**encoder: object) -> Sam2Config:
     """All of samkit's own additions."""
-    sizes = {"stage_dims": (8, 16, 16, 24), "depths": (1, 1, 2, 1), "groups": 4, **encoder}
+    sizes = {
+        "stem_dim": 8,
+        "dims": (4, 8, 8, 12, 16, 16, 24),
+        "depths": (1, 1, 1, 2, 1, 1, 1),
+        "groups": 4,
+        **encoder,
+    }
     config = tiny_sam2(draw_prompts=True)
     return replace(
         config,
-        image_encoder=ResNetConfig(**sizes),
+        image_encoder=EfficientNetLiteConfig(**sizes),
         prompt_encoder=replace(config.prompt_encoder, mask_channels=8),
         mask_decoder=replace(config.mask_decoder, dynamic_multimask=False, fusion_blocks=1),
         memory=replace(
@@ -81,7 +87,6 @@ def tiny_pico(**encoder: object) -> Sam2Config:
             dropout=0.0,
             residual=True,
             previous_mask=True,
-            residual_with_mask=0.25,
         ),
         fpn_top_down_levels=(0, 1, 2, 3),
     )

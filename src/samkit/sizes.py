@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 __all__ = [
     "Activation",
+    "EfficientNetLiteConfig",
     "HieraConfig",
     "ImageEncoderConfig",
     "MaskDecoderConfig",
@@ -19,7 +20,6 @@ __all__ = [
     "NetworkConfig",
     "Norm",
     "PromptEncoderConfig",
-    "ResNetConfig",
     "Resampling",
     "Sam2Config",
     "SamConfig",
@@ -207,23 +207,34 @@ class HieraConfig(ImageEncoderConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResNetConfig(ImageEncoderConfig):
-    """Residual network (1512.03385) with group norm, the image encoder of `pico`."""
+class EfficientNetLiteConfig(ImageEncoderConfig):
+    """EfficientNet-Lite (1905.11946), the image encoder of `pico`; by default the size "lite2".
 
-    kind: ClassVar[str] = "resnet"
+    Attributes:
+        stem_dim: channels of the first convolution.
+        dims, depths: channels and number of blocks of each of the seven stages.
+        groups: of the norms of the features.
+    """
+
+    kind: ClassVar[str] = "efficientnet_lite"
     # So small an encoder gains little time in half precision, and its masks change.
     half_precision: ClassVar[bool] = False
-    unpublished: ClassVar[str] = "a ResNet as image encoder"
+    unpublished: ClassVar[str] = "an EfficientNet-Lite as image encoder"
 
-    stage_dims: tuple[int, ...] = (64, 128, 192, 256)
-    depths: tuple[int, ...] = (2, 3, 6, 3)
+    stem_dim: int = 32
+    dims: tuple[int, ...] = (16, 24, 48, 88, 120, 208, 352)
+    depths: tuple[int, ...] = (1, 3, 3, 4, 4, 5, 1)
     groups: int = 8
 
+    @property
+    def stage_dims(self) -> tuple[int, ...]:
+        """Channels of the features of strides 4, 8, 16 and 32."""
+        return tuple(self.dims[i] for i in (1, 2, 4, 6))
+
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
-        if not len(self.stage_dims) == len(self.depths) == 4:
-            raise ValueError("image_encoder: expected four stages, each with a depth")
-        # The narrowest group norm has half the channels.
-        return sum(self.depths), [(dim, 2 * self.groups) for dim in self.stage_dims]
+        if not len(self.dims) == len(self.depths) == 7:
+            raise ValueError("image_encoder: expected seven stages, each with a depth")
+        return sum(self.depths), [(dim, self.groups) for dim in self.stage_dims]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,8 +302,6 @@ class MemoryConfig:
             change masks of images).
         previous_mask: the mask in one frame is a mask prompt in the next (an addition of samkit's
             own, used by `pico`: after little training attention does not localise objects).
-        residual_with_mask: scale of `residual` for objects with a mask prompt, which localises them
-            better than a memory after little training.
     """
 
     dim: int = 64
@@ -310,7 +319,6 @@ class MemoryConfig:
     pointer_time: bool = True
     residual: bool = False
     previous_mask: bool = False
-    residual_with_mask: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -526,7 +534,7 @@ def pico() -> Sam2Config:
     The differences from SAM 2 were chosen by measurement, see docs/models/pico.md.
     """
     return Sam2Config(
-        image_encoder=ResNetConfig(),
+        image_encoder=EfficientNetLiteConfig(),
         prompt_encoder=PromptEncoderConfig(mask_channels=64, pad_boxes=True, draw_prompts=True),
         mask_decoder=MaskDecoderConfig(
             heads=4,
@@ -545,16 +553,16 @@ def pico() -> Sam2Config:
             fuser_layers=1,
             residual=True,
             previous_mask=True,
-            residual_with_mask=0.25,
         ),
         dim=128,
-        fpn_top_down_levels=(0, 1, 2, 3),
         image_size=(320, 416),  # most photographs and nearly all videos are wide
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
     )
 
 
 _ENCODERS_BY_KIND: dict[str, type[ImageEncoderConfig]] = {
-    cls.kind: cls for cls in (HieraConfig, ResNetConfig, TinyViTConfig, ViTConfig)
+    cls.kind: cls for cls in (EfficientNetLiteConfig, HieraConfig, TinyViTConfig, ViTConfig)
 }
 _FAMILIES: dict[str, type[NetworkConfig]] = {cls.family: cls for cls in (SamConfig, Sam2Config)}
 _PARTS: dict[str, type[Any]] = {

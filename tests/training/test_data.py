@@ -93,3 +93,14 @@ def test_objects_that_are_all_too_small(config, tmp_path):
     config = replace(config, sources=(DataSource(path=str(tmp_path)),))
     with pytest.raises(InputError, match=r"2 that are too small: .* 30 pixels .* to 100 pixels"):
         load_library(config)
+
+
+def test_names_choose_images(config):
+    first = replace(config.sources[0], names="[01].png")
+    (images,) = load_library(replace(config, sources=(first,))).images
+    assert len(images) == 2
+    files = training_files(replace(config, sources=(first,), backgrounds=()))
+    assert [path.name for path in files] == ["0.png", "1.png"]
+    nothing = replace(first, names="*.jpg")
+    with pytest.raises(InputError, match="at least one annotated object"):
+        load_library(replace(config, sources=(nothing,)))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -18,7 +19,7 @@ from samkit.sizes import to_dict
 from samkit.training import DataSource, Report, SceneConfig, Stage, Validation, fine_tuning, train
 from samkit.training import log as log_module
 from samkit.training import loop as loop_module
-from samkit.training.config import MEMORY_PARTS
+from samkit.training.config import MEMORY_PARTS, TRUNK
 from samkit.training.data import held_out, training_files
 from samkit.training.trainer import Trainer
 from samkit.weights import load_network, save_network
@@ -410,3 +411,36 @@ def test_a_log_that_can_no_longer_be_written(config, tmp_path, often, monkeypatc
     monkeypatch.setattr(log_module, "_append", full)
     with pytest.raises(InputError, match=r"cannot write .*a\.training\.csv: No space left"):
         list(train(config, tmp_path / "a.pt"))
+
+
+def test_the_trunk_has_a_learning_rate_of_its_own(config, tmp_path):
+    config = replace(config, steps=2, ema=0.0, weight_decay=0.0)
+    start = make(tiny_sam2(draw_prompts=True))
+    before = start.state_dict()
+    still, _ = final(
+        train(replace(config, trunk_learning_rate=0.0), tmp_path / "a.pt", start=start)
+    )
+    slow, _ = final(train(replace(config, trunk_learning_rate=0.1), tmp_path / "b.pt", start=start))
+    whole, _ = final(train(config, tmp_path / "c.pt", start=start))
+    trunk = [name for name in before if name.startswith(TRUNK)]
+    other = "image_encoder.neck.convs.0.conv.weight"
+    assert all(torch.equal(still[name], before[name]) for name in trunk)
+    assert not torch.equal(still[other], before[other])
+
+    def moved(state):
+        return sum(float((state[name] - before[name]).abs().sum()) for name in trunk)
+
+    assert moved(slow) == pytest.approx(0.1 * moved(whole), rel=0.2)
+
+
+def test_some_prompts_of_each_image_are_corrected(config):
+    trainer = Trainer(replace(config, prompts=replace(config.prompts, corrected=2)))
+    chosen = trainer._corrected(3, 5, np.random.default_rng(0)).reshape(3, 2)
+    assert (chosen // 5 == torch.arange(3)[:, None]).all()
+    assert (chosen[:, 0] != chosen[:, 1]).all()
+    assert trainer._corrected(3, 1, np.random.default_rng(0)).tolist() == [0, 1, 2]
+
+
+def test_imagenet_weights_fit_one_encoder(config, tmp_path):
+    with pytest.raises(InputError, match="EfficientNet-Lite"):
+        next(train(replace(config, imagenet=True), tmp_path / "a.pt"))

@@ -85,7 +85,7 @@ def test_parts_that_cannot_be_frozen(photos, model, tmp_path, part):
         (["--steps", "1", "--minutes", "1"], "--minutes"),
         (["--steps", "1", "--preset", "nano"], "nano"),
         (["--steps", "1", "--preset", "pico", "--data", "more"], "one folder"),
-        (["--steps", "1", "--preset", "pico", "--from", "pico"], "from scratch"),
+        (["--steps", "1", "--preset", "pico", "--from", "pico"], "ImageNet"),
         (["--steps", "1", "--preset", "pico-memory", "--freeze", "mask_decoder"], "--freeze"),
         (["--steps", "0"], "greater"),
         *((["--steps", "1", "--learning-rate", r], "above 0") for r in ("inf", "nan", "0", "-1")),

@@ -43,7 +43,7 @@ def predictor():
     network.encode_image = encode_image
     network.without_memory = lambda features: features
     network.recall = lambda features, reachable: features.embedding
-    network.condition = lambda features, recalled, has_mask: features
+    network.condition = lambda features, recalled: features
     network.segment = segment
     network.remember = lambda features, found, *, prompted: [
         Memory(tokens=torch.rand(4, memory_dim), pointer=pointer) for pointer in found.pointer

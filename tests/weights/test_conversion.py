@@ -192,7 +192,7 @@ def test_in_place(sam, tmp_path):
     [
         ("drawn", "drawn prompts"),
         ("fused", "fusion blocks"),
-        ("pico", "a ResNet as image encoder.*drawn prompts.*fusion blocks"),
+        ("pico", "an EfficientNet-Lite as image encoder.*drawn prompts.*fusion blocks"),
     ],
 )
 def test_own_additions_exist_only_here(tmp_path, layout, change, match):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tiny import make, tiny_pico
 
 from samkit.errors import (
     CheckpointError,
@@ -452,3 +453,15 @@ def test_folder_goes_before_the_hub(sam, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_hugging_face(sam, tmp_path / "somebody" / "tiny")
     assert same_weights(load_network("somebody/tiny"), sam)
+
+
+@pytest.mark.parametrize("has_header", [True, False])
+def test_a_file_of_the_earlier_pico(tmp_path, has_header):
+    state = {"image_encoder.trunk.stem.0.conv.weight": torch.zeros(32, 3, 3, 3)}
+    state |= {name: t for name, t in make(tiny_pico()).state_dict().items() if "trunk" not in name}
+    sizes = to_dict(tiny_pico())
+    sizes["image_encoder"] = {"kind": "resnet", "stage_dims": [64, 128, 192, 256]}
+    path = tmp_path / "old.safetensors"
+    save_file(state, path, {"samkit.config": json.dumps(sizes)} if has_header else None)
+    with pytest.raises(CheckpointError, match=r"earlier pico.*train again"):
+        load_network(path)

@@ -47,7 +47,7 @@ def train(
         typer.Option(
             metavar="NAME",
             help="A run of those that made the bundled model; --data is then one folder with "
-            "train/ and samples/ in it. pico: from scratch; pico-refinement: --from that; "
+            "train/ and samples/ in it. pico: from ImageNet weights; pico-refinement: --from that; "
             "pico-memory: --from that, so that it can track.",
         ),
     ] = None,
@@ -128,7 +128,7 @@ def train(
         if freeze:
             raise usage_error("a preset decides which parts learn", "--freeze")
         if preset == "pico" and start is not None:
-            raise usage_error("--preset pico starts from scratch", "--from")
+            raise usage_error("--preset pico starts from ImageNet weights", "--from")
     if learning_rate is not None and not 0 < learning_rate < float("inf"):
         raise usage_error(f"expected a number above 0, got {learning_rate}", "--learning-rate")
     if hold_out == 1:

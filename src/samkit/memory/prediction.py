@@ -160,7 +160,7 @@ def _propagated(
     previous: Sequence[Tensor | None],
 ) -> ObjectPrediction:
     prompts = network.propagation_prompts(previous)
-    conditioned = network.condition(features, recalled, prompts.has_mask)
+    conditioned = network.condition(features, recalled)
     return network.segment(conditioned, prompts, ambiguous=True)
 
 
@@ -171,16 +171,16 @@ def _from_prompt(
     current: ObjectPrediction | None,
     recalled: Tensor | None,
 ) -> ObjectPrediction:
-    features, device = embedding.features, embedding.features.embedding.device
+    features = embedding.features
     prior = None
     if current is not None:  # it includes an earlier mask prompt
         prompt = Prompt(prompt.point_coords, prompt.point_labels, prompt.box_xyxy)
         prior = current.logits.clamp(-PRIOR_LIMIT, PRIOR_LIMIT)
     pad_boxes = network.config.prompt_encoder.pad_boxes
+    device = features.embedding.device
     prompts = prompt_tensors([prompt], prior, embedding.transform, pad_boxes, device)
     if recalled is None:
         conditioned = network.without_memory(features)
     else:
-        has_mask = torch.tensor([prompts.masks is not None], device=device)
-        conditioned = network.condition(features, recalled, has_mask)
+        conditioned = network.condition(features, recalled)
     return network.segment(conditioned, prompts, ambiguous=_clicks(prompt) <= 1)

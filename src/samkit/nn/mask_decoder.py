@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.bottleneck import Bottleneck
 from samkit.nn.features import ImageFeatures
 from samkit.nn.image_views import ImageViews
 from samkit.nn.layers import MLP, LayerNorm2d
 from samkit.nn.prompt_encoder import PromptEmbedding
-from samkit.nn.resnet import Bottleneck
 from samkit.nn.two_way_transformer import TwoWayTransformer
 from samkit.sizes import MaskDecoderConfig
 
@@ -37,6 +37,16 @@ class MaskPrediction:
     def best_candidate(self) -> Tensor:
         """(N,) index along K of the candidate with the best predicted IoU."""
         return self.iou[:, 1:].argmax(1) + 1
+
+    def select(self, index: Tensor) -> "MaskPrediction":
+        """Some of the prompts."""
+        score = self.object_score
+        return MaskPrediction(
+            logits=self.logits[index],
+            iou=self.iou[index],
+            tokens=self.tokens[index],
+            object_score=None if score is None else score[index],
+        )
 
     def take(self, index: Tensor) -> "MaskPrediction":
         """One mask per prompt (K = 1), of index (N,) along K."""

@@ -73,15 +73,12 @@ class MemoryNetwork(Network):
         """
 
     @abstractmethod
-    def condition(
-        self, features: ImageFeatures, recalled: Tensor, has_mask: Tensor | None = None
-    ) -> ImageFeatures:
+    def condition(self, features: ImageFeatures, recalled: Tensor) -> ImageFeatures:
         """Features of a frame, conditioned on the memories of N objects, for `decode`.
 
         Args:
             features: of one frame, shared by all objects.
             recalled: (N, D, h, w) of `recall`.
-            has_mask: (N,) bool, objects for which `decode` is given a mask prompt; None for none.
         """
 
     @abstractmethod

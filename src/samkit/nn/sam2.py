@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.efficientnet_lite import EfficientNetLite
 from samkit.nn.fast.switch import few_at_a_time
 from samkit.nn.features import ImageFeatures
 from samkit.nn.fpn_neck import FpnNeck
@@ -26,8 +27,7 @@ from samkit.nn.memory_encoder import MASK_STRIDE, MemoryEncoder
 from samkit.nn.network import MemoryNetwork
 from samkit.nn.position_encoding import sine_positions, temporal_sine
 from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptEncoder, PromptTensors
-from samkit.nn.resnet import ResNet
-from samkit.sizes import HieraConfig, ImageEncoderConfig, ResNetConfig, Sam2Config
+from samkit.sizes import EfficientNetLiteConfig, HieraConfig, ImageEncoderConfig, Sam2Config
 
 __all__ = ["Sam2"]
 
@@ -42,8 +42,10 @@ def pyramid(trunk: nn.Module, stage_dims: tuple[int, ...], config: Sam2Config) -
 
 
 _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]] = {
+    EfficientNetLiteConfig: lambda sizes, network: pyramid(
+        EfficientNetLite(sizes), sizes.stage_dims, network
+    ),
     HieraConfig: lambda sizes, network: pyramid(Hiera(sizes), sizes.stage_dims, network),
-    ResNetConfig: lambda sizes, network: pyramid(ResNet(sizes), sizes.stage_dims, network),
 }
 
 
@@ -100,14 +102,8 @@ class Sam2(MemoryNetwork):
         )
         return conditioned.to(features.embedding.dtype)
 
-    def condition(
-        self, features: ImageFeatures, recalled: Tensor, has_mask: Tensor | None = None
-    ) -> ImageFeatures:
-        memory = self.config.memory
-        if memory.residual:
-            if has_mask is not None:
-                scale = torch.where(has_mask, memory.residual_with_mask, 1.0).float()
-                recalled = recalled * scale.view(-1, 1, 1, 1)
+    def condition(self, features: ImageFeatures, recalled: Tensor) -> ImageFeatures:
+        if self.config.memory.residual:
             recalled = self.without_memory(features).embedding + recalled
         return replace(features, embedding=recalled)
 

@@ -8,11 +8,10 @@ from samkit.training.config import (
     SceneConfig,
     Stage,
     TrainingConfig,
-    fine_tuning,
-    preset,
 )
 from samkit.training.data import Library, load_library
 from samkit.training.loop import train
+from samkit.training.presets import fine_tuning, preset
 from samkit.training.synthesis import Clip, Scene, make_clip, make_scene
 from samkit.training.trainer import Report
 from samkit.training.validation import Validation

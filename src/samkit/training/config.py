@@ -1,23 +1,20 @@
-"""The configuration of a training run: one value, stored with the weights, and its presets."""
+"""The configuration of a training run: one value, stored with the weights."""
 
-import copy
 import json
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from samkit import sizes
 from samkit.errors import InputError
-from samkit.files import checked_path
 from samkit.weights import keys_sam2
 
 __all__ = [
     "IMAGE_PARTS",
     "MEMORY_PARTS",
-    "PRESETS",
+    "TRUNK",
     "ClipConfig",
     "DataSource",
     "LossConfig",
@@ -27,9 +24,7 @@ __all__ = [
     "TrainingConfig",
     "check_numbers",
     "check_types",
-    "fine_tuning",
     "network_sizes",
-    "preset",
 ]
 
 
@@ -41,12 +36,14 @@ class DataSource:
         path: what `samkit.evaluation.datasets.open_dataset` accepts.
         kind: whether mask values are "instances" or "classes". Of classes, the whole foreground,
             each class and its connected components are objects.
+        names: pattern that the file names of its images match, such as "coco_*".
         weight: sampling weight of its images among the sources.
         paste_weight: sampling weight of its objects as cutouts to paste into other images.
     """
 
     path: str
     kind: Literal["instances", "classes"] = "instances"
+    names: str = "*"
     weight: float = 1.0
     paste_weight: float = 1.0
 
@@ -147,6 +144,7 @@ class PromptConfig:
             are anywhere in the object.
         correction: probability of correction clicks in a step.
         rounds: largest number of correction clicks, each with the previous mask as a prompt.
+        corrected: largest number of prompts of an image that are corrected.
     """
 
     mask: float = 0.05
@@ -156,6 +154,7 @@ class PromptConfig:
     centre_click: float = 0.6
     correction: float = 0.3
     rounds: int = 4
+    corrected: int = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +164,7 @@ class LossConfig:
     Attributes:
         cross_entropy, focal (1708.02002, gamma 2, alpha 0.25), dice: of masks. SAM has focal 20 and
             dice 1, which fine-tunes well; from scratch cross-entropy converges faster.
-        iou, object_score: of the predicted IoU (squared error) and of the object score.
+        iou, object_score: of the predicted IoU (absolute error) and of the object score.
         spread: weight of the mean over all candidates; the best one alone has the rest.
     """
 
@@ -193,6 +192,9 @@ class TrainingConfig:
         stages: in order; the last one ends at 1.
         steps, minutes: length of the run; exactly one of them is set.
         frozen: network parts (prefixes of parameter names) that are not trained.
+        imagenet: start the trunk of the image encoder from ImageNet weights, see
+            `samkit.training.pretrained`.
+        trunk_learning_rate: that of the trunk, relative to `learning_rate`.
         ema: decay of the exponential moving average (EMA) of the weights, which is saved.
         accumulate: gradients of each batch are accumulated over this many parts, to save memory.
         precision: of the network's arithmetic; weights stay float32.
@@ -220,6 +222,8 @@ class TrainingConfig:
     clip_gradient: float = 1.0
     ema: float = 0.999
     frozen: tuple[str, ...] = ()
+    imagenet: bool = False
+    trunk_learning_rate: float = 1.0
     accumulate: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
@@ -316,6 +320,9 @@ def _fits(value: object, hint: Any) -> bool:
 MEMORY_PARTS = tuple(name.removesuffix(".{rest}") for name in keys_sam2.MEMORY)
 """Parts of SAM 2 that only video uses."""
 
+TRUNK = "image_encoder.trunk."
+"""What the image encoder of SAM 2 is without its feature pyramid."""
+
 IMAGE_PARTS = (
     "image_encoder",
     "prompt_encoder",
@@ -331,81 +338,6 @@ IMAGE_PARTS = (
 """All others, except the object score, which images do not need."""
 
 
-_PICO = TrainingConfig(
-    network=sizes.to_dict(sizes.pico()),
-    sources=(),
-    stages=(
-        Stage(size=128, images=12, prompts=10, until=0.15),
-        Stage(size=192, images=8, prompts=10, until=0.4),
-        Stage(size=256, images=6, prompts=10, until=0.7),
-        Stage(size=320, images=4, prompts=10),
-    ),
-    prompts=PromptConfig(box=0.6),
-    learning_rate=1.6e-3,
-    warmup=200,
-    frozen=MEMORY_PARTS,
-)
-
-PRESETS = {
-    "pico": _PICO,
-    "pico-refinement": replace(
-        _PICO,
-        stages=(
-            Stage(size=256, images=6, prompts=10, until=0.35),
-            Stage(size=320, images=4, prompts=10),
-        ),
-        scenes=SceneConfig(
-            crop_area=(0.12, 1.0), crop_aspect=1.8, grey=0.1, hue=35.0, max_pastes=5
-        ),
-        learning_rate=1e-3,
-        warmup=100,
-    ),
-    "pico-memory": replace(
-        _PICO,
-        stages=(
-            Stage(size=192, images=2, prompts=4, frames=5, until=0.3),
-            Stage(size=256, images=2, prompts=4, frames=6, until=0.75),
-            Stage(size=320, images=2, prompts=4, frames=8),
-        ),
-        learning_rate=1e-3,
-        warmup=100,
-        loss=LossConfig(object_score=0.5),
-        frozen=IMAGE_PARTS,
-    ),
-}
-"""The runs that train the bundled model, without data and length: from random weights, then on
-larger and more varied scenes, then for tracking, which changes no mask of an image."""
-
-
-def preset(
-    name: str, data: str | Path, *, minutes: float | None = None, steps: int | None = None
-) -> TrainingConfig:
-    """A run that trains the bundled model.
-
-    Args:
-        name: one of `PRESETS`.
-        data: folder with `train` (coco128, ccp, fruits, nuclei) and `samples` in it.
-        minutes, steps: length of the run.
-    """
-    if not isinstance(name, str) or name not in PRESETS:
-        raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name}")
-    folder = checked_path(data, "the training data")
-    train = folder / "train"
-    return replace(
-        PRESETS[name],
-        network=copy.deepcopy(PRESETS[name].network),
-        sources=(
-            DataSource(path=str(train / "coco128"), weight=0.66, paste_weight=0.75),
-            DataSource(path=str(train / "ccp"), kind="classes", weight=0.2, paste_weight=0.15),
-            DataSource(path=str(train / "fruits"), weight=0.07, paste_weight=0.09),
-            DataSource(path=str(train / "nuclei"), weight=0.07, paste_weight=0.01),
-        ),
-        backgrounds=(str(folder / "samples"),),
-        minutes=minutes,
-        steps=steps,
-    )
-
-
 def network_sizes(network: dict[str, Any]) -> sizes.NetworkConfig:
     """The sizes in a configuration.
 
@@ -418,41 +350,3 @@ def network_sizes(network: dict[str, Any]) -> sizes.NetworkConfig:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"network: expected what samkit.sizes.to_dict gives: {error}") from error
     return known
-
-
-def fine_tuning(
-    network: dict[str, Any],
-    data: str | Path | Sequence[str | Path],
-    *,
-    frozen: tuple[str, ...] = (),
-    minutes: float | None = None,
-    steps: int | None = None,
-    seed: int = 0,
-) -> TrainingConfig:
-    """A run that fine-tunes a trained network on other data.
-
-    Args:
-        network: its sizes, as from `samkit.sizes.to_dict`.
-        data: what `open_dataset` of `samkit.evaluation` accepts, one or several of equal weight.
-        frozen: network parts that are not trained, besides the memory of SAM 2.
-        minutes, steps: length of the run.
-    """
-    paths = data if isinstance(data, (list, tuple)) else [data]
-    known = network_sizes(network)
-    height, width = known.image_size
-    is_small = bool(known.unpublished_features)
-    return TrainingConfig(
-        network=network,
-        sources=tuple(
-            DataSource(path=str(checked_path(path, "annotated images"))) for path in paths
-        ),
-        stages=(Stage(size=32 * round(math.sqrt(height * width) / 32), images=4, prompts=8),),
-        scenes=SceneConfig(procedural_background=0.0, max_pastes=2, min_area=0.0003),
-        learning_rate=5e-4 if is_small else 1e-4,
-        warmup=20 if steps is None else min(20, steps // 10),
-        ema=0.99,
-        frozen=(*MEMORY_PARTS, *frozen),
-        minutes=minutes,
-        steps=steps,
-        seed=seed,
-    )

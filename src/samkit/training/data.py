@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import overload
 
@@ -168,7 +169,14 @@ def _split(source: DataSource, config: TrainingConfig, *, held_out: bool) -> Sub
     places = {path: i for i, path in enumerate(dict.fromkeys(paths))}
     n = config.hold_out
     held = [n > 0 and places[path] % n == 0 for path in paths]
-    return Subset(dataset, [i for i, is_held in enumerate(held) if is_held == held_out])
+    return Subset(
+        dataset,
+        [
+            i
+            for i, path in enumerate(paths)
+            if held[i] == held_out and fnmatchcase(path.name, source.names)
+        ],
+    )
 
 
 def _backgrounds(config: TrainingConfig) -> list[Path]:

@@ -47,7 +47,7 @@ def prediction_loss(prediction: MaskPrediction, target: Tensor, config: LossConf
         best, spread = candidates.amin(1), candidates.mean(1)
         each = each + (1 - config.spread) * best + config.spread * spread
     real = mask_iou(prediction.logits.detach() > 0, target[:, None] > 0.5)
-    each = each + config.iou * (prediction.iou - real).square().sum(1)
+    each = each + config.iou * (prediction.iou - real).abs().sum(1)
     loss = (each * present).sum() / present.sum().clamp(min=1)
     if prediction.object_score is not None:
         missed = F.binary_cross_entropy_with_logits(prediction.object_score, present[:, None])

@@ -116,19 +116,26 @@ def simulated_prompt(
 
 
 def _rough_mask(target: npt.NDArray[np.uint8], rng: Generator) -> npt.NDArray[np.uint8]:
-    """A mask prompt with errors: dilated, eroded, shifted or coarse."""
+    """A mask prompt with errors: dilated, eroded, moved, coarse, or with a disc less or more."""
     height, width = target.shape
-    _, _, w, h = cv2.boundingRect((target > 127).astype(np.uint8))
+    x, y, w, h = cv2.boundingRect((target > 127).astype(np.uint8))
     side = max(w, h)
-    kind = rng.integers(4)
+    kind = rng.integers(6)
     radius = 1 + int(rng.uniform(0, 0.12) * side)
     if kind < 2:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
         rough = (cv2.dilate if kind == 0 else cv2.erode)(target, disc)
     elif kind == 2:
-        right, down = rng.uniform(-0.12, 0.12, 2) * [w, h]
-        matrix = np.array([[1, 0, right], [0, 1, down]])
+        # As an object moves from one frame to the next.
+        angle, scale = rng.normal(0, 5), 1 + rng.uniform(-0.12, 0.12)
+        matrix = np.array(cv2.getRotationMatrix2D((x + w / 2, y + h / 2), angle, scale), float)
+        matrix[:, 2] += rng.uniform(-0.12, 0.12, 2) * (w, h)
         rough = cv2.warpAffine(target, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    elif kind < 5:
+        # As where a tracker has lost a part, or leaked.
+        centre = (int(x + rng.random() * w), int(y + rng.random() * h))
+        radius = max(1, int(rng.uniform(0.1, 0.4) * side))
+        rough = cv2.circle(target.copy(), centre, radius, 0 if kind == 3 else 255, -1)
     else:
         factor = min(1.0, rng.uniform(3, 10) / max(side, 1))
         small = (max(1, round(width * factor)), max(1, round(height * factor)))

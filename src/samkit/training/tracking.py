@@ -24,9 +24,11 @@ __all__ = ["ClipBatch", "Episode", "make_clip_batch", "propagate"]
 _MASK_PROMPTS = 0.5
 # Probability, and largest number of frames, of a gap after the first frame, as in long videos.
 _GAP, _MAX_GAP = 0.4, 120
-# Probabilities that the previous mask is dropped, or shifted by up to a fraction of the frame, so
-# that the network learns the appearance of an object and not only its position.
-_DROP, _SHIFT, _MAX_SHIFT = 0.15, 0.25, 0.08
+# Probability that a clip's objects are found without their previous masks, by their looks alone.
+_BY_LOOKS = 0.4
+# Probabilities, in the other clips, that a previous mask is dropped, or shifted by up to a fraction
+# of the frame.
+_DROP, _SHIFT, _MAX_SHIFT = 0.1, 0.25, 0.08
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,15 +130,16 @@ def propagate(
         for bank, memory in zip(banks, memories, strict=True):
             bank.add(number, memory, prompted=number == 0)
 
+    by_looks = rng.random() < _BY_LOOKS
     objects = _prompted(network, frames[0], episode)
     remember(0, frames[0], objects)
     losses, ious = [], []
     for t in range(1, len(frames)):
         number = t + episode.gap
-        # At full strength, whatever `residual_with_mask`: a weaker memory learned less.
         recalled = network.recall(frames[t], [bank.reachable(number) for bank in banks])
         conditioned = network.condition(frames[t], recalled)
-        prompts = network.propagation_prompts(_augmented(objects.logits, rng))
+        previous = [None] * len(banks) if by_looks else _augmented(objects.logits, rng)
+        prompts = network.propagation_prompts(previous)
         prediction = network.decode(conditioned, prompts)
         outcome = prediction_loss(prediction, targets[t], config)
         losses.append(outcome.loss)

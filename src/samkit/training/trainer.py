@@ -27,9 +27,10 @@ from samkit.nn import (
     build,
 )
 from samkit.sizes import from_dict
-from samkit.training.config import MEMORY_PARTS, Stage, TrainingConfig
+from samkit.training.config import MEMORY_PARTS, TRUNK, Stage, TrainingConfig
 from samkit.training.distributed import Worker
 from samkit.training.losses import Outcome, prediction_loss
+from samkit.training.pretrained import load_imagenet
 from samkit.training.sampling import Batch, correction_clicks
 from samkit.training.tracking import ClipBatch, propagate
 from samkit.transforms import BINARY_LOGIT
@@ -93,6 +94,8 @@ class Trainer:
         self.network = build(from_dict(config.network))
         if start is not None:
             _load_weights(self.network, start)
+        elif config.imagenet:
+            load_imagenet(self.network)
         learns_memory = any(stage.frames > 1 for stage in config.stages)
         had_memory = start is not None and start.has_memory
         self.network.has_memory &= had_memory or learns_memory
@@ -102,16 +105,8 @@ class Trainer:
             parameter.requires_grad_(not name.startswith(config.frozen))
             if parameter.requires_grad:
                 self.trainable[name] = parameter
-        # As is usual, biases, norms and embeddings of one vector have no weight decay.
-        matrices = [p for p in self.trainable.values() if p.ndim > 1]
-        vectors = [p for p in self.trainable.values() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": config.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=config.learning_rate,
-            fused=True,
+            _parameter_groups(self.trainable, config), lr=config.learning_rate, fused=True
         )
         self.ema = {name: p.detach().clone() for name, p in self.trainable.items()}
         self.step = 0
@@ -154,7 +149,7 @@ class Trainer:
             InputError: the run has diverged: the loss or its gradient is not finite.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate() * group["factor"]
         # Seeded by the step, so that dropout is the same in a resumed run.
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
         rounds = self._rounds()
@@ -232,6 +227,10 @@ class Trainer:
         prediction = self._decode(features, points, labels, masks, has_mask)
         first = prediction_loss(prediction, target, self.config.loss)
         losses = [first.loss]
+        if rounds:  # some of each image's prompts go on
+            some = self._corrected(len(batch.images), batch.points.shape[1], rng)
+            features, prediction = features.select(some), prediction.select(some)
+            points, labels, target = points[some], labels[some], target[some]
         for _ in range(rounds):
             previous = _previous_masks(prediction, rng)
             clicks, kinds = correction_clicks(
@@ -244,6 +243,12 @@ class Trainer:
             losses.append(outcome.loss / rounds)
         self._record_prompts(batch, first)
         return losses
+
+    def _corrected(self, images: int, prompts: int, rng: Generator) -> Tensor:
+        """Indices of the prompts to correct, of (images, prompts) in rows."""
+        count = min(prompts, self.config.prompts.corrected)
+        chosen = [rng.choice(prompts, count, replace=False) + i * prompts for i in range(images)]
+        return self._tensor(np.concatenate(chosen))
 
     def _pixels(self, images: npt.NDArray[np.uint8]) -> Tensor:
         """(B, S, S, 3) uint8 -> (B, 3, S, S), normalised."""
@@ -395,6 +400,22 @@ class Trainer:
         left_out = ("lr", "params")
         groups = self.optimizer.param_groups
         return [{n: v for n, v in group.items() if n not in left_out} for group in groups]
+
+
+def _parameter_groups(
+    parameters: Mapping[str, Tensor], config: TrainingConfig
+) -> list[dict[str, Any]]:
+    """Parameters with the factor of the learning rate and the weight decay of each."""
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in parameters.items():
+        factor = config.trunk_learning_rate if name.startswith(TRUNK) else 1.0
+        # As is usual, biases, norms and embeddings of one vector have no weight decay.
+        decay = config.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((factor, decay), []).append(parameter)
+    return [
+        {"params": params, "factor": factor, "weight_decay": decay}
+        for (factor, decay), params in groups.items()
+    ]
 
 
 def _check_kinds(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -29,7 +29,7 @@ from samkit.sizes import (
 )
 from samkit.weights.layouts import has_memory
 
-__all__ = ["infer_config", "infer_memory", "ratio"]
+__all__ = ["former_pico", "infer_config", "infer_memory", "ratio"]
 
 _RELEASED = (sam2("tiny"), sam2("small"), sam2("base-plus"), sam2("large"))
 
@@ -47,6 +47,14 @@ def infer_config(
     """
     with _shapes(state, source) as shapes:
         return _sam(shapes, source) if family == "sam" else _sam2(shapes, source)
+
+
+def former_pico(source: str) -> str:
+    """The message for a file of the network that was called pico before."""
+    return (
+        f"{source} is of an earlier pico, whose image encoder, a ResNet, is no longer part of "
+        "samkit: train again, from today's pico"
+    )
 
 
 def infer_memory(
@@ -136,8 +144,10 @@ def _tiny_vit(shapes: _Shapes, source: str) -> tuple[TinyViTConfig, tuple[int, i
 def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
     trunk = "image_encoder.trunk"
     if f"{trunk}.stem.0.conv.weight" in shapes:
+        raise CheckpointError(former_pico(source))
+    if f"{trunk}.stem.weight" in shapes:
         raise CheckpointError(
-            f"{source} has samkit's own ResNet encoder, but its tensors are not those of pico, and "
+            f"{source} has the image encoder of pico, but its tensors are not those of pico, and "
             "the header that has the sizes of another network is missing: write such files with "
             "samkit.weights.save_network"
         )

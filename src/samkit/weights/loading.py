@@ -23,7 +23,7 @@ from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_stat
 from samkit.weights.download import fetch
 from samkit.weights.hub import fetch_folder, is_hub_id
 from samkit.weights.hugging_face import config_from_json
-from samkit.weights.infer import infer_config, infer_memory
+from samkit.weights.infer import former_pico, infer_config, infer_memory
 from samkit.weights.keys import Layout
 from samkit.weights.layouts import (
     detect_layout,
@@ -253,7 +253,10 @@ def _config(
     source = checkpoint.source
     if _CONFIG_KEY in checkpoint.metadata:
         try:
-            return from_dict(parse_json(checkpoint.metadata[_CONFIG_KEY], _CONFIG_KEY))
+            values = parse_json(checkpoint.metadata[_CONFIG_KEY], _CONFIG_KEY)
+            if values["image_encoder"]["kind"] == "resnet":
+                raise CheckpointError(former_pico(source))
+            return from_dict(values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{source} was written by another version of samkit: cannot understand its "

@@ -50,7 +50,7 @@ class RegisteredModel:
 
 # fmt: off
 _TABLE = (
-    RegisteredModel(name="pico", config=pico(), parameters=3_786_598, year=2026),
+    RegisteredModel(name="pico", config=pico(), parameters=6_216_206, year=2026),
     RegisteredModel(name="sam-vit-b", config=sam_vit("b"), parameters=93_735_472, year=2023,
         url=f"{_SAM}/sam_vit_b_01ec64.pth", sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
     RegisteredModel(name="sam-vit-l", config=sam_vit("l"), parameters=312_342_832, year=2023,

@@ -1,0 +1,37 @@
+"""Residual bottleneck block (1512.03385) with group norm (1803.08494)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Bottleneck"]
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, then group norm; where it strides by its own size, unpadded."""
+
+    def __init__(
+        self, in_dim: int, out_dim: int, kernel: int = 1, *, stride: int = 1, groups: int
+    ) -> None:
+        super().__init__()
+        padding = 0 if kernel == stride else kernel // 2
+        self.conv = nn.Conv2d(in_dim, out_dim, kernel, stride, padding, bias=False)
+        self.norm = nn.GroupNorm(groups, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions, the middle one at half the channels, and a shortcut."""
+
+    def __init__(self, dim: int, groups: int = 8) -> None:
+        super().__init__()
+        self.reduce = ConvNorm(dim, dim // 2, groups=groups)
+        self.conv = ConvNorm(dim // 2, dim // 2, 3, groups=groups)
+        self.expand = ConvNorm(dim // 2, dim, groups=groups)
+        # A block starts close to the identity, so that a deep stack learns from the first step.
+        nn.init.constant_(self.expand.norm.weight, 0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.conv(F.relu(self.reduce(x))))
+        return F.relu(x + self.expand(y))
