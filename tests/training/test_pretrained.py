@@ -142,3 +142,11 @@ def test_features_of_an_image_do_not_depend_on_others():
         together, alone = trunk(pixels), trunk(pixels[1:2])
     for many, one in zip(together, alone, strict=True):
         torch.testing.assert_close(many[1:2], one, rtol=1e-4, atol=1e-5)
+
+
+def test_norms_learn_where_the_stages_are_frozen():
+    trunk = EfficientNetLite(tiny_pico().image_encoder)
+    trunk.stages.requires_grad_(False)
+    trunk.stem.requires_grad_(False)
+    sum(maps.square().sum() for maps in trunk(torch.randn(4, 3, 64, 64))).backward()
+    assert all(norm.weight.grad is not None for norm in trunk.norms)

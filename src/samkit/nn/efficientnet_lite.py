@@ -49,7 +49,9 @@ class EfficientNetLite(nn.Module):
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return [norm(maps[i]) for i, norm in zip(_TAPPED, self.norms, strict=True)]
+        # Rows first: torch crashes in the gradient of a group norm with channels last whose input
+        # needs none, as where stages are frozen.
+        return [norm(maps[i].contiguous()) for i, norm in zip(_TAPPED, self.norms, strict=True)]
 
 
 class InvertedResidual(nn.Module):
