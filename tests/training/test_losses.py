@@ -94,3 +94,18 @@ def test_focal_loss_is_the_formula(target):
     expected = expected[:, 0].mean() + expected[:, 1:].amin(1).mean()
     loss = prediction_loss(prediction(logits), target, only).loss
     torch.testing.assert_close(loss, expected)
+
+
+def test_errors_near_the_outline_weigh_more():
+    target = torch.zeros(1, 32, 32)
+    target[:, 8:24, 8:24] = 1
+    near, far = (perfect(target) for _ in range(2))
+    near[0, 0, 7, 12] *= -1  # beside the outline
+    far[0, 0, 0, 12] *= -1
+
+    def loss(logits, boundary):
+        config = LossConfig(dice=0, iou=0, boundary=boundary)
+        return prediction_loss(prediction(logits), target, config).loss.item()
+
+    assert loss(near, 0) == pytest.approx(loss(far, 0))
+    assert loss(near, 2) == pytest.approx(3 * loss(far, 2), rel=0.01)

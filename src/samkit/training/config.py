@@ -164,6 +164,7 @@ class LossConfig:
     Attributes:
         cross_entropy, focal (1708.02002, gamma 2, alpha 0.25), dice: of masks. SAM has focal 20 and
             dice 1, which fine-tunes well; from scratch cross-entropy converges faster.
+        boundary: additional weight of cross-entropy near the outline.
         iou, object_score: of the predicted IoU (absolute error) and of the object score.
         spread: weight of the mean over all candidates; the best one alone has the rest.
     """
@@ -171,6 +172,7 @@ class LossConfig:
     cross_entropy: float = 2.0
     focal: float = 0.0
     dice: float = 1.0
+    boundary: float = 0.0
     iou: float = 1.0
     object_score: float = 0.05
     spread: float = 0.05

@@ -67,6 +67,7 @@ def _mask_errors(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     """Cross-entropy and dice of each mask: (N, K, h, w), (N, h, w) -> (N, K)."""
     truth = target[:, None].expand_as(logits)
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    entropy = entropy * (1 + config.boundary * _near_boundary(target))[:, None]
     p = logits.sigmoid()
     # Focal: well-classified pixels have little weight.
     wrong = (p - truth).abs().square()
@@ -75,3 +76,9 @@ def _mask_errors(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     dice = 1 - (2 * overlap + 1) / (total + 1)
     focal = (balance * wrong * entropy).mean((-2, -1))
     return config.cross_entropy * entropy.mean((-2, -1)) + config.focal * focal + config.dice * dice
+
+
+def _near_boundary(target: Tensor) -> Tensor:
+    """1 where a cell is at most two cells from the outline of the target (N, h, w), else 0."""
+    mean = F.avg_pool2d(target[:, None], 5, 1, 2, count_include_pad=False)[:, 0]
+    return ((mean > 0) & (mean < 1)).to(target.dtype)
