@@ -5,17 +5,16 @@ from torch import Tensor, nn
 
 __all__ = ["Bottleneck"]
 
+_GROUPS = 8
+
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, then group norm; where it strides by its own size, unpadded."""
+    """Convolution without bias, then group norm."""
 
-    def __init__(
-        self, in_dim: int, out_dim: int, kernel: int = 1, *, stride: int = 1, groups: int
-    ) -> None:
+    def __init__(self, in_dim: int, out_dim: int, kernel: int = 1) -> None:
         super().__init__()
-        padding = 0 if kernel == stride else kernel // 2
-        self.conv = nn.Conv2d(in_dim, out_dim, kernel, stride, padding, bias=False)
-        self.norm = nn.GroupNorm(groups, out_dim)
+        self.conv = nn.Conv2d(in_dim, out_dim, kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.GroupNorm(_GROUPS, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(x))
@@ -24,11 +23,11 @@ class ConvNorm(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions, the middle one at half the channels, and a shortcut."""
 
-    def __init__(self, dim: int, groups: int = 8) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.reduce = ConvNorm(dim, dim // 2, groups=groups)
-        self.conv = ConvNorm(dim // 2, dim // 2, 3, groups=groups)
-        self.expand = ConvNorm(dim // 2, dim, groups=groups)
+        self.reduce = ConvNorm(dim, dim // 2)
+        self.conv = ConvNorm(dim // 2, dim // 2, 3)
+        self.expand = ConvNorm(dim // 2, dim)
         # A block starts close to the identity, so that a deep stack learns from the first step.
         nn.init.constant_(self.expand.norm.weight, 0.2)
 

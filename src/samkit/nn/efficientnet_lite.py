@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from samkit.sizes import EfficientNetLiteConfig
 
-__all__ = ["STAGES", "EfficientNetLite", "InvertedResidual"]
+__all__ = ["EfficientNetLite", "InvertedResidual"]
 
-STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
-"""Kernel size, stride and expansion of the first block of each stage (1905.11946, table 1)."""
-
+# Kernel size, stride and expansion of the first block of each stage (1905.11946, table 1).
+_STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
 # Stages with the last features of strides 4, 8, 16 and 32.
 _TAPPED = (1, 2, 4, 6)
 
@@ -30,7 +29,7 @@ class EfficientNetLite(nn.Module):
         stages = []
         dim = config.stem_dim
         for (kernel, stride, expansion), out_dim, depth in zip(
-            STAGES, config.dims, config.depths, strict=True
+            _STAGES, config.dims, config.depths, strict=True
         ):
             blocks = []
             for i in range(depth):

@@ -169,14 +169,8 @@ def _split(source: DataSource, config: TrainingConfig, *, held_out: bool) -> Sub
     places = {path: i for i, path in enumerate(dict.fromkeys(paths))}
     n = config.hold_out
     held = [n > 0 and places[path] % n == 0 for path in paths]
-    return Subset(
-        dataset,
-        [
-            i
-            for i, path in enumerate(paths)
-            if held[i] == held_out and fnmatchcase(path.name, source.names)
-        ],
-    )
+    chosen = [fnmatchcase(path.name, source.names) for path in paths]
+    return Subset(dataset, [i for i in range(len(paths)) if chosen[i] and held[i] == held_out])
 
 
 def _backgrounds(config: TrainingConfig) -> list[Path]:

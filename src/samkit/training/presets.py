@@ -101,7 +101,7 @@ def preset(
 
     Args:
         name: one of `PRESETS`.
-        data: folder with `train` (coco128, ccp, fruits, nuclei) and `samples` in it.
+        data: folder with `train` (coco128, ccp, fruits, mixed, nuclei) and `samples` in it.
         minutes, steps: length of the run.
     """
     if not isinstance(name, str) or name not in PRESETS:
