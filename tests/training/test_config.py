@@ -43,8 +43,8 @@ def test_the_presets_fit_the_network(name):
     assert networks.from_dict(config.network) == networks.pico()
     assert config.stages[-1] == Stage(**{**vars(config.stages[-1]), "until": 1.0})
     # The first run is not the last of images.
-    final = 224 if name == "pico" else min(networks.pico().image_size)
-    assert config.stages[-1].size == final
+    final = (224, 224) if name == "pico" else networks.pico().image_size
+    assert config.stages[-1].shape == final
 
 
 def test_an_unknown_preset():

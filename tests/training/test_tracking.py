@@ -12,7 +12,7 @@ from samkit.training.config import IMAGE_PARTS, MEMORY_PARTS, LossConfig
 from samkit.training.data import load_library
 from samkit.training.tracking import make_clip_batch, propagate
 
-STAGE = Stage(size=64, images=2, prompts=3, frames=4)
+STAGE = Stage(size=64, width=96, images=2, prompts=3, frames=4)
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def test_prompted_objects_are_seen_on_the_first_frame(clips):
     for step in range(12):
         for episode in make_clip_batch(library, clips, STAGE, step).episodes:
             frames, count = episode.targets.shape[:2]
-            assert (frames, episode.frames.shape) == (4, (4, 64, 64, 3))
+            assert (frames, episode.frames.shape) == (4, (4, 64, 96, 3))
             assert 1 <= count <= 3
             assert episode.points.shape == (count, 2, 2)
             assert (episode.targets[0].max((1, 2)) > 127).all()
             given.append(episode.masks is not None)
             if episode.masks is not None:
                 # The mask is what the first target is a smaller picture of.
-                small = episode.masks.reshape(count, 16, 4, 16, 4).mean((2, 4))
+                small = episode.masks.reshape(count, 16, 4, 24, 4).mean((2, 4))
                 assert np.abs(small - episode.targets[0] / 255).mean() < 0.05
     assert 0 < sum(given) < len(given)
 
@@ -98,7 +98,8 @@ def test_the_parts_are_all_there():
 
 
 def test_tracking_learns_a_small_world(clips, tmp_path):
-    clips = replace(clips, steps=50, learning_rate=1e-2, warmup=3, frozen=())
+    square = replace(STAGE, width=None)
+    clips = replace(clips, stages=(square,), steps=50, learning_rate=1e-2, warmup=3, frozen=())
     *reports, _ = train(clips, tmp_path / "run.pt")
     assert all(isinstance(report, Report) for report in reports)
     assert reports[-1].loss < 0.8 * reports[0].loss

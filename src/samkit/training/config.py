@@ -53,7 +53,8 @@ class Stage:
     """A stage of the run.
 
     Attributes:
-        size: side of the square network input in pixels, a multiple of 32.
+        size: side of the square network input, or its height, in pixels, a multiple of 32.
+        width: its width, if it is not square; also a multiple of 32.
         images: batch size, in images or clips.
         prompts: prompts on each image; largest number of objects tracked in each clip.
         frames: 1 to train on images; more to train tracking on clips of so many frames.
@@ -61,15 +62,21 @@ class Stage:
     """
 
     size: int = 256
+    width: int | None = None
     images: int = 6
     prompts: int = 8
     frames: int = 1
     until: float = 1.0
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the network input."""
+        return self.size, self.size if self.width is None else self.width
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneConfig:
-    """Synthesis of training scenes. Lengths are fractions of the scene's side.
+    """Synthesis of training scenes. Lengths are fractions of the scene's shorter side.
 
     Attributes:
         cache_side: longest side in pixels of the images kept in memory.

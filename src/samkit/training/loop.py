@@ -223,8 +223,9 @@ def _check(config: TrainingConfig, processes: int) -> None:
         )
     parts = max(1, processes, torchrun_world_size()) * config.accumulate
     for stage in config.stages:
-        if stage.size % 32 or stage.size <= 0:
-            raise InputError(f"expected a stage size that is a multiple of 32, got {stage.size}")
+        for side in stage.shape:
+            if side % 32 or side <= 0:
+                raise InputError(f"expected a stage size that is a multiple of 32, got {side}")
         if stage.images % parts:
             raise InputError(
                 f"expected batches that can be cut into {parts} parts, got {stage.images} images"

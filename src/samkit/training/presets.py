@@ -1,7 +1,6 @@
 """The runs that train the bundled model, and the run that fine-tunes a model on other data."""
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +57,7 @@ _PICO_SOURCES = (
     ("mixed", "greens*", 0.02, 0.02),
     ("ccp", "*", 0.06, 0.06),
     ("fruits", "*", 0.02, 0.06),
-    ("nuclei", "*", 0.02, 0.01),
+    ("nuclei", "*", 0.04, 0.01),
 )
 
 PRESETS = {
@@ -66,12 +65,12 @@ PRESETS = {
     "pico-refinement": replace(
         _PICO,
         stages=(
-            Stage(size=256, images=6, prompts=10, until=0.3),
-            Stage(size=320, images=4, prompts=10),
+            Stage(size=256, width=320, images=6, prompts=10, until=0.3),
+            Stage(size=320, width=416, images=4, prompts=10),
         ),
-        scenes=replace(_PICO.scenes, crop_area=(0.3, 1.0)),
+        scenes=replace(_PICO.scenes, cache_side=576, crop_area=(0.3, 1.0)),
         prompts=replace(_PICO.prompts, box=0.45, correction=0.5, corrected=5),
-        loss=LossConfig(iou=0.5, spread=0.0),
+        loss=LossConfig(iou=0.5, boundary=2.0, spread=0.0),
         learning_rate=7e-4,
         final_learning_rate=1e-6,
         warmup=50,
@@ -79,9 +78,9 @@ PRESETS = {
     "pico-memory": replace(
         _PICO,
         stages=(
-            Stage(size=192, images=4, prompts=4, frames=5, until=0.5),
-            Stage(size=256, images=2, prompts=4, frames=6, until=0.8),
-            Stage(size=320, images=2, prompts=4, frames=6),
+            Stage(size=192, width=256, images=4, prompts=4, frames=5, until=0.5),
+            Stage(size=256, width=320, images=2, prompts=4, frames=6, until=0.8),
+            Stage(size=320, width=416, images=2, prompts=4, frames=6),
         ),
         learning_rate=1e-3,
         final_learning_rate=1e-6,
@@ -153,7 +152,7 @@ def fine_tuning(
         sources=tuple(
             DataSource(path=str(checked_path(path, "annotated images"))) for path in paths
         ),
-        stages=(Stage(size=32 * round(math.sqrt(height * width) / 32), images=4, prompts=8),),
+        stages=(Stage(size=_multiple(height), width=_multiple(width), images=4, prompts=8),),
         scenes=SceneConfig(procedural_background=0.0, max_pastes=2, min_area=0.0003),
         learning_rate=5e-4 if is_small else 1e-4,
         trunk_learning_rate=_PICO.trunk_learning_rate if is_small else 1.0,
@@ -164,3 +163,8 @@ def fine_tuning(
         steps=steps,
         seed=seed,
     )
+
+
+def _multiple(side: int) -> int:
+    """The multiple of 32 nearest to a side, as stages need."""
+    return max(32, 32 * round(side / 32))

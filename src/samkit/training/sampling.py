@@ -26,11 +26,11 @@ class Batch:
     """B scenes with P prompts each.
 
     Attributes:
-        images: (B, S, S, 3) uint8 RGB.
-        targets: (B, P, S / 4, S / 4) uint8 coverage 0..255 of the object of each prompt.
+        images: (B, H, W, 3) uint8 RGB.
+        targets: (B, P, H / 4, W / 4) uint8 coverage 0..255 of the object of each prompt.
         points: (B, P, 2, 2) float32 xy, pixels of the input: a click and an absent point, or a box.
         labels: (B, P, 2) int64 `TokenLabel`s of the points.
-        masks: (B, P, S / 4, S / 4) uint8 coverage of mask prompts.
+        masks: (B, P, H / 4, W / 4) uint8 coverage of mask prompts.
         has_mask: (B, P) bool, which prompts are masks.
     """
 
@@ -54,7 +54,7 @@ def make_batch(
     rng = np.random.default_rng([config.seed, step, rank])
     images, prompts = [], []
     for _ in range(stage.images):
-        scene = make_scene(library, config.scenes, stage.size, rng)
+        scene = make_scene(library, config.scenes, stage.shape, rng)
         images.append(scene.image)
         chosen = scene.masks[_choose(scene, stage.prompts, rng)]
         for mask, target in zip(chosen, downscaled(chosen), strict=True):
@@ -77,10 +77,10 @@ def make_batch(
 
 
 def downscaled(masks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Coverage (N, S, S) 0..1 -> (N, S / 4, S / 4) 0..255."""
-    size = masks.shape[-1] // _STRIDE
-    small = [cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) for mask in masks]
-    return np.round(np.reshape(small, (-1, size, size)) * 255).astype(np.uint8)
+    """Coverage (N, H, W) 0..1 -> (N, H / 4, W / 4) 0..255."""
+    height, width = (side // _STRIDE for side in masks.shape[1:])
+    small = [cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) for mask in masks]
+    return np.round(np.reshape(small, (-1, height, width)) * 255).astype(np.uint8)
 
 
 def _choose(scene: Scene, count: int, rng: Generator) -> npt.NDArray[np.int64]:

@@ -36,9 +36,9 @@ class Episode:
     """A clip and N of its objects, prompted on its first frame.
 
     Attributes:
-        frames: (T, S, S, 3) uint8 RGB.
-        targets: (T, N, S / 4, S / 4) uint8 coverage 0..255 of each object.
-        masks: (N, S, S) bool, the mask prompts; None where prompts are boxes and clicks.
+        frames: (T, H, W, 3) uint8 RGB.
+        targets: (T, N, H / 4, W / 4) uint8 coverage 0..255 of each object.
+        masks: (N, H, W) bool, the mask prompts; None where prompts are boxes and clicks.
         points, labels: (N, 2, 2) float32 and (N, 2) int64, the boxes and clicks.
         gap: number of frames between the first and the second one.
     """
@@ -92,7 +92,7 @@ def _prompted_clip(
 ) -> tuple[Clip, npt.NDArray[np.int64]]:
     """A clip, perhaps reversed, and the objects to prompt on its first frame."""
     while True:
-        clip = make_clip(library, config.scenes, config.motion, stage.size, stage.frames, rng)
+        clip = make_clip(library, config.scenes, config.motion, stage.shape, stage.frames, rng)
         if rng.random() < 0.5:
             clip = Clip(frames=clip.frames[::-1].copy(), masks=clip.masks[::-1])
         areas = clip.masks[0].mean((1, 2))
@@ -111,7 +111,7 @@ def propagate(
 
     Args:
         network: to be trained.
-        pixels: (T, 3, S, S) normalised frames.
+        pixels: (T, 3, H, W) normalised frames.
         episode: the prompts and targets.
 
     Returns:

@@ -52,7 +52,7 @@ class Report:
 
     Attributes:
         step, seconds, progress: steps and time so far, and the fraction of the run that is done.
-        size: side of the network input.
+        size: side, or height, of the network input.
         learning_rate: of the next step; loss: mean over the batches.
         box_iou, click_iou: of the single mask after one prompt.
         picked_iou, best_iou: after a click, of the candidate with the highest predicted IoU and
@@ -228,7 +228,7 @@ class Trainer:
         first = prediction_loss(prediction, target, self.config.loss)
         losses = [first.loss]
         if rounds:  # some of each image's prompts go on
-            some = self._corrected(len(batch.images), batch.points.shape[1], rng)
+            some = self._corrected(first.iou[:, 0].view(batch.points.shape[:2]), rng)
             features, prediction = features.select(some), prediction.select(some)
             points, labels, target = points[some], labels[some], target[some]
         for _ in range(rounds):
@@ -244,14 +244,19 @@ class Trainer:
         self._record_prompts(batch, first)
         return losses
 
-    def _corrected(self, images: int, prompts: int, rng: Generator) -> Tensor:
-        """Indices of the prompts to correct, of (images, prompts) in rows."""
+    def _corrected(self, iou: Tensor, rng: Generator) -> Tensor:
+        """Indices of the prompts to correct, of (images, prompts): more often the worse ones."""
+        images, prompts = iou.shape
         count = min(prompts, self.config.prompts.corrected)
-        chosen = [rng.choice(prompts, count, replace=False) + i * prompts for i in range(images)]
+        odds = 1.05 - iou.detach().cpu().double().numpy()
+        chosen = [
+            rng.choice(prompts, count, replace=False, p=odds[i] / odds[i].sum()) + i * prompts
+            for i in range(images)
+        ]
         return self._tensor(np.concatenate(chosen))
 
     def _pixels(self, images: npt.NDArray[np.uint8]) -> Tensor:
-        """(B, S, S, 3) uint8 -> (B, 3, S, S), normalised."""
+        """(B, H, W, 3) uint8 -> (B, 3, H, W), normalised."""
         pixels = self._tensor(images).permute(0, 3, 1, 2).float() / 255
         return (pixels - self._mean) / self._std
 

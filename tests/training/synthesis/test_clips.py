@@ -16,7 +16,7 @@ def library(config):
     return load_library(config)
 
 
-def clip_of(library, seed=0, *, scenes=None, motion=None, size=64, frames=6):
+def clip_of(library, seed=0, *, scenes=None, motion=None, size=(48, 64), frames=6):
     rng = np.random.default_rng(seed)
     return make_clip(library, scenes or SceneConfig(), motion or ClipConfig(), size, frames, rng)
 
@@ -24,7 +24,7 @@ def clip_of(library, seed=0, *, scenes=None, motion=None, size=64, frames=6):
 def test_a_clip_has_frames_and_masks_of_what_can_be_seen(library):
     for seed in range(10):
         clip = clip_of(library, seed)
-        assert clip.frames.shape == (6, 64, 64, 3)
+        assert clip.frames.shape == (6, 48, 64, 3)
         assert clip.frames.dtype == np.uint8
         assert clip.masks.dtype == np.float32
         assert clip.masks.shape[0] == 6
@@ -55,7 +55,7 @@ def test_things_move_smoothly(library):
         near.append(np.abs(np.diff(masks, axis=0)).sum((2, 3)).mean())
         far.append(np.abs(masks[-1] - masks[0]).sum((1, 2)).mean())
     assert np.mean(near) < 0.4 * np.mean(far)
-    assert np.mean(far) > 100
+    assert np.mean(far) > 0.02 * 48 * 64
 
 
 def test_in_calm_clips_less_changes(library):
@@ -103,12 +103,14 @@ def test_pasted_objects_hide_each_other(library):
 
 
 def test_one_frame_and_no_object(library):
-    assert clip_of(library, frames=1).frames.shape == (1, 64, 64, 3)
+    assert clip_of(library, frames=1).frames.shape == (1, 48, 64, 3)
     with pytest.raises(InputError, match="no clip shows an object"):
-        clip_of(library, scenes=SceneConfig(min_area=0.99, max_pastes=0), size=32, frames=1)
+        clip_of(library, scenes=SceneConfig(min_area=0.99, max_pastes=0), size=(32, 32), frames=1)
 
 
-@pytest.mark.parametrize(("size", "frames"), [(0, 2), (-4, 2), (64, 0), (64, -1)])
+@pytest.mark.parametrize(
+    ("size", "frames"), [((0, 9), 2), ((9, -4), 2), ((64, 64), 0), ((64, 64), -1)]
+)
 def test_a_clip_without_pixels_or_frames_is_an_error(library, size, frames):
-    with pytest.raises(InputError, match=f"at least one frame .* got {frames} of {size}"):
+    with pytest.raises(InputError, match=f"at least one frame .* got {frames} of "):
         clip_of(library, size=size, frames=frames)

@@ -15,7 +15,15 @@ from samkit.errors import InputError
 from samkit.evaluation.metrics import BoolArray
 from samkit.training.config import ClipConfig, SceneConfig
 from samkit.training.data import CachedImage, Library
-from samkit.training.synthesis.cutouts import Cutout, Mask, Pixels, coverage, random_cutout, texture
+from samkit.training.synthesis.cutouts import (
+    Cutout,
+    Mask,
+    Pixels,
+    Size,
+    coverage,
+    random_cutout,
+    texture,
+)
 from samkit.training.synthesis.photometric import PhotometricAugmentation
 from samkit.training.synthesis.scenes import (
     first_with_objects,
@@ -32,8 +40,8 @@ class Clip:
     """A few frames and the objects in them.
 
     Attributes:
-        frames: (T, S, S, 3) uint8 RGB.
-        masks: (T, N, S, S) float32 coverage 0..1 of the visible part of each object, empty where
+        frames: (T, H, W, 3) uint8 RGB.
+        masks: (T, N, H, W) float32 coverage 0..1 of the visible part of each object, empty where
             it is occluded or out of the frame.
     """
 
@@ -50,17 +58,17 @@ def make_clip(
     library: Library,
     scenes: SceneConfig,
     motion: ClipConfig,
-    size: int,
+    size: Size,
     frames: int,
     rng: Generator,
 ) -> Clip:
-    """A clip of `frames` frames of `size` pixels a side, with at least one object in one of them.
+    """A clip of `frames` frames of `size` (height, width), with at least one object in one of them.
 
     Raises:
         InputError: there are no frames or pixels, or the options and data leave no object large
             enough.
     """
-    if size < 1 or frames < 1:
+    if min(size) < 1 or frames < 1:
         raise InputError(
             f"expected at least one frame of one pixel a side, got {frames} of {size} pixels"
         )
@@ -74,7 +82,7 @@ def _compose(
     library: Library,
     scenes: SceneConfig,
     motion: ClipConfig,
-    size: int,
+    size: Size,
     frames: int,
     rng: Generator,
 ) -> Clip | None:
@@ -83,11 +91,11 @@ def _compose(
     background = _background(library, scenes, motion, size, frames, rng)
     least = 0 if background[0][1] else 1
     pastes = int(rng.integers(least, scenes.max_pastes + 1)) if scenes.max_pastes else 0
-    cutouts = [random_cutout(library, scenes, size, rng) for _ in range(pastes)]
+    cutouts = [random_cutout(library, scenes, min(size), rng) for _ in range(pastes)]
     moving = [
         (cutout, _Trajectory(cutout, motion, size, frames, rng)) for cutout in cutouts if cutout
     ]
-    augmentation = PhotometricAugmentation.sample(scenes, size, rng)
+    augmentation = PhotometricAugmentation.sample(scenes, min(size), rng)
     flicker = 1 + _curve(frames, rng) * motion.flicker
 
     pictures, covers = [], []
@@ -123,13 +131,13 @@ def _background(
     library: Library,
     scenes: SceneConfig,
     motion: ClipConfig,
-    size: int,
+    size: Size,
     frames: int,
     rng: Generator,
 ) -> list[tuple[Pixels, list[Mask]]]:
     """For each frame of a moving camera the image, and the masks of the photograph's objects."""
     if rng.random() < scenes.procedural_background:
-        side = round(size * 1.5)
+        side = round(max(size) * 1.5)
         cached = CachedImage(image=texture(library, side, rng).astype(np.uint8))
         chosen: list[int] = []
     else:
@@ -138,13 +146,14 @@ def _background(
     first = np.array(random_crop_box(cached, chosen, scenes, rng), np.float64)
     last = first + (np.array(random_crop_box(cached, chosen, scenes, rng)) - first) * motion.camera
     flipped = rng.random() < 0.5
+    height, width = size
     shots = []
     for progress in _eased(frames, rng):
         # A crop between two crops of the photograph lies inside it.
         x, y, w, h = first + (last - first) * progress
-        matrix = np.array([[size / w, 0, -x * size / w], [0, size / h, -y * size / h]])
+        matrix = np.array([[width / w, 0, -x * width / w], [0, height / h, -y * height / h]])
         if flipped:
-            matrix = np.array([[-1, 0, size], [0, 1, 0]]) @ np.vstack([matrix, [0, 0, 1]])
+            matrix = np.array([[-1, 0, width], [0, 1, 0]]) @ np.vstack([matrix, [0, 0, 1]])
         masks = []
         for index in chosen:
             item = cached.objects[index]
@@ -156,7 +165,7 @@ def _background(
 
 
 def _warped(
-    image: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64], size: int
+    image: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64], size: Size
 ) -> npt.NDArray[np.uint8]:
     """An image under a 2x3 map, without aliasing where that shrinks it."""
     shrink = 1 / max(float(np.abs(matrix[:, :2]).sum(1).max()), 1e-6)
@@ -166,7 +175,7 @@ def _warped(
         image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
         matrix = np.column_stack([matrix[:, :2] / factors, matrix[:, 2]])
     border = cv2.BORDER_REPLICATE if image.ndim == 3 else cv2.BORDER_CONSTANT
-    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+    warped = cv2.warpAffine(image, matrix, size[::-1], flags=cv2.INTER_LINEAR, borderMode=border)
     return np.asarray(warped, np.uint8)
 
 
@@ -174,7 +183,7 @@ class _Trajectory:
     """The motion of a cutout through a clip."""
 
     def __init__(
-        self, cutout: Cutout, motion: ClipConfig, size: int, frames: int, rng: Generator
+        self, cutout: Cutout, motion: ClipConfig, size: Size, frames: int, rng: Generator
     ) -> None:
         self.size = size
         self.centre = np.array(cutout.mask.shape[1::-1], np.float64) / 2
@@ -184,14 +193,14 @@ class _Trajectory:
         middle = rng.uniform(0.1, 0.9, 2)
         if rng.random() < motion.entry:
             # Outside the frame at one end of the clip and well inside at the other.
-            side = max(cutout.mask.shape) * cutout.scale / size
+            side = max(cutout.mask.shape) * cutout.scale / min(size)
             angle = rng.uniform(0, 2 * np.pi)
             outside = 0.5 + (0.75 + side / 2) * np.array([np.cos(angle), np.sin(angle)])
             inside = rng.uniform(0.25, 0.75, 2)
             enters = rng.random() < 0.5
             drift = inside - outside if enters else outside - inside
             middle = (inside + outside) / 2
-        self.centres = (middle + drift * time + wander) * size
+        self.centres = (middle + drift * time + wander) * size[::-1]
         flip = -1.0 if rng.random() < 0.5 else 1.0
         angles = np.deg2rad(rng.normal(0, 12) + motion.turn * _curve(frames, rng))
         scales = cutout.scale * np.exp(motion.zoom * _curve(frames, rng))
@@ -207,16 +216,16 @@ class _Trajectory:
         self.bends = np.column_stack([_curve(frames, rng), _curve(frames, rng)]) * bends
 
     def sampling_grid(self, t: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """x and y (S, S) in the cutout of each pixel of frame t."""
+        """x and y (H, W) in the cutout of each pixel of frame t."""
         offset = self.centre - self.linear[t] @ self.centres[t]
         (a, b), (c, d) = self.linear[t].astype(np.float32)
-        grid = np.arange(self.size, dtype=np.float32)
-        x = a * grid[None] + (b * grid[:, None] + np.float32(offset[0]))
-        y = c * grid[None] + (d * grid[:, None] + np.float32(offset[1]))
+        down, right = (np.arange(side, dtype=np.float32) for side in self.size)
+        x = a * right[None] + (b * down[:, None] + np.float32(offset[0]))
+        y = c * right[None] + (d * down[:, None] + np.float32(offset[1]))
         if self.bends[t].any():
-            right, down = self.bends[t].astype(np.float32)
+            bend_x, bend_y = self.bends[t].astype(np.float32)
             (u, v), (p, q) = self.waves.astype(np.float32), self.phases.astype(np.float32)
-            x, y = x + right * np.sin(u * y + p), y + down * np.sin(v * x + q)
+            x, y = x + bend_x * np.sin(u * y + p), y + bend_y * np.sin(v * x + q)
         return x, y
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -11,7 +12,16 @@ from numpy.random import Generator
 from samkit.training.config import SceneConfig
 from samkit.training.data import Library
 
-__all__ = ["Cutout", "Mask", "Pixels", "coverage", "random_cutout", "shape_cutout", "texture"]
+__all__ = [
+    "Cutout",
+    "Mask",
+    "Pixels",
+    "Size",
+    "coverage",
+    "random_cutout",
+    "shape_cutout",
+    "texture",
+]
 
 # Objects smaller than this (longest side in pixels) are not pasted.
 _MIN_CUT = 32
@@ -24,6 +34,8 @@ Pixels = npt.NDArray[np.float32]
 """(H, W, 3) RGB, 0..255."""
 Mask = npt.NDArray[np.float32]
 """(H, W) coverage, 0..1."""
+Size: TypeAlias = tuple[int, int]
+"""Height and width in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +61,11 @@ class Cutout:
         """Colours and coverage in a scene, sampled at x, y (H, W) of the cutout."""
         return self._warp(lambda image, border: cv2.remap(image, x, y, _LINEAR, borderMode=border))
 
-    def warp_affine(self, matrix: npt.NDArray[np.float64], size: int) -> tuple[Pixels, Mask]:
-        """Colours (S, S, 3) and coverage (S, S) under a 2x3 map from the cutout to the scene."""
+    def warp_affine(self, matrix: npt.NDArray[np.float64], size: Size) -> tuple[Pixels, Mask]:
+        """Colours (H, W, 3) and coverage (H, W) under a 2x3 map from the cutout to the scene."""
 
         def warp(image: npt.NDArray[np.uint8], border: int) -> cv2.typing.MatLike:
-            return cv2.warpAffine(image, matrix, (size, size), flags=_LINEAR, borderMode=border)
+            return cv2.warpAffine(image, matrix, size[::-1], flags=_LINEAR, borderMode=border)
 
         return self._warp(warp)
 
@@ -78,11 +90,11 @@ class Cutout:
 
 
 def random_cutout(
-    library: Library, config: SceneConfig, size: int, rng: Generator
+    library: Library, config: SceneConfig, side: int, rng: Generator
 ) -> Cutout | None:
-    """An object or shape for a scene of `size` pixels; None if the sampled image has no object."""
+    """An object or shape for a scene of `side` pixels; None if the sampled image has no object."""
     if rng.random() < config.shape or not any(library.paste_weights):
-        return shape_cutout(library, config, size, rng)
+        return shape_cutout(library, config, side, rng)
     cached = library.random_image(library.paste_weights, rng)
     whole = [item for item in cached.objects if item.whole and max(item.mask.shape) >= _MIN_CUT]
     if not whole:
@@ -90,7 +102,7 @@ def random_cutout(
     item = whole[rng.integers(len(whole))]
     h, w = item.mask.shape
     colours, mask = cached.image[item.y : item.y + h, item.x : item.x + w], item.mask
-    scale = min(_random_side(config, rng) * size / max(h, w), 2.0)
+    scale = min(_random_side(config, rng) * side / max(h, w), 2.0)
     if scale < 1:
         small = (max(2, round(w * scale)), max(2, round(h * scale)))
         colours = np.asarray(cv2.resize(colours, small, interpolation=cv2.INTER_AREA), np.uint8)
@@ -106,9 +118,9 @@ def random_cutout(
     )
 
 
-def shape_cutout(library: Library, config: SceneConfig, size: int, rng: Generator) -> Cutout:
+def shape_cutout(library: Library, config: SceneConfig, side: int, rng: Generator) -> Cutout:
     """A textured and shaded ellipse, polygon or blob."""
-    radius = _random_side(config, rng) * size / 2
+    radius = _random_side(config, rng) * side / 2
     kind = rng.integers(3)
     corners = 64 if kind != 1 else int(rng.integers(3, 8))
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)

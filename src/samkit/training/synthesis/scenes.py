@@ -15,7 +15,15 @@ from numpy.random import Generator
 from samkit.errors import InputError
 from samkit.training.config import SceneConfig
 from samkit.training.data import CachedImage, Library
-from samkit.training.synthesis.cutouts import Cutout, Mask, Pixels, coverage, random_cutout, texture
+from samkit.training.synthesis.cutouts import (
+    Cutout,
+    Mask,
+    Pixels,
+    Size,
+    coverage,
+    random_cutout,
+    texture,
+)
 from samkit.training.synthesis.photometric import PhotometricAugmentation
 
 __all__ = [
@@ -39,11 +47,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A square image and its objects.
+    """An image and its objects.
 
     Attributes:
-        image: (S, S, 3) uint8 RGB.
-        masks: (N, S, S) float32 coverage 0..1 of the visible part of each object.
+        image: (H, W, 3) uint8 RGB.
+        masks: (N, H, W) float32 coverage 0..1 of the visible part of each object.
         weights: (N,) sampling weight of each object as a target of prompts.
     """
 
@@ -52,13 +60,13 @@ class Scene:
     weights: npt.NDArray[np.float64]
 
 
-def make_scene(library: Library, config: SceneConfig, size: int, rng: Generator) -> Scene:
-    """A scene of `size` pixels a side with at least one object.
+def make_scene(library: Library, config: SceneConfig, size: Size, rng: Generator) -> Scene:
+    """A scene of `size` (height, width) with at least one object.
 
     Raises:
         InputError: the size is below 1, or the options and data leave no object large enough.
     """
-    if size < 1:
+    if min(size) < 1:
         raise InputError(f"size: expected at least one pixel a side, got {size}")
     return first_with_objects("scene", config, lambda: _compose(library, config, size, rng))
 
@@ -74,9 +82,10 @@ def first_with_objects(kind: str, config: SceneConfig, attempt: Callable[[], T |
     )
 
 
-def is_target(area: float, whole: float, size: int, config: SceneConfig) -> bool:
+def is_target(area: float, whole: float, size: Size, config: SceneConfig) -> bool:
     """Whether an object is a target, of which `area` of `whole` pixels are not occluded."""
-    return max(config.min_area * size**2, _MIN_VISIBLE * whole) <= area <= 0.97 * size**2
+    all_pixels = size[0] * size[1]
+    return max(config.min_area * all_pixels, _MIN_VISIBLE * whole) <= area <= 0.97 * all_pixels
 
 
 def random_photograph(library: Library, rng: Generator) -> tuple[CachedImage, list[int]]:
@@ -107,7 +116,7 @@ def random_crop_box(
     return x, y, w, h
 
 
-def _compose(library: Library, config: SceneConfig, size: int, rng: Generator) -> Scene | None:
+def _compose(library: Library, config: SceneConfig, size: Size, rng: Generator) -> Scene | None:
     """A scene, or None if no object in it is a target."""
     image, masks, weights = _background(library, config, size, rng)
     pastes = int(rng.integers(0, config.max_pastes + 1))
@@ -115,7 +124,7 @@ def _compose(library: Library, config: SceneConfig, size: int, rng: Generator) -
         pastes = max(pastes, 2)
     whole = [float(mask.sum()) for mask in masks]
     for _ in range(pastes):
-        cutout = random_cutout(library, config, size, rng)
+        cutout = random_cutout(library, config, min(size), rng)
         if cutout is None:
             continue
         colours, alpha = cutout.warp_affine(_random_affine(cutout, size, rng), size)
@@ -123,7 +132,7 @@ def _compose(library: Library, config: SceneConfig, size: int, rng: Generator) -
         masks = [mask * (1 - alpha) for mask in masks] + [alpha]
         whole.append(float(alpha.sum()))
         weights.append(1.0)
-    augmented = PhotometricAugmentation.sample(config, size, rng).apply(image, rng)
+    augmented = PhotometricAugmentation.sample(config, min(size), rng).apply(image, rng)
     areas = [float(mask.sum()) for mask in masks]
     kept = [i for i, area in enumerate(areas) if is_target(area, whole[i], size, config)]
     if not kept:
@@ -137,19 +146,19 @@ def _compose(library: Library, config: SceneConfig, size: int, rng: Generator) -
 
 
 def _background(
-    library: Library, config: SceneConfig, size: int, rng: Generator
+    library: Library, config: SceneConfig, size: Size, rng: Generator
 ) -> tuple[Pixels, list[Mask], list[float]]:
-    """(S, S, 3), and masks and weights of the photograph's own objects."""
+    """(H, W, 3), and masks and weights of the photograph's own objects."""
     if rng.random() < config.procedural_background:
         if library.backgrounds and rng.random() < 0.3:
             cached = library.backgrounds[int(rng.integers(len(library.backgrounds)))]
             return _crop(cached, [], config, size, rng)
-        return texture(library, size, rng), [], []
+        return texture(library, max(size), rng)[: size[0], : size[1]], [], []
     return _crop(*random_photograph(library, rng), config, size, rng)
 
 
 def _crop(
-    cached: CachedImage, chosen: list[int], config: SceneConfig, size: int, rng: Generator
+    cached: CachedImage, chosen: list[int], config: SceneConfig, size: Size, rng: Generator
 ) -> tuple[Pixels, list[Mask], list[float]]:
     """A random crop of a photograph, perhaps flipped, with its `chosen` objects."""
     x0, y0, w, h = random_crop_box(cached, chosen, config, rng)
@@ -172,14 +181,14 @@ def _crop(
     return image.astype(np.float32), masks, weights
 
 
-def _resized(image: npt.NDArray[np.uint8], size: int, flipped: bool) -> npt.NDArray[np.uint8]:
-    shrinks = image.shape[0] > size or image.shape[1] > size
+def _resized(image: npt.NDArray[np.uint8], size: Size, flipped: bool) -> npt.NDArray[np.uint8]:
+    shrinks = image.shape[0] > size[0] or image.shape[1] > size[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    image = np.asarray(cv2.resize(image, (size, size), interpolation=method), np.uint8)
+    image = np.asarray(cv2.resize(image, size[::-1], interpolation=method), np.uint8)
     return image[:, ::-1] if flipped else image
 
 
-def _random_affine(cutout: Cutout, size: int, rng: Generator) -> npt.NDArray[np.float64]:
+def _random_affine(cutout: Cutout, size: Size, rng: Generator) -> npt.NDArray[np.float64]:
     """2x3 map from a cutout to the scene: scale, flip, slight rotation and stretch, translation."""
     (h, w), scale = cutout.mask.shape, cutout.scale
     angle = np.deg2rad(rng.normal(0, 12))
@@ -187,6 +196,6 @@ def _random_affine(cutout: Cutout, size: int, rng: Generator) -> npt.NDArray[np.
     flip = -1.0 if rng.random() < 0.5 else 1.0
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = rotation @ np.diag([flip * scale * stretch, scale / stretch])
-    centre = rng.uniform(0.05, 0.95, 2) * size
+    centre = rng.uniform(0.05, 0.95, 2) * size[::-1]
     offset = centre - linear @ np.array([w / 2, h / 2])
     return np.column_stack([linear, offset])
