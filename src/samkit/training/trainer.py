@@ -228,7 +228,7 @@ class Trainer:
         first = prediction_loss(prediction, target, self.config.loss)
         losses = [first.loss]
         if rounds:  # some of each image's prompts go on
-            some = self._corrected(first.iou[:, 0].view(batch.points.shape[:2]), rng)
+            some = self._corrected(len(batch.images), batch.points.shape[1], rng)
             features, prediction = features.select(some), prediction.select(some)
             points, labels, target = points[some], labels[some], target[some]
         for _ in range(rounds):
@@ -244,15 +244,10 @@ class Trainer:
         self._record_prompts(batch, first)
         return losses
 
-    def _corrected(self, iou: Tensor, rng: Generator) -> Tensor:
-        """Indices of the prompts to correct, of (images, prompts): more often the worse ones."""
-        images, prompts = iou.shape
+    def _corrected(self, images: int, prompts: int, rng: Generator) -> Tensor:
+        """Indices of the prompts to correct, of (images, prompts) in rows."""
         count = min(prompts, self.config.prompts.corrected)
-        odds = 1.05 - iou.detach().cpu().double().numpy()
-        chosen = [
-            rng.choice(prompts, count, replace=False, p=odds[i] / odds[i].sum()) + i * prompts
-            for i in range(images)
-        ]
+        chosen = [rng.choice(prompts, count, replace=False) + i * prompts for i in range(images)]
         return self._tensor(np.concatenate(chosen))
 
     def _pixels(self, images: npt.NDArray[np.uint8]) -> Tensor:
