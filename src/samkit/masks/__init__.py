@@ -5,10 +5,11 @@ From the bottom to the top, each file imports only those before it:
 - `checks`: checks of values from outside;
 - `storage`: the pixels of N masks, as pixels or as run lengths;
 - `fields`: the arrays that go with N masks, such as scores and ids;
+- `stack`: N masks with their fields, and how they are chosen and joined;
 - `contours`: outlines as polygons;
 - `drawing`: masks on pictures;
 - `formats`: masks to files and back, and as COCO annotations;
-- `result`: `Masks`, which puts all of these together;
+- `result`: `Masks`, a stack with all of these forms;
 - `sequences`: the masks of a video to files, frame by frame.
 """
 
