@@ -7,11 +7,8 @@ from hypothesis.extra import numpy as hnp
 from mask_generator import reference
 
 from samkit.mask_generator.crops import crops_of
-from samkit.mask_generator.selection import (
-    near_inner_edge,
-    non_maximum_suppression,
-    without_small_regions,
-)
+from samkit.mask_generator.selection import near_inner_edge, non_maximum_suppression
+from samkit.masks.regions import without_small_regions
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 

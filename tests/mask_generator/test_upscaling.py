@@ -51,7 +51,7 @@ def test_it_is_the_plain_way_in_a_part_of_an_image(size, keep_aspect):
             assert found.box == (5, 6, 5, 6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 40), st.integers(1, 40), st.integers(0, 10**6), st.floats(-3, 3),
     st.floats(0, 3), st.booleans(),

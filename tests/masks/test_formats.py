@@ -1,6 +1,7 @@
 """What is saved comes back, and nothing half-written is ever left."""
 
 import contextlib
+import csv
 import json
 import os
 from pathlib import Path
@@ -142,9 +143,10 @@ def test_png_of_others(tmp_path: Path) -> None:
 
 
 def test_a_mask_a_line(some: Masks, tmp_path: Path) -> None:
-    some.save(tmp_path / "a.jsonl", image="photos/dog.jpg")
+    some.save(tmp_path / "a.jsonl", image="photos/dog.jpg", category="dog")
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert [line.pop("file_name") for line in lines] == ["dog.jpg"] * len(some)
+    assert [line.pop("category") for line in lines] == ["dog"] * len(some)
     assert lines == some.to_coco()
 
 
@@ -174,14 +176,19 @@ def test_overlay(some: Masks, tmp_path: Path, suffix: str) -> None:
 
 
 IMAGE = np.zeros((4, 5, 3), np.uint8)
+SUFFIXES = {
+    "png": ".png", "tiff": ".tif", "overlay": ".jpg", "cutout": ".webp", "coco": ".json",
+    "polygons": ".json", "jsonl": ".jsonl", "geojson": ".geojson", "csv": ".csv", "yolo": ".txt",
+    "npz": ".npz",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "options", "reason"),
     [
         ("a", {}, "one of the suffixes"),
-        ("a.txt", {}, "one of the suffixes"),
-        ("a.png", {"format": "gif"}, "one of the formats png, overlay, coco, jsonl, npz, polygons"),
+        ("a.doc", {}, "one of the suffixes"),
+        ("a.png", {"format": "gif"}, "one of the formats png, tiff, overlay, "),
         ("a.jpg", {"format": "png"}, "the format png is for files .png"),
         ("a.npz", {"format": "coco"}, "the format coco is for files .json"),
         ("a.jpg", {}, "give image="),
@@ -201,22 +208,102 @@ def test_wrong_ways_to_save(
 def test_an_error_while_writing_leaves_nothing(
     some: Masks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    def fail(*args: Any, **options: Any) -> None:
-        (written,) = tmp_path.iterdir() if name != "overlay" else [tmp_path]
-        assert written.exists()
+    def fail(temporary: Path, target: Path) -> None:
+        assert Path(temporary).exists()
         raise OSError(28, "No space left on device")
 
-    if name == "jsonl" and not len(some):
-        pytest.skip("an empty file is written by nothing that could fail")
-    own = {"png": ".png", "overlay": ".png", "npz": ".npz", "jsonl": ".jsonl"}
-    suffix = own.get(name, ".json")
-    monkeypatch.setattr(Image.Image, "save", fail)
-    monkeypatch.setattr(np, "savez_compressed", fail)
-    monkeypatch.setattr(json, "dumps", fail)
-    image = np.zeros((*some.image_size, 3), np.uint8) if name == "overlay" else None
+    monkeypatch.setattr(os, "replace", fail)
+    image = np.zeros((*some.image_size, 3), np.uint8)
     with pytest.raises(InputError, match=r"cannot write .*No space left"):
-        some.save(tmp_path / f"a{suffix}", format=name, image=image)
+        some.save(tmp_path / f"a{SUFFIXES[name]}", format=name, image=image)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_tiff_holds_numbers(some: Masks, tmp_path: Path) -> None:
+    import tifffile
+
+    some.save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), labels(some))
+    again = Masks.load(tmp_path / "a.tif")
+    index = labels(some)
+    np.testing.assert_array_equal(
+        again.masks, [index == i + 1 for i in range(int(index.max()))] or again.masks
+    )
+
+
+def test_a_tiff_of_more_than_255(tmp_path: Path) -> None:
+    import tifffile
+
+    stack = np.arange(300).reshape(-1, 1, 1) == np.arange(720).reshape(24, 30)
+    masks = Masks(stack, np.linspace(1, 0, 300)).compressed()
+    masks.save(tmp_path / "a.tiff")
+    values = tifffile.imread(tmp_path / "a.tiff")
+    assert values.dtype == np.uint16
+    assert values.ravel()[:300].tolist() == list(range(1, 301))
+    np.testing.assert_array_equal(Masks.load(tmp_path / "a.tiff").masks, stack)
+
+
+def test_a_black_and_white_tiff_is_one_mask(tmp_path: Path) -> None:
+    Image.fromarray(np.eye(5, dtype=np.uint8) * 255).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(Masks.load(tmp_path / "a.tif").masks, [np.eye(5)])
+
+
+def test_a_table(some: Masks, tmp_path: Path) -> None:
+    rows = some.table()
+    for i, row in enumerate(rows):
+        y, x = np.nonzero(some.masks[i])
+        assert row["area"] == len(x)
+        assert [row[key] for key in ("x0", "y0", "x1", "y1")] == some.boxes[i].tolist()
+        assert row["score"] == some.scores[i]
+        assert row["object_id"] == some.object_ids[i]
+        if len(x):
+            middle = (x.mean() + 0.5, y.mean() + 0.5)
+            assert (row["centroid_x"], row["centroid_y"]) == pytest.approx(middle)
+        else:
+            assert row["centroid_x"] is row["centroid_y"] is None
+    some.save(tmp_path / "a.csv", image="photos/cat.jpg", category="cat")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        reader = csv.DictReader(file)
+        assert reader.fieldnames is not None
+        assert {"file_name", "object_id", "area", "score"} <= set(reader.fieldnames)
+        for row, read in zip(rows, reader, strict=True):
+            assert read.pop("file_name") == "cat.jpg"
+            assert read.pop("category") == "cat"
+            assert read == {key: "" if value is None else str(value) for key, value in row.items()}
+
+
+def test_geojson_has_parts_with_their_holes(some: Masks, tmp_path: Path) -> None:
+    some.save(tmp_path / "a.geojson", category="cell")
+    data = json.loads((tmp_path / "a.geojson").read_text())
+    assert data["type"] == "FeatureCollection"
+    for feature, mask in zip(data["features"], some.masks, strict=True):
+        assert feature["properties"]["classification"] == {"name": "cell"}
+        if not mask.any():
+            assert feature["geometry"] is None
+            continue
+        area = 0.0
+        for outer, *holes in feature["geometry"]["coordinates"]:
+            assert all(ring[0] == ring[-1] for ring in (outer, *holes))
+            area += contours.area(np.array(outer[:-1]))
+            area -= sum(contours.area(np.array(hole[:-1])) for hole in holes)
+        assert area == mask.sum()
+
+
+def test_yolo_polygons_cover_the_masks(tmp_path: Path) -> None:
+    stack = np.zeros((3, 40, 50), bool)
+    stack[0, 5:20, 10:30] = True
+    stack[1, 2:8, 2:8] = stack[1, 30:38, 40:49] = True
+    masks = Masks(stack, [1, 1, 1])
+    masks.save(tmp_path / "a.txt")
+    lines = (tmp_path / "a.txt").read_text().splitlines()
+    assert len(lines) == 2, "an empty mask has no line"
+    for line, mask in zip(lines, stack, strict=False):
+        number, *values = line.split()
+        assert number == "0"
+        ring = np.array(values, float).reshape(-1, 2)
+        assert ring.min() >= 0
+        assert ring.max() <= 1
+        assert contours.area(ring * (50, 40)) == pytest.approx(mask.sum(), rel=1e-3)
 
 
 def write(path: Path, data: Any) -> None:
@@ -348,7 +435,7 @@ def test_places_that_cannot_be_loaded(tmp_path: Path) -> None:
         ("none.npz", "no such file"),
         ("folder.npz", "expected a file, got a folder"),
         ("x" * 300 + ".npz", "cannot load"),
-        ("a.txt", "expected a file .npz, .json or .png"),
+        ("a.txt", "expected a file .npz, .json, .png or .tif"),
     ):
         with pytest.raises(InputError, match=reason):
             Masks.load(tmp_path / name)
@@ -359,7 +446,7 @@ def test_noise_raises_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("noise")
-    suffix = data.draw(st.sampled_from([".npz", ".json", ".png"]))
+    suffix = data.draw(st.sampled_from([".npz", ".json", ".png", ".tif"]))
     path = folder / f"a{suffix}"
     Masks(np.ones((2, 4, 5), bool), [1, 1]).save(path)
     good = path.read_bytes()

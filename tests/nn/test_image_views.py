@@ -66,7 +66,7 @@ def test_dense_views_are_plain_attention(shared: bool, masked: bool) -> None:
     torch.testing.assert_close(whole(seen), expected)
 
 
-@settings(deadline=None)
+@settings()
 @given(
     count=st.integers(1, 9),
     tokens=st.integers(1, 6),

@@ -17,13 +17,10 @@ from samkit.image_predictor import ImageEmbedding, ImagePredictor, check_finite,
 from samkit.image_predictor.device import own_dtypes
 from samkit.mask_generator.config import MaskGeneratorConfig
 from samkit.mask_generator.crops import Crop, crops_of
-from samkit.mask_generator.selection import (
-    near_inner_edge,
-    non_maximum_suppression,
-    without_small_regions,
-)
+from samkit.mask_generator.selection import near_inner_edge, non_maximum_suppression
 from samkit.mask_generator.upscaling import FullMask, Upscaler
 from samkit.masks import Masks
+from samkit.masks.regions import without_small_regions
 from samkit.nn import PRIOR_LIMIT, PromptTensors, TokenLabel
 
 __all__ = ["AutomaticMaskGenerator"]

@@ -1,10 +1,9 @@
 """Which masks are kept."""
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["near_inner_edge", "non_maximum_suppression", "without_small_regions"]
+__all__ = ["near_inner_edge", "non_maximum_suppression"]
 
 # A mask whose box ends within so many pixels of a crop's edge is taken to be cut off there.
 _EDGE = 20
@@ -58,33 +57,3 @@ def near_inner_edge(
     near_crop = np.abs(boxes - np.array(crop)) <= _EDGE
     near_image = np.abs(boxes - image) <= _EDGE
     return np.asarray((near_crop & ~near_image).any(1))
-
-
-def without_small_regions(
-    mask: npt.NDArray[np.bool_], area: int
-) -> tuple[npt.NDArray[np.bool_], bool]:
-    """Fill holes, then remove parts, that are smaller than `area` pixels.
-
-    Neighbours may touch by a corner. If all parts are small, the largest one stays.
-
-    Returns:
-        The mask (H, W), and whether it was changed.
-    """
-    holes, _ = _small(~mask, area)
-    filled = mask | holes
-    islands, largest = _small(filled, area)
-    if islands.any() and (islands == filled).all():
-        islands &= ~largest
-    return filled & ~islands, bool(holes.any() or islands.any())
-
-
-def _small(
-    mask: npt.NDArray[np.bool_], area: int
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """The connected parts smaller than `area`, and the largest part."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    sizes = stats[:, cv2.CC_STAT_AREA]
-    small = sizes < area
-    small[0] = False
-    largest = labels == (1 + int(sizes[1:].argmax()) if count > 1 else -1)
-    return np.asarray(small[labels]), largest

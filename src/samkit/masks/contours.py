@@ -1,12 +1,17 @@
 """Outlines of masks as polygons along the edges of pixels."""
 
+from typing import TypeAlias
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from samkit.geometry import mask_boxes
 
-Ring = npt.NDArray[np.float32]
+Ring: TypeAlias = npt.NDArray[np.float32]
+"""(K, 2) xy, not closed by a repeated point."""
+Part: TypeAlias = list[Ring]
+"""An outer ring and the rings of its holes."""
 
 
 def outer_contours(mask: npt.NDArray[np.bool_], epsilon: float = 0.0) -> list[Ring]:
@@ -26,18 +31,16 @@ def outer_contours(mask: npt.NDArray[np.bool_], epsilon: float = 0.0) -> list[Ri
         One ring (K, 2) float32 xy per part, K >= 3, not closed by a repeated point; the largest
         part first.
     """
-    left, top, right, bottom = mask_boxes(mask[None])[0].astype(int).tolist()
-    crop = mask[top:bottom, left:right]
-    if crop.size == 0:
-        return []
-    # cv2 puts vertices on the centres of the outermost pixels, which loses half a pixel all round.
-    # With each pixel doubled these are at 2x or 2x + 1, which tells its left edge from its right.
-    doubled = np.repeat(np.repeat(crop.astype(np.uint8), 2, axis=0), 2, axis=1)
-    contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    offset = np.array([left, top], np.float32)
-    rings = [_corners((contour.reshape(-1, 2).astype(np.int32) + 1) // 2) for contour in contours]
-    rings.sort(key=area, reverse=True)
-    return [_simplified(ring.astype(np.float32) + offset, epsilon) for ring in rings]
+    return [part[0] for part in _parts(mask, cv2.RETR_EXTERNAL, epsilon)]
+
+
+def parts_with_holes(mask: npt.NDArray[np.bool_], epsilon: float = 0.0) -> list[Part]:
+    """Trace the parts of a mask (H, W) with their holes; what lies in a hole is a part again.
+
+    As `outer_contours`, with the rings of the holes after each outer one, the other way round.
+    With ``epsilon=0`` the area of the outer rings less that of the holes is the number of pixels.
+    """
+    return _parts(mask, cv2.RETR_CCOMP, epsilon)
 
 
 def joined(rings: list[Ring]) -> Ring:
@@ -59,6 +62,26 @@ def area(ring: npt.NDArray[np.generic]) -> float:
     """Area of a ring (K, 2) in square pixels, whichever way round it goes."""
     x, y = ring.astype(np.float64).T
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+
+
+def _parts(mask: npt.NDArray[np.bool_], mode: int, epsilon: float) -> list[Part]:
+    """Parts, the largest first: an outer ring and, if the mode says so, those of its holes."""
+    left, top, right, bottom = mask_boxes(mask[None])[0].astype(int).tolist()
+    crop = mask[top:bottom, left:right]
+    if crop.size == 0:
+        return []
+    # cv2 puts vertices on the centres of the outermost pixels, which loses half a pixel all round.
+    # With each pixel doubled these are at 2x or 2x + 1, which tells its left edge from its right.
+    doubled = np.repeat(np.repeat(crop.astype(np.uint8), 2, axis=0), 2, axis=1)
+    contours, tree = cv2.findContours(doubled, mode, cv2.CHAIN_APPROX_SIMPLE)
+    offset = np.array([left, top], np.float32)
+    parts: dict[int, Part] = {}
+    for i, (contour, parent) in enumerate(zip(contours, tree[0, :, 3].tolist(), strict=True)):
+        corners = _corners((contour.reshape(-1, 2).astype(np.int32) + 1) // 2)
+        ring = _simplified(corners.astype(np.float32) + offset, epsilon)
+        # An outer ring comes before its holes only by its number.
+        parts.setdefault(i if parent < 0 else parent, []).insert(0 if parent < 0 else 1, ring)
+    return sorted(parts.values(), key=lambda part: area(part[0]), reverse=True)
 
 
 def _corners(points: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import io
 import os
-from typing import Any
+import sys
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +15,10 @@ from PIL import Image
 
 from samkit import rle
 from samkit.arguments import switch, whole_number
-from samkit.errors import InputError, MissingDependencyError
-from samkit.masks import checks, contours, drawing, formats
+from samkit.errors import InputError, MissingDependencyError, shown
+from samkit.masks import checks, contours, documents, drawing, formats, matting, regions
 from samkit.masks.stack import MaskStack
+from samkit.masks.storage import hold
 from samkit.media import ImageSource, read_image, write_image
 
 
@@ -51,18 +54,34 @@ class Masks(MaskStack):
         """Each mask as COCO RLE: ``{"size": [height, width], "counts": str}``."""
         return [rle.as_rle(counts, self.image_size) for counts in self._storage.counts()]
 
-    def polygons(self, epsilon: float = 0.0) -> list[list[contours.Ring]]:
-        """The outer contours of each mask: a list of rings (K, 2) float32 xy per mask.
+    @overload
+    def polygons(
+        self, epsilon: float = 0.0, *, holes: Literal[False] = False
+    ) -> list[list[contours.Ring]]: ...
 
-        Vertices lie on pixel corners; holes are lost (see `contours.outer_contours`).
+    @overload
+    def polygons(
+        self, epsilon: float = 0.0, *, holes: Literal[True]
+    ) -> list[list[contours.Part]]: ...
+
+    def polygons(
+        self, epsilon: float = 0.0, *, holes: bool = False
+    ) -> list[list[contours.Ring]] | list[list[contours.Part]]:
+        """The contours of each mask: a list of rings (K, 2) float32 xy per mask.
+
+        Vertices lie on pixel corners (see `contours.outer_contours`).
 
         Args:
             epsilon: how far, in pixels, a ring may be simplified; 0 is exact.
+            holes: give a list of parts per mask, each of them a list of rings: its outer one and
+                those of its holes. Otherwise holes are lost.
 
         Raises:
-            InputError: ``epsilon`` is negative or not finite.
+            InputError: ``epsilon`` is negative or not finite, or ``holes`` is no switch.
         """
         pixels = checks.number("epsilon", epsilon, most=None)
+        if switch("holes", holes):
+            return [contours.parts_with_holes(mask, pixels) for mask in self._storage]
         return [contours.outer_contours(mask, pixels) for mask in self._storage]
 
     def to_coco(
@@ -77,7 +96,43 @@ class Masks(MaskStack):
         """
         ids = {"image_id": image_id, "category_id": category_id, "first_id": first_id}
         whole = [whole_number(name, value) for name, value in ids.items()]
-        return formats.to_coco(self._storage, self._fields, *whole)
+        return documents.to_coco(self._storage, self._fields, *whole)
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each mask, for spreadsheets: ``pandas.DataFrame(masks.table())``.
+
+        The columns are object_id, prompt_index, area (pixels), the box x0, y0, x1, y1, centroid_x,
+        centroid_y (None for an empty mask), score, and presence and stability where there are any.
+        Coordinates are pixels, from the corner of the image.
+        """
+        return documents.table(self._storage, self._fields)
+
+    def cleaned(
+        self, *, fill_holes: int | bool = False, min_area: int = 0, largest: bool = False
+    ) -> Masks:
+        """The masks without holes, specks or all but one part. Boxes are those of what is left.
+
+        Args:
+            fill_holes: fill holes of fewer pixels than this; True: all of them. Then
+            min_area: remove separate parts of fewer pixels than this, but never the largest one.
+            largest: keep the largest part alone. Pixels that touch at a corner are of one part.
+
+        Raises:
+            InputError: a number is negative or not whole, or ``largest`` is no switch.
+        """
+        if not isinstance(fill_holes, bool):
+            fill_holes = whole_number("fill_holes", fill_holes, 0)
+        smallest = whole_number("min_area", min_area, 0)
+        one = switch("largest", largest)
+        if not (fill_holes or smallest or one):
+            return self
+        masks = (
+            regions.cleaned(mask, fill_holes=fill_holes, min_area=smallest, largest=one)
+            for mask in self._storage
+        )
+        held = hold(masks, len(self), self.image_size, len(self))
+        clean = self._with(held, dataclasses.replace(self._fields, boxes=None))
+        return clean.compressed() if self.is_compressed else clean
 
     def to_supervision(self) -> Any:
         """The masks as ``supervision.Detections``, with object ids as tracker ids.
@@ -125,12 +180,7 @@ class Masks(MaskStack):
                 neither True nor False.
         """
         alpha = checks.number("alpha", alpha, most=1)
-        picture = read_image(image)
-        if picture.shape[:2] != self.image_size:
-            raise InputError(
-                f"expected an image of the size of the masks {self.image_size} (height, width), "
-                f"got {picture.shape[:2]}"
-            )
+        picture = self._image(image)
         drawing.draw(
             picture,
             self._storage,
@@ -142,12 +192,57 @@ class Masks(MaskStack):
         )
         return picture
 
+    def cutout(
+        self, image: ImageSource, *, feather: float = 0.0, refine: int = 0
+    ) -> npt.NDArray[np.uint8]:
+        """What the masks cover, cut out of their image, with nothing around it.
+
+        Args:
+            image: what `read_image` takes, of the size of the masks; not changed.
+            feather: width in pixels of a soft edge; 0: each pixel is in or out.
+            refine: how many pixels the edge may move to follow that of the picture, such as hair; 0
+                for none, 4 to 16 is usual. See `samkit.masks.matting`.
+
+        Returns:
+            (H, W, 4) uint8 RGB and opacity.
+
+        Raises:
+            InputError: the image has another size, or a number is negative or not finite.
+        """
+        width = checks.number("feather", feather, most=None)
+        radius = whole_number("refine", refine, 0)
+        picture = self._image(image)
+        alpha = np.zeros(self.image_size, np.float32)
+        for mask in self._storage:
+            np.maximum(
+                alpha,
+                matting.soft_alpha(mask, picture, feather=width, refine=radius),
+                out=alpha,
+            )
+        return np.dstack([picture, np.round(alpha * 255).astype(np.uint8)])
+
+    def show(self, image: ImageSource | None = None) -> None:
+        """Show the masks, on their image if it is given: in a notebook, or in a window.
+
+        Raises:
+            InputError: the image has another size.
+        """
+        picture = self._picture() if image is None else Image.fromarray(self.overlay(image))
+        ipython = sys.modules.get("IPython")
+        if ipython is not None and ipython.get_ipython() is not None:
+            ipython.display.display(picture)
+        else:
+            picture.show()
+
     def save(
         self,
         path: str | os.PathLike[str],
         *,
         format: str | None = None,
         image: ImageSource | None = None,
+        category: str = "object",
+        feather: float = 0.0,
+        refine: int = 0,
     ) -> None:
         """Write the masks to a file, whole or not at all.
 
@@ -155,33 +250,51 @@ class Masks(MaskStack):
           picture where mask i has the value i + 1 and the best score is on top; 16-bit grey from
           256 masks on. Covered pixels are lost (for masks that overlap use npz or coco); scores
           and ids are kept in a text chunk.
+        - ``tiff`` (.tif, .tiff): the same numbers as a TIFF of one band, also of one mask; 16 bits
+          from 256 masks on.
         - ``overlay`` (.png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff): the picture of `overlay`.
-        - ``coco`` (.json): a COCO data set of one image with RLE annotations. Where ``image`` is a
-          path its name becomes the file name. Logits are lost.
-        - ``jsonl`` (.jsonl): the annotations of ``coco``, one a line with the file name. Cannot be
-          loaded.
+        - ``cutout`` (.png, .webp, .tif, .tiff): the picture of `cutout`.
+        - ``coco`` (.json): a COCO data set of one image with RLE annotations. Logits are lost.
+        - ``jsonl`` (.jsonl): the annotations of ``coco``, one a line with the file name.
+        - ``polygons`` (.json): the exact rings of `polygons`, ids and scores.
+        - ``geojson`` (.geojson): the exact parts with their holes in pixels, and the columns of
+          `table`, as QuPath reads it.
+        - ``csv`` (.csv): `table`.
+        - ``yolo`` (.txt): a line for each mask that is not empty: 0 and the outer contour, as
+          fractions of the image. Parts are joined by lines of no width; holes are lost.
         - ``npz`` (.npz): everything, exactly.
-        - ``polygons`` (.json): the exact rings of `polygons`, ids and scores. Cannot be loaded.
 
-        Without ``format`` the suffix decides: .json is ``coco``, .npz is ``npz``, and a picture is
-        ``overlay`` when an image is given, else ``png``.
+        Without ``format`` the suffix decides: .json is ``coco``, and a picture is ``overlay`` when
+        an image is given, else ``png`` or ``tiff``.
+
+        Args:
+            path: of the file.
+            format: a name of these.
+            image: what `read_image` takes. Pictures of it need it; where it is a path, the others
+                say its name.
+            category: what the masks are of, which ``coco``, ``jsonl``, ``geojson`` and ``csv`` say.
+            feather, refine: of ``cutout``.
 
         Raises:
-            InputError: unknown format, a suffix that does not fit it, an overlay without its
-                image, or a place that cannot be written.
+            InputError: unknown format, a suffix that does not fit it, a picture without its image,
+                or a place that cannot be written.
         """
         name = formats.format_of(path, format, has_image=image is not None)
+        if not isinstance(category, str):
+            raise InputError(f"category: expected a name, got {shown(category)}")
         if name == "overlay":
             write_image(path, self.overlay(image))
+        elif name == "cutout":
+            write_image(path, self.cutout(image, feather=feather, refine=refine))
         else:
-            formats.save(self._storage, self._fields, path, name, image)
+            formats.save(self._storage, self._fields, path, name, image, category)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Masks:
-        """Read masks that `save` wrote as ``npz``, ``coco`` or ``png``.
+        """Read masks that `save` wrote as ``npz``, ``coco``, ``png`` or ``tiff``.
 
-        A COCO file of another program is read when it has one image and RLE annotations, a PNG
-        when it is black and white (one mask) or indexed; missing scores become 1.
+        A COCO file of another program is read when it has one image and RLE annotations, a picture
+        when it is black and white (one mask) or holds numbers; missing scores become 1.
 
         Raises:
             InputError: missing, damaged, or not such a file.
@@ -189,10 +302,24 @@ class Masks(MaskStack):
         return cls._with(*formats.load(path))
 
     def _repr_png_(self) -> bytes:
-        """A picture for notebooks, on a dark ground."""
-        ground = np.full((*self.image_size, 3), 24, np.uint8)
-        image = Image.fromarray(self.overlay(ground, alpha=0.8))
+        """A picture for notebooks."""
+        image = self._picture()
         image.thumbnail((800, 800))
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         return buffer.getvalue()
+
+    def _picture(self) -> Image.Image:
+        """The masks on a dark ground."""
+        ground = np.full((*self.image_size, 3), 24, np.uint8)
+        return Image.fromarray(self.overlay(ground, alpha=0.8))
+
+    def _image(self, image: ImageSource) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) of the size of the masks."""
+        picture = read_image(image)
+        if picture.shape[:2] != self.image_size:
+            raise InputError(
+                f"expected an image of the size of the masks {self.image_size} (height, width), "
+                f"got {picture.shape[:2]}"
+            )
+        return picture

@@ -139,7 +139,11 @@ def read_image(
 
 
 def write_image(path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8]) -> None:
-    """Write (H, W, 3) uint8 RGB to a picture file, whole or not at all; the suffix says the format.
+    """Write a picture file, whole or not at all; the suffix says the format.
+
+    Args:
+        path: of the file.
+        pixels: (H, W, 3) uint8 RGB or (H, W, 4) RGBA.
 
     Raises:
         InputError: no format has this suffix or holds such a picture, or the place cannot be

@@ -30,7 +30,7 @@ def slope(size: tuple[int, int], span: float = 255.0) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(resizers())
 def test_an_image_comes_back(resizer: ImageResizer) -> None:
     """A slope comes back within a pixel of the coarser of the two sizes."""
@@ -44,7 +44,7 @@ def test_an_image_comes_back(resizer: ImageResizer) -> None:
             assert np.abs(back[..., axis] - image[..., axis]).max() <= 255 / coarse
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(resizers(), st.data())
 def test_boxes_come_back_through_masks(resizer: ImageResizer, data: st.DataObject) -> None:
     """A box, scaled, drawn in the network's input, and found in the mask of the image."""
@@ -110,7 +110,7 @@ def test_thin_images(src: tuple[int, int]) -> None:
     assert back.max() == down.max()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(resizers(), st.integers(1, 4), st.sampled_from([np.uint8, np.float32]))
 def test_layouts_agree(resizer: ImageResizer, channels: int, dtype: type) -> None:
     rng = np.random.default_rng(0)

@@ -14,7 +14,8 @@ from samkit.errors import InputError, shown
 from samkit.geometry import mask_boxes
 from samkit.image_predictor import ImagePredictor
 from samkit.mask_generator import AutomaticMaskGenerator
-from samkit.mask_generator.selection import non_maximum_suppression, without_small_regions
+from samkit.mask_generator.selection import non_maximum_suppression
+from samkit.masks.regions import without_small_regions
 
 __all__ = ["GenerateOptions", "remove_small_regions"]
 

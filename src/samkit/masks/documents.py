@@ -1,0 +1,209 @@
+"""Masks as text: COCO annotations, JSON lines, polygons, GeoJSON, YOLO and tables.
+
+`Masks.save` describes the formats.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from samkit import rle
+from samkit.errors import InputError, shown
+from samkit.files import parse_json
+from samkit.geometry import checked_size
+from samkit.masks import checks, contours
+from samkit.masks.fields import Fields
+from samkit.masks.storage import RunLengths, Storage
+
+__all__ = ["DOCUMENTS", "read_coco", "table", "to_coco"]
+
+# Key in an annotation -> optional field of `Masks`.
+_COCO_KEYS = {
+    "presence": "presence",
+    "stability_score": "stability",
+    "point": "points",
+    "crop_box_xyxy": "crop_boxes",
+}
+
+
+def to_coco(
+    masks: Storage, fields: Fields, image_id: int, category_id: int, first_id: int
+) -> list[dict[str, Any]]:
+    """See `Masks.to_coco`."""
+    columns = (
+        masks.counts(),
+        fields.boxes_of(masks).tolist(),
+        masks.areas().tolist(),
+        fields.scores.tolist(),
+        fields.object_ids.tolist(),
+        fields.prompt_index.tolist(),
+    )
+    optional = {key: getattr(fields, name) for key, name in _COCO_KEYS.items()}
+    more = {key: values.tolist() for key, values in optional.items() if values is not None}
+    return [
+        {
+            "id": first_id + i,
+            "image_id": image_id,
+            "category_id": category_id,
+            "segmentation": rle.as_rle(counts, masks.image_size),
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": area,
+            "iscrowd": 0,
+            "score": score,
+            "object_id": object_id,
+            "prompt_index": prompt,
+            **{key: values[i] for key, values in more.items()},
+        }
+        for i, (counts, (x0, y0, x1, y1), area, score, object_id, prompt) in enumerate(
+            zip(*columns, strict=True)
+        )
+    ]
+
+
+# Columns of every table.
+_COLUMNS = ("object_id", "prompt_index", "area", "x0", "y0", "x1", "y1", "centroid_x", "centroid_y",
+            "score")  # fmt: skip
+
+
+def table(masks: Storage, fields: Fields) -> list[dict[str, Any]]:
+    """See `Masks.table`."""
+    rows: list[dict[str, Any]] = []
+    boxes, areas = fields.boxes_of(masks).tolist(), masks.areas().tolist()
+    for i, mask in enumerate(masks):
+        y, x = np.nonzero(mask)
+        # The middle of a pixel is half a pixel from its corner.
+        centroid = (float(x.mean()) + 0.5, float(y.mean()) + 0.5) if x.size else (None, None)
+        ids = int(fields.object_ids[i]), int(fields.prompt_index[i])
+        values = (*ids, areas[i], *boxes[i], *centroid, float(fields.scores[i]))
+        row = dict(zip(_COLUMNS, values, strict=True))
+        for name in ("presence", "stability"):
+            values = getattr(fields, name)
+            if values is not None:
+                row[name] = float(values[i])
+        rows.append(row)
+    return rows
+
+
+def _coco(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+    height, width = masks.image_size
+    data_set = {
+        "images": [{"id": 1, "width": width, "height": height, "file_name": file_name}],
+        "categories": [{"id": 1, "name": category}],
+        "annotations": to_coco(masks, fields, 1, 1, 1),
+    }
+    return json.dumps(data_set)
+
+
+def _json_lines(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+    about = {"file_name": file_name, "category": category}
+    return "".join(json.dumps({**about, **one}) + "\n" for one in to_coco(masks, fields, 1, 1, 1))
+
+
+def _polygons(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+    objects = [
+        {
+            "object_id": int(fields.object_ids[i]),
+            "prompt_index": int(fields.prompt_index[i]),
+            "score": float(fields.scores[i]),
+            "rings": [ring.tolist() for ring in rings],
+        }
+        for i, rings in enumerate(map(contours.outer_contours, masks))
+    ]
+    return json.dumps({"image_size": list(masks.image_size), "polygons": objects})
+
+
+def _geojson(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+    features = []
+    for row, mask in zip(table(masks, fields), masks, strict=True):
+        parts = [
+            [[*ring.tolist(), ring[0].tolist()] for ring in part]
+            for part in contours.parts_with_holes(mask)
+        ]
+        geometry = {"type": "MultiPolygon", "coordinates": parts} if parts else None
+        about = {"objectType": "annotation", "classification": {"name": category}}  # for QuPath
+        features.append(
+            {
+                "type": "Feature",
+                "id": row["object_id"],
+                "geometry": geometry,
+                "properties": {**about, "file_name": file_name, **row},
+            }
+        )
+    return json.dumps({"type": "FeatureCollection", "features": features})
+
+
+def _csv(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+    text = io.StringIO()
+    about = {"file_name": file_name, "category": category}
+    rows = [{**about, **row} for row in table(masks, fields)]
+    writer = csv.DictWriter(text, rows[0] if rows else [*about, *_COLUMNS], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _yolo(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+    height, width = masks.image_size
+    lines = []
+    for mask in masks:
+        ring = contours.joined(contours.outer_contours(mask)) / (width, height)
+        if len(ring):
+            lines.append(" ".join(["0", *(f"{value:.6g}" for value in ring.ravel())]) + "\n")
+    return "".join(lines)
+
+
+DOCUMENTS: dict[str, Callable[[Storage, Fields, str, str], str]] = {
+    "coco": _coco,
+    "jsonl": _json_lines,
+    "polygons": _polygons,
+    "geojson": _geojson,
+    "csv": _csv,
+    "yolo": _yolo,
+}
+"""Format -> its text, of masks, their fields, the name of the image and that of the category."""
+
+
+def read_coco(text: bytes) -> tuple[Storage, Fields]:
+    """The masks of a COCO data set of one image.
+
+    Raises:
+        InputError: it is none.
+    """
+    data = parse_json(text, "it")
+    if not isinstance(data, dict) or not {"images", "annotations"} <= data.keys():
+        raise InputError("expected a COCO data set with 'images' and 'annotations'")
+    images, annotations = (_records(data, name) for name in ("images", "annotations"))
+    if len(images) != 1:
+        raise InputError(f"expected the masks of one image, got {len(images)} images")
+    image = images[0]
+    for i, one in enumerate(annotations):
+        if "segmentation" not in one:
+            raise InputError(f"annotation {i}: expected a segmentation, got {shown(one)}")
+        if one.get("image_id", image.get("id")) != image.get("id"):
+            raise InputError(
+                f"annotation {i}: expected the image_id {image.get('id')!r:.80}, got "
+                f"{one['image_id']!r:.80}"
+            )
+    size = checked_size((image.get("height"), image.get("width")), "the size of the image")
+    masks = RunLengths.checked([one["segmentation"] for one in annotations], size)
+    given: dict[str, Any] = {}
+    keys = {"object_id": "object_ids", "prompt_index": "prompt_index", **_COCO_KEYS}
+    for key, name in keys.items():
+        if annotations and all(key in one for one in annotations):
+            given[name] = [one[key] for one in annotations]
+    if annotations and all("bbox" in one for one in annotations):
+        xywh = checks.floats("bbox", [one["bbox"] for one in annotations], (len(annotations), 4))
+        given["boxes"] = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    scores = [one.get("score", 1.0) for one in annotations]
+    return masks, Fields.checked(len(masks), scores, given)
+
+
+def _records(data: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    records = data[name]
+    if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
+        raise InputError(f"{name}: expected a list of objects, got {records!r:.80}")
+    return records
