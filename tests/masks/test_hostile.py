@@ -190,7 +190,7 @@ def test_arguments_of_other_types() -> None:
             Masks.from_rle(wrong, (2, 3), [0.5])  # type: ignore[arg-type]
         with pytest.raises(InputError, match="scores"):
             Masks.from_pixels(pixels, (2, 3), wrong)  # type: ignore[arg-type]
-    for wrong in ("1", 1.5, [1], np.ones(2), np.nan, Decimal(1), True, 10**5000):
+    for wrong in ("1", 1.5, ["1"], np.ones(2), np.nan, Decimal(1), True, 10**5000):
         with pytest.raises(InputError, match="total: expected a"):
             Masks.from_pixels(pixels, (2, 3), [0.5], total=wrong)  # type: ignore[arg-type]
         for name in ("image_id", "category_id", "first_id"):

@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from videos import make_video, number_of, picture
 
 from samkit.errors import InputError
-from samkit.masks import Masks, sequences
+from samkit.masks import Masks, coco_stream
 from samkit.masks.drawing import colour_of
 from samkit.masks.sequences import (
     CocoVideoWriter,
@@ -112,7 +112,7 @@ def test_no_room_for_json(tmp_path: Path, frames, monkeypatch, step: str) -> Non
 
     writer = CocoVideoWriter(tmp_path / "m.json", frames)
     writer.write(0, masks_at(0, [1]))
-    monkeypatch.setattr(writer._text, "write", full)
+    monkeypatch.setattr(writer._file._text, "write", full)
     with pytest.raises(InputError, match=r"m\.json: No space left"):
         writer.write(1, masks_at(1, [1])) if step == "write" else writer.close()
     writer.close()
@@ -133,11 +133,11 @@ def test_two_frames_at_one_time_are_both_written(tmp_path: Path) -> None:
 
 
 def test_json_of_many_frames_does_not_stay_in_memory(tmp_path, frames, monkeypatch) -> None:
-    monkeypatch.setattr(sequences, "_SPOOL_BYTES", 1000)
+    monkeypatch.setattr(coco_stream, "_SPOOL_BYTES", 1000)
     writer = CocoVideoWriter(tmp_path / "m.json", frames)
     for frame in range(200):
         writer.write(frame, masks_at(0, [1]))
-    on_disk = writer._images._rolled
+    on_disk = writer._file._images._rolled
     writer.close()
     assert on_disk
     data = json.loads((tmp_path / "m.json").read_text())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny import randomise
 from torch import Tensor, nn
@@ -66,7 +66,6 @@ def test_dense_views_are_plain_attention(shared: bool, masked: bool) -> None:
     torch.testing.assert_close(whole(seen), expected)
 
 
-@settings()
 @given(
     count=st.integers(1, 9),
     tokens=st.integers(1, 6),

@@ -6,7 +6,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from samkit.errors import InputError, shown
 from samkit.files import parse_json
 from samkit.geometry import checked_size
 from samkit.masks import checks, contours
+from samkit.masks.categories import Categories
 from samkit.masks.fields import Fields
 from samkit.masks.storage import RunLengths, Storage
 
@@ -31,7 +32,7 @@ _COCO_KEYS = {
 
 
 def to_coco(
-    masks: Storage, fields: Fields, image_id: int, category_id: int, first_id: int
+    masks: Storage, fields: Fields, image_id: int, category_ids: Sequence[int], first_id: int
 ) -> list[dict[str, Any]]:
     """See `Masks.to_coco`."""
     columns = (
@@ -41,6 +42,7 @@ def to_coco(
         fields.scores.tolist(),
         fields.object_ids.tolist(),
         fields.prompt_index.tolist(),
+        category_ids,
     )
     optional = {key: getattr(fields, name) for key, name in _COCO_KEYS.items()}
     more = {key: values.tolist() for key, values in optional.items() if values is not None}
@@ -58,7 +60,7 @@ def to_coco(
             "prompt_index": prompt,
             **{key: values[i] for key, values in more.items()},
         }
-        for i, (counts, (x0, y0, x1, y1), area, score, object_id, prompt) in enumerate(
+        for i, (counts, (x0, y0, x1, y1), area, score, object_id, prompt, category_id) in enumerate(
             zip(*columns, strict=True)
         )
     ]
@@ -88,22 +90,29 @@ def table(masks: Storage, fields: Fields) -> list[dict[str, Any]]:
     return rows
 
 
-def _coco(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+def _coco(masks: Storage, fields: Fields, file_name: str, categories: Categories) -> str:
     height, width = masks.image_size
     data_set = {
         "images": [{"id": 1, "width": width, "height": height, "file_name": file_name}],
-        "categories": [{"id": 1, "name": category}],
-        "annotations": to_coco(masks, fields, 1, 1, 1),
+        "categories": categories.as_coco,
+        "annotations": to_coco(masks, fields, 1, _ids(categories), 1),
     }
     return json.dumps(data_set)
 
 
-def _json_lines(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
-    about = {"file_name": file_name, "category": category}
-    return "".join(json.dumps({**about, **one}) + "\n" for one in to_coco(masks, fields, 1, 1, 1))
+def _json_lines(masks: Storage, fields: Fields, file_name: str, categories: Categories) -> str:
+    annotations = to_coco(masks, fields, 1, _ids(categories), 1)
+    return "".join(
+        json.dumps({"file_name": file_name, "category": name, **one}) + "\n"
+        for name, one in zip(categories.of_each, annotations, strict=True)
+    )
 
 
-def _polygons(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+def _ids(categories: Categories) -> list[int]:
+    return [number + 1 for number in categories.numbers]
+
+
+def _polygons(masks: Storage, fields: Fields, file_name: str, categories: Categories) -> str:
     objects = [
         {
             "object_id": int(fields.object_ids[i]),
@@ -116,15 +125,15 @@ def _polygons(masks: Storage, fields: Fields, file_name: str, category: str) -> 
     return json.dumps({"image_size": list(masks.image_size), "polygons": objects})
 
 
-def _geojson(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+def _geojson(masks: Storage, fields: Fields, file_name: str, categories: Categories) -> str:
     features = []
-    for row, mask in zip(table(masks, fields), masks, strict=True):
+    for name, row, mask in zip(categories.of_each, table(masks, fields), masks, strict=True):
         parts = [
             [[*ring.tolist(), ring[0].tolist()] for ring in part]
             for part in contours.parts_with_holes(mask)
         ]
         geometry = {"type": "MultiPolygon", "coordinates": parts} if parts else None
-        about = {"objectType": "annotation", "classification": {"name": category}}  # for QuPath
+        about = {"objectType": "annotation", "classification": {"name": name}}  # for QuPath
         features.append(
             {
                 "type": "Feature",
@@ -136,27 +145,32 @@ def _geojson(masks: Storage, fields: Fields, file_name: str, category: str) -> s
     return json.dumps({"type": "FeatureCollection", "features": features})
 
 
-def _csv(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+def _csv(masks: Storage, fields: Fields, file_name: str, categories: Categories) -> str:
     text = io.StringIO()
-    about = {"file_name": file_name, "category": category}
-    rows = [{**about, **row} for row in table(masks, fields)]
-    writer = csv.DictWriter(text, rows[0] if rows else [*about, *_COLUMNS], lineterminator="\n")
+    rows = [
+        {"file_name": file_name, "category": name, **row}
+        for name, row in zip(categories.of_each, table(masks, fields), strict=True)
+    ]
+    columns = list(rows[0]) if rows else ["file_name", "category", *_COLUMNS]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
 
 
-def _yolo(masks: Storage, fields: Fields, file_name: str, category: str) -> str:
+def _yolo(masks: Storage, fields: Fields, file_name: str, categories: Categories) -> str:
     height, width = masks.image_size
     lines = []
-    for mask in masks:
+    for number, mask in zip(categories.numbers, masks, strict=True):
         ring = contours.joined(contours.outer_contours(mask)) / (width, height)
         if len(ring):
-            lines.append(" ".join(["0", *(f"{value:.6g}" for value in ring.ravel())]) + "\n")
+            lines.append(
+                " ".join([str(number), *(f"{value:.6g}" for value in ring.ravel())]) + "\n"
+            )
     return "".join(lines)
 
 
-DOCUMENTS: dict[str, Callable[[Storage, Fields, str, str], str]] = {
+DOCUMENTS: dict[str, Callable[[Storage, Fields, str, Categories], str]] = {
     "coco": _coco,
     "jsonl": _json_lines,
     "polygons": _polygons,
@@ -164,7 +178,7 @@ DOCUMENTS: dict[str, Callable[[Storage, Fields, str, str], str]] = {
     "csv": _csv,
     "yolo": _yolo,
 }
-"""Format -> its text, of masks, their fields, the name of the image and that of the category."""
+"""Format -> its text, of masks, their fields, the name of the image and their categories."""
 
 
 def read_coco(text: bytes) -> tuple[Storage, Fields]:

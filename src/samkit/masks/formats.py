@@ -15,6 +15,7 @@ from samkit import rle
 from samkit.errors import InputError, shown
 from samkit.files import checked_path, open_file, parse_json
 from samkit.masks import checks, drawing
+from samkit.masks.categories import Categories
 from samkit.masks.documents import DOCUMENTS, read_coco
 from samkit.masks.fields import Fields
 from samkit.masks.label_maps import read_label_picture
@@ -53,7 +54,7 @@ def save(
     path: str | os.PathLike[str],
     name: str,
     image: ImageSource | None,
-    category: str,
+    categories: Categories,
 ) -> None:
     """Write masks in a format that needs no pixels of the image; see `Masks.save`."""
     with write_atomically(path) as temporary, temporary.open("wb") as file:
@@ -61,7 +62,7 @@ def save(
             _BINARY[name](masks, fields, file)
         else:
             file_name = Path(image).name if isinstance(image, (str, os.PathLike)) else ""
-            file.write(DOCUMENTS[name](masks, fields, file_name, category).encode())
+            file.write(DOCUMENTS[name](masks, fields, file_name, categories).encode())
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Storage, Fields]:

@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -15,8 +16,9 @@ from PIL import Image
 
 from samkit import rle
 from samkit.arguments import switch, whole_number
-from samkit.errors import InputError, MissingDependencyError, shown
+from samkit.errors import InputError, MissingDependencyError
 from samkit.masks import checks, contours, documents, drawing, formats, matting, regions
+from samkit.masks.categories import Categories
 from samkit.masks.stack import MaskStack
 from samkit.masks.storage import hold
 from samkit.media import ImageSource, read_image, write_image
@@ -85,18 +87,31 @@ class Masks(MaskStack):
         return [contours.outer_contours(mask, pixels) for mask in self._storage]
 
     def to_coco(
-        self, image_id: int = 1, category_id: int = 1, *, first_id: int = 1
+        self, image_id: int = 1, category_id: int | Sequence[int] = 1, *, first_id: int = 1
     ) -> list[dict[str, Any]]:
         """Each mask as a COCO annotation with RLE, xywh box, area, score and our ids.
 
-        ``first_id`` is the id of the first annotation; the others count up from it.
+        Args:
+            image_id: of all.
+            category_id: of all, or a list with one for each mask.
+            first_id: the id of the first annotation; the others count up from it.
 
         Raises:
-            InputError: an id is no whole number.
+            InputError: an id is no whole number, or there are not as many as masks.
         """
-        ids = {"image_id": image_id, "category_id": category_id, "first_id": first_id}
-        whole = [whole_number(name, value) for name, value in ids.items()]
-        return documents.to_coco(self._storage, self._fields, *whole)
+        if isinstance(category_id, (list, tuple)):
+            each = [whole_number("category_id", one) for one in category_id]
+        else:
+            each = [whole_number("category_id", category_id)] * len(self)
+        if len(each) != len(self):
+            raise InputError(f"category_id: expected {len(self)} of them, got {len(each)}")
+        return documents.to_coco(
+            self._storage,
+            self._fields,
+            whole_number("image_id", image_id),
+            each,
+            whole_number("first_id", first_id),
+        )
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each mask, for spreadsheets: ``pandas.DataFrame(masks.table())``.
@@ -240,7 +255,8 @@ class Masks(MaskStack):
         *,
         format: str | None = None,
         image: ImageSource | None = None,
-        category: str = "object",
+        category: str | Sequence[str] = "object",
+        categories: Sequence[str] | None = None,
         feather: float = 0.0,
         refine: int = 0,
     ) -> None:
@@ -260,8 +276,9 @@ class Masks(MaskStack):
         - ``geojson`` (.geojson): the exact parts with their holes in pixels, and the columns of
           `table`, as QuPath reads it.
         - ``csv`` (.csv): `table`.
-        - ``yolo`` (.txt): a line for each mask that is not empty: 0 and the outer contour, as
-          fractions of the image. Parts are joined by lines of no width; holes are lost.
+        - ``yolo`` (.txt): a line for each mask that is not empty: the number of its category
+          and its outer contour, as fractions of the image. Parts are joined by lines of no width;
+          holes are lost.
         - ``npz`` (.npz): everything, exactly.
 
         Without ``format`` the suffix decides: .json is ``coco``, and a picture is ``overlay`` when
@@ -272,7 +289,10 @@ class Masks(MaskStack):
             format: a name of these.
             image: what `read_image` takes. Pictures of it need it; where it is a path, the others
                 say its name.
-            category: what the masks are of, which ``coco``, ``jsonl``, ``geojson`` and ``csv`` say.
+            category: what the masks are of, or a list with a name for each mask; ``coco``,
+                ``jsonl``, ``geojson``, ``csv`` and ``yolo`` say it.
+            categories: all names that there are, in the order of their numbers, from 1 in ``coco``
+                and 0 in ``yolo``; by default those given, in the order of the alphabet.
             feather, refine: of ``cutout``.
 
         Raises:
@@ -280,14 +300,13 @@ class Masks(MaskStack):
                 or a place that cannot be written.
         """
         name = formats.format_of(path, format, has_image=image is not None)
-        if not isinstance(category, str):
-            raise InputError(f"category: expected a name, got {shown(category)}")
+        named = Categories.checked(category, len(self), categories)
         if name == "overlay":
             write_image(path, self.overlay(image))
         elif name == "cutout":
             write_image(path, self.cutout(image, feather=feather, refine=refine))
         else:
-            formats.save(self._storage, self._fields, path, name, image, category)
+            formats.save(self._storage, self._fields, path, name, image, named)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Masks:

@@ -1,15 +1,12 @@
 """Masks of a video to files, frame by frame."""
 
-import contextlib
 import dataclasses
-import json
 import os
 import re
-import tempfile
 from collections.abc import Collection, Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -18,10 +15,10 @@ from PIL.PngImagePlugin import PngInfo
 from samkit.errors import InputError
 from samkit.files import checked_path
 from samkit.masks import drawing
+from samkit.masks.coco_stream import CocoStream
 from samkit.masks.result import Masks
 from samkit.media import write_atomically
 from samkit.media.frames import Frames
-from samkit.media.writing import PendingFile
 
 __all__ = [
     "MOST_PNG_ID",
@@ -37,7 +34,6 @@ MOST_PNG_ID = 254
 
 _NUMBERED = re.compile(r"\d{5,}\.png")
 _MARK, _RUN = ("Software", "samkit track"), "samkit-run"
-_SPOOL_BYTES = 2**20
 _DEFAULT_RATE = Fraction(25)
 
 
@@ -213,8 +209,6 @@ class CocoVideoWriter:
     - `annotations`: as `Masks.to_coco`: RLE, box, area, `object_id`, `score`, `presence`. An object
       that is not there has an empty mask.
 
-    Annotations are written as they come, so that memory does not grow with the length.
-
     Args:
         path: a file .json.
         frames: of the video.
@@ -222,78 +216,29 @@ class CocoVideoWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], frames: Frames, *, name: str = "") -> None:
-        self._path = checked_path(path, "a file of masks")
+        self._file = CocoStream(path)
         self._frames = frames
-        self._name = name
-        self._file: PendingFile | None = None
-        self._text: IO[str] | None = None  # to that file
-        self._images: IO[str]  # which follow the annotations
-        self._annotations = 0
-        self._is_broken = False
+        self._video: dict[str, Any] = {"id": 1, "name": name}
+        if frames.format is not None:
+            self._video["frame_rate"] = float(frames.format.rate)
 
     def write(self, frame: int, masks: Masks) -> None:
         height, width = masks.image_size
+        size = {"width": width, "height": height}
         time = self._frames.time(frame)
         image = {
             "id": frame,
             "video_id": 1,
             "frame": frame,
             "time": None if time is None else float(time),
-            "width": width,
-            "height": height,
+            **size,
             "file_name": self._frames.name(frame) or f"{frame:05d}.jpg",
         }
-        annotations = masks.to_coco(frame, first_id=self._annotations + 1)
-        is_first = self._text is None
-        try:
-            text = self._begin(height, width) if self._text is None else self._text
-            self._images.write(("" if is_first else ",\n") + json.dumps(image))
-            for annotation in annotations:
-                text.write((",\n" if self._annotations else "") + json.dumps(annotation))
-                self._annotations += 1
-        except OSError as error:
-            self._is_broken = True
-            raise self._cannot(error) from error
+        self._video.update(size)
+        self._file.add(image, masks.to_coco(frame))
 
     def close(self) -> None:
-        if self._file is None or self._text is None or self._is_broken:
-            self.discard()
-            return
-        try:
-            self._text.write('\n],\n"images": [\n')
-            self._images.seek(0)
-            self._text.writelines(self._images)
-            self._text.write("\n]}\n")
-            self._text.close()
-        except OSError as error:
-            self.discard()
-            raise self._cannot(error) from error
-        self._images.close()
-        file, self._file = self._file, None
-        file.keep()
+        self._file.close(videos=[self._video], categories=[{"id": 1, "name": "object"}])
 
     def discard(self) -> None:
-        if self._file is None:
-            return
-        for opened in (self._text, self._images):
-            with contextlib.suppress(OSError):  # closing writes what is left, and may have no room
-                if opened is not None:
-                    opened.close()
-        file, self._file = self._file, None
-        file.discard()
-
-    def _begin(self, height: int, width: int) -> IO[str]:
-        self._file = PendingFile(self._path)
-        self._images = tempfile.SpooledTemporaryFile(  # noqa: SIM115
-            _SPOOL_BYTES, "w+", encoding="utf-8"
-        )
-        self._text = self._file.temporary.open("w", encoding="utf-8")
-        video: dict[str, Any] = {"id": 1, "name": self._name, "width": width, "height": height}
-        if self._frames.format is not None:
-            video["frame_rate"] = float(self._frames.format.rate)
-        head = {"videos": [video], "categories": [{"id": 1, "name": "object"}]}
-        self._text.write(json.dumps(head)[:-1] + ',\n"annotations": [\n')
-        return self._text
-
-    def _cannot(self, error: OSError) -> InputError:
-        return InputError(f"cannot write {self._path}: {error.strerror or error}")
+        self._file.discard()
