@@ -104,8 +104,8 @@ def test_an_empty_mask_is_mentioned(run, photos, monkeypatch, model, tmp_path) -
     """As of a click far outside; a mask file shows nothing then."""
     nothing = Masks(np.zeros((2, 30, 50), bool), [0.5, 0.4])
     monkeypatch.setattr(ImagePredictor, "predict", lambda *a, **k: nothing)
-    target = tmp_path / "a.json"
-    code, out, _ = run("predict", photos / "a.png", "--point", "9,9", "-o", target, "-m", model)
+    command = ("predict", photos / "a.png", "--separate", "--point", "9,9", "--point", "8,8")
+    code, out, _ = run(*command, "-o", tmp_path / "a.json", "-m", model)
     assert code == 0
     assert "2 masks (2 empty), predicted IoU 0.50, 0.40" in out
 

@@ -125,7 +125,7 @@ def test_wrong_usage(run, photos, model, tmp_path, arguments, message):
 
 
 def test_a_file_cannot_hold_several_images_or_formats(run, photos, model, tmp_path):
-    code, _, err = run("everything", photos, "-o", tmp_path / "x.json", "--model", model)
+    code, _, err = run("everything", photos, "-o", tmp_path / "x.npz", "--model", model)
     assert code == 2
     assert "3 images need a folder" in err
     code, _, err = run(

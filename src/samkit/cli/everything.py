@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from samkit.cli.jobs import make_jobs, run_jobs, unfinished
+from samkit.cli.jobs import find_images, make_jobs, run_jobs, unfinished
 from samkit.cli.options import (
     Bands,
+    Category,
     Device,
     Dtype,
     Images,
@@ -38,8 +39,9 @@ def everything(
         list[str],
         typer.Option(
             metavar="FORMAT",
-            help="coco, jsonl (one mask a line), overlay, png (a label map; where masks overlap "
-            "the best-scored is on top), npz or polygons. Repeatable.",
+            help="coco, jsonl (one mask a line), csv, geojson, yolo, overlay, cutout, png or tiff "
+            "(a label map; where masks overlap the best-scored is on top), npz or polygons. "
+            "Repeatable.",
             show_default="by OUT's suffix; coco for a folder; overlay without OUT",
         ),
     ] = [],  # noqa: B006
@@ -82,6 +84,7 @@ def everything(
     use_m2m: Annotated[
         bool, typer.Option("--use-m2m", help="Refine each mask once; takes several times longer.")
     ] = False,
+    category: Category = "object",
     page: Page = None,
     bands: Bands = None,
     scale: Scale = "full",
@@ -99,7 +102,8 @@ def everything(
     """
     how = reading(bands, scale)
     into_folder = output is not None and not names_file(output)
-    jobs = make_jobs(images, output, format or (["coco"] if into_folder else []))
+    sources = find_images(images)
+    jobs = make_jobs(sources, output, format or (["coco"] if into_folder else []))
     jobs = unfinished(jobs, output, overwrite=overwrite)
     if not jobs:
         return
@@ -120,4 +124,12 @@ def everything(
     with as_usage_error():
         generator = samkit.AutomaticMaskGenerator(predictor, preset=preset, **given)
     read = partial(samkit.read_image, page=page, **how)
-    run_jobs(jobs, read, generator, lambda masks: count_of(len(masks), "mask"))
+    run_jobs(
+        jobs,
+        read,
+        lambda _, image: generator(image),
+        lambda masks: count_of(len(masks), "mask"),
+        category=lambda _, masks: [category] * len(masks),
+        categories=[category],
+        output=output,
+    )

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -22,17 +22,24 @@ if TYPE_CHECKING:
 
     from samkit import Masks
 
-__all__ = ["Job", "make_jobs", "run_jobs", "unfinished"]
+__all__ = ["Job", "find_images", "holds_all", "make_jobs", "run_jobs", "unfinished"]
 
 # Format -> what is appended to the image's name.
 _ENDINGS = {
     "png": ".png",
+    "tiff": ".tif",
     "overlay": "_overlay.png",
+    "cutout": "_cutout.png",
     "coco": ".json",
     "jsonl": ".jsonl",
+    "csv": ".csv",
+    "geojson": ".geojson",
+    "yolo": ".txt",
     "npz": ".npz",
     "polygons": "_polygons.json",
 }
+# Formats that one file of many images can have.
+_OF_MANY = {".json": "coco", ".jsonl": "jsonl", ".csv": "csv"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,8 @@ class Job:
 
     Attributes:
         source: the image.
-        targets: output file -> its format, as `Masks.save` names it.
+        targets: output file -> its format, as `Masks.save` names it; none where the masks of all
+            images go into one file.
     """
 
     source: Path
@@ -52,42 +60,50 @@ class Job:
         """Targets that are not there; each is written whole or not at all."""
         return {path: kind for path, kind in self.targets.items() if not os.path.isfile(path)}
 
-    def save(self, masks: Masks, image: npt.NDArray[np.uint8]) -> None:
-        """Write all output files."""
+    def save(self, masks: Masks, image: npt.NDArray[np.uint8], **options: Any) -> None:
+        """Write all output files, with other options of `Masks.save`."""
+        from samkit.masks.formats import PICTURES_OF_THE_IMAGE
+
         for target, kind in self.targets.items():
-            masks.save(target, format=kind, image=image if kind == "overlay" else self.source)
+            picture = image if kind in PICTURES_OF_THE_IMAGE else self.source
+            masks.save(target, format=kind, image=picture, **options)
 
 
-def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) -> list[Job]:
+def make_jobs(
+    sources: Sequence[Path], output: Path | None, formats: Sequence[str], *, several: bool = False
+) -> list[Job]:
     """Jobs for all images; errors of usage are raised before any work.
 
     Args:
-        images: files, folders and patterns.
-        output: a file (for one image and one format), a folder, or None for the current folder.
+        sources: the images, as `find_images` gives them.
+        output: a file (for one image and one format), one of `holds_all`, a folder, or None for the
+            current folder.
         formats: empty for the default: by a file's suffix, png in a folder, an overlay without
             an output.
+        several: the masks of all images go into the output, also if there is one only.
     """
     from samkit.masks import format_of
-    from samkit.media import list_images
+    from samkit.masks.formats import PICTURES_OF_THE_IMAGE
 
     for kind in formats:
         check_choice(kind, _ENDINGS, "--format")
-    with as_usage_error("IMAGE"):
-        sources = list_images(images)
-
     if output is not None and re.match(r"[A-Za-z]{2,}:/", output.as_posix()):
         raise usage_error(f"expected a file or folder, got an address: {output}", "-o")
+    if holds_all(sources, output, formats, several=several):
+        jobs = [Job(source=source, targets={}) for source in sources]
+        _check_targets([*jobs, Job(source=sources[0], targets={cast(Path, output): ""})])
+        return jobs
     if output is not None and names_file(output):
         if len(sources) > 1 or len(formats) > 1:
-            several = len(sources) if len(sources) > 1 else len(formats)
+            count = len(sources) if len(sources) > 1 else len(formats)
             noun = "image" if len(sources) > 1 else "format"
-            raise usage_error(
-                f"{count_of(several, noun)} need a folder, got the file {output}", "-o"
-            )
+            raise usage_error(f"{count_of(count, noun)} need a folder, got the file {output}", "-o")
         wanted = formats[0] if formats else None
-        overlay = wanted == "overlay" or (wanted is None and output.suffix.lower() != ".png")
+        # A name such as a.jpg or a.webp is of a picture; a.png and a.tif are of masks.
+        is_picture = output.suffix.lower() not in (".png", ".tif", ".tiff")
+        has_image = wanted in PICTURES_OF_THE_IMAGE or (wanted is None and is_picture)
         with as_usage_error("-o"):
-            kind = format_of(output, wanted, has_image=overlay)
+            kind = format_of(output, wanted, has_image=has_image)
         jobs = [Job(source=sources[0], targets={output: kind})]
     else:
         kinds = formats or ["overlay" if output is None else "png"]
@@ -100,6 +116,24 @@ def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
             jobs.append(Job(source=source, targets=targets))
     _check_targets(jobs)
     return jobs
+
+
+def find_images(images: list[str]) -> list[Path]:
+    """The images of files, folders and patterns."""
+    from samkit.media import list_images
+
+    with as_usage_error("IMAGE"):
+        return list_images(images)
+
+
+def holds_all(
+    sources: Sequence[Path], output: Path | None, formats: Sequence[str], *, several: bool = False
+) -> bool:
+    """Whether the masks of all images go into one file."""
+    if output is None or not names_file(output) or not (several or len(sources) > 1):
+        return False
+    kind = _OF_MANY.get(output.suffix.lower())
+    return kind is not None and list(formats) in ([], [kind])
 
 
 def _check_targets(jobs: list[Job]) -> None:
@@ -145,16 +179,25 @@ def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list
 def run_jobs(
     jobs: Sequence[Job],
     read: Callable[[Path], npt.NDArray[np.uint8]],
-    segment: Callable[[npt.NDArray[np.uint8]], Masks],
+    segment: Callable[[Job, npt.NDArray[np.uint8]], Masks],
     describe: Callable[[Masks], str],
+    *,
+    category: Callable[[Job, Masks], list[str]],
+    categories: Sequence[str],
+    output: Path | None = None,
+    **options: Any,
 ) -> None:
     """Do all jobs and print a line for each; an image that fails does not stop the others.
 
     Args:
         jobs: what to do.
         read: file -> image (H, W, 3) uint8 RGB.
-        segment: image (H, W, 3) uint8 RGB -> masks.
+        segment: job and image (H, W, 3) uint8 RGB -> masks.
         describe: masks -> a few words for the line.
+        category: job and masks -> the name of the category of each mask.
+        categories: all of these names.
+        output: the file of all images, where jobs have no targets.
+        options: others of `Masks.save`.
 
     Raises:
         typer.Exit: 1 at the end if an image failed, 130 after Ctrl-C.
@@ -162,24 +205,41 @@ def run_jobs(
     from rich.console import Console
     from rich.progress import track
 
+    from samkit.masks.datasets import open_dataset_writer
+
+    whole = None if jobs[0].targets else open_dataset_writer(cast(Path, output), categories)
     done = 0
     console = Console(stderr=True)
     hidden = len(jobs) < 2 or not console.is_terminal
     failures = []
+    stopped = False
     for job in track(jobs, "Segmenting", console=console, transient=True, disable=hidden):
         try:
             image = read(job.source)
-            masks = segment(image)
-            job.save(masks, image)
+            masks = segment(job, image)
+            names = category(job, masks)
+            if whole is None:
+                job.save(masks, image, category=names, categories=categories, **options)
+            else:
+                whole.write(job.source, masks, names)
         except SamkitError as error:
             is_named = str(job.source) in str(error)
             failures.append(str(error) if is_named else f"{job.source}: {error}")
         except KeyboardInterrupt:
-            typer.echo(f"stopped after {done} of {len(jobs)} images", err=True)
-            raise typer.Exit(130) from None
+            stopped = True
+            break
         else:
             done += 1
-            typer.echo(f"{', '.join(map(str, job.targets))}: {describe(masks)}")
+            place = ", ".join(map(str, job.targets or [job.source]))
+            typer.echo(f"{place}: {describe(masks)}")
+    if whole is not None:
+        try:
+            whole.close()
+        except SamkitError as error:
+            failures.append(str(error))
+    if stopped:
+        typer.echo(f"stopped after {done} of {len(jobs)} images", err=True)
+        raise typer.Exit(130)
     for failure in failures:
         typer.echo(f"error: {failure}", err=True)
     if failures:

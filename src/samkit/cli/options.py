@@ -10,14 +10,21 @@ from samkit.cli.usage import as_usage_error, usage_error
 
 __all__ = [
     "Bands",
+    "Category",
     "Device",
     "Dtype",
+    "Feather",
+    "FillHoles",
     "Images",
+    "Largest",
+    "MinArea",
     "Model",
     "Output",
     "Overwrite",
     "Page",
+    "Refine",
     "Scale",
+    "cleaning",
     "model_or_default",
     "reading",
 ]
@@ -27,7 +34,12 @@ Images = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="OUT", help="A file, or a folder (for several images)."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="A file, or a folder; of several images a folder, or a .json, .jsonl or .csv of all.",
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -37,6 +49,28 @@ Model = Annotated[
         metavar="MODEL",
         help="A name of `samkit models`, a checkpoint file, or a Hugging Face folder or id.",
         show_default="pico",
+    ),
+]
+Category = Annotated[
+    str, typer.Option(metavar="NAME", help="What the masks are of, in coco, jsonl, csv, geojson.")
+]
+FillHoles = Annotated[
+    str | None,
+    typer.Option(metavar="N|all", help="Fill holes of fewer pixels than this, or all of them."),
+]
+MinArea = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Remove separate parts of fewer pixels than this.")
+]
+Largest = Annotated[
+    bool, typer.Option("--largest", help="Keep only the largest part of each mask.")
+]
+Feather = Annotated[
+    float, typer.Option(min=0, metavar="PIXELS", help="Width of the soft edge of a cutout.")
+]
+Refine = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="PIXELS", help="How far the edge of a cutout may follow that of the picture."
     ),
 ]
 Overwrite = Annotated[
@@ -90,6 +124,25 @@ def reading(bands: str | None, scale: str) -> dict[str, Any]:
         chosen = checked_bands(numbers)
     with as_usage_error("--scale"):
         return {"bands": chosen, "scale": checked_scale(range_)}
+
+
+def cleaning(fill_holes: str | None, min_area: int, largest: bool) -> dict[str, Any]:
+    """`FillHoles`, `MinArea` and `Largest` as arguments of `Masks.cleaned`.
+
+    Raises:
+        typer.BadParameter: they cannot be.
+    """
+    holes: int | bool = fill_holes == "all"
+    if fill_holes is not None and not holes:
+        try:
+            holes = parse_whole(fill_holes)
+        except FormatError:
+            raise usage_error(
+                f"expected a number or all, got {fill_holes!r}", "--fill-holes"
+            ) from None
+        if holes < 0:
+            raise usage_error(f"expected a number of 0 and more, got {holes}", "--fill-holes")
+    return {"fill_holes": holes, "min_area": min_area, "largest": largest}
 
 
 def model_or_default(model: str | None) -> str:

@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samkit.cli.jobs import make_jobs, run_jobs, unfinished
+from samkit.cli.image_prompts import ImagePrompts, read_image_prompts
+from samkit.cli.jobs import Job, find_images, make_jobs, run_jobs, unfinished
 from samkit.cli.options import (
     Bands,
+    Category,
     Device,
     Dtype,
-    Images,
+    Feather,
+    FillHoles,
+    Largest,
+    MinArea,
     Model,
     Output,
     Overwrite,
     Page,
+    Refine,
     Scale,
+    cleaning,
     model_or_default,
     reading,
 )
@@ -27,13 +34,18 @@ from samkit.cli.parsing import FormatError, count_of, parse_box, parse_point, re
 from samkit.cli.usage import as_usage_error, usage_error
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from samkit import Masks, Prompt
 
 __all__ = ["predict"]
 
 
 def predict(
-    images: Images,
+    images: Annotated[
+        list[str] | None, typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
+    ] = None,
     point: Annotated[
         list[str],
         typer.Option(
@@ -48,6 +60,15 @@ def predict(
     mask: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A rough mask: black-and-white image.")
     ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='Images and their prompts as JSON: \\[{"image": "dog.jpg", "object_id": 1, '
+            '"points": [\\[x, y]], "labels": \\[1], "box": \\[x0, y0, x1, y1], '
+            '"mask": "file.png", "category": "dog"}, ...].',
+        ),
+    ] = None,
     separate: Annotated[
         bool, typer.Option("--separate", help="Each point is an object of its own.")
     ] = False,
@@ -56,14 +77,20 @@ def predict(
         str | None,
         typer.Option(
             metavar="FORMAT",
-            help="png (masks; where they overlap the best-scored is on top), overlay, coco, "
-            "jsonl, npz or polygons.",
+            help="png or tiff (masks; where they overlap the best-scored is on top), overlay, "
+            "cutout, coco, jsonl, csv, geojson, yolo, npz or polygons.",
             show_default="by OUT's suffix; png for a folder; overlay without OUT",
         ),
     ] = None,
     candidates: Annotated[
         int, typer.Option(metavar="1|3", help="Masks for each object: 1, or 3 proposals.")
     ] = 1,
+    category: Category = "object",
+    fill_holes: FillHoles = None,
+    min_area: MinArea = 0,
+    largest: Largest = False,
+    feather: Feather = 0.0,
+    refine: Refine = 0,
     page: Page = None,
     bands: Bands = None,
     scale: Scale = "full",
@@ -86,10 +113,17 @@ def predict(
     """
     if candidates not in (1, 3):
         raise usage_error(f"expected 1 or 3, got {candidates}", "--candidates")
-    with as_usage_error():
-        prompts = _prompts(point, box, mask, separate)
+    clean = cleaning(fill_holes, min_area, largest)
+    if prompts is None:
+        with as_usage_error():
+            asked = _asked(find_images(images or []), point, box, mask, separate, category)
+    elif images or point or box or mask or separate:
+        raise usage_error("the file says which images and prompts there are", "--prompts")
+    else:
+        asked = read_image_prompts(prompts, category)
     how = reading(bands, scale)
-    jobs = make_jobs(images, output, [] if format is None else [format])
+    formats = [] if format is None else [format]
+    jobs = make_jobs(list(asked), output, formats, several=prompts is not None)
     jobs = unfinished(jobs, output, overwrite=overwrite or len(jobs) == 1)
     if not jobs:
         return
@@ -97,11 +131,26 @@ def predict(
     import samkit
 
     predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+
+    def segment(job: Job, image: npt.NDArray[np.uint8]) -> Masks:
+        known = asked[job.source].prompts
+        masks = predictor.predict(image, list(known.values()), candidates=candidates)
+        ids = list(known)
+        masks = masks.with_object_ids([ids[i] for i in masks.prompt_index.tolist()])
+        return masks.cleaned(**clean)
+
     run_jobs(
         jobs,
         partial(samkit.read_image, page=page, **how),
-        lambda image: predictor.predict(image, prompts, candidates=candidates),
+        segment,
         _describe,
+        category=lambda job, masks: [
+            asked[job.source].categories[i] for i in masks.object_ids.tolist()
+        ],
+        categories=sorted({name for one in asked.values() for name in one.categories.values()}),
+        output=output,
+        feather=feather,
+        refine=refine,
     )
 
 
@@ -111,6 +160,20 @@ def _describe(masks: Masks) -> str:
     empty = int((masks.areas == 0).sum())
     note = f" ({empty} empty)" if empty else ""
     return f"{count_of(len(masks), 'mask')}{note}, predicted IoU {scores}{more}"
+
+
+def _asked(
+    sources: list[Path],
+    points: list[str],
+    boxes: list[str],
+    mask: Path | None,
+    separate: bool,
+    category: str,
+) -> dict[Path, ImagePrompts]:
+    """The same objects in every image."""
+    prompts = dict(enumerate(_prompts(points, boxes, mask, separate)))
+    one = ImagePrompts(prompts=prompts, categories=dict.fromkeys(prompts, category))
+    return dict.fromkeys(sources, one)
 
 
 def _prompts(

@@ -228,6 +228,15 @@ class MaskStack:
         """The same masks without their low-resolution logits, to save memory."""
         return self._with(self._storage, dataclasses.replace(self._fields, logits=None))
 
+    def with_object_ids(self, object_ids: npt.ArrayLike) -> Self:
+        """The same masks of other objects.
+
+        Raises:
+            InputError: these are not as many whole numbers as masks.
+        """
+        ids = checks.identifiers("object_ids", object_ids, len(self))
+        return self._with(self._storage, dataclasses.replace(self._fields, object_ids=ids))
+
     def __len__(self) -> int:
         return len(self._fields.scores)
 

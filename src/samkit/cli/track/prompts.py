@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from samkit.cli.parsing import FormatError, parse_box, parse_point, parse_whole, read_mask
+from samkit.cli.prompt_files import bad_file, mask_file, pop_whole, prompt_of, read_entries
 from samkit.cli.usage import usage_error
 from samkit.errors import InputError, PromptError
-from samkit.files import read_json
 
 if TYPE_CHECKING:
     from samkit import Prompt
@@ -71,8 +69,8 @@ def _parts(
     points: list[str], boxes: list[str], masks: list[str], file: Path | None
 ) -> Iterator[FramePrompt]:
     if file is not None:
-        for number, entry in enumerate(_entries(file), 1):
-            yield _from_entry(entry, f"{file}, entry {number}", file.parent)
+        for entry, origin in read_entries(file, "frame and object_id"):
+            yield _from_entry(entry, origin, file.parent)
     for text in points:
         form = "X,Y[,LABEL] with LABEL 1 or 0"
         yield _from_option(text, "--point", form, lambda rest, _: parse_point(rest))
@@ -102,56 +100,15 @@ def _from_option(
     return FramePrompt(frame=number, object_id=known_as, prompt=prompt, origin=f"{option} {text}")
 
 
-def _entries(path: Path) -> list[Any]:
-    try:
-        entries = read_json(path)
-    except InputError as error:
-        raise _bad_file(str(error)) from None
-    if not isinstance(entries, list) or not entries:
-        raise _bad_file(f"{path}: expected a list of prompts, got {entries!r:.80}")
-    return entries
-
-
-def _from_entry(entry: Any, origin: str, folder: Path) -> FramePrompt:
-    if not isinstance(entry, dict):
-        raise _bad_file(f"{origin}: expected an object with frame and object_id, got {entry!r:.80}")
-    values = dict(entry)
-    frame, object_id = (_pop_int(values, key, origin) for key in ("frame", "object_id"))
+def _from_entry(entry: dict[str, Any], origin: str, folder: Path) -> FramePrompt:
+    frame, object_id = (pop_whole(entry, key, origin) for key in ("frame", "object_id"))
     origin += f" (frame {frame}, object {object_id})"
     if frame < 0:
-        raise _bad_file(f"{origin}: expected a frame from 0 on")
-    mask = values.get("mask")
-    try:
-        prompt = _prompt_of(values, object_id, folder)
-    except InputError as error:
-        raise _bad_file(f"{origin}: {error}") from None
-    files = (folder / mask,) if isinstance(mask, str) else ()
-    return FramePrompt(frame=frame, object_id=object_id, prompt=prompt, origin=origin, files=files)
-
-
-def _pop_int(entry: dict[str, Any], key: str, origin: str) -> int:
-    value = entry.pop(key, None)
-    if type(value) is not int or not -(2**63) <= value < 2**63:
-        got = "none" if value is None else f"{value!r:.80}"
-        raise _bad_file(f"{origin}: {key}: expected a whole number of 64 bits, got {got}")
-    return value
-
-
-def _prompt_of(values: dict[str, Any], object_id: int, folder: Path) -> Prompt:
-    """The fields of `Prompt.to_dict`, where the mask may also be the name of a file."""
-    from samkit import Prompt
-
-    mask = values.get("mask")
-    if mask is None or isinstance(mask, dict):
-        return Prompt.from_dict(values)
-    if not isinstance(mask, str):
-        raise PromptError(f"mask: expected the name of a file, or a dict, got {mask!r:.80}")
-    del values["mask"]
-    prompt = read_mask(folder / mask, object_id)
-    if all(value is None for value in values.values()):
-        return prompt
-    return Prompt.from_dict(values) + prompt
-
-
-def _bad_file(message: str) -> typer.BadParameter:
-    return usage_error(message, "--prompts")
+        raise bad_file(f"{origin}: expected a frame from 0 on")
+    return FramePrompt(
+        frame=frame,
+        object_id=object_id,
+        prompt=prompt_of(entry, object_id, folder, origin),
+        origin=origin,
+        files=mask_file(entry, folder),
+    )

@@ -1,0 +1,164 @@
+"""Many images with prompts of their own, into one file or many, as annotators want them."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from samkit.masks import Masks
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture
+def prompts(photos):
+    """Objects of two categories in two of the three photographs."""
+    rough = np.zeros((32, 50), np.uint8)
+    rough[5:20, 5:20] = 255
+    Image.fromarray(rough).save(photos / "rough.png")
+    entries = [
+        {"image": "a.png", "object_id": 7, "points": [[20, 10]], "labels": [1], "category": "dog"},
+        {"image": "c.png", "mask": "rough.png"},
+        {"image": "a.png", "object_id": 7, "box": [5, 5, 30, 20]},
+        {"image": "a.png", "box": [1, 1, 9, 9], "category": "cat"},
+        {"image": "c.png", "points": [[3, 4]], "labels": [1]},
+    ]
+    (photos / "prompts.json").write_text(json.dumps(entries))
+    return photos / "prompts.json"
+
+
+def test_one_data_set_of_all_images(run, photos, prompts, model, tmp_path) -> None:
+    target = tmp_path / "all.json"
+    code, out, err = run("predict", "--prompts", prompts, "--category", "thing", "-o", target,
+                         "-m", model)  # fmt: skip
+    assert code == 0, err
+    assert len(out.splitlines()) == 2
+    data = COCO(str(target))
+    assert [one["name"] for one in data.loadCats(data.getCatIds())] == ["cat", "dog", "thing"]
+    names = {one["id"]: one for one in data.loadImgs(data.getImgIds())}
+    assert [one["file_name"] for one in names.values()] == [
+        str(photos / name) for name in ("a.png", "c.png")
+    ]
+    found = data.loadAnns(data.getAnnIds())
+    assert [(one["image_id"], one["object_id"], one["category_id"]) for one in found] == [
+        (1, 7, 2), (1, 8, 1), (2, 1, 3), (2, 2, 3)
+    ]  # fmt: skip
+    for one in found:
+        image = names[one["image_id"]]
+        assert data.annToMask(one).shape == (image["height"], image["width"])
+
+
+def test_the_same_masks_as_one_by_one(run, photos, prompts, model, tmp_path) -> None:
+    run("predict", "--prompts", prompts, "-o", tmp_path / "all.json", "-m", model)
+    run("predict", photos / "a.png", "--point", "20,10", "--box", "5,5,30,20", "-m", model,
+        "-o", tmp_path / "one.npz")  # fmt: skip
+    annotations = json.loads((tmp_path / "all.json").read_text())["annotations"]
+    found = Masks.from_rle([annotations[0]["segmentation"]], (30, 50), [1])
+    assert np.array_equal(found.masks, Masks.load(tmp_path / "one.npz").masks)
+
+
+def test_a_file_for_each_image(run, prompts, model, tmp_path) -> None:
+    target = tmp_path / "labels"
+    code, _, err = run("predict", "--prompts", prompts, "-o", target, "--format", "yolo",
+                       "--category", "thing", "-m", model)  # fmt: skip
+    assert code == 0, err
+    assert sorted(path.name for path in target.iterdir()) == ["a.txt", "c.txt"]
+    numbers = [line.split()[0] for line in (target / "a.txt").read_text().splitlines()]
+    # The numbers are those of all categories: cat 0, dog 1, thing 2.
+    assert numbers in (["1", "0"], ["1"], ["0"])
+
+
+def test_a_table_of_all_images(run, photos, model, tmp_path) -> None:
+    code, _, err = run("predict", photos, "--box", "5,5,30,20", "--category", "cell", "-m", model,
+                       "-o", tmp_path / "all.csv")  # fmt: skip
+    assert code == 0, err
+    with (tmp_path / "all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file_name"].rsplit("/")[-1] for row in rows] == ["a.png", "b.jpg", "c.png"]
+    assert {row["category"] for row in rows} == {"cell"}
+
+
+def test_everything_of_many_images(run, photos, model, tmp_path) -> None:
+    command = ("everything", photos, "--points-per-side", 2, "--pred-iou-thresh", 0, "-m", model)
+    code, _, err = run(*command, "-o", tmp_path / "all.json")
+    assert code == 0, err
+    data = json.loads((tmp_path / "all.json").read_text())
+    assert len(data["images"]) == 3
+    assert len({one["id"] for one in data["annotations"]}) == len(data["annotations"])
+
+
+def test_a_bad_image_is_left_out_of_the_file(run, photos, model, tmp_path) -> None:
+    (photos / "b.jpg").write_bytes(b"noise")
+    code, _, err = run("predict", photos, "--box", "5,5,30,20", "-o", tmp_path / "all.json",
+                       "-m", model)  # fmt: skip
+    assert code == 1
+    assert "b.jpg" in err
+    data = json.loads((tmp_path / "all.json").read_text())
+    assert len(data["images"]) == 2
+
+
+def test_cleaned_masks_and_soft_edges(run, photos, model, tmp_path) -> None:
+    command = ("predict", photos / "a.png", "--box", "5,5,40,25", "-m", model, "-o")
+    run(*command, tmp_path / "plain.npz")
+    code, _, err = run(*command, tmp_path / "clean.npz", "--fill-holes", "all", "--largest")
+    assert code == 0, err
+    plain, clean = (Masks.load(tmp_path / f"{name}.npz") for name in ("plain", "clean"))
+    expected = plain.cleaned(fill_holes=True, largest=True)
+    assert np.array_equal(clean.masks, expected.masks)
+    code, _, err = run(*command, tmp_path / "cut.png", "--format", "cutout", "--feather", 2)
+    assert code == 0, err
+    with Image.open(tmp_path / "cut.png") as picture:
+        assert picture.mode == "RGBA"
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({}, "entry 1: image: expected the name of a file"),
+        ({"image": 3}, "entry 1: image: expected the name of a file, got 3"),
+        ({"image": "a.png", "category": 3, "box": [1, 1, 2, 2]}, "category: expected a name"),
+        ({"image": "a.png", "object_id": "x", "box": [1, 1, 2, 2]}, "object_id: expected a whole"),
+        ({"image": "a.png"}, "expected points, a box or a mask"),
+        ({"image": "a.png", "box": [1, 1]}, "entry 1"),
+        ({"image": "a.png", "mask": "none.png"}, "none.png"),
+        ([], "expected an object with image"),
+    ],
+)
+def test_bad_entries(run, photos, model, entry, reason) -> None:
+    (photos / "prompts.json").write_text(json.dumps([entry]))
+    code, _, err = run("predict", "--prompts", photos / "prompts.json", "-m", model)
+    assert code == 2
+    assert reason in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("arguments", [["--box", "1,1,5,5"], ["--point", "3,3"], ["a.png"]])
+def test_the_file_says_images_and_prompts(run, prompts, model, arguments) -> None:
+    code, _, err = run("predict", *arguments, "--prompts", prompts, "-m", model)
+    assert code == 2
+    assert "--prompts" in err
+
+
+def test_one_object_has_one_category(run, photos, model) -> None:
+    entries = [{"image": "a.png", "object_id": 1, "points": [[i, 4]], "labels": [1], "category": c}
+               for i, c in enumerate(("cat", "dog"))]  # fmt: skip
+    (photos / "prompts.json").write_text(json.dumps(entries))
+    code, _, err = run("predict", "--prompts", photos / "prompts.json", "-m", model)
+    assert code == 2
+    assert "object 1 is cat already" in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1.5"])
+def test_holes_that_are_no_number(run, photos, model, value) -> None:
+    code, _, err = run("predict", photos / "a.png", "--box", "1,1,9,9", "--fill-holes", value,
+                       "-m", model)  # fmt: skip
+    assert code == 2
+    assert "--fill-holes" in err
+
+
+def test_no_image_is_an_error_of_usage(run, model) -> None:
+    code, _, err = run("predict", "--box", "1,1,9,9", "-m", model)
+    assert code == 2
+    assert "IMAGE" in err
