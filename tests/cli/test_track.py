@@ -373,8 +373,8 @@ def test_bad_files_of_prompts(track, clip, content, message) -> None:
             ["--point", "2:1:1,2", "--direction", "backward", "--stop", "5"],
             "expected a frame before 2",
         ),
-        (["--point", "0:1:1,2", "-o", "x.avi"], "expected a file .mp4 or .json"),
-        (["--point", "0:1:1,2", "-o", "x.m4v"], "expected a file .mp4 or .json"),
+        (["--point", "0:1:1,2", "-o", "x.avi"], "expected a file .mp4, .mov or .json"),
+        (["--point", "0:1:1,2", "-o", "x.m4v"], "expected a file .mp4, .mov or .json"),
         (["--point", "0:1:1,2", "-o", "a.mp4", "-o", "./a.mp4"], "named twice"),
         (["--point", "0:300:1,2", "-o", "pngs"], "ids from 1 to 254, got 300"),
         (["--point", "0:0:1,2", "-o", "pngs"], "ids from 1 to 254, got 0"),
@@ -545,7 +545,7 @@ def test_an_output_that_fails_does_not_stop_the_others(track, clip, monkeypatch)
 
     def full(self, number, masks):
         if number == 4:
-            self._is_broken = True
+            self._file._is_broken = True
             raise InputError("cannot write m.json: No space left on device")
         plain(self, number, masks)
 
@@ -637,3 +637,24 @@ def test_the_documented_examples(run, model, tmp_path, monkeypatch) -> None:
         for block in blocks:
             exec(compile(block, "tracking.md", "exec"), names)
     assert open_frames("drawn.mp4").count == open_frames("out.mp4").count == 42
+
+
+def test_cutouts_as_a_video_and_as_pictures(track, clip, tmp_path) -> None:
+    code, _, err = track(clip, *OPTIONS, "-o", "cut.mov", "-o", "cut", "--cutouts", "--largest",
+                         "--feather", 1)  # fmt: skip
+    assert code == 0, err
+    with av.open("cut.mov") as container:
+        assert sum(1 for _ in container.decode(video=0)) == 7
+    pictures = sorted(Path("cut").glob("*.png"))
+    assert len(pictures) == 7
+    with Image.open(pictures[0]) as picture:
+        assert picture.mode == "RGBA"
+
+
+def test_an_interrupted_folder_of_cutouts_is_known_by_its_options(track, clip) -> None:
+    command = (clip, *OPTIONS, "-o", "cut", "--cutouts")
+    assert track(*command)[0] == 0
+    assert "skipped" in track(*command)[2]
+    code, _, err = track(*command, "--feather", 2)
+    assert code == 2
+    assert "holds PNGs already" in err

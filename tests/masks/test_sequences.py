@@ -4,6 +4,7 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,8 +16,9 @@ from samkit.masks import Masks, coco_stream
 from samkit.masks.drawing import colour_of
 from samkit.masks.sequences import (
     CocoVideoWriter,
+    CutoutPngWriter,
     IndexedPngWriter,
-    OverlayVideoWriter,
+    PictureVideoWriter,
     SequenceWriter,
 )
 from samkit.media.frames import open_frames
@@ -40,7 +42,7 @@ def frames():
 
 def writers(folder: Path, frames) -> list[SequenceWriter]:
     return [
-        OverlayVideoWriter(folder / "o.mp4", frames),
+        PictureVideoWriter(folder / "o.mp4", frames),
         CocoVideoWriter(folder / "m.json", frames, name="clip"),
         IndexedPngWriter(folder / "pngs", frames),
     ]
@@ -123,7 +125,7 @@ def test_two_frames_at_one_time_are_both_written(tmp_path: Path) -> None:
     times = [0, 40, 40, 41, 120]
     path = make_video(tmp_path / "same.mkv", 5, codec="ffv1", times=times, unit=Fraction(1, 1000))
     source = open_frames(path)
-    writer = OverlayVideoWriter(tmp_path / "o.mp4", source)
+    writer = PictureVideoWriter(tmp_path / "o.mp4", source)
     for frame in range(5):
         writer.write(frame, masks_at(frame, [1]))
     writer.close()
@@ -143,3 +145,31 @@ def test_json_of_many_frames_does_not_stay_in_memory(tmp_path, frames, monkeypat
     data = json.loads((tmp_path / "m.json").read_text())
     assert [image["id"] for image in data["images"]] == list(range(200))
     assert [one["id"] for one in data["annotations"]] == list(range(1, 201))
+
+
+def test_a_mov_has_what_the_masks_cover_and_its_opacity(tmp_path: Path) -> None:
+    pictures = [np.full((37, 51, 3), (200, 30 * i, 60), np.uint8) for i in range(4)]
+    writer = PictureVideoWriter(tmp_path / "cut.mov", open_frames(pictures), rate=10)
+    covered = np.zeros((37, 51), bool)
+    covered[5:25, 10:40] = True
+    for frame in range(4):
+        writer.write(frame, Masks(covered[None], [1]))
+    writer.close()
+    with av.open(str(tmp_path / "cut.mov")) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "prores"
+        assert stream.average_rate == 10
+        frames = [one.to_ndarray(format="rgba") for one in container.decode(stream)]
+    assert [one.shape for one in frames] == [(37, 51, 4)] * 4
+    for shown, given in zip(frames, pictures, strict=True):
+        assert np.abs(shown[..., 3].astype(int) - covered * 255).max() <= 3
+        assert np.abs(shown[8:20, 15:35, :3].astype(int) - given[8:20, 15:35]).max() <= 8
+
+
+def test_a_folder_of_cutouts(tmp_path: Path, frames) -> None:
+    writer = CutoutPngWriter(tmp_path / "cut", frames, feather=2)
+    masks = masks_at(0, [1])
+    writer.write(0, masks)
+    (path,) = (tmp_path / "cut").iterdir()
+    with Image.open(path) as picture:
+        assert np.array_equal(np.asarray(picture), masks.cutout(frames.read(0), feather=2))

@@ -23,8 +23,10 @@ from samkit.media.frames import Frames
 __all__ = [
     "MOST_PNG_ID",
     "CocoVideoWriter",
+    "CutoutPngWriter",
     "IndexedPngWriter",
-    "OverlayVideoWriter",
+    "PictureVideoWriter",
+    "PngWriter",
     "SequenceWriter",
     "check_png_ids",
 ]
@@ -61,23 +63,33 @@ class SequenceWriter(Protocol):
         ...
 
 
-class OverlayVideoWriter:
-    """An .mp4 of the frames with the masks drawn on them, each object in a colour of its own.
+class PictureVideoWriter:
+    """A video of pictures of the masks, with the times and the pixel aspect of the source.
 
-    It has the times and the pixel aspect of the source; see `VideoWriter` for the rest.
+    An .mp4 has the frames with the masks drawn on them, each object in a colour of its own; a .mov
+    has what the masks cover, cut out. See `VideoWriter` for the rest.
 
     Args:
-        path: a file .mp4.
+        path: a file .mp4 or .mov.
         frames: of the video.
         rate: frames per second, where the source has none of its own.
+        feather, refine: of the edges of cut-outs, see `Masks.cutout`.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], frames: Frames, *, rate: float | Fraction | None = None
+        self,
+        path: str | os.PathLike[str],
+        frames: Frames,
+        *,
+        rate: float | Fraction | None = None,
+        feather: float = 0.0,
+        refine: int = 0,
     ) -> None:
         from samkit.media.video_writer import VideoWriter
 
         self._frames = frames
+        self._edges: dict[str, Any] = {"feather": feather, "refine": refine}
+        self._is_cut = Path(path).suffix.lower() == ".mov"
         if frames.format is None:
             self._video = VideoWriter(path, rate=_DEFAULT_RATE if rate is None else rate)
         else:
@@ -85,7 +97,8 @@ class OverlayVideoWriter:
         self._last: Fraction | None = None
 
     def write(self, frame: int, masks: Masks) -> None:
-        picture = masks.overlay(self._frames.read(frame))
+        image = self._frames.read(frame)
+        picture = masks.cutout(image, **self._edges) if self._is_cut else masks.overlay(image)
         time = self._frames.time(frame)
         if time is not None and self._last is not None and time <= self._last:
             # Some files show two frames at one time; both are kept, one unit apart.
@@ -101,12 +114,11 @@ class OverlayVideoWriter:
         self._video.discard()
 
 
-class IndexedPngWriter:
-    """A folder of palette PNGs as in DAVIS: a pixel's value is the id of the object there.
+class PngWriter:
+    """A folder of PNGs, one for each frame.
 
-    0 is the background. Where objects overlap, the best-scored one is on top. The palette has the
-    colours of overlays. Files are named after the pictures of the video, or else by the number of
-    the frame: 00000.png. Each is in place as soon as it is written.
+    Files are named after the pictures of the video, or else by the number of the frame: 00000.png.
+    Each is in place as soon as it is written.
 
     Args:
         folder: created when missing.
@@ -118,17 +130,13 @@ class IndexedPngWriter:
         self._folder = checked_path(folder, "a folder of masks")
         self._frames = frames
         self._run = run
-        objects = [drawing.colour_of(i) for i in range(1, MOST_PNG_ID + 1)]
-        colours = [(0, 0, 0), *objects, (255, 255, 255)]
-        self._palette = [value for colour in colours for value in colour]
+
+    def picture(self, frame: int, masks: Masks) -> Image.Image:
+        """What is written for a frame."""
+        raise NotImplementedError
 
     def write(self, frame: int, masks: Masks) -> None:
-        check_png_ids(masks.object_ids.tolist())
-        index = np.zeros(masks.image_size, np.uint8)
-        for i in drawing.painting_order(masks.scores):
-            index[masks[i].masks[0]] = masks.object_ids[i]
-        image = Image.fromarray(index)
-        image.putpalette(self._palette)
+        image = self.picture(frame, masks)
         mark = PngInfo()
         mark.add_text(*_MARK)
         if self._run:
@@ -179,6 +187,53 @@ class IndexedPngWriter:
     def _name(self, frame: int) -> str:
         name = self._frames.name(frame)
         return f"{frame:05d}.png" if name is None else f"{Path(name).stem}.png"
+
+
+class IndexedPngWriter(PngWriter):
+    """A folder of palette PNGs as in DAVIS: a pixel's value is the id of the object there.
+
+    0 is the background. Where objects overlap, the best-scored one is on top. The palette has the
+    colours of overlays.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], frames: Frames, *, run: str = "") -> None:
+        super().__init__(folder, frames, run=run)
+        objects = [drawing.colour_of(i) for i in range(1, MOST_PNG_ID + 1)]
+        colours = [(0, 0, 0), *objects, (255, 255, 255)]
+        self._palette = [value for colour in colours for value in colour]
+
+    def picture(self, frame: int, masks: Masks) -> Image.Image:
+        check_png_ids(masks.object_ids.tolist())
+        index = np.zeros(masks.image_size, np.uint8)
+        for i in drawing.painting_order(masks.scores):
+            index[masks[i].masks[0]] = masks.object_ids[i]
+        image = Image.fromarray(index)
+        image.putpalette(self._palette)
+        return image
+
+
+class CutoutPngWriter(PngWriter):
+    """A folder of PNGs with opacity: what the masks cover, cut out of each frame.
+
+    Args:
+        folder, frames, run: as `PngWriter`.
+        feather, refine: of the edges, see `Masks.cutout`.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        frames: Frames,
+        *,
+        run: str = "",
+        feather: float = 0.0,
+        refine: int = 0,
+    ) -> None:
+        super().__init__(folder, frames, run=run)
+        self._edges: dict[str, Any] = {"feather": feather, "refine": refine}
+
+    def picture(self, frame: int, masks: Masks) -> Image.Image:
+        return Image.fromarray(masks.cutout(self._frames.read(frame), **self._edges))
 
 
 def _text(path: Path, key: str) -> str | None:

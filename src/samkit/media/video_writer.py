@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,44 @@ from samkit.media.writing import PendingFile
 
 __all__ = ["VideoWriter"]
 
-# Quality (lower is better, 18 looks like the original) and effort of the encoder.
-_OPTIONS = {"crf": "18", "preset": "veryfast"}
+
+@dataclass(frozen=True, kw_only=True)
+class _Codec:
+    """How frames are encoded.
+
+    Attributes:
+        name: of the encoder; options: of it.
+        channels: of the frames; source: their format, and encoded: that of the pixels in the file.
+        even: whether sizes must be even.
+    """
+
+    name: str
+    options: dict[str, str]
+    channels: int
+    source: str
+    encoded: str
+    even: bool
+
+
+_CODECS = {
+    # Quality (lower is better, 18 looks like the original) and effort of the encoder.
+    ".mp4": _Codec(
+        name="libx264",
+        options={"crf": "18", "preset": "veryfast"},
+        channels=3,
+        source="rgb24",
+        encoded="yuv420p",
+        even=True,
+    ),
+    ".mov": _Codec(
+        name="prores_ks",
+        options={"profile": "4444", "alpha_bits": "16", "vendor": "apl0"},
+        channels=4,
+        source="rgba",
+        encoded="yuva444p10le",
+        even=False,
+    ),
+}
 _UNIT = Fraction(1, 90_000)  # usual in video: most frame rates are whole numbers of it
 _BT709 = 1  # number of the colour space in H.264
 _LIMITED_RANGE = 1
@@ -28,10 +65,13 @@ _ERRORS = (OSError, ValueError, av.FFmpegError)
 
 
 class VideoWriter:
-    """Write a video that plays everywhere: H.264 (yuv420p, BT.709) in an .mp4, without sound.
+    """Write a video without sound, bit by bit.
 
         with VideoWriter("out.mp4", rate=25) as video:
             for frame in frames: video.write(frame)
+
+    - .mp4: H.264 (yuv420p, BT.709), which plays everywhere.
+    - .mov: ProRes 4444 (yuva444p10, BT.709) with opacity, which programs for editing take.
 
     Memory does not grow with the length. H.264 has even sizes only: the last column or row of
     frames of an odd size is repeated once. The video starts with the first frame, whatever its
@@ -39,7 +79,7 @@ class VideoWriter:
     when the block ended with an error. Without a frame there is no file.
 
     Args:
-        path: a file .mp4.
+        path: a file .mp4 or .mov.
         rate: frames per second, for frames without a time.
         unit: seconds; times are rounded to multiples of it.
         pixel_aspect: width of a pixel by its height.
@@ -57,8 +97,10 @@ class VideoWriter:
         pixel_aspect: Fraction = Fraction(1),
     ) -> None:
         self._path = Path(path)
-        if self._path.suffix.lower() != ".mp4":
-            raise InputError(f"cannot write {path}: expected a file .mp4")
+        codec = _CODECS.get(self._path.suffix.lower())
+        if codec is None:
+            raise InputError(f"cannot write {path}: expected a file {' or '.join(_CODECS)}")
+        self._codec = codec
         for name, value in (("rate", rate), ("unit", unit), ("pixel_aspect", pixel_aspect)):
             if not 0 < value < float("inf"):
                 raise InputError(f"{name}: expected a number above 0, got {value}")
@@ -85,14 +127,15 @@ class VideoWriter:
         """Add a frame.
 
         Args:
-            frame: (H, W, 3) uint8 RGB, as large as those before.
+            frame: (H, W, 3) uint8 RGB, or (H, W, 4) with opacity for a .mov; as large as those
+                before.
             time: when it is shown, in seconds; by default 1 / `rate` after the one before.
 
         Raises:
             InputError: another shape, type or size, a time that is not after the one before, or the
                 file cannot be written.
         """
-        height, width = _size_of(frame)
+        height, width = _size_of(frame, self._codec.channels)
         if self._stream is None:
             self._begin(height, width, time)
         elif self._file is None:
@@ -104,11 +147,13 @@ class VideoWriter:
             )
         self._advance(time)
         even: npt.NDArray[Any] = frame
-        if height % 2 or width % 2:
+        if self._codec.even and (height % 2 or width % 2):
             even = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        picture = av.VideoFrame.from_ndarray(even, format="rgb24")
+        picture = av.VideoFrame.from_ndarray(even, format=self._codec.source)
         picture = picture.reformat(
-            format="yuv420p", src_colorspace=Colorspace.ITU601, dst_colorspace=Colorspace.ITU709
+            format=self._codec.encoded,
+            src_colorspace=Colorspace.ITU601,
+            dst_colorspace=Colorspace.ITU709,
         )  # of RGB there is one only, but older versions of PyAV ask for two that differ
         picture.pts, picture.time_base = self._ticks, self._unit
         try:
@@ -150,13 +195,15 @@ class VideoWriter:
         file = PendingFile(self._path)
         try:
             container = av.open(str(file.temporary), "w", options={"movflags": "faststart"})
-            stream = container.add_stream("libx264", rate=self._rate, options=_OPTIONS)
+            codec = self._codec
+            stream: Any = container.add_stream(codec.name, rate=self._rate, options=codec.options)
         except _ERRORS as error:
             file.discard()
             raise self._cannot(error) from error
-        context: Any = stream.codec_context
-        context.width, context.height = width + width % 2, height + height % 2
-        context.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        more = (width % 2, height % 2) if self._codec.even else (0, 0)
+        context.width, context.height = width + more[0], height + more[1]
+        context.pix_fmt = self._codec.encoded
         stream.time_base = context.time_base = self._unit
         context.sample_aspect_ratio = self._aspect
         context.colorspace = context.color_primaries = context.color_trc = _BT709
@@ -187,10 +234,12 @@ class VideoWriter:
         return InputError(f"cannot write {self._path}: {getattr(error, 'strerror', None) or error}")
 
 
-def _size_of(frame: object) -> tuple[int, int]:
+def _size_of(frame: object, channels: int) -> tuple[int, int]:
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8:
         kind = frame.dtype if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise InputError(f"expected a frame (H, W, 3) of uint8, got {kind}")
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
-        raise InputError(f"expected a frame (H, W, 3) of uint8, got the shape {frame.shape}")
+        raise InputError(f"expected a frame (H, W, {channels}) of uint8, got {kind}")
+    if frame.ndim != 3 or frame.shape[2] != channels or frame.size == 0:
+        raise InputError(
+            f"expected a frame (H, W, {channels}) of uint8, got the shape {frame.shape}"
+        )
     return frame.shape[0], frame.shape[1]

@@ -9,15 +9,31 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from samkit.cli.options import Bands, Device, Dtype, Model, Scale, model_or_default, reading
+from samkit.cli.options import (
+    Bands,
+    Device,
+    Dtype,
+    Feather,
+    FillHoles,
+    Largest,
+    MinArea,
+    Model,
+    Refine,
+    Scale,
+    cleaning,
+    model_or_default,
+    reading,
+)
 from samkit.cli.parsing import names_file
 from samkit.cli.track.outputs import (
+    Look,
     Outputs,
     check_outputs,
     default_output,
     holds_pngs,
     pictures,
     png_error,
+    png_writer,
 )
 from samkit.cli.track.prompts import read_prompts
 from samkit.cli.track.run import Direction, TrackJob, check_job, run
@@ -79,11 +95,20 @@ def track(
             "--output",
             "-o",
             metavar="OUT",
-            help="An overlay video .mp4, COCO .json with run lengths, or a folder for indexed "
-            "PNGs. Repeatable.",
+            help="An overlay video .mp4, a cut-out video .mov (ProRes 4444 with opacity), COCO "
+            ".json with run lengths, or a folder for indexed PNGs. Repeatable.",
             show_default="an .mp4 here, called after VIDEO",
         ),
     ] = [],  # noqa: B006
+    cutouts: Annotated[
+        bool,
+        typer.Option("--cutouts", help="Folders get PNGs with opacity, cut out of frames."),
+    ] = False,
+    fill_holes: FillHoles = None,
+    min_area: MinArea = 0,
+    largest: Largest = False,
+    feather: Feather = 0.0,
+    refine: Refine = 0,
     direction: Annotated[
         str, typer.Option(metavar="WAY", help="forward, backward or both.")
     ] = "forward",
@@ -143,7 +168,7 @@ def track(
     what is done.
 
     With one folder as OUT, an interrupted run goes on where it stopped: repeat the command. Files
-    .mp4 and .json are begun anew.
+    are begun anew.
 
     Example: samkit track cars.mp4 --box 0:1:5,5,90,80 --point 30:2:420,310 -o out.mp4 -o out.json
     """
@@ -152,6 +177,8 @@ def track(
     if fps is not None and not 0.001 <= fps <= 1000:
         raise usage_error(f"expected a number from 0.001 to 1000, got {fps}", "--fps")
     how = reading(bands, scale)
+    clean = cleaning(fill_holes, min_area, largest)
+    look = Look(cutouts=cutouts, feather=feather, refine=refine, clean=clean)
     frame_prompts = read_prompts(point, box, mask, prompts)
     if any(name in ("", "-") for name in output):
         raise usage_error("expected the name of a file or folder", "-o")
@@ -160,7 +187,7 @@ def track(
             raise usage_error(f"expected a file or folder, got an address: {name}", "-o")
 
     import samkit
-    from samkit.masks.sequences import IndexedPngWriter, check_png_ids
+    from samkit.masks.sequences import check_png_ids
     from samkit.media.frames import open_frames
     from samkit.weights import MODELS
 
@@ -168,7 +195,7 @@ def track(
     files = [video, prompts, model, *(file for one in frame_prompts for file in one.files)]
     inputs = [Path(name) for name in files if name is not None]
     check_outputs(targets, inputs, overwrite=overwrite)
-    if any(not names_file(target) for target in targets):
+    if not cutouts and any(not names_file(target) for target in targets):
         with as_usage_error("-o"):
             check_png_ids([prompt.object_id for prompt in frame_prompts])
     if model in MODELS and not MODELS[model].config.has_memory:  # known before it is downloaded
@@ -196,6 +223,7 @@ def track(
                         "--non-overlapping": non_overlapping,
                         "--bands": bands,
                         "--scale": scale,
+                        "look": look,
                     },
                 )
         if UnfinishedRun.is_in(targets[0]) and not overwrite:
@@ -203,7 +231,7 @@ def track(
                 raise UnfinishedRun(targets[0]).refusal("with another video")
             there = unfinished.read()
             unfinished.check(there)
-            unfinished.check_files(IndexedPngWriter(targets[0], frames).path)
+            unfinished.check_files(png_writer(targets[0], frames, look).path)
 
         predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
         if unfinished is not None:
@@ -213,7 +241,7 @@ def track(
             unfinished.check(there)
         elif not overwrite and not names_file(pngs) and holds_pngs(pngs):
             finished = job.span(frames.count or 0)
-            if not (digest and IndexedPngWriter(pngs, frames, run=digest).are_of_run(finished)):
+            if not (digest and png_writer(pngs, frames, look, digest).are_of_run(finished)):
                 raise png_error(pngs)
             UnfinishedRun(pngs).remove()
             typer.echo(
@@ -226,7 +254,7 @@ def track(
                 UnfinishedRun(target).remove()
         with _tracker(predictor, frames, unfinished, nearest_prompts, non_overlapping) as tracker:
             name = Path(video).name or video
-            outputs = Outputs(targets, frames, name=name, rate=fps, run=digest)
+            outputs = Outputs(targets, frames, look, name=name, rate=fps, run=digest)
             run(tracker, frames, job, outputs, unfinished)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samkit.cli.parsing import count_of, names_file, real_path
 from samkit.cli.usage import usage_error
@@ -15,10 +15,19 @@ from samkit.errors import InputError
 
 if TYPE_CHECKING:
     from samkit import Masks
-    from samkit.masks.sequences import SequenceWriter
+    from samkit.masks.sequences import PngWriter, SequenceWriter
     from samkit.media.frames import Frames
 
-__all__ = ["Outputs", "check_outputs", "default_output", "holds_pngs", "pictures", "png_error"]
+__all__ = [
+    "Look",
+    "Outputs",
+    "check_outputs",
+    "default_output",
+    "holds_pngs",
+    "pictures",
+    "png_error",
+    "png_writer",
+]
 
 
 def default_output(video: str) -> Path:
@@ -31,7 +40,7 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
     """Check the outputs before any work.
 
     Args:
-        outputs: files .mp4 and .json, and folders.
+        outputs: files .mp4, .mov and .json, and folders.
         inputs: files and folders that are read.
         overwrite: several outputs may be folders that hold PNGs already.
 
@@ -48,8 +57,10 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
     for output in outputs:
         path = real_path(output)
         if names_file(output):
-            if output.suffix.lower() not in (".mp4", ".json"):
-                raise usage_error(f"expected a file .mp4 or .json, or a folder, got {output}", "-o")
+            if output.suffix.lower() not in (".mp4", ".mov", ".json"):
+                raise usage_error(
+                    f"expected a file .mp4, .mov or .json, or a folder, got {output}", "-o"
+                )
             if path in read:
                 raise usage_error(
                     f"{output} would overwrite what is read; choose another place", "-o"
@@ -83,6 +94,22 @@ def pictures(path: Path) -> list[Path]:
         return []
 
 
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How masks are written.
+
+    Attributes:
+        cutouts: folders hold cut-outs instead of the ids of objects.
+        feather, refine: of the edges of cut-outs, see `Masks.cutout`.
+        clean: arguments of `Masks.cleaned`. What is tracked stays as it is.
+    """
+
+    cutouts: bool = False
+    feather: float = 0.0
+    refine: int = 0
+    clean: dict[str, Any] = field(default_factory=dict)
+
+
 class Outputs:
     """The output files of a run, written frame by frame.
 
@@ -93,9 +120,19 @@ class Outputs:
     """
 
     def __init__(
-        self, paths: list[Path], frames: Frames, *, name: str, rate: float | None, run: str = ""
+        self,
+        paths: list[Path],
+        frames: Frames,
+        look: Look,
+        *,
+        name: str,
+        rate: float | None,
+        run: str = "",
     ) -> None:
-        self._outputs = [_Output(path, _writer(path, frames, name, rate, run)) for path in paths]
+        self._outputs = [
+            _Output(path, _writer(path, frames, look, name, rate, run)) for path in paths
+        ]
+        self._look = look
         self._objects: set[int] = set()
         self.frames: tuple[int, int] | None = None
         self.count = 0
@@ -114,6 +151,7 @@ class Outputs:
         Raises:
             InputError: a file cannot be written.
         """
+        masks = masks.cleaned(**self._look.clean)
         for output in self._outputs:
             output.is_done = False
             output.writer.write(frame, masks)
@@ -125,20 +163,20 @@ class Outputs:
 
     def png(self, frame: int) -> Path:
         """Where a frame lies in the folder of PNGs, which is the only output."""
-        from samkit.masks.sequences import IndexedPngWriter
+        from samkit.masks.sequences import PngWriter
 
         (output,) = self._outputs
-        assert isinstance(output.writer, IndexedPngWriter)
+        assert isinstance(output.writer, PngWriter)
         return output.writer.path(frame)
 
     def remove_others(self) -> list[str]:
         """Remove PNGs of earlier runs -> errors."""
-        from samkit.masks.sequences import IndexedPngWriter
+        from samkit.masks.sequences import PngWriter
 
         failures = []
         first, last = self.frames or (0, -1)
         for output in self._outputs:
-            if isinstance(output.writer, IndexedPngWriter) and output.is_done:
+            if isinstance(output.writer, PngWriter) and output.is_done:
                 try:
                     output.writer.remove_others(range(first, last + 1))
                 except InputError as error:
@@ -174,11 +212,22 @@ class _Output:
     is_done: bool = False
 
 
-def _writer(path: Path, frames: Frames, name: str, rate: float | None, run: str) -> SequenceWriter:
-    from samkit.masks.sequences import CocoVideoWriter, IndexedPngWriter, OverlayVideoWriter
+def png_writer(folder: Path, frames: Frames, look: Look, run: str = "") -> PngWriter:
+    """What writes a folder of PNGs."""
+    from samkit.masks.sequences import CutoutPngWriter, IndexedPngWriter
+
+    if look.cutouts:
+        return CutoutPngWriter(folder, frames, run=run, feather=look.feather, refine=look.refine)
+    return IndexedPngWriter(folder, frames, run=run)
+
+
+def _writer(
+    path: Path, frames: Frames, look: Look, name: str, rate: float | None, run: str
+) -> SequenceWriter:
+    from samkit.masks.sequences import CocoVideoWriter, PictureVideoWriter
 
     if not names_file(path):
-        return IndexedPngWriter(path, frames, run=run)
+        return png_writer(path, frames, look, run)
     if path.suffix.lower() == ".json":
         return CocoVideoWriter(path, frames, name=name)
-    return OverlayVideoWriter(path, frames, rate=rate)
+    return PictureVideoWriter(path, frames, rate=rate, feather=look.feather, refine=look.refine)
