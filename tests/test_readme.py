@@ -5,7 +5,6 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from samkit import cli
 from samkit.masks import Masks
 
 ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 README = (ROOT / "README.md").read_text()
 
 
@@ -34,18 +34,9 @@ def test_python_examples(folder: Path) -> None:
     assert [len(masks) for masks in names["lists"]] == [1, 1]  # type: ignore[attr-defined]
 
 
-def test_page_of_everything_mode(folder: Path) -> None:
-    page = (ROOT / "docs" / "everything.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile(block, "everything.md", "exec"), names)
-    assert len(names["masks"]) > 10
-    assert [path.name for path in (folder / "outputs").iterdir()] == ["all.png"]
-
-
 def test_shell_examples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^\$ (samkit .*)$", README, re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 7
     for command in commands:
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         with pytest.raises(SystemExit) as stop:
@@ -54,7 +45,9 @@ def test_shell_examples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(Masks.load(folder / "outputs" / "coffee.npz")) == 3
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in DOCS)]
+)
 def test_links_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
