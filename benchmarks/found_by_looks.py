@@ -22,20 +22,33 @@ def main() -> None:
     parser.add_argument("--model", default="pico")
     parser.add_argument("--every", type=int, default=10)
     args = parser.parse_args()
+    if args.every < 1:
+        parser.error(f"--every: expected 1 and more, got {args.every}")
     predictor = samkit.load(args.model, device="cpu", dtype="float32")
     means = []
     for name, video in evaluation.open_sequences(args.data).items():
         memory = samkit.MemoryPredictor(predictor)
-        ids = [int(i) for i in np.unique(video[0].labels) if i > 0]
-        memory.remember(video[0].image, {i: Prompt.mask(video[0].labels == i) for i in ids})
+        labels = video[0].labels
+        ids = [] if labels is None else [int(i) for i in np.unique(labels) if i > 0]
+        if not ids:
+            print(f"{name:20} left out: no object on its first frame")
+            continue
+        memory.remember(video[0].image, {i: Prompt.mask(labels == i) for i in ids})
         ious = []
         for t in range(args.every, len(video), args.every):
-            found = memory.predict(video[t].image)
+            frame = video[t]
+            if frame.labels is None:
+                continue
+            found = memory.predict(frame.image)
             for i, mask in zip(found.object_ids.tolist(), found.masks, strict=True):
-                ious.append(mask_iou(mask, video[t].labels == i))
+                ious.append(mask_iou(mask, frame.labels == i, frame.ignore))
+        if not ious:
+            print(f"{name:20} left out: no frame to look into")
+            continue
         means.append(np.mean(ious))
         print(f"{name:20} {means[-1]:.3f}")
-    print(f"{'mean':20} {np.mean(means):.3f}")
+    if means:
+        print(f"{'mean':20} {np.mean(means):.3f}")
 
 
 if __name__ == "__main__":

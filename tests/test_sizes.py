@@ -1,6 +1,7 @@
 """Sizes as values."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -74,3 +75,22 @@ def test_no_part_may_be_missing(name: str) -> None:
     del values[name]
     with pytest.raises(KeyError, match=name):
         sizes.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_encoder": {"depths": (1, 0, 3, 4, 4, 5, 1)}},
+        {"image_encoder": {"dims": (0, 24, 48, 88, 120, 208, 352)}},
+        {"image_encoder": {"stem_dim": 0}},
+        {"memory": {"slots": 0}},
+        {"memory": {"dim": 0}},
+        {"memory": {"dim": 1}},
+        {"memory": {"dim": 96}},
+    ],
+)
+def test_parts_of_pico_that_could_not_run(change):
+    config = sizes.pico()
+    parts = {name: replace(getattr(config, name), **values) for name, values in change.items()}
+    with pytest.raises(ValueError, match=next(iter(change))):
+        replace(config, **parts).validate()

@@ -234,6 +234,8 @@ class EfficientNetLiteConfig(ImageEncoderConfig):
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
         if not len(self.dims) == len(self.depths) == 7:
             raise ValueError("image_encoder: expected seven stages, each with a depth")
+        if min(self.stem_dim, *self.dims, *self.depths) < 1:
+            raise ValueError("image_encoder: expected dims and depths of 1 and more")
         return sum(self.depths), [(dim, self.groups) for dim in self.stage_dims]
 
 
@@ -467,6 +469,15 @@ class Sam2Config(NetworkConfig):
     fpn_top_down_levels: tuple[int, ...] = (2, 3)
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # of ImageNet
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def validate(self) -> None:
+        super().validate()
+        memory = self.memory
+        if memory.slots < 1 or memory.dim < 4 or memory.dim % 4 or self.dim % memory.dim:
+            raise ValueError(
+                "memory: expected a slot at least, and a dim that is a multiple of 4 and divides "
+                f"{self.dim}, got {memory.slots} and {memory.dim}"
+            )
 
     @property
     def quality_thresholds(self) -> tuple[float, float]:

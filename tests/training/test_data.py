@@ -104,3 +104,23 @@ def test_names_choose_images(config):
     nothing = replace(first, names="*.jpg")
     with pytest.raises(InputError, match="at least one annotated object"):
         load_library(replace(config, sources=(nothing,)))
+
+
+def test_an_image_that_cannot_be_read_is_in_no_scene(config, photos, tmp_path):
+    shutil.copytree(photos / "classes", tmp_path / "some")
+    first, *others = sorted((tmp_path / "some" / "images").iterdir())
+    for path in others:
+        path.write_bytes(b"noise")
+    source = DataSource(path=str(tmp_path / "some"))
+    library = load_library(replace(config, sources=(source,)))
+    rng = np.random.default_rng(0)
+    with pytest.warns(UserWarning, match="left out"):
+        found = [library.random_image(library.weights, rng) for _ in range(20)]
+    assert all(image.is_readable and image.objects for image in found)
+    assert first.is_file()
+
+
+def test_a_pattern_of_names_that_fits_nothing(config):
+    sources = (replace(config.sources[0], names="none*"),)
+    with pytest.raises(InputError, match=r"no annotated image is called none\*"):
+        load_library(replace(config, sources=sources))

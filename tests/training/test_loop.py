@@ -9,14 +9,25 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import make, tiny_sam, tiny_sam2
+from tiny import make, tiny_pico, tiny_sam, tiny_sam2
 
-from samkit.errors import CheckpointError, InputError
+from samkit.errors import CheckpointError, InputError, SamkitError
 from samkit.evaluation import evaluate_interactive, open_dataset
 from samkit.evaluation.datasets import Subset
 from samkit.image_predictor import ImagePredictor
 from samkit.sizes import to_dict
-from samkit.training import DataSource, Report, SceneConfig, Stage, Validation, fine_tuning, train
+from samkit.training import (
+    ClipConfig,
+    DataSource,
+    LossConfig,
+    PromptConfig,
+    Report,
+    SceneConfig,
+    Stage,
+    Validation,
+    fine_tuning,
+    train,
+)
 from samkit.training import log as log_module
 from samkit.training import loop as loop_module
 from samkit.training.config import MEMORY_PARTS, TRUNK
@@ -272,7 +283,17 @@ def test_a_run_in_minutes_ends(config, tmp_path):
         ({"scenes": SceneConfig(crop_area=(float("nan"), 1))}, 0, "scenes.crop_area: expected"),
         ({"scenes": SceneConfig(crop_area=(0.5, 0.1))}, 0, "scenes.crop_area: expected"),
         ({"scenes": SceneConfig(max_pastes=-1)}, 0, "scenes.max_pastes: expected"),
-        ({"weight_decay": -1.0}, 0, "weight_decay: expected a number of 0 and more"),
+        ({"weight_decay": -1.0}, 0, "weight_decay: expected a number from 0 to"),
+        ({"weight_decay": 1e300}, 0, "weight_decay: expected a number from 0 to"),
+        ({"loss": LossConfig(spread=5.0)}, 0, "loss.spread: expected a fraction"),
+        ({"prompts": PromptConfig(mask=2.0)}, 0, "prompts.mask: expected a fraction"),
+        ({"prompts": PromptConfig(corrected=0)}, 0, "prompts.corrected: expected 1"),
+        ({"motion": ClipConfig(camera=50.0)}, 0, "motion.camera: expected a fraction"),
+        ({"stages": (Stage(size=64, until=5.0),)}, 0, "stages: expected rising fractions"),
+        ({"stages": (Stage(until=0.5), Stage(until=0.4))}, 0, "stages: expected rising fractions"),
+        ({"stages": (Stage(size=2**40),)}, 0, "up to 8192, got 1099511627776"),
+        ({"stages": (Stage(size=64, width=-32),)}, 0, r"stages\[0\]: expected a size"),
+        ({"frozen": ("",)}, 0, "nothing is left to learn"),
         ({"network": to_dict(tiny_sam(patch_size=8))}, 0, "a stride of 16 pixels, got 8"),
     ],
 )
@@ -444,3 +465,51 @@ def test_some_prompts_of_each_image_are_corrected(config):
 def test_imagenet_weights_fit_one_encoder(config, tmp_path):
     with pytest.raises(InputError, match="EfficientNet-Lite"):
         next(train(replace(config, imagenet=True), tmp_path / "a.pt"))
+
+
+def test_sources_that_are_never_seen(config, tmp_path):
+    sources = tuple(replace(source, weight=0.0) for source in config.sources)
+    with pytest.raises(InputError, match="sources: expected weights of 0 and more, not all 0"):
+        next(train(replace(config, sources=sources), tmp_path / "c.pt"))
+
+
+def test_a_lower_learning_rate_than_the_final_one_does_not_rise(config):
+    trainer = Trainer(replace(config, learning_rate=1e-4, final_learning_rate=7e-4, warmup=0))
+    rates = []
+    for step in range(config.steps):
+        trainer.step = step
+        rates.append(trainer.learning_rate())
+    assert rates == pytest.approx([1e-4] * config.steps)
+
+
+def test_a_start_that_computes_something_else(config):
+    sizes = tiny_pico()
+    other = replace(sizes, memory=replace(sizes.memory, residual=not sizes.memory.residual))
+    config = replace(config, network=to_dict(sizes))
+    with pytest.raises(InputError, match="computes something else"):
+        Trainer(config, start=make(other))
+    Trainer(config, start=make(replace(sizes, image_size=(64, 96))))
+
+
+def test_names_that_leave_nothing_to_measure_on(config, photos, tmp_path):
+    """Of four images every third is held out: one of those that begin with 0 or 3, no other."""
+    names = sorted(path.name for path in (photos / "classes" / "images").iterdir())
+    sources = tuple(
+        replace(config.sources[1], names=f"{name.split('.')[0]}*") for name in names[:3]
+    )
+    config = replace(config, sources=sources[1:], hold_out=3, steps=1, validate_every=1)
+    with pytest.raises(InputError, match="nothing to validate on"):
+        list(train(config, tmp_path / "c.pt"))
+
+
+def test_a_process_that_is_killed_is_told_of(config, tmp_path):
+    import multiprocessing
+    import os
+    import signal
+
+    events = train(replace(config, steps=10**6), tmp_path / "c.pt", processes=2)
+    next(events)
+    (child,) = multiprocessing.active_children()
+    os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(SamkitError, match="process 1 ended with -9"):
+        list(events)

@@ -11,6 +11,7 @@ from samkit.errors import InputError, MissingDependencyError
 from samkit.nn import build
 from samkit.nn.efficientnet_lite import EfficientNetLite
 from samkit.sizes import EfficientNetLiteConfig, pico
+from samkit.training import pretrained
 from samkit.training.pretrained import PACKAGE, load_imagenet, load_trunk, published_weights
 
 # Kernel, stride, expansion, and channels and depth of the size "lite2" for each stage.
@@ -150,3 +151,21 @@ def test_norms_learn_where_the_stages_are_frozen():
     trunk.stem.requires_grad_(False)
     sum(maps.square().sum() for maps in trunk(torch.randn(4, 3, 64, 64))).backward()
     assert all(norm.weight.grad is not None for norm in trunk.norms)
+
+
+@pytest.mark.parametrize("files", [[], ["a.pth", "b.pth"], None])
+def test_a_package_that_is_damaged(tmp_path, monkeypatch, files):
+    if files is not None:
+        (tmp_path / "models").mkdir()
+        for name in files:
+            (tmp_path / "models" / name).touch()
+    monkeypatch.setattr(pretrained, "find_spec", lambda name: object())
+    monkeypatch.setattr(pretrained, "files", lambda name: tmp_path)
+    with pytest.raises(InputError, match="install it again"):
+        published_weights()
+
+
+@pytest.mark.parametrize("weights", [{}, {"_bn0.weight": None}, {"_bn0.weight": torch.ones(3)}])
+def test_weights_of_something_else(weights):
+    with pytest.raises(InputError, match="imagenet: expected the weights of a trunk"):
+        load_trunk(EfficientNetLite(EfficientNetLiteConfig()), weights)

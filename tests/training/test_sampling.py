@@ -2,11 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from samkit.errors import InputError
 from samkit.nn import TokenLabel
-from samkit.training import PromptConfig, Stage
+from samkit.training import DataSource, PromptConfig, SceneConfig, Stage
 from samkit.training.data import load_library
 from samkit.training.sampling import correction_clicks, make_batch, simulated_prompt
+from samkit.training.tracking import make_clip_batch
 
 
 @pytest.fixture
@@ -115,3 +118,23 @@ def test_a_perfect_mask_is_confirmed(mask):
     x, y = ((points + 0.5) / 4).astype(int)[0]
     assert mask[y, x]
     assert labels.tolist() == [1]
+
+
+def test_objects_too_thin_for_their_target_are_no_targets(config, tmp_path):
+    """A line of one pixel covers at most a quarter of a cell."""
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    line = np.zeros((400, 400), np.uint8)
+    line[200, 50:350] = 1
+    Image.fromarray(np.repeat(line[..., None] * 200, 3, 2)).save(tmp_path / "images" / "a.png")
+    Image.fromarray(line).save(tmp_path / "masks" / "a.png")
+    config = replace(
+        config,
+        sources=(DataSource(path=str(tmp_path)),),
+        scenes=SceneConfig(min_area=0.0, max_pastes=0, procedural_background=0, cache_side=400),
+    )
+    library = load_library(config)
+    with pytest.raises(InputError, match="too thin"):
+        make_batch(library, config, Stage(size=64, images=1, prompts=2), 0)
+    with pytest.raises(InputError, match="too thin"):
+        make_clip_batch(library, config, Stage(size=64, images=1, prompts=2, frames=2), 0)

@@ -58,7 +58,7 @@ def train(
         typer.Option(
             metavar="RATE",
             help="At its highest.",
-            show_default="5e-4 for pico, 1e-4 for large networks",
+            show_default="5e-4 for pico, 1e-4 for large networks, or that of the preset",
         ),
     ] = None,
     checkpoint: Annotated[
@@ -122,7 +122,9 @@ def train(
     if (steps is None) == (minutes is None):
         raise usage_error("expected one of them", "--steps or --minutes")
     if preset is not None:
-        check_choice(preset, ("pico", "pico-refinement", "pico-memory"), "--preset")
+        from samkit.training.presets import PRESETS
+
+        check_choice(preset, PRESETS, "--preset")
         if len(data) != 1:
             raise usage_error("with --preset: expected one folder", "--data")
         if freeze:
@@ -138,6 +140,8 @@ def train(
     checkpoint = checkpoint or output.with_suffix(".checkpoint")
     if real_path(checkpoint) == real_path(output):
         raise usage_error("expected another file than that of --output", "--checkpoint")
+    if os.path.isdir(checkpoint):
+        raise usage_error(f"expected a file, got the folder {checkpoint}", "--checkpoint")
     if os.path.exists(checkpoint) and not resume and not overwrite:
         raise usage_error(
             f"{checkpoint} holds an earlier run: --resume goes on with it, --overwrite starts anew"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -171,7 +172,7 @@ class LossConfig:
     Attributes:
         cross_entropy, focal (1708.02002, gamma 2, alpha 0.25), dice: of masks. SAM has focal 20 and
             dice 1, which fine-tunes well; from scratch cross-entropy converges faster.
-        boundary: additional weight of cross-entropy near the outline.
+        boundary: additional weight of cross-entropy near the outline; not of focal.
         iou, object_score: of the predicted IoU (absolute error) and of the object score.
         spread: weight of the mean over all candidates; the best one alone has the rest.
     """
@@ -256,6 +257,15 @@ class TrainingConfig:
         return next((stage for stage in self.stages if progress < stage.until), self.stages[-1])
 
 
+# Fields of the parts of a configuration that are probabilities, or fractions of a whole.
+_FRACTIONS = {
+    "scenes": ("procedural_background", "shape", "shadow", "grey", "blur", "noise", "min_area"),
+    "motion": ("entry", "camera", "calm"),
+    "prompts": ("mask", "box", "jitter_box", "centre_click", "correction"),
+    "loss": ("spread",),
+}
+
+
 def check_types(config: object) -> None:
     """Check that every field holds what its type says.
 
@@ -279,7 +289,15 @@ def check_numbers(config: TrainingConfig) -> None:
     for path, value, _ in _fields("", config):
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, (int, float)) and not 0 <= number < 2**63:
-                raise InputError(f"{path}: expected a number of 0 and more, got {value!r:.80}")
+                raise InputError(f"{path}: expected a number from 0 to 2**63, got {value!r:.80}")
+    for part, names in _FRACTIONS.items():
+        for name in names:
+            value = getattr(getattr(config, part), name)
+            if value > 1:
+                raise InputError(f"{part}.{name}: expected a fraction from 0 to 1, got {value}")
+    ends = [0.0, *(stage.until for stage in config.stages)]
+    if any(until <= before for before, until in pairwise(ends)) or ends[-1] > 1:
+        raise InputError(f"stages: expected rising fractions up to 1 as until, got {ends[1:]}")
     scenes = config.scenes
     for name in ("crop_area", "paste_side"):
         low, high = getattr(scenes, name)

@@ -56,11 +56,19 @@ class CachedObject:
 
 @dataclass(frozen=True, kw_only=True)
 class CachedImage:
-    """An image (H, W, 3) uint8 RGB, its objects, and how many others are too small."""
+    """An image and its objects.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        objects: those that are large enough.
+        too_small: how many others there are.
+        is_readable: False where the file cannot be read; the image is black then.
+    """
 
     image: npt.NDArray[np.uint8]
     objects: tuple[CachedObject, ...] = ()
     too_small: int = 0
+    is_readable: bool = True
 
 
 class CachedSource(Sequence[CachedImage]):
@@ -120,8 +128,11 @@ class Library:
 
     def random_image(self, weights: tuple[float, ...], rng: Generator) -> CachedImage:
         """An image of a source sampled by `weights`."""
-        source = self.images[rng.choice(len(self.images), p=weights)]
-        return source[int(rng.integers(len(source)))]
+        while True:  # every source was found to have an image that can be read
+            source = self.images[rng.choice(len(self.images), p=weights)]
+            cached = source[int(rng.integers(len(source)))]
+            if cached.is_readable:
+                return cached
 
 
 def training_files(config: TrainingConfig) -> list[Path]:
@@ -195,12 +206,17 @@ def _open_source(source: DataSource, config: TrainingConfig, room: float) -> Cac
                 image, objects = item.image, [(mask, 1.0, True) for mask in item.masks]
         except SamkitError as error:  # one bad file must not end a long run
             warnings.warn(f"left out: {error}", stacklevel=2)
-            return CachedImage(image=np.zeros((16, 16, 3), np.uint8))
+            return CachedImage(image=np.zeros((16, 16, 3), np.uint8), is_readable=False)
         kept = _objects(objects, side)
         return CachedImage(
             image=_resized(image, side), objects=kept, too_small=len(objects) - len(kept)
         )
 
+    if not len(images):
+        of_name = f" is called {source.names}" if source.names != "*" else " is left"
+        raise InputError(
+            f"{source.path}: no annotated image{of_name}, with those held out not counted"
+        )
     cached = CachedSource(read, len(images), room)
     _check_source(source.path, cached, side)
     return cached

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,6 +85,14 @@ def worker_group(
                 yield worker, device
                 for other in others:
                     other.join()
+        except RuntimeError as error:  # as gloo says it
+            for rank, other in enumerate(others, 1):
+                other.join(timeout=1)
+                if other.exitcode:
+                    raise SamkitError(
+                        f"process {rank} ended with {other.exitcode}, perhaps for want of memory"
+                    ) from error
+            raise
         finally:
             for other in others:
                 other.terminate()
@@ -94,6 +103,7 @@ def worker_group(
 def _run(
     rendezvous: str, rank: int, world_size: int, target: Callable[..., object], *arguments: Any
 ) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends this one
     try:
         with _cpu_group(rendezvous, rank, world_size) as worker:
             target(worker, *arguments)

@@ -25,6 +25,7 @@ from samkit.training.validation import Validation, validate
 __all__ = ["train"]
 
 _LOG_EVERY = 10
+_LARGEST = 8192  # side of a network input
 
 
 def train(
@@ -192,6 +193,7 @@ def _check(config: TrainingConfig, processes: int) -> None:
         "validate_every": config.validate_every,
         "validation_images": config.validation_images,
         "prompts.rounds": config.prompts.rounds,
+        "prompts.corrected": config.prompts.corrected,
         "stages": len(config.stages),
     }
     for i, stage in enumerate(config.stages):
@@ -204,7 +206,7 @@ def _check(config: TrainingConfig, processes: int) -> None:
         raise InputError(f"seed: expected a number from 0 to 2**32 - 1, got {config.seed}")
     if not config.sources:
         raise InputError("expected at least one source of training data, got none")
-    weights = [weight for s in config.sources for weight in (s.weight, s.paste_weight)]
+    weights = [source.weight for source in config.sources]
     if not np.isfinite(weights).all() or min(weights) < 0 or sum(weights) == 0:
         raise InputError(f"sources: expected weights of 0 and more, not all 0, got {weights}")
     for path in (*(source.path for source in config.sources), *config.validation):
@@ -222,10 +224,13 @@ def _check(config: TrainingConfig, processes: int) -> None:
             f"training: expected a network with a stride of 16 pixels, got {network.stride}"
         )
     parts = max(1, processes, torchrun_world_size()) * config.accumulate
-    for stage in config.stages:
+    for i, stage in enumerate(config.stages):
         for side in stage.shape:
-            if side % 32 or side <= 0:
-                raise InputError(f"expected a stage size that is a multiple of 32, got {side}")
+            if side % 32 or not 0 < side <= _LARGEST:
+                raise InputError(
+                    f"stages[{i}]: expected a size that is a multiple of 32 up to {_LARGEST}, "
+                    f"got {side}"
+                )
         if stage.images % parts:
             raise InputError(
                 f"expected batches that can be cut into {parts} parts, got {stage.images} images"

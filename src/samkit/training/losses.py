@@ -64,10 +64,10 @@ def mask_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _mask_errors(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
-    """Cross-entropy and dice of each mask: (N, K, h, w), (N, h, w) -> (N, K)."""
+    """Cross-entropy, focal loss and dice of each mask: (N, K, h, w), (N, h, w) -> (N, K)."""
     truth = target[:, None].expand_as(logits)
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    entropy = entropy * (1 + config.boundary * _near_boundary(target))[:, None]
+    weighted = entropy * (1 + config.boundary * _near_boundary(target))[:, None]
     p = logits.sigmoid()
     # Focal: well-classified pixels have little weight.
     wrong = (p - truth).abs().square()
@@ -75,7 +75,8 @@ def _mask_errors(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     overlap, total = (p * truth).sum((-2, -1)), (p + truth).sum((-2, -1))
     dice = 1 - (2 * overlap + 1) / (total + 1)
     focal = (balance * wrong * entropy).mean((-2, -1))
-    return config.cross_entropy * entropy.mean((-2, -1)) + config.focal * focal + config.dice * dice
+    mean = weighted.mean((-2, -1))
+    return config.cross_entropy * mean + config.focal * focal + config.dice * dice
 
 
 def _near_boundary(target: Tensor) -> Tensor:

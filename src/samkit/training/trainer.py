@@ -105,6 +105,8 @@ class Trainer:
             parameter.requires_grad_(not name.startswith(config.frozen))
             if parameter.requires_grad:
                 self.trainable[name] = parameter
+        if not self.trainable:
+            raise InputError("frozen: then nothing is left to learn")
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.trainable, config), lr=config.learning_rate, fused=True
         )
@@ -138,7 +140,7 @@ class Trainer:
         """Linear warm-up, then cosine decay to the end of the run."""
         config = self.config
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress(self.step))))
-        floor = config.final_learning_rate
+        floor = min(config.final_learning_rate, config.learning_rate)
         rate = floor + (config.learning_rate - floor) * cosine
         return rate * min(1.0, (self.step + 1) / max(1, config.warmup))
 
@@ -434,7 +436,7 @@ def _load_weights(network: Network, start: Network) -> None:
     """Copy the weights of `start`, except memory parts that were never trained.
 
     Raises:
-        InputError: the networks have different tensors.
+        InputError: the networks have different tensors, or compute other things with them.
     """
     weights, own = start.state_dict(), network.state_dict()
     shapes, expected = ({n: tuple(t.shape) for n, t in w.items()} for w in (weights, own))
@@ -444,6 +446,11 @@ def _load_weights(network: Network, start: Network) -> None:
             "start: expected a network of the sizes that the configuration says, got one of "
             f"which {len(wrong)} tensors differ, such as {wrong[0]}: expected "
             f"{expected.get(wrong[0], 'none')}, got {shapes.get(wrong[0], 'none')}"
+        )
+    if replace(start.config, image_size=network.config.image_size) != network.config:
+        raise InputError(
+            "start: expected a network of the sizes that the configuration says, got one that has "
+            "the same tensors and computes something else with them"
         )
     if not start.has_memory:
         weights = {n: own[n] if n.startswith(MEMORY_PARTS) else t for n, t in weights.items()}

@@ -50,7 +50,7 @@ def validate(
     """
     predictor = ImagePredictor(network, device=device, dtype="float32")
     objects: list[ObjectResult] = []
-    for dataset in datasets:
+    for dataset in (one for one in datasets if len(one)):
         every = -(-len(dataset) // images)
         some = Subset(dataset, range(0, len(dataset), every))
         objects += evaluate_interactive(predictor, some, clicks=_CLICKS, min_area=0.0).objects

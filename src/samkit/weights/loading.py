@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from samkit.errors import CheckpointError, CheckpointKeysError, UnknownModelError
+from samkit.errors import CheckpointError, CheckpointKeysError, InputError, UnknownModelError
 from samkit.files import checked_path, parse_json
 from samkit.nn import Network, build
 from samkit.sizes import NetworkConfig, Sam2Config, from_dict, to_dict
@@ -136,7 +136,7 @@ def save_network(
         metadata: texts to put into the header beside the sizes.
 
     Raises:
-        InputError: the file cannot be written there.
+        InputError: the file cannot be written there, or a parameter is too large for the dtype.
     """
     parameters = {name for name, _ in network.named_parameters()}
     state = {
@@ -144,6 +144,9 @@ def save_network(
         for name, tensor in network.state_dict().items()
         if network.has_memory or not is_memory(name)
     }
+    for name in parameters & state.keys():
+        if not bool(state[name].isfinite().all()):
+            raise InputError(f"cannot save {path}: {name} has numbers that {dtype} cannot hold")
     write_safetensors(path, state, header(network.config, metadata or {}))
 
 

@@ -78,9 +78,9 @@ def test_no_object_large_enough_is_an_error(library):
         make_scene(library, impossible, (32, 32), np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("size", [(0, 8), (8, -1)])
+@pytest.mark.parametrize("size", [(0, 8), (8, -1), 64, (64,), (1.5, 2), (64, 64, 3), None])
 def test_a_scene_without_pixels_is_an_error(library, size):
-    with pytest.raises(InputError, match="at least one pixel a side, got "):
+    with pytest.raises(InputError, match=r"size: expected \(height, width\)"):
         make_scene(library, SceneConfig(), size, np.random.default_rng(0))
 
 
@@ -100,3 +100,9 @@ def test_seed_step_and_rank_determine_a_batch(library, config):
         make_batch(library, replace(config, seed=1), stage, 3),
     ]
     assert not any(np.array_equal(batch.images, other.images) for other in others)
+
+
+def test_without_pastes_there_are_none(library):
+    bare = SceneConfig(procedural_background=1.0, max_pastes=0)
+    with pytest.raises(InputError, match="no scene shows an object"):
+        make_scene(library, bare, (32, 32), np.random.default_rng(0))

@@ -13,6 +13,7 @@ from numpy.random import Generator
 
 from samkit.errors import InputError
 from samkit.evaluation.metrics import BoolArray
+from samkit.geometry import checked_size
 from samkit.training.config import ClipConfig, SceneConfig
 from samkit.training.data import CachedImage, Library
 from samkit.training.synthesis.cutouts import (
@@ -68,11 +69,9 @@ def make_clip(
         InputError: there are no frames or pixels, or the options and data leave no object large
             enough.
     """
-    if min(size) < 1 or frames < 1:
-        raise InputError(
-            f"expected at least one frame of one pixel a side, got {frames} of {size} pixels"
-        )
-
+    size = checked_size(size, "size")
+    if frames < 1:
+        raise InputError(f"frames: expected at least one, got {frames}")
     return first_with_objects(
         "clip", scenes, lambda: _compose(library, scenes, motion, size, frames, rng)
     )

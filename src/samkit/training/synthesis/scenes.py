@@ -13,6 +13,7 @@ import numpy.typing as npt
 from numpy.random import Generator
 
 from samkit.errors import InputError
+from samkit.geometry import checked_size
 from samkit.training.config import SceneConfig
 from samkit.training.data import CachedImage, Library
 from samkit.training.synthesis.cutouts import (
@@ -64,10 +65,10 @@ def make_scene(library: Library, config: SceneConfig, size: Size, rng: Generator
     """A scene of `size` (height, width) with at least one object.
 
     Raises:
-        InputError: the size is below 1, or the options and data leave no object large enough.
+        InputError: the size is none, or the options and data leave no object large enough.
     """
-    if min(size) < 1:
-        raise InputError(f"size: expected at least one pixel a side, got {size}")
+    height, width = checked_size(size, "size")
+    size = (height, width)
     return first_with_objects("scene", config, lambda: _compose(library, config, size, rng))
 
 
@@ -78,7 +79,7 @@ def first_with_objects(kind: str, config: SceneConfig, attempt: Callable[[], T |
             return result
     raise InputError(
         f"no {kind} shows an object: expected annotated objects that cover at least "
-        f"{config.min_area:.2%} of a picture"
+        f"{config.min_area:.2%} of a picture and are not too thin to be seen at its size"
     )
 
 
@@ -119,9 +120,8 @@ def random_crop_box(
 def _compose(library: Library, config: SceneConfig, size: Size, rng: Generator) -> Scene | None:
     """A scene, or None if no object in it is a target."""
     image, masks, weights = _background(library, config, size, rng)
-    pastes = int(rng.integers(0, config.max_pastes + 1))
-    if not masks:
-        pastes = max(pastes, 2)
+    least = 0 if masks else 1
+    pastes = int(rng.integers(least, config.max_pastes + 1)) if config.max_pastes else 0
     whole = [float(mask.sum()) for mask in masks]
     for _ in range(pastes):
         cutout = random_cutout(library, config, min(size), rng)
