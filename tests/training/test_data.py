@@ -102,7 +102,7 @@ def test_names_choose_images(config):
     files = training_files(replace(config, sources=(first,), backgrounds=()))
     assert [path.name for path in files] == ["0.png", "1.png"]
     nothing = replace(first, names="*.jpg")
-    with pytest.raises(InputError, match="at least one annotated object"):
+    with pytest.raises(InputError, match="no annotated image is called"):
         load_library(replace(config, sources=(nothing,)))
 
 
