@@ -6,11 +6,14 @@ From the bottom to the top, each file imports only those before it:
 - `storage`: the pixels of N masks, as pixels or as run lengths;
 - `fields`: the arrays that go with N masks, such as scores and ids;
 - `stack`: N masks with their fields, and how they are chosen and joined;
-- `contours`: outlines as polygons;
+- `contours`: outlines as polygons; `regions`: holes and parts; `matting`: soft edges;
 - `drawing`: masks on pictures;
-- `formats`: masks to files and back, and as COCO annotations;
+- `categories`: what masks are of; `documents`: masks as text;
+- `formats`: masks to files and back;
 - `result`: `Masks`, a stack with all of these forms;
-- `sequences`: the masks of a video to files, frame by frame.
+- `rows` and `coco_stream`: rows, and COCO data sets, to files as they come;
+- `datasets`: the masks of many images in one file;
+- `sequences` and `stacks`: the masks of a video to files, frame by frame.
 """
 
 from samkit.masks.formats import FORMATS, format_of

@@ -1,18 +1,16 @@
 """The masks of many images in one file."""
 
-import csv
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from samkit.errors import InputError
 from samkit.files import checked_path
 from samkit.masks.categories import Categories
 from samkit.masks.coco_stream import CocoStream
 from samkit.masks.result import Masks
-from samkit.media.writing import PendingFile
+from samkit.masks.rows import RowFile
 
 __all__ = ["DATASET_SUFFIXES", "DatasetWriter", "open_dataset_writer"]
 
@@ -58,7 +56,7 @@ def open_dataset_writer(path: str | os.PathLike[str], categories: Sequence[str])
     if suffix == ".json":
         return _CocoWriter(path, categories)
     if suffix in DATASET_SUFFIXES:
-        return _LineWriter(path, categories, is_table=suffix == ".csv")
+        return _LineWriter(path, categories)
     expected = ", ".join(DATASET_SUFFIXES)
     raise InputError(f"cannot save {path}: the masks of several images go into files {expected}")
 
@@ -88,57 +86,23 @@ class _CocoWriter:
 
 
 class _LineWriter:
-    """A line for each mask, with the name of its image; of a table after the names of columns."""
+    """A row of a table or a line for each mask, with the name of its image."""
 
-    def __init__(
-        self, path: str | os.PathLike[str], categories: Sequence[str], *, is_table: bool
-    ) -> None:
-        self._path = path
+    def __init__(self, path: str | os.PathLike[str], categories: Sequence[str]) -> None:
+        self._rows = RowFile(path)
+        self._is_table = Path(path).suffix.lower() == ".csv"
         self._categories = tuple(categories)
-        self._is_table = is_table
-        self._file: PendingFile | None = None
-        self._text: IO[str]
-        self._table: csv.DictWriter[str] | None = None
 
     def write(self, image: str | os.PathLike[str], masks: Masks, category: Sequence[str]) -> None:
         names = Categories.checked(list(category), len(masks), self._categories).of_each
         rows = masks.table() if self._is_table else masks.to_coco()
         about = {"file_name": Path(image).as_posix()}
-        try:
-            if self._file is None:
-                self._file = PendingFile(self._path)
-                self._text = self._file.temporary.open("w", encoding="utf-8", newline="\n")
-            for name, row in zip(names, rows, strict=True):
-                self._add({**about, "category": name, **row})
-        except OSError as error:
-            raise self._cannot(error) from error
-
-    def _add(self, row: dict[str, object]) -> None:
-        if not self._is_table:
-            self._text.write(json.dumps(row) + "\n")
-            return
-        if self._table is None:
-            self._table = csv.DictWriter(self._text, list(row), lineterminator="\n")
-            self._table.writeheader()
-        self._table.writerow(row)
+        self._rows.add(
+            {**about, "category": name, **row} for name, row in zip(names, rows, strict=True)
+        )
 
     def close(self) -> None:
-        if self._file is None:
-            return
-        try:
-            self._text.close()
-        except OSError as error:
-            self.discard()
-            raise self._cannot(error) from error
-        file, self._file = self._file, None
-        file.keep()
+        self._rows.close()
 
     def discard(self) -> None:
-        if self._file is None:
-            return
-        file, self._file = self._file, None
-        self._text.close()
-        file.discard()
-
-    def _cannot(self, error: OSError) -> InputError:
-        return InputError(f"cannot write {self._path}: {error.strerror or error}")
+        self._rows.discard()

@@ -96,7 +96,8 @@ def track(
             "-o",
             metavar="OUT",
             help="An overlay video .mp4, a cut-out video .mov (ProRes 4444 with opacity), COCO "
-            ".json with run lengths, or a folder for indexed PNGs. Repeatable.",
+            ".json with run lengths, a table .csv, a stack of labels .tif, or a folder for indexed "
+            "PNGs. Repeatable.",
             show_default="an .mp4 here, called after VIDEO",
         ),
     ] = [],  # noqa: B006

@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_FILES = (".mp4", ".mov", ".json", ".csv", ".tif", ".tiff")
+
+
 def default_output(video: str) -> Path:
     """VIDEO_overlay.mp4 in the current folder."""
     name = Path(re.split(r"[?#]", video)[0] if "://" in video else video).resolve().stem
@@ -40,7 +43,7 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
     """Check the outputs before any work.
 
     Args:
-        outputs: files .mp4, .mov and .json, and folders.
+        outputs: files with one of the suffixes in `_FILES`, and folders.
         inputs: files and folders that are read.
         overwrite: several outputs may be folders that hold PNGs already.
 
@@ -57,9 +60,9 @@ def check_outputs(outputs: list[Path], inputs: Iterable[Path], *, overwrite: boo
     for output in outputs:
         path = real_path(output)
         if names_file(output):
-            if output.suffix.lower() not in (".mp4", ".mov", ".json"):
+            if output.suffix.lower() not in _FILES:
                 raise usage_error(
-                    f"expected a file .mp4, .mov or .json, or a folder, got {output}", "-o"
+                    f"expected a file {', '.join(_FILES)}, or a folder, got {output}", "-o"
                 )
             if path in read:
                 raise usage_error(
@@ -225,9 +228,15 @@ def _writer(
     path: Path, frames: Frames, look: Look, name: str, rate: float | None, run: str
 ) -> SequenceWriter:
     from samkit.masks.sequences import CocoVideoWriter, PictureVideoWriter
+    from samkit.masks.stacks import LabelStackWriter, TableWriter
 
     if not names_file(path):
         return png_writer(path, frames, look, run)
-    if path.suffix.lower() == ".json":
+    suffix = path.suffix.lower()
+    if suffix == ".json":
         return CocoVideoWriter(path, frames, name=name)
+    if suffix == ".csv":
+        return TableWriter(path, frames)
+    if suffix in (".tif", ".tiff"):
+        return LabelStackWriter(path)
     return PictureVideoWriter(path, frames, rate=rate, feather=look.feather, refine=look.refine)

@@ -1,0 +1,100 @@
+"""The masks of a stack or video as scientists keep them: a TIFF of labels, and a table."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from samkit.errors import InputError
+from samkit.files import checked_path
+from samkit.masks import drawing
+from samkit.masks.result import Masks
+from samkit.masks.rows import RowFile
+from samkit.media.frames import Frames
+from samkit.media.writing import PendingFile
+
+__all__ = ["LabelStackWriter", "TableWriter"]
+
+_MOST_ID = 65535
+
+
+class LabelStackWriter:
+    """A TIFF with a page for each frame: a pixel's value is the id of the object there, 16 bits.
+
+    0 is the background. Where objects overlap, the best-scored one is on top. Frames are pages in
+    the order in which they come; the file may be larger than 4 GB.
+
+    Args:
+        path: a file .tif or .tiff.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = checked_path(path, "a file of masks")
+        self._file: PendingFile | None = None
+        self._tiff: Any = None
+
+    def write(self, frame: int, masks: Masks) -> None:
+        import tifffile  # takes long
+
+        ids = masks.object_ids
+        if len(ids) and not 1 <= ids.min() <= ids.max() <= _MOST_ID:
+            wrong = int(ids.min() if ids.min() < 1 else ids.max())
+            raise InputError(f"label stacks hold object ids from 1 to {_MOST_ID}, got {wrong}")
+        labels = np.zeros(masks.image_size, np.uint16)
+        for i in drawing.painting_order(masks.scores):
+            labels[masks[i].masks[0]] = ids[i]
+        try:
+            if self._file is None:
+                self._file = PendingFile(self._path)
+                self._tiff = tifffile.TiffWriter(self._file.temporary, bigtiff=True)
+            self._tiff.write(labels, compression="zlib", metadata=None, contiguous=False)
+        except OSError as error:
+            raise self._cannot(error) from error
+
+    def close(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._tiff.close()
+        except OSError as error:
+            self.discard()
+            raise self._cannot(error) from error
+        file, self._file = self._file, None
+        file.keep()
+
+    def discard(self) -> None:
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        self._tiff.close()
+        file.discard()
+
+    def _cannot(self, error: OSError) -> InputError:
+        return InputError(f"cannot write {self._path}: {error.strerror or error}")
+
+
+class TableWriter:
+    """A table (.csv) with a row for each object in each frame.
+
+    The columns are frame, time (seconds; empty where it is not known), and those of `Masks.table`.
+    An object that is not there has a row with an area of 0.
+
+    Args:
+        path: a file .csv.
+        frames: of the video.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], frames: Frames) -> None:
+        self._rows = RowFile(path)
+        self._frames = frames
+
+    def write(self, frame: int, masks: Masks) -> None:
+        time = self._frames.time(frame)
+        about = {"frame": frame, "time": None if time is None else float(time)}
+        self._rows.add({**about, **row} for row in masks.table())
+
+    def close(self) -> None:
+        self._rows.close()
+
+    def discard(self) -> None:
+        self._rows.discard()
