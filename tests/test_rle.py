@@ -47,6 +47,13 @@ def test_strings_bytes_and_plain_lists_are_accepted(stack: np.ndarray) -> None:
             assert rle.checked_counts(given_, (height, width), "it") == one
 
 
+def test_run_lengths() -> None:
+    """They start with background, column by column."""
+    mask = np.array([[True, False], [True, True]])
+    counts = rle.as_rle(rle.encode([mask])[0], (2, 2))["counts"]
+    assert rle.run_lengths(counts) == [0, 2, 1, 1]
+
+
 def test_large_masks() -> None:
     stack = np.zeros((2, 3000, 2000), bool)
     stack[0, 5:2900, 7:1990] = True

@@ -78,6 +78,12 @@ def decode_one(counts: bytes, image_size: tuple[int, int]) -> BoolArray:
     return mask
 
 
+def run_lengths(counts: str) -> list[int]:
+    """Compressed counts, unpacked: pixels of background and of foreground in turn."""
+    lengths: list[int] = _run_lengths(counts.encode("ascii"), "the mask").tolist()
+    return lengths
+
+
 def areas(counts: Sequence[bytes], image_size: tuple[int, int]) -> npt.NDArray[np.int64]:
     """Count the pixels of each mask, (N,), without decoding."""
     return np.array([int(coco.area(_coco(one, image_size))) for one in counts], np.int64)

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny import make, tiny_sam2
 from torch import Tensor
 
 from samkit.errors import CheckpointKeysError, InputError
-from samkit.nn import Sam
-from samkit.weights.adapting import adapt, adapt_channels
+from samkit.nn import MaskPrediction, Sam
+from samkit.weights.adapting import adapt, adapt_channels, without_dynamic_multimask
 
 FIRST = "image_encoder.patch_embed.proj"
 
@@ -80,3 +81,25 @@ def test_what_does_not_fit(sam: Sam, mobile_sam: Sam) -> None:
             adapt(sam, sam.config, first_conv=name)
     with pytest.raises(InputError, match="TinyViT"):
         adapt(mobile_sam, mobile_sam.config, first_conv=FIRST)
+
+
+def test_the_single_mask_without_a_choice_by_stability() -> None:
+    network = make(tiny_sam2())
+    network.has_memory = False
+    plain = without_dynamic_multimask(network)
+    assert network.config.mask_decoder.dynamic_multimask
+    assert not plain.config.mask_decoder.dynamic_multimask
+    assert not plain.has_memory
+    assert not plain.training
+    logits = torch.full((1, 4, 8, 8), -0.04)  # not stable
+    logits[0, 0, 0, 0] = 0.04
+    prediction = MaskPrediction(
+        logits=logits,
+        iou=torch.tensor([[0.1, 0.2, 0.9, 0.3]]),
+        tokens=torch.zeros(1, 4, 16),
+        object_score=None,
+    )
+    assert network.mask_decoder.single(prediction).iou.item() == pytest.approx(0.9)
+    assert plain.mask_decoder.single(prediction).iou.item() == pytest.approx(0.1)
+    for name, tensor in plain.state_dict().items():
+        assert tensor.data_ptr() == network.state_dict()[name].data_ptr()

@@ -37,9 +37,13 @@ class MemoryBank:
 
     def add(self, frame: int, memory: Memory, *, prompted: bool) -> None:
         """Add the memory of a frame, or replace it."""
+        self.forget(frame)
+        (self.prompted if prompted else self.tracked)[frame] = memory
+
+    def forget(self, frame: int) -> None:
+        """Forget the memory of a frame, if there is one."""
         self.prompted.pop(frame, None)
         self.tracked.pop(frame, None)
-        (self.prompted if prompted else self.tracked)[frame] = memory
 
     def reachable(
         self, frame: int, *, backward: bool = False, frames: int | None = None

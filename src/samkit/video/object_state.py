@@ -78,6 +78,21 @@ class ObjectState:
             for one in self.recent
         )
 
+    def clear_prompted(self, frame: int) -> None:
+        """Forget a prompted frame, as if the object had never been seen there.
+
+        Where only corrections are left, the one that was prompted first becomes permanent: every
+        object needs a memory that stays.
+        """
+        del self.prompted[frame]
+        self.bank.forget(frame)
+        self.recent = tuple(one for one in self.recent if one.frame != frame)
+        self.tracked = _without(self.tracked, frame)
+        if self.prompted and not self.bank.prompted:
+            first, prompted = next(iter(self.prompted.items()))
+            self.prompted[first] = replace(prompted, corrects=False)
+            self.bank.add(first, prompted.memory, prompted=True)
+
     def add_tracked(self, tracked: TrackedFrame) -> None:
         """Keep a tracked frame; if it was corrected before, the correction is remembered again."""
         others = [other for other in self.recent if other.frame != tracked.frame]
@@ -102,3 +117,14 @@ def _joined(runs: tuple[tuple[int, int], ...], frame: int) -> tuple[tuple[int, i
     first = min([frame, *(run[0] for run in touching)])
     last = max([frame, *(run[1] for run in touching)])
     return tuple(sorted([*(run for run in runs if run not in touching), (first, last)]))
+
+
+def _without(runs: tuple[tuple[int, int], ...], frame: int) -> tuple[tuple[int, int], ...]:
+    """Runs of frames with one frame less."""
+    parts = []
+    for first, last in runs:
+        if first <= frame <= last:
+            parts += [(first, frame - 1), (frame + 1, last)]
+        else:
+            parts.append((first, last))
+    return tuple((first, last) for first, last in parts if first <= last)

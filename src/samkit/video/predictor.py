@@ -139,12 +139,35 @@ class VideoPredictor:
         self._session.prompt(number, object_id, prompt, embedding)
         return self._session.masks(number)
 
+    def clear_prompts(self, frame: int, object_id: int) -> Masks:
+        """Take back all prompts of an object in a frame, whenever they were given.
+
+        What it looked like there is forgotten; frames tracked from there on keep their masks until
+        they are tracked again. An object without any other prompt is removed. Where there are
+        none, nothing changes. Prompts of this object cannot be undone any more.
+
+        Args:
+            frame: number of the frame.
+            object_id: of a known object.
+
+        Returns:
+            The masks of all objects that are known in this frame.
+
+        Raises:
+            InputError: there is no such object, or the tracker is closed.
+        """
+        self._check_open()
+        number = whole_number("frame", frame)
+        self._session.clear_prompts(number, checked_id(object_id))
+        return self._session.masks(number)
+
     def undo(self) -> Masks:
         """Undo the last prompt that was not undone yet.
 
         Its object gets back the state and the memory from before that prompt: what was tracked of
         it since is forgotten, other objects do not change, and an object whose first prompt this
-        was is removed. Up to 16 prompts can be undone, except those of removed objects.
+        was is removed. Up to 16 prompts can be undone, except those of objects that were removed,
+        or of which prompts were cleared.
 
         Returns:
             The masks of all objects that are known in the frame of that prompt.

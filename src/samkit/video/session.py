@@ -83,6 +83,23 @@ class Session:
         state.add_prompted(frame, prompted)
         self.objects[object_id] = state
 
+    def clear_prompts(self, frame: int, object_id: int) -> None:
+        """Take back the prompts of an object in a frame, and forget how to undo its prompts.
+
+        Without any other prompt the object is removed.
+
+        Raises:
+            InputError: there is no such object.
+        """
+        check_known(object_id, self.objects)
+        state = self.objects[object_id]
+        if frame not in state.prompted:
+            return
+        state.clear_prompted(frame)
+        if not state.prompted:
+            del self.objects[object_id]
+        self._forget_undo(object_id)
+
     def undo(self) -> int:
         """Undo the last prompt.
 
@@ -112,8 +129,7 @@ class Session:
         """
         check_known(object_id, self.objects)
         del self.objects[object_id]
-        others = [step for step in self.history if step.object_id != object_id]
-        self.history = deque(others, maxlen=UNDO_STEPS)
+        self._forget_undo(object_id)
 
     def forget_around(self, object_id: int, frame: int) -> None:
         """Forget the tracked frames of an object around one, except prompted ones.
@@ -163,6 +179,10 @@ class Session:
                 slots=memory.slots, pointers=memory.pointers, nearest=self.nearest_prompts
             )
         )
+
+    def _forget_undo(self, object_id: int) -> None:
+        others = [step for step in self.history if step.object_id != object_id]
+        self.history = deque(others, maxlen=UNDO_STEPS)
 
     def _anchors(self) -> tuple[int, ...]:
         """Frames from which a pass in the other direction is likely to start."""

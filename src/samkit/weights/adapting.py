@@ -12,7 +12,7 @@ from samkit.nn.image_encoder import resize_offsets, resize_positions
 from samkit.sizes import NetworkConfig, Resampling, ViTConfig
 from samkit.weights.loading import check_shapes
 
-__all__ = ["adapt", "adapt_channels", "with_input_size"]
+__all__ = ["adapt", "adapt_channels", "with_input_size", "without_dynamic_multimask"]
 
 _FIRST_CONV = "image_encoder.patch_embed.proj"
 
@@ -38,6 +38,19 @@ def with_input_size(network: Network, size: tuple[int, int]) -> Network:
     resized = copy.copy(network)
     resized.config = config
     return resized
+
+
+def without_dynamic_multimask(network: Network) -> Network:
+    """A network with the same weights that keeps its single mask also where it is not stable.
+
+    The weights are shared with ``network``; see `MaskDecoder.single`.
+    """
+    decoder = replace(network.config.mask_decoder, dynamic_multimask=False)
+    with torch.device("meta"):
+        new = build(replace(network.config, mask_decoder=decoder))
+    new.load_state_dict(network.state_dict(), assign=True)
+    new.has_memory = network.has_memory
+    return new.train(network.training)
 
 
 def adapt(

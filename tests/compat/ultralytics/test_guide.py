@@ -13,8 +13,9 @@ GUIDE = (ROOT / "docs" / "coming-from-ultralytics.md").read_text()
 def test_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    image, video = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    image, model, video = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     exec(compile(image, "coming-from-ultralytics.md", "exec"), {})
+    exec(compile(model, "coming-from-ultralytics.md", "exec"), {})
     names: dict[str, object] = {}
     exec(compile(video, "coming-from-ultralytics.md", "exec"), names)
     (result,) = names["results"]  # type: ignore[misc]

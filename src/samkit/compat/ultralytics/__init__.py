@@ -5,6 +5,7 @@ core offers instead. Written from the documented behaviour alone.
 """
 
 from samkit.compat.ultralytics.dynamic import SAM2DynamicInteractivePredictor
+from samkit.compat.ultralytics.model import SAM
 from samkit.compat.ultralytics.predictor import Predictor, SAM2Predictor
 from samkit.compat.ultralytics.results import ResultBoxes, ResultMasks, Results
 from samkit.compat.ultralytics.settings import DEFAULT_CFG, Settings
@@ -12,6 +13,7 @@ from samkit.compat.ultralytics.video import SAM2VideoPredictor
 
 __all__ = [
     "DEFAULT_CFG",
+    "SAM",
     "Predictor",
     "ResultBoxes",
     "ResultMasks",

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from samkit.compat.networks import network_of
 from samkit.compat.ultralytics.settings import Settings, device_name, input_size, model_source
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
-from samkit.nn import Network
 from samkit.sizes import NetworkConfig
 from samkit.weights import MODELS, load_network
 from samkit.weights.adapting import with_input_size
@@ -26,26 +26,23 @@ def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> Im
         UnknownModelError, CheckpointError, DownloadError: as of `samkit.load`.
         InputError: not a model, not the kind that is needed, or an unknown device.
     """
-    if isinstance(model, ImagePredictor):
-        model = model.network
     if isinstance(model, (str, Path)):
         source = model_source(model)
         if needs_sam2 and source in MODELS:
             _check_sam2(MODELS[str(source)].config)
         model = load_network(source)
-    if not isinstance(model, Network):
-        raise InputError(f"model: expected a name or a network, got {type(model).__name__}")
+    network = network_of(model, "a name or a network")
     if needs_sam2:
-        _check_sam2(model.config)
-    if len(model.config.mean) != 3:
-        raise InputError(f"model: expected one for colour images, got {len(model.config.mean)}")
+        _check_sam2(network.config)
+    if len(network.config.mean) != 3:
+        raise InputError(f"model: expected one for colour images, got {len(network.config.mean)}")
     size = input_size(settings.imgsz)
     if size is not None:
-        step = model.config.input_step
+        step = network.config.input_step
         height, width = (-(-side // step) * step for side in size)
-        model = with_input_size(model, (height, width))
+        network = with_input_size(network, (height, width))
     return ImagePredictor(
-        model,
+        network,
         device=device_name(settings.device),
         dtype="float16" if settings.half else "float32",
     )

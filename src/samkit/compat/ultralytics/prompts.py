@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samkit.compat.arrays import array_of
-from samkit.compat.ultralytics.arrays import cpu_tensor
+from samkit.compat.prompts import input_mask, object_prompt
 from samkit.errors import PromptError
 from samkit.prompts import Prompt, checks
-from samkit.transforms import BINARY_LOGIT, ImageTransform
+from samkit.transforms import ImageTransform
 
 __all__ = ["PromptArrays"]
 
@@ -142,15 +140,12 @@ class PromptArrays:
         return [self._prompt(i, transform) for i in range(count)]
 
     def _prompt(self, i: int, transform: ImageTransform) -> Prompt:
-        parts = []
-        if self.bboxes is not None:
-            parts.append(Prompt.box(*self.bboxes[i].tolist()))
-        if self.points is not None:
-            labels = None if self.labels is None else self.labels[i]
-            parts.append(Prompt.points(self.points[i], labels))
-        if self.masks is not None:
-            parts.append(_mask_prompt(self.masks[i], transform))
-        return reduce(add, parts)
+        return object_prompt(
+            points=None if self.points is None else self.points[i],
+            labels=None if self.labels is None else self.labels[i],
+            box=None if self.bboxes is None else self.bboxes[i],
+            mask=None if self.masks is None else _mask_prompt(self.masks[i], transform),
+        )
 
 
 def _coordinates(value: Any, name: str) -> NDArray[np.float32]:
@@ -195,9 +190,4 @@ def _mask_prompt(mask: NDArray[Any], transform: ImageTransform) -> Prompt:
         prompt = Prompt.mask(mask)
     given = prompt.mask_input
     assert given is not None
-    if not transform.keep_aspect or given.shape != transform.mask_size:
-        return prompt
-    if given.dtype == np.bool_:
-        given = np.where(given, np.float32(BINARY_LOGIT), np.float32(-BINARY_LOGIT))
-    whole = transform.masks_to_image(cpu_tensor(given)[None])[0]
-    return Prompt(mask_input=whole.numpy())
+    return input_mask(given, transform) if given.shape == transform.mask_size else prompt
