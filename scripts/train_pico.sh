@@ -21,6 +21,6 @@ run() {  # run NAME OPTIONS...: one run, unless it was finished
 }
 
 run images --preset pico --minutes 42
-run refined --preset pico-refinement --from "$parts.images.safetensors" --minutes 42 --seed 1
+run refined --preset pico-refinement --from "$parts.images.safetensors" --minutes 85 --seed 1
 run memory --preset pico-memory --from "$parts.refined.safetensors" --minutes 20 --half --seed 2
 mv "$parts.memory.safetensors" "$output"
