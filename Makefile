@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OVERLAY := outputs/coffee.png
-DEMO := samkit predict examples/coffee.jpg --box 172,18,424,285 --point 290,150 -o $(OVERLAY) --format overlay
+DEMO := samkit predict examples/coffee.jpg --box 172,18,424,285 --point 220,260 -o $(OVERLAY) --format overlay
 
 .PHONY: demo test check
 

@@ -482,7 +482,7 @@ class Sam2Config(NetworkConfig):
     @property
     def quality_thresholds(self) -> tuple[float, float]:
         # The scores of pico are lower; the others are as in sam2.
-        return (0.4, 0.6) if self.unpublished_features else (0.8, 0.95)
+        return (0.4, 0.5) if self.unpublished_features else (0.8, 0.95)
 
     @property
     def unpublished_features(self) -> list[str]:
