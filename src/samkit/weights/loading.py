@@ -33,7 +33,7 @@ from samkit.weights.layouts import (
     is_unused,
     unwrapped,
 )
-from samkit.weights.registry import MODELS, RegisteredModel, find_model
+from samkit.weights.registry import MODELS, RegisteredModel, did_you_mean, find_model
 from samkit.weights.tensor_file import write_safetensors
 
 __all__ = [
@@ -231,7 +231,8 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
         return fetch_folder(source), None
     if len(path.parts) > 1:
         raise UnknownModelError(
-            f"{source!r} is neither a file or folder nor a Hugging Face id (owner/name)"
+            f"{source!r} is neither a file or folder nor a Hugging Face id (owner/name)."
+            f"{did_you_mean(path.name)}"
         )
     return path, find_model(source)
 
