@@ -23,11 +23,11 @@ from samkit.errors import DownloadError, InputError
 from samkit.files import open_file, read_json
 from samkit.limits import limits
 
-__all__ = ["cache_folder", "fetch", "is_offline"]
+__all__ = ["OFFLINE_VARIABLES", "cache_folder", "fetch", "is_offline"]
 
 _CHUNK = 2**20
 _TIMEOUT_SECONDS = 30.0
-_OFFLINE_VARIABLES = ("SAMKIT_OFFLINE", "HF_HUB_OFFLINE")
+OFFLINE_VARIABLES = ("SAMKIT_OFFLINE", "HF_HUB_OFFLINE")
 
 
 def cache_folder() -> Path:
@@ -61,7 +61,7 @@ def is_offline() -> bool:
     """Whether the environment forbids downloads (``SAMKIT_OFFLINE`` or ``HF_HUB_OFFLINE``)."""
     return any(
         os.environ.get(name, "").lower() not in ("", "0", "false", "no", "off")
-        for name in _OFFLINE_VARIABLES
+        for name in OFFLINE_VARIABLES
     )
 
 
@@ -114,7 +114,7 @@ def _complete(url: str, target: Path, sha256: str, most: int, progress: bool | N
     if is_offline():
         raise DownloadError(
             f"{target.name} is not in the cache and downloads are turned off "
-            f"({' or '.join(_OFFLINE_VARIABLES)} is set). {_by_hand(url, target)}"
+            f"({' or '.join(OFFLINE_VARIABLES)} is set). {_by_hand(url, target)}"
         )
     _download(url, part, target, most, progress)
     actual = _hash(part)
