@@ -167,7 +167,7 @@ def no_network(monkeypatch):
 def test_file_that_is_missing(path, no_network, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(CheckpointError, match=r"no checkpoint at .*missing.*: no such file"):
+    with pytest.raises(UnknownModelError, match=r"no checkpoint at .*missing.*: no such file"):
         load_network(path)
 
 

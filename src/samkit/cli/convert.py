@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from samkit.cli.usage import check_choice
+from samkit.cli.usage import as_usage_error, check_choice
+from samkit.errors import UnknownModelError
 
 __all__ = ["convert"]
 
@@ -30,5 +31,8 @@ def convert(
     from samkit.weights import conversion
 
     chosen = check_choice(layout, conversion.LAYOUTS, "--layout")
-    conversion.convert(source, target, layout=chosen)
+    with as_usage_error("TARGET"):
+        conversion.check_target(target, chosen)
+    with as_usage_error("SOURCE", UnknownModelError):
+        conversion.convert(source, target, layout=chosen)
     typer.echo(f"{target}: written in the layout {layout}")

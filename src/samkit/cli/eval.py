@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samkit.cli.options import Device, Dtype
+from samkit.cli.options import Device, Dtype, load_model
 from samkit.cli.parsing import FormatError, parse_whole
-from samkit.cli.usage import check_choice, usage_error
+from samkit.cli.usage import as_usage_error, check_choice, check_there, usage_error
 from samkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -113,14 +113,16 @@ def evaluate(
     for file in (output, worst):
         if file is not None:
             check_writable(file)
+    check_there(data, "--data")
     sequences = None if video is None else evaluation.open_sequences(data)
     dataset = evaluation.open_dataset(data, every=every)
-    predictor = samkit.load(model, device=device, dtype=dtype)
+    predictor = load_model(model, device, dtype, "MODEL")
     generator = None
     if everything:
-        generator = samkit.AutomaticMaskGenerator(
-            predictor, preset=preset, points_per_side=points_per_side
-        )
+        with as_usage_error():
+            generator = samkit.AutomaticMaskGenerator(
+                predictor, preset=preset, points_per_side=points_per_side
+            )
     report: ProposalReport | InteractiveReport | VideoReport
     console = Console(stderr=True)
     bar = Progress(console=console)

@@ -18,7 +18,7 @@ from samkit.cli.options import (
     Overwrite,
     Page,
     Scale,
-    model_or_default,
+    load_model,
     reading,
 )
 from samkit.cli.parsing import count_of, names_file
@@ -116,7 +116,7 @@ def everything(
         "use_m2m": use_m2m or None,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+    predictor = load_model(model, device, dtype)
     with as_usage_error():
         generator = samkit.AutomaticMaskGenerator(predictor, preset=preset, **given)
     read = partial(samkit.read_image, page=page, **how)

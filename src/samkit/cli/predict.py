@@ -20,7 +20,7 @@ from samkit.cli.options import (
     Overwrite,
     Page,
     Scale,
-    model_or_default,
+    load_model,
     reading,
 )
 from samkit.cli.parsing import FormatError, count_of, parse_box, parse_point, read_mask
@@ -96,7 +96,7 @@ def predict(
 
     import samkit
 
-    predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+    predictor = load_model(model, device, dtype)
     run_jobs(
         jobs,
         partial(samkit.read_image, page=page, **how),

@@ -11,7 +11,6 @@ from torch import Tensor
 from samkit.errors import CheckpointError
 from samkit.files import checked_path, is_file_name, open_file, read_json
 from samkit.limits import limits
-from samkit.weights.registry import did_you_mean
 from samkit.weights.safetensors_reader import read_safetensors
 from samkit.weights.torch_reader import read_torch
 
@@ -77,9 +76,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> Checkpoint:
     """
     path = checked_path(path, "a checkpoint", CheckpointError)
     if not os.path.exists(path):
-        raise CheckpointError(
-            f"no checkpoint at {path}: no such file or folder.{did_you_mean(path.name)}"
-        )
+        raise CheckpointError(f"no checkpoint at {path}: no such file or folder")
     return _read_folder(path) if os.path.isdir(path) else _read_file(path)
 
 

@@ -225,8 +225,12 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
             progress=progress,
         )
         return where, model
-    if path.exists() or not isinstance(source, str) or _is_path(source):
+    if path.exists():
         return path, None
+    if not isinstance(source, str) or _is_path(source):
+        raise UnknownModelError(
+            f"no checkpoint at {path}: no such file or folder.{did_you_mean(path.name)}"
+        )
     if is_hub_id(source):
         return fetch_folder(source), None
     if len(path.parts) > 1:

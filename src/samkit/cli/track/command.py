@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from samkit.cli.options import Bands, Device, Dtype, Model, Scale, model_or_default, reading
+from samkit.cli.options import Bands, Device, Dtype, Model, Scale, load_model, reading
 from samkit.cli.parsing import names_file
 from samkit.cli.track.outputs import (
     Outputs,
@@ -159,9 +159,7 @@ def track(
         if "://" in name:
             raise usage_error(f"expected a file or folder, got an address: {name}", "-o")
 
-    import samkit
     from samkit.masks.sequences import IndexedPngWriter, check_png_ids
-    from samkit.media.frames import open_frames
     from samkit.weights import MODELS
 
     targets = [Path(name) for name in output] or [default_output(video)]
@@ -173,9 +171,7 @@ def track(
             check_png_ids([prompt.object_id for prompt in frame_prompts])
     if model in MODELS and not MODELS[model].config.has_memory:  # known before it is downloaded
         raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
-    is_camera = video.isdecimal() and not os.path.exists(video)
-    with as_usage_error("VIDEO"):
-        frames = open_frames(int(video) if is_camera else video, **how)
+    frames = _open(video, how)
     job = TrackJob(
         prompts=tuple(frame_prompts), direction=cast(Direction, direction), start=start, stop=stop
     )
@@ -205,7 +201,7 @@ def track(
             unfinished.check(there)
             unfinished.check_files(IndexedPngWriter(targets[0], frames).path)
 
-        predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+        predictor = load_model(model, device, dtype)
         if unfinished is not None:
             unfinished.about |= _about_network(predictor)
         pngs, digest = targets[0], "" if unfinished is None else digest_of_run(unfinished.about)
@@ -228,6 +224,30 @@ def track(
             name = Path(video).name or video
             outputs = Outputs(targets, frames, name=name, rate=fps, run=digest)
             run(tracker, frames, job, outputs, unfinished)
+
+
+def _open(video: str, how: dict[str, Any]) -> Frames:
+    """The frames of VIDEO.
+
+    Raises:
+        typer.BadParameter: nothing is called so, or --bands or --scale are not for it.
+        InputError: it cannot be read.
+    """
+    from samkit.media import list_images
+    from samkit.media.frames import open_frames
+
+    if video.isdecimal() and not os.path.exists(video):
+        frames = open_frames(int(video))
+    else:
+        if "://" not in video and (os.path.isdir(video) or not os.path.exists(video)):
+            with as_usage_error("VIDEO"):
+                list_images(video)
+        frames = open_frames(video)
+    if how["bands"] is None and how["scale"] == "full":
+        return frames
+    frames.close()
+    with as_usage_error("--bands or --scale"):
+        return open_frames(video, **how)
 
 
 def _can_go_on(targets: list[Path], frames: Frames) -> bool:
