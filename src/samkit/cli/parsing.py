@@ -88,7 +88,10 @@ def read_mask(path: Path, object_id: int | None = None) -> Prompt:
     if picture.mode != "P" and _WHITE * white <= labels.max() <= white:
         return Prompt.mask(labels > white / 2)
     if object_id is None:
-        return Prompt.mask(labels)
+        try:
+            return Prompt.mask(labels)
+        except PromptError as error:
+            raise PromptError(f"{path}: {error}") from None
     values = np.unique(labels[labels > 0]).tolist()
     if len(values) <= 1:
         return Prompt.mask(labels > 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from samkit.cli.parsing import FormatError, parse_box, parse_point, parse_whole, read_mask
-from samkit.cli.usage import usage_error
+from samkit.cli.usage import as_usage_error, usage_error
 from samkit.errors import InputError, PromptError
 from samkit.files import read_json
 
@@ -79,7 +79,7 @@ def _parts(
     for text in boxes:
         yield _from_option(text, "--box", "X0,Y0,X1,Y1", lambda rest, _: parse_box(rest))
     for text in masks:
-        part = _from_option(text, "--mask", "FILE", lambda rest, i: read_mask(Path(rest), i))
+        part = _from_option(text, "--mask", "FILE", _mask_option)
         yield replace(part, files=(Path(text.split(":", 2)[2]),))
 
 
@@ -100,6 +100,11 @@ def _from_option(
     except InputError as error:
         raise usage_error(f"{text}: {error}", option) from None
     return FramePrompt(frame=number, object_id=known_as, prompt=prompt, origin=f"{option} {text}")
+
+
+def _mask_option(rest: str, object_id: int) -> Prompt:
+    with as_usage_error("--mask"):  # it names the file
+        return read_mask(Path(rest), object_id)
 
 
 def _entries(path: Path) -> list[Any]:
