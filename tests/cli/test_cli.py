@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from samkit import cli
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 
@@ -291,3 +293,33 @@ def test_pico_is_explained_where_nothing_can_be_kept(
         command = ("predict", photos / "a.png", "--point", "9,9", "-o", tmp_path / "a.png")
         code, _, err = run(*command)
         assert (code, "Using pico" in err) == (0, True), err
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("samkit pre", ["predict"]),
+        ("samkit predict --mo", ["--model"]),
+        (
+            "samkit predict --model sam2.1-",
+            ["sam2.1-tiny", "sam2.1-small", "sam2.1-base-plus", "sam2.1-large"],
+        ),
+        ("samkit eval pi", ["pico"]),
+        ("samkit convert mob", ["mobile-sam"]),
+        ("samkit train --from sam-vit-h", ["sam-vit-h"]),
+        ("samkit predict photos/a", []),  # left to the shell, which knows the files
+    ],
+)
+def test_completion_in_the_shell(words, completed) -> None:
+    typed = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    environment = {"_SAMKIT_COMPLETE": "complete_bash", **typed}
+    done = CliRunner().invoke(cli.app, [], env=environment, prog_name="samkit")
+    assert (done.exit_code, done.stdout.split()) == (0, completed)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_shown(shell, monkeypatch) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda: (shell, f"/bin/{shell}"))
+    done = CliRunner().invoke(cli.app, ["--show-completion"], prog_name="samkit")
+    assert done.exit_code == 0
+    assert f"complete_{shell}" in done.stdout

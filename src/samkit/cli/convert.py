@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from samkit.cli.options import model_names
 from samkit.cli.usage import as_usage_error, check_choice
 from samkit.errors import UnknownModelError
 
@@ -13,7 +14,12 @@ __all__ = ["convert"]
 
 def convert(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A model's name, checkpoint file or folder.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A model's name, checkpoint file or folder.",
+            autocompletion=model_names,
+        ),
     ],
     target: Annotated[
         Path, typer.Argument(metavar="TARGET", help="A file; for hugging-face a folder.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samkit.cli.options import Device, Dtype, load_model
+from samkit.cli.options import Device, Dtype, load_model, model_names
 from samkit.cli.parsing import FormatError, parse_whole
 from samkit.cli.usage import as_usage_error, check_choice, check_there, usage_error
 from samkit.errors import InputError
@@ -25,7 +25,12 @@ _MOST_CLICKS = 1000
 
 def evaluate(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A name of `samkit models`, or a checkpoint.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A name of `samkit models`, or a checkpoint.",
+            autocompletion=model_names,
+        ),
     ],
     data: Annotated[
         Path,

@@ -26,8 +26,17 @@ __all__ = [
     "Page",
     "Scale",
     "load_model",
+    "model_names",
     "reading",
 ]
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Names of models that begin so, for the shell's completion."""
+    from samkit.weights import MODELS
+
+    return [name for name in MODELS if name.startswith(incomplete)]
+
 
 Images = Annotated[
     list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
@@ -44,6 +53,7 @@ Model = Annotated[
         metavar="MODEL",
         help="A name of `samkit models`, a checkpoint file, or a Hugging Face folder or id.",
         show_default="pico",
+        autocompletion=model_names,
     ),
 ]
 Overwrite = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samkit.cli.options import Device
+from samkit.cli.options import Device, model_names
 from samkit.cli.parsing import real_path
 from samkit.cli.usage import as_usage_error, check_choice, check_there, usage_error
 from samkit.errors import UnknownModelError
@@ -41,6 +41,7 @@ def train(
             metavar="MODEL",
             help="What to start from: a name or a file.",
             show_default="pico",
+            autocompletion=model_names,
         ),
     ] = None,
     preset: Annotated[
