@@ -21,8 +21,9 @@ from samkit.cli.options import (
     load_model,
     reading,
 )
-from samkit.cli.parsing import count_of, names_file
+from samkit.cli.parsing import names_file
 from samkit.cli.usage import as_usage_error
+from samkit.errors import count_of
 
 __all__ = ["everything"]
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from samkit.cli.parsing import count_of, names_file, real_path
+from samkit.cli.parsing import names_file, real_path
 from samkit.cli.usage import as_usage_error, check_choice, usage_error
-from samkit.errors import SamkitError
+from samkit.errors import SamkitError, count_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FormatError",
-    "count_of",
     "names_file",
     "parse_box",
     "parse_numbers",
@@ -110,11 +109,6 @@ def names_file(output: Path) -> bool:
 def real_path(path: Path) -> Path:
     """Without links; unlike `Path.resolve`, also of loops of links and too long names."""
     return Path(os.path.realpath(path))
-
-
-def count_of(count: int, noun: str) -> str:
-    """1 mask, 2 masks."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def parse_numbers(text: str, counts: tuple[int, ...]) -> list[float]:

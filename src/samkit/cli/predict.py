@@ -23,8 +23,9 @@ from samkit.cli.options import (
     load_model,
     reading,
 )
-from samkit.cli.parsing import FormatError, count_of, parse_box, parse_point, read_mask
+from samkit.cli.parsing import FormatError, parse_box, parse_point, read_mask
 from samkit.cli.usage import as_usage_error, usage_error
+from samkit.errors import count_of
 
 if TYPE_CHECKING:
     from samkit import Masks, Prompt

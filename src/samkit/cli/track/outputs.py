@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samkit.cli.parsing import count_of, names_file, real_path
+from samkit.cli.parsing import names_file, real_path
 from samkit.cli.usage import usage_error
-from samkit.errors import InputError
+from samkit.errors import InputError, count_of
 
 if TYPE_CHECKING:
     from samkit import Masks
