@@ -383,7 +383,7 @@ def test_bad_files_of_prompts(track, clip, content, message) -> None:
         (["--point", "0:1:1,2", "--fps", "1e-9"], "expected a number from 0.001 to 1000"),
         (["--point", f"0:{2**63}:1,2", "-o", "m.json"], "expected FRAME:ID:X,Y"),
         (["--point", "0:1:1,2", "-o", ""], "expected the name of a file or folder"),
-        (["--point", "0:1:1,2", "-o", "-"], "expected the name of a file or folder"),
+        (["--point", "0:1:1,2", "-o", "-", "-o", "-"], "standard output is named twice"),
         (["--point", "0:1:1,2", "--nearest-prompts", "0"], "--nearest-prompts"),
     ],
 )

@@ -9,6 +9,7 @@ import typer
 
 from samkit.cli.options import Device, Dtype, load_model, model_names
 from samkit.cli.parsing import FormatError, parse_whole
+from samkit.cli.streams import standard_streams
 from samkit.cli.usage import as_usage_error, check_choice, check_there, usage_error
 from samkit.errors import InputError
 
@@ -24,6 +25,7 @@ _MOST_CLICKS = 1000
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -62,7 +64,8 @@ def evaluate(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write JSON.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Also write JSON; - for output."),
     ] = None,
     worst: Annotated[
         Path | None,
@@ -115,6 +118,8 @@ def evaluate(
 
     if worst is not None and worst_of not in (names := evaluation.protocol_names(counts)):
         raise usage_error(f"expected one of: {'; '.join(names)}; got {worst_of}", "--worst-of")
+    streams = context.with_resource(standard_streams(output))
+    output = None if output is None else Path(streams.output(str(output), ".json"))
     for file in (output, worst):
         if file is not None:
             check_writable(file)

@@ -22,6 +22,7 @@ from samkit.cli.options import (
     reading,
 )
 from samkit.cli.parsing import names_file
+from samkit.cli.streams import standard_streams
 from samkit.cli.usage import as_usage_error
 from samkit.errors import count_of
 
@@ -33,6 +34,7 @@ def _threshold(help: str, default: str) -> Any:
 
 
 def everything(
+    context: typer.Context,
     images: Images,
     output: Output = None,
     format: Annotated[
@@ -99,13 +101,8 @@ def everything(
     Example: samkit everything photos/ -o masks/ --format coco --format overlay
     """
     how = reading(bands, scale)
-    into_folder = output is not None and not names_file(output)
-    jobs = make_jobs(images, output, format or (["coco"] if into_folder else []))
-    jobs = unfinished(jobs, output, overwrite=overwrite)
-    if not jobs:
-        return
-
-    import samkit
+    into_folder = output is not None and not names_file(output)  # or to standard output
+    formats = format or (["coco"] if into_folder else [])
 
     options = {
         "points_per_side": points_per_side,
@@ -117,6 +114,14 @@ def everything(
         "use_m2m": use_m2m or None,
     }
     given = {name: value for name, value in options.items() if value is not None}
+    streams = context.with_resource(standard_streams(output))
+    jobs = make_jobs(images, output, formats, streams)
+    jobs = unfinished(jobs, output, overwrite=overwrite)
+    if not jobs:
+        return
+
+    import samkit
+
     predictor = load_model(model, device, dtype)
     with as_usage_error():
         generator = samkit.AutomaticMaskGenerator(predictor, preset=preset, **given)

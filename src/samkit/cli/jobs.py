@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from samkit.cli.parsing import names_file, real_path
+from samkit.cli.streams import StandardStreams, name_of
 from samkit.cli.usage import as_usage_error, check_choice, usage_error
 from samkit.errors import SamkitError, count_of
 
@@ -58,14 +59,18 @@ class Job:
             masks.save(target, format=kind, image=image if kind == "overlay" else self.source)
 
 
-def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) -> list[Job]:
+def make_jobs(
+    images: list[str], output: Path | None, formats: Sequence[str], streams: StandardStreams
+) -> list[Job]:
     """Jobs for all images; errors of usage are raised before any work.
 
     Args:
-        images: files, folders and patterns.
-        output: a file (for one image and one format), a folder, or None for the current folder.
+        images: files, folders and patterns; `-` for standard input.
+        output: a file or `-` for standard output (for one image and one format), a folder, or
+            None for the current folder.
         formats: empty for the default: by a file's suffix, png in a folder, an overlay without
             an output.
+        streams: standard input and output.
     """
     from samkit.masks import format_of
     from samkit.media import list_images
@@ -73,7 +78,10 @@ def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
     for kind in formats:
         check_choice(kind, _ENDINGS, "--format")
     with as_usage_error("IMAGE"):
-        sources = list_images(images)
+        sources = list_images([streams.input(image, "IMAGE") for image in images])
+    if str(output) == "-":
+        ending = _ENDINGS[formats[0] if formats else "png"]
+        output = Path(streams.output("-", ending[ending.index(".") :]))
 
     if output is not None and re.match(r"[A-Za-z]{2,}:/", output.as_posix()):
         raise usage_error(f"expected a file or folder, got an address: {output}", "-o")
@@ -82,7 +90,7 @@ def make_jobs(images: list[str], output: Path | None, formats: Sequence[str]) ->
             several = len(sources) if len(sources) > 1 else len(formats)
             noun = "image" if len(sources) > 1 else "format"
             raise usage_error(
-                f"{count_of(several, noun)} need a folder, got the file {output}", "-o"
+                f"{count_of(several, noun)} need a folder, got the file {name_of(output)}", "-o"
             )
         wanted = formats[0] if formats else None
         overlay = wanted == "overlay" or (wanted is None and output.suffix.lower() != ".png")
@@ -127,10 +135,10 @@ def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list
 
     Args:
         jobs: as `make_jobs` gives them.
-        output: as `make_jobs` takes it; of a file, or without one, nothing is left out.
+        output: as `make_jobs` takes it; only in a folder anything is left out.
         overwrite: leave nothing out.
     """
-    if overwrite or output is None or names_file(output):
+    if overwrite or output is None or names_file(output) or str(output) == "-":
         return jobs
     left = [replace(job, targets=missing) for job in jobs if (missing := job.missing)]
     if len(left) < len(jobs):
@@ -179,7 +187,7 @@ def run_jobs(
             raise typer.Exit(130) from None
         else:
             done += 1
-            typer.echo(f"{', '.join(map(str, job.targets))}: {describe(masks)}")
+            typer.echo(f"{', '.join(map(name_of, job.targets))}: {describe(masks)}")
     for failure in failures:
         typer.echo(f"error: {failure}", err=True)
     if failures:

@@ -39,11 +39,17 @@ def model_names(incomplete: str) -> list[str]:
 
 
 Images = Annotated[
-    list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="Files, folders or patterns; - for standard input."),
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="OUT", help="A file, or a folder (for several images)."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="A file, a folder (for several images), or - for standard output.",
+    ),
 ]
 Model = Annotated[
     str | None,

@@ -24,6 +24,7 @@ from samkit.cli.options import (
     reading,
 )
 from samkit.cli.parsing import FormatError, parse_box, parse_point, read_mask
+from samkit.cli.streams import standard_streams
 from samkit.cli.usage import as_usage_error, usage_error
 from samkit.errors import count_of
 
@@ -34,6 +35,7 @@ __all__ = ["predict"]
 
 
 def predict(
+    context: typer.Context,
     images: Images,
     point: Annotated[
         list[str],
@@ -47,7 +49,8 @@ def predict(
         typer.Option(metavar="X0,Y0,X1,Y1", help="A box. Several boxes are several objects."),
     ] = [],  # noqa: B006
     mask: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A rough mask: black-and-white image.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A rough mask: black-and-white image; or -."),
     ] = None,
     separate: Annotated[
         bool, typer.Option("--separate", help="Each point is an object of its own.")
@@ -87,10 +90,12 @@ def predict(
     """
     if candidates not in (1, 3):
         raise usage_error(f"expected 1 or 3, got {candidates}", "--candidates")
-    with as_usage_error():
-        prompts = _prompts(point, box, mask, separate)
     how = reading(bands, scale)
-    jobs = make_jobs(images, output, [] if format is None else [format])
+    streams = context.with_resource(standard_streams(output))
+    with as_usage_error():
+        rough = None if mask is None else Path(streams.input(str(mask), "--mask"))
+        prompts = _prompts(point, box, rough, separate)
+    jobs = make_jobs(images, output, [] if format is None else [format], streams)
     jobs = unfinished(jobs, output, overwrite=overwrite or len(jobs) == 1)
     if not jobs:
         return

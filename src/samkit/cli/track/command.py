@@ -11,6 +11,7 @@ import typer
 
 from samkit.cli.options import Bands, Device, Dtype, Model, Scale, load_model, reading
 from samkit.cli.parsing import names_file
+from samkit.cli.streams import standard_streams
 from samkit.cli.track.outputs import (
     Outputs,
     check_outputs,
@@ -38,12 +39,13 @@ __all__ = ["track"]
 
 
 def track(
+    context: typer.Context,
     video: Annotated[
         str,
         typer.Argument(
             metavar="VIDEO",
-            help="A video file, GIF, TIFF stack, folder or pattern of pictures, URL, or a camera's "
-            "number.",
+            help="A video file, GIF, TIFF stack, folder or pattern of pictures, URL, camera's "
+            "number, or - for a file on standard input.",
         ),
     ],
     point: Annotated[
@@ -70,7 +72,7 @@ def track(
         typer.Option(
             metavar="FILE",
             help='The same as JSON: \\[{"frame": 0, "object_id": 1, "points": [\\[x, y]], '
-            '"labels": \\[1], "box": \\[x0, y0, x1, y1], "mask": "file.png"}, ...].',
+            '"labels": \\[1], "box": \\[x0, y0, x1, y1], "mask": "file.png"}, ...]; or -.',
         ),
     ] = None,
     output: Annotated[
@@ -79,8 +81,8 @@ def track(
             "--output",
             "-o",
             metavar="OUT",
-            help="An overlay video .mp4, COCO .json with run lengths, or a folder for indexed "
-            "PNGs. Repeatable.",
+            help="An overlay video .mp4, COCO .json with run lengths (- for standard output), or "
+            "a folder for indexed PNGs. Repeatable.",
             show_default="an .mp4 here, called after VIDEO",
         ),
     ] = [],  # noqa: B006
@@ -152,9 +154,14 @@ def track(
     if fps is not None and not 0.001 <= fps <= 1000:
         raise usage_error(f"expected a number from 0.001 to 1000, got {fps}", "--fps")
     how = reading(bands, scale)
-    frame_prompts = read_prompts(point, box, mask, prompts)
-    if any(name in ("", "-") for name in output):
+    streams = context.with_resource(standard_streams(*output))
+    folder = Path() if str(prompts) == "-" else None
+    prompts = None if prompts is None else Path(streams.input(str(prompts), "--prompts"))
+    video = streams.input(video, "VIDEO")
+    frame_prompts = read_prompts(point, box, mask, prompts, folder)
+    if "" in output:
         raise usage_error("expected the name of a file or folder", "-o")
+    output = [streams.output(name, ".json") for name in output]
     for name in output:
         if "://" in name:
             raise usage_error(f"expected a file or folder, got an address: {name}", "-o")

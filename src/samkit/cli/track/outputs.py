@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samkit.cli.parsing import names_file, real_path
+from samkit.cli.streams import name_of
 from samkit.cli.usage import usage_error
 from samkit.errors import InputError, count_of
 
@@ -164,7 +165,7 @@ class Outputs:
     def describe(self) -> list[str]:
         """A line for each finished file."""
         counts = f"{count_of(self.count, 'frame')}, {count_of(len(self._objects), 'object')}"
-        return [f"{output.path}: {counts}" for output in self._outputs if output.is_done]
+        return [f"{name_of(output.path)}: {counts}" for output in self._outputs if output.is_done]
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from samkit.cli.parsing import FormatError, parse_box, parse_point, parse_whole, read_mask
+from samkit.cli.streams import name_of
 from samkit.cli.usage import as_usage_error, usage_error
 from samkit.errors import InputError, PromptError
 from samkit.files import read_json
@@ -40,16 +41,25 @@ class FramePrompt:
 
 
 def read_prompts(
-    points: list[str], boxes: list[str], masks: list[str], file: Path | None
+    points: list[str],
+    boxes: list[str],
+    masks: list[str],
+    file: Path | None,
+    folder: Path | None = None,
 ) -> list[FramePrompt]:
     """All prompts, those of the file first, one for each frame and object.
+
+    Args:
+        points, boxes, masks: of options.
+        file: of prompts.
+        folder: in which the masks are that it names; by default its own.
 
     Raises:
         typer.BadParameter: a prompt is not valid; the message names the option, or the entry of
             the file with its frame and object.
     """
     merged: dict[tuple[int, int], FramePrompt] = {}
-    for part in _parts(points, boxes, masks, file):
+    for part in _parts(points, boxes, masks, file, folder):
         key = (part.frame, part.object_id)
         if key in merged:
             before = merged[key]
@@ -68,11 +78,11 @@ def read_prompts(
 
 
 def _parts(
-    points: list[str], boxes: list[str], masks: list[str], file: Path | None
+    points: list[str], boxes: list[str], masks: list[str], file: Path | None, folder: Path | None
 ) -> Iterator[FramePrompt]:
     if file is not None:
         for number, entry in enumerate(_entries(file), 1):
-            yield _from_entry(entry, f"{file}, entry {number}", file.parent)
+            yield _from_entry(entry, f"{name_of(file)}, entry {number}", folder or file.parent)
     for text in points:
         form = "X,Y[,LABEL] with LABEL 1 or 0"
         yield _from_option(text, "--point", form, lambda rest, _: parse_point(rest))
@@ -113,7 +123,7 @@ def _entries(path: Path) -> list[Any]:
     except InputError as error:
         raise _bad_file(str(error)) from None
     if not isinstance(entries, list) or not entries:
-        raise _bad_file(f"{path}: expected a list of prompts, got {entries!r:.80}")
+        raise _bad_file(f"{name_of(path)}: expected a list of prompts, got {entries!r:.80}")
     return entries
 
 
