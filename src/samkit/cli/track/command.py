@@ -243,13 +243,12 @@ def _open(video: str, how: dict[str, Any]) -> Frames:
     from samkit.media import list_images
     from samkit.media.frames import open_frames
 
-    if video.isdecimal() and not os.path.exists(video):
-        frames = open_frames(int(video))
-    else:
+    with as_usage_error("VIDEO"):
+        if video.isdecimal() and not os.path.exists(video):
+            return open_frames(int(video), **how)
         if "://" not in video and (os.path.isdir(video) or not os.path.exists(video)):
-            with as_usage_error("VIDEO"):
-                list_images(video)
-        frames = open_frames(video)
+            list_images(video)
+    frames = open_frames(video)
     if how["bands"] is None and how["scale"] == "full":
         return frames
     frames.close()
