@@ -1,4 +1,5 @@
 import base64
+import inspect
 import io
 import json
 import pickle
@@ -15,7 +16,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from samkit.errors import InputError, PromptError, SamkitError
-from samkit.prompts import Prompt, as_prompts
+from samkit.prompts import Prompt, as_prompts, checks
 
 finite = st.floats(-1e6, 1e6, width=32)
 nan, inf = float("nan"), float("inf")
@@ -108,6 +109,64 @@ class TestPoints:
             Prompt.points([[1, 2], [3, 4]], labels)  # type: ignore[arg-type]
 
 
+class TestCalls:
+    """Calls that Python itself would refuse with a TypeError."""
+
+    @pytest.mark.parametrize(
+        ("call", "reason", "form"),
+        [
+            (lambda: Prompt.point(1), "missing .* 'y'", "Prompt.point(x, y) or"),
+            (lambda: Prompt.point((1, 2)), "missing .* 'y'", "of a pair Prompt.point(*xy)"),
+            (lambda: Prompt.point(), "missing .* 'x'", "Prompt.point(x, y, label)"),
+            (lambda: Prompt.point(1, 2, 1, 0), "too many", "Prompt.point(x, y, label)"),
+            (lambda: Prompt.point(1, 2, lable=0), "unexpected .* 'lable'", "(x, y, label)"),
+            (lambda: Prompt.points(), "missing .* 'xy'", "Prompt.points(xy)"),
+            (lambda: Prompt.points([[1, 2]], [1], [0]), "too many", "Prompt.points(xy, labels)"),
+            (lambda: Prompt.box(1, 2, 3), "missing .* 'y1'", "Prompt.box(x0, y0, x1, y1)"),
+            (lambda: Prompt.box([1, 2, 3, 4]), "missing .* 'y0'", "of a list Prompt.box(*xyxy)"),
+            (lambda: Prompt.box(1, 2, 3, 4, 5), "too many", "Prompt.box(x0, y0, x1, y1)"),
+            (lambda: Prompt.mask(), "missing .* 'array'", "Prompt.mask(array)"),
+            (lambda: Prompt.from_dict(), "missing .* 'values'", "Prompt.from_dict(values)"),
+            (lambda: Prompt(points=[[1, 2]]), "unexpected .* 'points'", "Prompt.points(xy)"),
+            (lambda: Prompt(1, 2, 3, 4, 5), "too many", "Prompt.point(x, y)"),
+            (lambda: Prompt(), "an empty prompt", "Prompt.mask(array)"),
+        ],
+    )  # fmt: skip
+    def test_the_right_call_is_shown(self, call, reason: str, form: str) -> None:
+        with pytest.raises(PromptError, match=f"{reason}.*; write ") as caught:
+            call()
+        assert form in str(caught.value)
+        assert caught.value.__cause__ is None
+
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda: Prompt.point("a", 3), "point(x, y): expected real numbers, got ('a', 3)"),
+            (lambda: Prompt.point(None, 3), "point(x, y): expected real numbers, got (None, 3)"),
+            (lambda: Prompt.point((1, 2), 3), "Prompt.point(x, y): expected an array of numbers"),
+            (lambda: Prompt.box(1, 2, 3, "4"), "Prompt.box(x0, y0, x1, y1): expected real numbers"),
+            (lambda: Prompt("cup"), "expected real numbers, got 'cup'"),
+            (lambda: Prompt(5), "for a single point write Prompt.point(x, y)"),
+            (lambda: Prompt.mask("a.png"), "got 'a.png'; of a file write Prompt.mask(PIL"),
+        ],
+    )  # fmt: skip
+    def test_values_that_are_no_numbers(self, call, message: str) -> None:
+        with pytest.raises(PromptError) as caught:
+            call()
+        assert message in str(caught.value)
+
+    def test_an_error_within_a_call_stays_what_it_is(self, monkeypatch) -> None:
+        """Only arguments that a function does not have are a wrong call."""
+        monkeypatch.setattr(checks, "coordinates", lambda *_: len(3))
+        with pytest.raises(TypeError, match="has no len"):
+            Prompt.point(1, 2)
+
+    def test_calls_are_described_as_they_were(self) -> None:
+        assert str(inspect.signature(Prompt.point)).startswith("(x: 'float', y: 'float'")
+        assert "One click" in (Prompt.point.__doc__ or "")
+        assert "box_xyxy" in inspect.signature(Prompt).parameters
+
+
 class TestBox:
     def test_box(self) -> None:
         prompt = Prompt.box(9, 9.5, 300, 400)
@@ -147,7 +206,7 @@ class TestBox:
 
     @pytest.mark.parametrize("bad", [nan, inf])
     def test_not_finite(self, bad: float) -> None:
-        with pytest.raises(PromptError, match="box: expected finite"):
+        with pytest.raises(PromptError, match=r"Prompt\.box\(x0, y0, x1, y1\): expected finite"):
             Prompt.box(0, 0, bad, 5)
 
     @pytest.mark.parametrize("value", [[1, 2, 3], [[1, 2, 3, 4]], np.zeros((0, 4))])

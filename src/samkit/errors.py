@@ -108,6 +108,11 @@ def shown(value: object, most: int = 80) -> str:
         return f"an object of type {type(value).__name__}"
 
 
+def count_of(count: int, noun: str) -> str:
+    """1 mask, 2 masks."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _some(names: tuple[str, ...], limit: int = 20) -> str:
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown}, and {len(names) - limit} more"

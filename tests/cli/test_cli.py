@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from samkit import cli
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 
@@ -235,22 +237,6 @@ def test_images_and_outputs_must_fit(run, photos, model, tmp_path) -> None:
         assert message in " ".join(err.replace("│", " ").split())
 
 
-def test_failures_exit_with_1(run, photos, tmp_path) -> None:
-    bad = tmp_path / "bad.pt"
-    bad.write_bytes(b"no checkpoint")
-    cases = [
-        (["-m", "sam3-tiny"], "Did you mean"),
-        (["-m", bad], "bad.pt"),
-        (["-m", "pico", "--dtype", "int3"], "dtype"),
-        (["-m", "pico", "--device", "tpu"], "device"),
-    ]
-    for arguments, message in cases:
-        code, _, err = run("predict", photos / "a.png", "--point", "1,2", *arguments)
-        assert code == 1, err
-        assert message in err
-        assert "Traceback" not in err
-
-
 def test_convert_and_back(run, model, tmp_path) -> None:
     meta, back = tmp_path / "meta.pt", tmp_path / "back.safetensors"
     assert run("convert", model, meta, "--layout", "meta")[0] == 0
@@ -258,8 +244,7 @@ def test_convert_and_back(run, model, tmp_path) -> None:
     code, _, err = run("convert", model, tmp_path / "x", "--layout", "onnx")
     assert code == 2
     assert "expected one of" in err
-    code, _, err = run("convert", "missing.pt", back, "--layout", "samkit")
-    assert code == 1
+    assert run("convert", "missing.pt", back, "--layout", "samkit")[0] == 2
     assert not back.exists()
 
 
@@ -288,3 +273,53 @@ def test_version(run) -> None:
 
     assert run("--version")[:2] == (0, samkit.__version__ + "\n")
     assert run()[0] == 2
+
+
+def test_pico_is_explained_once(run, photos, cache, monkeypatch, tmp_path) -> None:
+    command = ("predict", photos / "a.png", "--point", "9,9", "-o", tmp_path / "a.png")
+    assert "Using pico" in run(*command)[2]
+    assert [path.name for path in cache.iterdir()] == ["told-of-pico"]
+    code, _, err = run(*command)
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize("place", ["file", "file/inside", "~nobody-of-this-name/x"])
+def test_pico_is_explained_where_nothing_can_be_kept(
+    run, photos, monkeypatch, tmp_path, place
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SAMKIT_CACHE", place if place[0] == "~" else str(tmp_path / place))
+    for _ in range(2):
+        command = ("predict", photos / "a.png", "--point", "9,9", "-o", tmp_path / "a.png")
+        code, _, err = run(*command)
+        assert (code, "Using pico" in err) == (0, True), err
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("samkit pre", ["predict"]),
+        ("samkit predict --mo", ["--model"]),
+        (
+            "samkit predict --model sam2.1-",
+            ["sam2.1-tiny", "sam2.1-small", "sam2.1-base-plus", "sam2.1-large"],
+        ),
+        ("samkit eval pi", ["pico"]),
+        ("samkit convert mob", ["mobile-sam"]),
+        ("samkit train --from sam-vit-h", ["sam-vit-h"]),
+        ("samkit predict photos/a", []),  # left to the shell, which knows the files
+    ],
+)
+def test_completion_in_the_shell(words, completed) -> None:
+    typed = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    environment = {"_SAMKIT_COMPLETE": "complete_bash", **typed}
+    done = CliRunner().invoke(cli.app, [], env=environment, prog_name="samkit")
+    assert (done.exit_code, done.stdout.split()) == (0, completed)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_shown(shell, monkeypatch) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda: (shell, f"/bin/{shell}"))
+    done = CliRunner().invoke(cli.app, ["--show-completion"], prog_name="samkit")
+    assert done.exit_code == 0
+    assert f"complete_{shell}" in done.stdout

@@ -383,7 +383,7 @@ def test_bad_files_of_prompts(track, clip, content, message) -> None:
         (["--point", "0:1:1,2", "--fps", "1e-9"], "expected a number from 0.001 to 1000"),
         (["--point", f"0:{2**63}:1,2", "-o", "m.json"], "expected FRAME:ID:X,Y"),
         (["--point", "0:1:1,2", "-o", ""], "expected the name of a file or folder"),
-        (["--point", "0:1:1,2", "-o", "-"], "expected the name of a file or folder"),
+        (["--point", "0:1:1,2", "-o", "-", "-o", "-"], "standard output is named twice"),
         (["--point", "0:1:1,2", "--nearest-prompts", "0"], "--nearest-prompts"),
     ],
 )
@@ -406,8 +406,7 @@ def test_wrong_videos_and_places(track, clip, tmp_path) -> None:
     Image.fromarray(np.zeros((48, 64), np.uint8) + 255).save("old/00000.png")
     point = ("--point", "0:1:1,2")
     for arguments, message in (
-        (["missing.mp4", *point], "no such video: missing.mp4"),
-        (["text.mp4", *point], "cannot read text.mp4 as a video"),
+        (["missing.mp4", *point], "no such file or folder: missing.mp4"),
         (["empty", *point], "no image in the folder"),
         (["no*.png", *point], "no image matches"),
         (["97", *point], "cannot open camera 97"),
@@ -419,6 +418,8 @@ def test_wrong_videos_and_places(track, clip, tmp_path) -> None:
         code, _, err = track(*arguments)
         assert code == 2, arguments
         assert message in err
+    code, _, err = track("text.mp4", *point)
+    assert (code, "cannot read text.mp4 as a video" in err) == (1, True)
     assert track("in.mp4", *point, "-o", "old", "--overwrite")[0] == 0
     assert sorted(os.listdir("old")) == ["00000.png", "00001.png"]
 

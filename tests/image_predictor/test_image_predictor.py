@@ -485,7 +485,8 @@ def test_results_are_the_same_each_time(predictor: ImagePredictor) -> None:
 
 def test_repr_says_what_it_is(sam2: ImagePredictor) -> None:
     assert repr(sam2.embed(photo())) == (
-        "<ImageEmbedding of an image 50 x 80 (height x width), float32 on cpu>"
+        "<ImageEmbedding of an image 50 x 80 (height x width): 16 x 8 x 8, float32 on cpu, "
+        "0.0164 MB>"
     )
     assert repr(sam2) == "ImagePredictor(Sam2 with Hiera, input 128x128, float32 on cpu)"
 

@@ -344,3 +344,12 @@ def test_an_embedding_of_another_type():
     for wrong in (True, "path", np.ones((3, 4))):
         with pytest.raises(InputError, match="expected an ImageEmbedding, got"):
             generator(np.zeros((20, 30, 3), np.uint8), embedding=wrong)
+
+
+def test_repr_says_what_it_is():
+    predictor = ImagePredictor(make(tiny_sam2()), device="cpu", dtype="float32")
+    assert repr(AutomaticMaskGenerator(predictor, points_per_side=8)) == (
+        f"<AutomaticMaskGenerator: 8 x 8 points, {predictor!r}>"
+    )
+    own = AutomaticMaskGenerator(predictor, point_grids=[np.full((3, 2), 0.5)] * 2, crop_n_layers=1)
+    assert "3 points and 1 layer of crops" in repr(own)

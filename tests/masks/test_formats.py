@@ -434,7 +434,7 @@ def test_places_that_cannot_be_loaded(tmp_path: Path) -> None:
     for name, reason in (
         ("none.npz", "no such file"),
         ("folder.npz", "expected a file, got a folder"),
-        ("x" * 300 + ".npz", "cannot load"),
+        ("x" * 300 + ".npz", "cannot read"),
         ("a.txt", "expected a file .npz, .json, .png or .tif"),
     ):
         with pytest.raises(InputError, match=reason):

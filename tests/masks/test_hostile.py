@@ -153,7 +153,7 @@ def test_paths_that_are_none(path: Any, tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_is_no_file(tmp_path: Path, name: str) -> None:
     place = tmp_path / "link.npz"
     place.symlink_to(name)
-    with pytest.raises(InputError, match="cannot load"):
+    with pytest.raises(InputError, match="cannot read"):
         Masks.load(place)
 
 

@@ -414,7 +414,7 @@ def test_an_embedding_of_another_network(memory, images):
 def test_descriptions(predictor, images):
     memory = MemoryPredictor(predictor, 4)
     memory.remember(images[0], {1: BOX, -2: BOX})
-    assert repr(memory) == "<MemoryPredictor: 2 objects, 1 entries of at most 4>"
+    assert repr(memory) == "<MemoryPredictor: 2 objects in 1 image of at most 4>"
     assert repr(memory.entries[0]) == "<Entry 0: objects 1, -2 in an image 48 x 64>"
 
 

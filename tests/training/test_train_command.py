@@ -106,7 +106,8 @@ def test_the_checkpoint_is_not_the_output(tmp_path):
 
 
 def test_an_error_is_one_line_where_there_is_no_terminal(photos, model, tmp_path):
-    result = invoke(photos, model, tmp_path / "o.safetensors", "--seed", "-1")
+    (tmp_path / "instances.json").write_text("{}")
+    result = invoke(photos, model, tmp_path / "o.safetensors", "--data", tmp_path)
     assert isinstance(result.exception, InputError)
     assert not result.stderr
 

@@ -432,7 +432,7 @@ def test_frames_that_were_open_stay_open(predictor):
 def test_a_tracker_describes_itself(predictor, video):
     tracker = VideoPredictor(predictor, video)
     tracker.prompt(0, 1, Prompt.point(20, 20))
-    assert repr(tracker) == f"<VideoPredictor: 1 objects, {len(video)} frames>"
+    assert repr(tracker) == f"<VideoPredictor: 1 object, {len(video)} frames>"
     assert "live" in repr(VideoPredictor(predictor))
 
 

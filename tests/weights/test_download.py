@@ -171,6 +171,20 @@ def test_wrong_checksum(get, cache):
     assert names(cache) == {f"{NAME}.lock"}
 
 
+def test_an_address_is_named_once(server, get, monkeypatch):
+    server.status = 404
+    with pytest.raises(DownloadError) as missing:
+        get()
+    server.stop()
+    with pytest.raises(DownloadError) as unreachable:
+        get()
+    monkeypatch.setenv("SAMKIT_OFFLINE", "1")
+    with pytest.raises(DownloadError) as forbidden:
+        get()
+    for caught in (missing, unreachable, forbidden):
+        assert str(caught.value).count("http://") == 1
+
+
 def test_not_found(server, get, cache):
     server.status = 404
     with pytest.raises(DownloadError, match=rf"404.*put it at {cache / NAME}.*pico"):

@@ -9,7 +9,7 @@ import torch
 
 from samkit.errors import UnknownModelError
 from samkit.nn import build
-from samkit.weights import MODELS, find_model
+from samkit.weights import MODELS, find_model, load_network, registry
 
 
 def test_names_are_those_of_the_documentation():
@@ -74,6 +74,46 @@ def test_files_are_different():
 def test_unknown_name_suggests_the_nearest(asked, nearest):
     with pytest.raises(UnknownModelError, match=rf"Did you mean '{nearest}'.*Names: pico, sam-vit"):
         find_model(asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("sam2_t.pt", "sam2-tiny"),
+        ("sam2.1_b.pt", "sam2.1-base-plus"),
+        ("sam_b.pt", "sam-vit-b"),
+        ("mobile_sam.pt", "mobile-sam"),
+        ("checkpoints/sam_vit_h_4b8939.pth", "sam-vit-h"),
+        ("./nowhere/SAM2.1_hiera_large.pt", "sam2.1-large"),
+        ("nowhere/sam2/sam2_hiera_small", "sam2-small"),
+        ("sam2.1-tiny.safetensors", "sam2.1-tiny"),
+        ("sam2_hiera_tiny", "sam2-tiny"),
+        ("sam2.1_hiera_b+.yaml", "sam2.1-base-plus"),
+        ("sam2.1_t", "sam2.1-tiny"),
+        ("vit_b", "sam-vit-b"),
+        ("pico.pt", "pico"),
+    ],
+)
+def test_names_that_others_use_are_understood(asked, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownModelError, match=f"Did you mean '{meant}'"):
+        load_network(asked)
+
+
+@pytest.mark.parametrize("asked", ["mine.pt", "sam2_x.pt", "folder/vit_x.pth", "sam.pt"])
+def test_nothing_is_guessed_of_files(asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownModelError) as caught:
+        load_network(asked)
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_names_elsewhere_mean_one_model_each():
+    names = [other for others in registry._ELSEWHERE.values() for other in others]
+    assert len(set(names)) == len(names)
+    assert list(registry._ELSEWHERE) == list(MODELS)[1:]  # all but pico, which nobody else has
+    for model in list(MODELS.values())[1:]:
+        assert registry.name_elsewhere(model.filename) == model.name
 
 
 def test_unknown_name_that_resembles_none():

@@ -23,7 +23,6 @@ app = typer.Typer(
     name="samkit",
     help="Promptable segmentation: click, box or scribble on an image or video and get masks.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

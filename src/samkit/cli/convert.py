@@ -5,17 +5,26 @@ from typing import Annotated
 
 import typer
 
-from samkit.cli.usage import check_choice
+from samkit.cli.options import model_names
+from samkit.cli.streams import name_of, standard_streams
+from samkit.cli.usage import as_usage_error, check_choice, usage_error
+from samkit.errors import UnknownModelError
 
 __all__ = ["convert"]
 
 
 def convert(
+    context: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A model's name, checkpoint file or folder.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A model's name, checkpoint file or folder; or -.",
+            autocompletion=model_names,
+        ),
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="A file; for hugging-face a folder.")
+        Path, typer.Argument(metavar="TARGET", help="A file, or -; for hugging-face a folder.")
     ],
     layout: Annotated[
         str, typer.Option(metavar="LAYOUT", help="meta, ultralytics, hugging-face or samkit.")
@@ -30,5 +39,13 @@ def convert(
     from samkit.weights import conversion
 
     chosen = check_choice(layout, conversion.LAYOUTS, "--layout")
-    conversion.convert(source, target, layout=chosen)
-    typer.echo(f"{target}: written in the layout {layout}")
+    if str(target) == "-" and chosen == "hugging-face":
+        raise usage_error("expected a folder for the layout hugging-face, got -", "TARGET")
+    streams = context.with_resource(standard_streams(target))
+    source = streams.input(source, "SOURCE")
+    target = Path(streams.output(str(target), ".safetensors" if chosen == "samkit" else ".pt"))
+    with as_usage_error("TARGET"):
+        conversion.check_target(target, chosen)
+    with as_usage_error("SOURCE", UnknownModelError):
+        conversion.convert(source, target, layout=chosen)
+    typer.echo(f"{name_of(target)}: written in the layout {layout}")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samkit.cli.options import Device, Dtype
+from samkit.cli.options import Device, Dtype, load_model, model_names
 from samkit.cli.parsing import FormatError, parse_whole
-from samkit.cli.usage import check_choice, usage_error
+from samkit.cli.streams import standard_streams
+from samkit.cli.usage import as_usage_error, check_choice, check_there, usage_error
 from samkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,8 +25,14 @@ _MOST_CLICKS = 1000
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A name of `samkit models`, or a checkpoint.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A name of `samkit models`, or a checkpoint.",
+            autocompletion=model_names,
+        ),
     ],
     data: Annotated[
         Path,
@@ -57,7 +64,8 @@ def evaluate(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write JSON.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Also write JSON; - for output."),
     ] = None,
     worst: Annotated[
         Path | None,
@@ -110,17 +118,21 @@ def evaluate(
 
     if worst is not None and worst_of not in (names := evaluation.protocol_names(counts)):
         raise usage_error(f"expected one of: {'; '.join(names)}; got {worst_of}", "--worst-of")
+    streams = context.with_resource(standard_streams(output))
+    output = None if output is None else Path(streams.output(str(output), ".json"))
     for file in (output, worst):
         if file is not None:
             check_writable(file)
+    check_there(data, "--data")
     sequences = None if video is None else evaluation.open_sequences(data)
     dataset = evaluation.open_dataset(data, every=every)
-    predictor = samkit.load(model, device=device, dtype=dtype)
+    predictor = load_model(model, device, dtype, "MODEL")
     generator = None
     if everything:
-        generator = samkit.AutomaticMaskGenerator(
-            predictor, preset=preset, points_per_side=points_per_side
-        )
+        with as_usage_error():
+            generator = samkit.AutomaticMaskGenerator(
+                predictor, preset=preset, points_per_side=points_per_side
+            )
     report: ProposalReport | InteractiveReport | VideoReport
     console = Console(stderr=True)
     bar = Progress(console=console)

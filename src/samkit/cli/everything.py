@@ -19,11 +19,13 @@ from samkit.cli.options import (
     Overwrite,
     Page,
     Scale,
-    model_or_default,
+    load_model,
     reading,
 )
-from samkit.cli.parsing import count_of, names_file
+from samkit.cli.parsing import names_file
+from samkit.cli.streams import standard_streams
 from samkit.cli.usage import as_usage_error
+from samkit.errors import count_of
 
 __all__ = ["everything"]
 
@@ -33,6 +35,7 @@ def _threshold(help: str, default: str) -> Any:
 
 
 def everything(
+    context: typer.Context,
     images: Images,
     output: Output = None,
     format: Annotated[
@@ -101,14 +104,8 @@ def everything(
     Example: samkit everything photos/ -o masks/ --format coco --format overlay
     """
     how = reading(bands, scale)
-    into_folder = output is not None and not names_file(output)
-    sources = find_images(images)
-    jobs = make_jobs(sources, output, format or (["coco"] if into_folder else []))
-    jobs = unfinished(jobs, output, overwrite=overwrite)
-    if not jobs:
-        return
-
-    import samkit
+    into_folder = output is not None and not names_file(output)  # or to standard output
+    formats = format or (["coco"] if into_folder else [])
 
     options = {
         "points_per_side": points_per_side,
@@ -120,7 +117,15 @@ def everything(
         "use_m2m": use_m2m or None,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+    streams = context.with_resource(standard_streams(output))
+    jobs = make_jobs(find_images(images, streams), output, formats, streams)
+    jobs = unfinished(jobs, output, overwrite=overwrite)
+    if not jobs:
+        return
+
+    import samkit
+
+    predictor = load_model(model, device, dtype)
     with as_usage_error():
         generator = samkit.AutomaticMaskGenerator(predictor, preset=preset, **given)
     read = partial(samkit.read_image, page=page, **how)
@@ -131,5 +136,5 @@ def everything(
         lambda masks: count_of(len(masks), "mask"),
         category=lambda _, masks: [category] * len(masks),
         categories=[category],
-        output=output,
+        output=streams.result or output,
     )

@@ -28,7 +28,7 @@ class ImagePrompts:
     categories: dict[int, str] = field(default_factory=dict)
 
 
-def read_image_prompts(file: Path, category: str) -> dict[Path, ImagePrompts]:
+def read_image_prompts(file: Path, category: str, folder: Path) -> dict[Path, ImagePrompts]:
     """Image -> its prompts, in the order of the file.
 
     Each entry has `image`, a name relative to the file, and the fields of `Prompt.to_dict`; it may
@@ -38,6 +38,7 @@ def read_image_prompts(file: Path, category: str) -> dict[Path, ImagePrompts]:
     Args:
         file: JSON, a list of entries.
         category: of the objects that have none in the file.
+        folder: where names of files begin.
 
     Raises:
         typer.BadParameter: the file cannot be read; the message names the entry.
@@ -49,10 +50,10 @@ def read_image_prompts(file: Path, category: str) -> dict[Path, ImagePrompts]:
             raise bad_file(f"{origin}: image: expected the name of a file, got {name!r:.80}")
         if not isinstance(its_category, str | None):
             raise bad_file(f"{origin}: category: expected a name, got {its_category!r:.80}")
-        one = asked.setdefault(file.parent / name, ImagePrompts())
+        one = asked.setdefault(folder / name, ImagePrompts())
         given = pop_whole(entry, "object_id", origin) if "object_id" in entry else None
         object_id = max(one.prompts, default=0) + 1 if given is None else given
-        prompt = prompt_of(entry, given, file.parent, origin)
+        prompt = prompt_of(entry, given, folder, origin)
         if object_id in one.prompts:
             try:
                 prompt = one.prompts[object_id] + prompt

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from samkit.cli.parsing import count_of, names_file, real_path
+from samkit.cli.parsing import names_file, real_path
+from samkit.cli.streams import StandardStreams, name_of
 from samkit.cli.usage import as_usage_error, check_choice, usage_error
-from samkit.errors import SamkitError
+from samkit.errors import SamkitError, count_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,16 +71,22 @@ class Job:
 
 
 def make_jobs(
-    sources: Sequence[Path], output: Path | None, formats: Sequence[str], *, several: bool = False
+    sources: Sequence[Path],
+    output: Path | None,
+    formats: Sequence[str],
+    streams: StandardStreams,
+    *,
+    several: bool = False,
 ) -> list[Job]:
     """Jobs for all images; errors of usage are raised before any work.
 
     Args:
         sources: the images, as `find_images` gives them.
-        output: a file (for one image and one format), one of `holds_all`, a folder, or None for the
-            current folder.
+        output: a file or `-` for standard output (for one image and one format), one of
+            `holds_all`, a folder, or None for the current folder.
         formats: empty for the default: by a file's suffix, png in a folder, an overlay without
             an output.
+        streams: standard input and output.
         several: the masks of all images go into the output, also if there is one only.
     """
     from samkit.masks import format_of
@@ -87,6 +94,9 @@ def make_jobs(
 
     for kind in formats:
         check_choice(kind, _ENDINGS, "--format")
+    if str(output) == "-":
+        ending = _ENDINGS[formats[0] if formats else "png"]
+        output = Path(streams.output("-", ending[ending.index(".") :]))
     if output is not None and re.match(r"[A-Za-z]{2,}:/", output.as_posix()):
         raise usage_error(f"expected a file or folder, got an address: {output}", "-o")
     if holds_all(sources, output, formats, several=several):
@@ -97,7 +107,9 @@ def make_jobs(
         if len(sources) > 1 or len(formats) > 1:
             count = len(sources) if len(sources) > 1 else len(formats)
             noun = "image" if len(sources) > 1 else "format"
-            raise usage_error(f"{count_of(count, noun)} need a folder, got the file {output}", "-o")
+            raise usage_error(
+                f"{count_of(count, noun)} need a folder, got the file {name_of(output)}", "-o"
+            )
         wanted = formats[0] if formats else None
         # A name such as a.jpg or a.webp is of a picture; a.png and a.tif are of masks.
         is_picture = output.suffix.lower() not in (".png", ".tif", ".tiff")
@@ -118,12 +130,12 @@ def make_jobs(
     return jobs
 
 
-def find_images(images: list[str]) -> list[Path]:
-    """The images of files, folders and patterns."""
+def find_images(images: list[str], streams: StandardStreams) -> list[Path]:
+    """The images of files, folders and patterns; `-` is standard input."""
     from samkit.media import list_images
 
     with as_usage_error("IMAGE"):
-        return list_images(images)
+        return list_images([streams.input(image, "IMAGE") for image in images])
 
 
 def holds_all(
@@ -161,10 +173,10 @@ def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list
 
     Args:
         jobs: as `make_jobs` gives them.
-        output: as `make_jobs` takes it; of a file, or without one, nothing is left out.
+        output: as `make_jobs` takes it; only in a folder anything is left out.
         overwrite: leave nothing out.
     """
-    if overwrite or output is None or names_file(output):
+    if overwrite or output is None or names_file(output) or str(output) == "-":
         return jobs
     left = [replace(job, targets=missing) for job in jobs if (missing := job.missing)]
     if len(left) < len(jobs):
@@ -230,7 +242,7 @@ def run_jobs(
             break
         else:
             done += 1
-            place = ", ".join(map(str, job.targets or [job.source]))
+            place = ", ".join(map(name_of, job.targets or [job.source]))
             typer.echo(f"{place}: {describe(masks)}")
     if whole is not None:
         try:

@@ -1,12 +1,19 @@
 """Options that several commands share."""
 
+from __future__ import annotations
+
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from samkit.cli.parsing import FormatError, parse_numbers, parse_whole
 from samkit.cli.usage import as_usage_error, usage_error
+from samkit.errors import DownloadError, UnknownModelError
+
+if TYPE_CHECKING:
+    from samkit import ImagePredictor
 
 __all__ = [
     "Bands",
@@ -25,12 +32,22 @@ __all__ = [
     "Refine",
     "Scale",
     "cleaning",
-    "model_or_default",
+    "load_model",
+    "model_names",
     "reading",
 ]
 
+
+def model_names(incomplete: str) -> list[str]:
+    """Names of models that begin so, for the shell's completion."""
+    from samkit.weights import MODELS
+
+    return [name for name in MODELS if name.startswith(incomplete)]
+
+
 Images = Annotated[
-    list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="Files, folders or patterns; - for standard input."),
 ]
 Output = Annotated[
     Path | None,
@@ -38,7 +55,8 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        help="A file, or a folder; of several images a folder, or a .json, .jsonl or .csv of all.",
+        help="A file, - for standard output, or a folder; of several images a folder, or a .json, "
+        ".jsonl or .csv of all.",
     ),
 ]
 Model = Annotated[
@@ -49,6 +67,7 @@ Model = Annotated[
         metavar="MODEL",
         help="A name of `samkit models`, a checkpoint file, or a Hugging Face folder or id.",
         show_default="pico",
+        autocompletion=model_names,
     ),
 ]
 Category = Annotated[
@@ -145,13 +164,40 @@ def cleaning(fill_holes: str | None, min_area: int, largest: bool) -> dict[str, 
     return {"fill_holes": holes, "min_area": min_area, "largest": largest}
 
 
-def model_or_default(model: str | None) -> str:
-    """The model to load; without one `pico`, with a note on stderr."""
-    if model is not None:
-        return model
+def load_model(
+    model: str | None, device: str, dtype: str, option: str = "--model"
+) -> ImagePredictor:
+    """The predictor of `Model`, `Device` and `Dtype`; without a model that of `pico`.
+
+    Raises:
+        typer.BadParameter: there is no such model, device or dtype.
+        SamkitError: the model cannot be loaded.
+    """
+    import samkit
+    from samkit.image_predictor.device import find_device, find_dtype
+
+    if model is None:
+        _tell_of_pico()
+    with as_usage_error("--device"):
+        place = find_device(device)
+    with as_usage_error("--dtype"):
+        find_dtype(dtype, place)
+    with as_usage_error(option, UnknownModelError):
+        return samkit.load(model or "pico", device=device, dtype=dtype)
+
+
+def _tell_of_pico() -> None:
+    """Say on stderr, once for each user, that there are better models than the default one."""
+    from samkit.weights import cache_folder
+
+    with suppress(OSError, DownloadError):  # where nothing can be kept, it is said each time
+        told = cache_folder() / "told-of-pico"
+        if told.exists():
+            return
+        told.parent.mkdir(parents=True, exist_ok=True)
+        told.touch()
     typer.echo(
         "Using pico, the small model that samkit ships. "
         "For better masks choose another: --model sam2.1-tiny (see `samkit models`).",
         err=True,
     )
-    return "pico"

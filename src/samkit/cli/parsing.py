@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FormatError",
-    "count_of",
     "names_file",
     "parse_box",
     "parse_numbers",
@@ -88,7 +87,10 @@ def read_mask(path: Path, object_id: int | None = None) -> Prompt:
     if picture.mode != "P" and _WHITE * white <= labels.max() <= white:
         return Prompt.mask(labels > white / 2)
     if object_id is None:
-        return Prompt.mask(labels)
+        try:
+            return Prompt.mask(labels)
+        except PromptError as error:
+            raise PromptError(f"{path}: {error}") from None
     values = np.unique(labels[labels > 0]).tolist()
     if len(values) <= 1:
         return Prompt.mask(labels > 0)
@@ -107,11 +109,6 @@ def names_file(output: Path) -> bool:
 def real_path(path: Path) -> Path:
     """Without links; unlike `Path.resolve`, also of loops of links and too long names."""
     return Path(os.path.realpath(path))
-
-
-def count_of(count: int, noun: str) -> str:
-    """1 mask, 2 masks."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def parse_numbers(text: str, counts: tuple[int, ...]) -> list[float]:

@@ -27,11 +27,13 @@ from samkit.cli.options import (
     Refine,
     Scale,
     cleaning,
-    model_or_default,
+    load_model,
     reading,
 )
-from samkit.cli.parsing import FormatError, count_of, parse_box, parse_point, read_mask
+from samkit.cli.parsing import FormatError, parse_box, parse_point, read_mask
+from samkit.cli.streams import standard_streams
 from samkit.cli.usage import as_usage_error, usage_error
+from samkit.errors import count_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,8 +45,10 @@ __all__ = ["predict"]
 
 
 def predict(
+    context: typer.Context,
     images: Annotated[
-        list[str] | None, typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")
+        list[str] | None,
+        typer.Argument(metavar="IMAGE...", help="Files, folders, patterns; or -."),
     ] = None,
     point: Annotated[
         list[str],
@@ -58,7 +62,8 @@ def predict(
         typer.Option(metavar="X0,Y0,X1,Y1", help="A box. Several boxes are several objects."),
     ] = [],  # noqa: B006
     mask: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A rough mask: black-and-white image.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A rough mask: black-and-white image; or -."),
     ] = None,
     prompts: Annotated[
         Path | None,
@@ -114,23 +119,28 @@ def predict(
     if candidates not in (1, 3):
         raise usage_error(f"expected 1 or 3, got {candidates}", "--candidates")
     clean = cleaning(fill_holes, min_area, largest)
+    how = reading(bands, scale)
+    streams = context.with_resource(standard_streams(output))
     if prompts is None:
+        rough = None if mask is None else Path(streams.input(str(mask), "--mask"))
         with as_usage_error():
-            asked = _asked(find_images(images or []), point, box, mask, separate, category)
+            objects = _prompts(point, box, rough, separate)
+        asked = _asked(find_images(images or [], streams), objects, category)
     elif images or point or box or mask or separate:
         raise usage_error("the file says which images and prompts there are", "--prompts")
     else:
-        asked = read_image_prompts(prompts, category)
-    how = reading(bands, scale)
+        folder = Path() if str(prompts) == "-" else prompts.parent
+        file = Path(streams.input(str(prompts), "--prompts"))
+        asked = read_image_prompts(file, category, folder)
     formats = [] if format is None else [format]
-    jobs = make_jobs(list(asked), output, formats, several=prompts is not None)
+    jobs = make_jobs(list(asked), output, formats, streams, several=prompts is not None)
     jobs = unfinished(jobs, output, overwrite=overwrite or len(jobs) == 1)
     if not jobs:
         return
 
     import samkit
 
-    predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+    predictor = load_model(model, device, dtype)
 
     def segment(job: Job, image: npt.NDArray[np.uint8]) -> Masks:
         known = asked[job.source].prompts
@@ -148,7 +158,7 @@ def predict(
             asked[job.source].categories[i] for i in masks.object_ids.tolist()
         ],
         categories=sorted({name for one in asked.values() for name in one.categories.values()}),
-        output=output,
+        output=streams.result or output,
         feather=feather,
         refine=refine,
     )
@@ -162,16 +172,9 @@ def _describe(masks: Masks) -> str:
     return f"{count_of(len(masks), 'mask')}{note}, predicted IoU {scores}{more}"
 
 
-def _asked(
-    sources: list[Path],
-    points: list[str],
-    boxes: list[str],
-    mask: Path | None,
-    separate: bool,
-    category: str,
-) -> dict[Path, ImagePrompts]:
+def _asked(sources: list[Path], objects: list[Prompt], category: str) -> dict[Path, ImagePrompts]:
     """The same objects in every image."""
-    prompts = dict(enumerate(_prompts(points, boxes, mask, separate)))
+    prompts = dict(enumerate(objects))
     one = ImagePrompts(prompts=prompts, categories=dict.fromkeys(prompts, category))
     return dict.fromkeys(sources, one)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from samkit.cli.parsing import read_mask
+from samkit.cli.streams import name_of
 from samkit.cli.usage import usage_error
 from samkit.errors import InputError, PromptError
 from samkit.files import read_json
@@ -33,10 +34,10 @@ def read_entries(path: Path, keys: str) -> list[tuple[dict[str, Any], str]]:
     except InputError as error:
         raise bad_file(str(error)) from None
     if not isinstance(entries, list) or not entries:
-        raise bad_file(f"{path}: expected a list of prompts, got {entries!r:.80}")
+        raise bad_file(f"{name_of(path)}: expected a list of prompts, got {entries!r:.80}")
     named = []
     for number, entry in enumerate(entries, 1):
-        origin = f"{path}, entry {number}"
+        origin = f"{name_of(path)}, entry {number}"
         if not isinstance(entry, dict):
             raise bad_file(f"{origin}: expected an object with {keys}, got {entry!r:.80}")
         named.append((dict(entry), origin))

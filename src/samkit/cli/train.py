@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samkit.cli.options import Device
+from samkit.cli.options import Device, model_names
 from samkit.cli.parsing import real_path
-from samkit.cli.usage import check_choice, usage_error
+from samkit.cli.usage import as_usage_error, check_choice, check_there, usage_error
+from samkit.errors import UnknownModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,7 @@ def train(
             metavar="MODEL",
             help="What to start from: a name or a file.",
             show_default="pico",
+            autocompletion=model_names,
         ),
     ] = None,
     preset: Annotated[
@@ -142,6 +144,8 @@ def train(
         raise usage_error("expected another file than that of --output", "--checkpoint")
     if os.path.isdir(checkpoint):
         raise usage_error(f"expected a file, got the folder {checkpoint}", "--checkpoint")
+    if resume and not os.path.exists(checkpoint):
+        raise usage_error(f"there is no checkpoint {checkpoint} to go on from", "--resume")
     if os.path.exists(checkpoint) and not resume and not overwrite:
         raise usage_error(
             f"{checkpoint} holds an earlier run: --resume goes on with it, --overwrite starts anew"
@@ -157,11 +161,19 @@ def train(
     from samkit.media.writing import check_writable
     from samkit.sizes import to_dict
     from samkit.training.distributed import is_main_process
+    from samkit.training.loop import check_config
     from samkit.weights import load_network, save_network
 
     if is_main_process():
         check_writable(output)
-    network = None if preset == "pico" else load_network(start or "pico")
+    for path in data:
+        check_there(path, "--data")
+    for path in validate:
+        check_there(path, "--validate")
+    with as_usage_error("--device"):
+        place = find_device(device)
+    with as_usage_error("--from", UnknownModelError):
+        network = None if preset == "pico" else load_network(start or "pico")
     if preset is not None:
         config = training.preset(preset, data[0], minutes=minutes, steps=steps)
     else:
@@ -180,13 +192,15 @@ def train(
         validate_every=validate_every,
         seed=seed,
     )
+    with as_usage_error():
+        check_config(config, processes, place)
     events = training.train(
         config,
         checkpoint,
         start=network,
         resume=resume,
         processes=processes,
-        device=find_device(device),
+        device=place,
         tensorboard=tensorboard,
     )
     try:

@@ -46,9 +46,11 @@ class ImageEmbedding:
         height, width = self.image_size
         tensor = self.features.embedding
         dtype = str(tensor.dtype).removeprefix("torch.")
+        shape = " x ".join(map(str, tensor.shape[1:]))
+        megabytes = sum(one.nbytes for one in self.features.tensors) / 1e6
         return (
-            f"<ImageEmbedding of an image {height} x {width} (height x width), {dtype} on "
-            f"{tensor.device}>"
+            f"<ImageEmbedding of an image {height} x {width} (height x width): {shape}, {dtype} on "
+            f"{tensor.device}, {megabytes:.3g} MB>"
         )
 
     @property

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from samkit import rle
-from samkit.errors import InputError
+from samkit.errors import InputError, count_of
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, check_finite, prompts_at_once
 from samkit.image_predictor.device import own_dtypes
 from samkit.mask_generator.config import MaskGeneratorConfig
@@ -58,6 +58,12 @@ class AutomaticMaskGenerator:
             )
         self.predictor = predictor
         self.config = MaskGeneratorConfig.for_network(predictor.network, preset, **options)
+
+    def __repr__(self) -> str:
+        side, layers = self.config.points_per_side, self.config.crop_n_layers
+        points = f"{side} x {side}" if side else str(len(self.config.grid(0)))
+        crops = f" and {count_of(layers, 'layer')} of crops" if layers else ""
+        return f"<AutomaticMaskGenerator: {points} points{crops}, {self.predictor!r}>"
 
     def __call__(self, image: Any, *, embedding: ImageEmbedding | None = None) -> Masks:
         """All masks of an image, held as run lengths; none found: empty `Masks`.

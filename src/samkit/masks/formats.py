@@ -78,17 +78,18 @@ def load(path: str | os.PathLike[str]) -> tuple[Storage, Fields]:
     read = readers.get(path.suffix.lower())
     if read is None:
         raise InputError(f"cannot load {path}: expected a file .npz, .json, .png or .tif")
-    try:
-        with open_file(path) as file:
+    with open_file(path) as file:
+        try:
             return read(file)
-    except InputError as error:
-        raise InputError(f"cannot load {path}: {error}") from error
-    except OSError as error:
-        raise InputError(f"cannot load {path}: {error.strerror or error}") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # readers of damaged files raise nearly anything
-        raise InputError(f"cannot load {path}: it is damaged, or not a file of masks") from error
+        except InputError as error:
+            raise InputError(f"cannot load {path}: {error}") from error
+        except OSError as error:
+            raise InputError(f"cannot load {path}: {error.strerror or error}") from error
+        except MemoryError:
+            raise
+        except Exception as error:  # readers of damaged files raise nearly anything
+            what = "it is damaged, or not a file of masks"
+            raise InputError(f"cannot load {path}: {what}") from error
 
 
 def format_of(path: str | os.PathLike[str], name: str | None, *, has_image: bool) -> str:

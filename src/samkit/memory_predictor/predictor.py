@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from samkit.arguments import switch, whole_number
-from samkit.errors import InputError
+from samkit.errors import InputError, count_of
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, prompts_at_once
 from samkit.masks import Masks
 from samkit.memory.arguments import (
@@ -74,7 +74,9 @@ class MemoryPredictor:
 
     def __repr__(self) -> str:
         limit = "" if self.max_entries is None else f" of at most {self.max_entries}"
-        return f"<MemoryPredictor: {len(self._order)} objects, {len(self._entries)} entries{limit}>"
+        objects = count_of(len(self._order), "object")
+        images = count_of(len(self._entries), "image")
+        return f"<MemoryPredictor: {objects} in {images}{limit}>"
 
     @property
     def object_ids(self) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Values from outside to the arrays of a prompt, checked."""
 
 import base64
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samkit import rle
-from samkit.errors import InputError, PromptError
+from samkit.errors import InputError, PromptError, shown
 from samkit.limits import check_image_size
 
 # No image is as large; beyond it, arithmetic on float32 coordinates overflows.
@@ -51,7 +52,7 @@ def coordinates(value: object, what: str) -> NDArray[np.float32]:
     if not array.size:
         return np.zeros(array.shape, np.float32)
     if array.dtype.kind not in "iuf":
-        raise PromptError(f"{what}: expected real numbers, got dtype {array.dtype}")
+        raise PromptError(f"{what}: expected real numbers, got {shown(value)} ({array.dtype})")
     array = _finite_float32(array, what)
     if np.abs(array).max() > _MAX_COORDINATE:
         raise PromptError(
@@ -170,6 +171,11 @@ def _mask_of_floats(array: NDArray[np.float32]) -> NDArray[np.bool_] | NDArray[n
 
 
 def _mask_array(value: object) -> NDArray[Any]:
+    if isinstance(value, (str, bytes, os.PathLike)):
+        raise PromptError(
+            f"mask: expected an array (H, W), got {shown(value)}; of a file write "
+            "Prompt.mask(PIL.Image.open(path))"
+        )
     array = as_array(value, "mask")
     if array.ndim != 2:
         raise PromptError(

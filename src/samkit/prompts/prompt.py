@@ -15,11 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from samkit import rle
 from samkit.errors import PromptError
 from samkit.prompts import checks
+from samkit.prompts.calls import written
 from samkit.prompts.checks import describe, show_numbers
 
 __all__ = ["Prompt", "as_prompts"]
 
 _KEYS = ("points", "labels", "box", "mask")
+_FORMS = "Prompt.point(x, y), Prompt.points(xy), Prompt.box(x0, y0, x1, y1) or Prompt.mask(array)"
 _SHOWN_POINTS = 6  # in the representation of a prompt
 
 
@@ -65,20 +67,23 @@ class Prompt:
         box = None if self.box_xyxy is None else checks.box(self.box_xyxy)
         mask = None if self.mask_input is None else checks.mask_field(self.mask_input)
         if len(coords) == 0 and box is None and mask is None:
-            raise PromptError("an empty prompt: expected at least one point, a box or a mask")
+            raise PromptError(
+                f"an empty prompt: expected at least one point, a box or a mask; write {_FORMS}"
+            )
         self._set("point_coords", coords)
         self._set("point_labels", checks.labels(self.point_labels, len(coords)))
         self._set("box_xyxy", box)
         self._set("mask_input", mask)
 
     @classmethod
+    @written("Prompt.point(x, y) or Prompt.point(x, y, label), of a pair Prompt.point(*xy)")
     def point(cls, x: float, y: float, label: int = 1) -> Prompt:
         """One click at (x, y) in pixels; ``label`` is 1 for the object, 0 for not the object.
 
         Raises:
             PromptError: a coordinate is no finite number, or the label is neither 0 nor 1.
         """
-        coords = checks.coordinates((x, y), "point coordinates")
+        coords = checks.coordinates((x, y), "Prompt.point(x, y)")
         if coords.shape != (2,):
             raise PromptError(
                 f"point: expected two numbers x, y, got an array of shape {coords.shape}; "
@@ -87,6 +92,7 @@ class Prompt:
         return cls(point_coords=coords[None], point_labels=checks.as_array([label], "point labels"))
 
     @classmethod
+    @written("Prompt.points(xy) or Prompt.points(xy, labels) with xy of shape (P, 2)")
     def points(cls, xy: ArrayLike, labels: ArrayLike | None = None) -> Prompt:
         """Several clicks about the same object.
 
@@ -106,15 +112,17 @@ class Prompt:
         return cls(point_coords=coords, point_labels=checks.as_array(labels, "point labels"))
 
     @classmethod
+    @written("Prompt.box(x0, y0, x1, y1), of a list Prompt.box(*xyxy)")
     def box(cls, x0: float, y0: float, x1: float, y1: float) -> Prompt:
         """The box around the object: left, top, right, bottom in pixels.
 
         Raises:
             PromptError: a coordinate is no finite number, corners are swapped, or the area is 0.
         """
-        return cls(box_xyxy=checks.coordinates((x0, y0, x1, y1), "box"))
+        return cls(box_xyxy=checks.coordinates((x0, y0, x1, y1), "Prompt.box(x0, y0, x1, y1)"))
 
     @classmethod
+    @written("Prompt.mask(array)")
     def mask(cls, array: ArrayLike) -> Prompt:
         """A rough mask of the object.
 
@@ -168,6 +176,7 @@ class Prompt:
         return values
 
     @classmethod
+    @written("Prompt.from_dict(values)")
     def from_dict(cls, values: Mapping[str, Any]) -> Prompt:
         """A prompt from the values that :meth:`to_dict` gives, usually read from JSON.
 
@@ -199,7 +208,7 @@ class Prompt:
             if not isinstance(box, (list, tuple)) or len(box) != 4:
                 got = f"{len(box)} values" if isinstance(box, (list, tuple)) else describe(box)
                 raise PromptError(f"box: expected [x0, y0, x1, y1], got {got}")
-            parts.append(cls.box(*box))
+            parts.append(cls(box_xyxy=checks.coordinates(box, "box")))
         if mask is not None:
             parts.append(cls(mask_input=checks.mask_from_dict(mask)))
         if not parts:
@@ -277,6 +286,9 @@ class Prompt:
         if value is not None:
             value.flags.writeable = False
         object.__setattr__(self, name, value)
+
+
+Prompt.__init__ = written(_FORMS)(Prompt.__init__)  # type: ignore[method-assign]
 
 
 def as_prompts(value: Prompt | Sequence[Prompt]) -> tuple[Prompt, ...]:

@@ -22,7 +22,7 @@ from samkit.training.log import Log
 from samkit.training.trainer import Report, Trainer
 from samkit.training.validation import Validation, validate
 
-__all__ = ["train"]
+__all__ = ["check_config", "train"]
 
 _LOG_EVERY = 10
 _LARGEST = 8192  # side of a network input
@@ -78,10 +78,9 @@ def train(
     ):
         if not isinstance(value, kind):
             raise InputError(f"{name}: expected {kind}, got {value!r:.80}")
-    _check(config, processes)
-    on_gpu = device is not None and device.type != "cpu"
-    if processes > 1 and (torchrun_world_size() > 1 or on_gpu):
-        raise InputError("processes: of no use under torchrun or on a GPU, where torchrun shares")
+    check_config(config, processes, device)
+    for path in (*(source.path for source in config.sources), *config.validation):
+        open_dataset(path)  # raises its errors here rather than in another process
     if is_main_process():
         check_writable(checkpoint)
     build = partial(Trainer, config, start=start, resume_from=checkpoint if resume else None)
@@ -177,7 +176,14 @@ def _validate(trainer: Trainer, datasets: list[Dataset]) -> Validation | None:
     return validation
 
 
-def _check(config: TrainingConfig, processes: int) -> None:
+def check_config(
+    config: TrainingConfig, processes: int = 0, device: torch.device | None = None
+) -> None:
+    """Check all that can be checked without the data; the arguments are those of `train`.
+
+    Raises:
+        InputError: a run cannot be so.
+    """
     check_types(config)
     if (config.steps is None) == (config.minutes is None):
         raise InputError("expected the length of the run either in steps or in minutes")
@@ -188,6 +194,9 @@ def _check(config: TrainingConfig, processes: int) -> None:
         raise InputError(f"learning_rate: expected a number above 0, got {config.learning_rate}")
     if processes < 0:
         raise InputError(f"processes: expected 0 and more, got {processes}")
+    on_gpu = device is not None and device.type != "cpu"
+    if processes > 1 and (torchrun_world_size() > 1 or on_gpu):
+        raise InputError("processes: of no use under torchrun or on a GPU, where torchrun shares")
     counts = {
         "accumulate": config.accumulate,
         "validate_every": config.validate_every,
@@ -209,8 +218,6 @@ def _check(config: TrainingConfig, processes: int) -> None:
     weights = [source.weight for source in config.sources]
     if not np.isfinite(weights).all() or min(weights) < 0 or sum(weights) == 0:
         raise InputError(f"sources: expected weights of 0 and more, not all 0, got {weights}")
-    for path in (*(source.path for source in config.sources), *config.validation):
-        open_dataset(path)  # raises its errors here rather than in another process
     if config.hold_out == 1 or config.hold_out < 0:
         raise InputError(
             f"hold_out: expected 0 (none) or every n-th image, n > 1, got {config.hold_out}"

@@ -349,9 +349,7 @@ class Trainer:
             state: dict[str, Any] = read_torch(path)
             theirs = dict(parse_json(state["config"], "its config"))
         except Exception as error:  # another or damaged file raises nearly anything
-            raise CheckpointError(
-                f"{path} is not a checkpoint of a run: {expected} ({error})"
-            ) from error
+            raise CheckpointError(f"{path} is not a checkpoint of a run: {expected}") from error
         ours = json.loads(json.dumps(self.config.to_dict()))
         # Validation and the cache change no weights.
         ignored = ("validation", "validate_every", "validation_images", "cache_megabytes")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from samkit.arguments import switch, whole_number
-from samkit.errors import InputError, shown
+from samkit.errors import InputError, count_of, shown
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.media.frames import Frames, VideoSource, open_frames
@@ -267,8 +267,9 @@ class VideoPredictor:
 
     def __repr__(self) -> str:
         count = self._session.frame_count
-        video = "live" if self._session.is_live else f"{count or 'unknown'} frames"
-        return f"<VideoPredictor: {len(self._session.objects)} objects, {video}>"
+        video = "frames of unknown number" if count is None else count_of(count, "frame")
+        video = "live" if self._session.is_live else video
+        return f"<VideoPredictor: {count_of(len(self._session.objects), 'object')}, {video}>"
 
     def forget_around(self, object_id: int, frame: int) -> None:
         """Forget the tracked memories of an object in the frames around one, on both sides.

@@ -18,7 +18,7 @@ from samkit.weights.layouts import is_unused, table_of
 from samkit.weights.loading import OpenedCheckpoint, header, open_checkpoint
 from samkit.weights.tensor_file import write_safetensors, write_torch
 
-__all__ = ["LAYOUTS", "Layout", "convert"]
+__all__ = ["LAYOUTS", "Layout", "check_target", "convert"]
 
 Layout = Literal["samkit", "meta", "hugging-face", "ultralytics"]
 
@@ -46,14 +46,7 @@ def convert(
         InputError: an unknown layout, or a target that cannot be written.
         CheckpointError: the source is not usable, or the layout cannot hold such a network.
     """
-    target = checked_path(target, "what is converted")
-    if not isinstance(layout, str) or layout not in LAYOUTS:
-        raise InputError(f"expected a layout out of {', '.join(LAYOUTS)}, got {shown(layout)}")
-    if layout in ("meta", "ultralytics") and target.suffix.lower() == ".safetensors":
-        raise InputError(
-            f"cannot write {target}: the layout {layout!r} is a pickle; expected a name such as "
-            f"{target.with_suffix('.pt').name}"
-        )
+    target = check_target(target, layout)
     opened = open_checkpoint(source, progress=progress)
     if layout == "samkit":
         write_safetensors(target, _own(opened.state), header(opened.config, opened.metadata))
@@ -74,6 +67,23 @@ def convert(
         state = _own(table_of(opened.layout, "meta").from_samkit(opened.state))
         wrapped = layout == "ultralytics" or opened.config.family == "sam2"
         write_torch(target, {"model": state} if wrapped else state)
+
+
+def check_target(target: str | Path, layout: Layout) -> Path:
+    """The path of what is converted, if its name is one for the layout.
+
+    Raises:
+        InputError: an unknown layout, or a name that belongs to another one.
+    """
+    path = checked_path(target, "what is converted")
+    if not isinstance(layout, str) or layout not in LAYOUTS:
+        raise InputError(f"expected a layout out of {', '.join(LAYOUTS)}, got {shown(layout)}")
+    if layout in ("meta", "ultralytics") and path.suffix.lower() == ".safetensors":
+        raise InputError(
+            f"cannot write {path}: the layout {layout!r} is a pickle; expected a name such as "
+            f"{path.with_suffix('.pt').name}"
+        )
+    return path
 
 
 def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:

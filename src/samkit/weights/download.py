@@ -23,11 +23,11 @@ from samkit.errors import DownloadError, InputError
 from samkit.files import open_file, read_json
 from samkit.limits import limits
 
-__all__ = ["cache_folder", "fetch", "is_offline"]
+__all__ = ["OFFLINE_VARIABLES", "cache_folder", "fetch", "is_offline"]
 
 _CHUNK = 2**20
 _TIMEOUT_SECONDS = 30.0
-_OFFLINE_VARIABLES = ("SAMKIT_OFFLINE", "HF_HUB_OFFLINE")
+OFFLINE_VARIABLES = ("SAMKIT_OFFLINE", "HF_HUB_OFFLINE")
 
 
 def cache_folder() -> Path:
@@ -61,7 +61,7 @@ def is_offline() -> bool:
     """Whether the environment forbids downloads (``SAMKIT_OFFLINE`` or ``HF_HUB_OFFLINE``)."""
     return any(
         os.environ.get(name, "").lower() not in ("", "0", "false", "no", "off")
-        for name in _OFFLINE_VARIABLES
+        for name in OFFLINE_VARIABLES
     )
 
 
@@ -113,8 +113,8 @@ def _complete(url: str, target: Path, sha256: str, most: int, progress: bool | N
         _beside(part, ".json").unlink(missing_ok=True)
     if is_offline():
         raise DownloadError(
-            f"{target.name} is not in the cache and downloads are turned off "
-            f"({' or '.join(_OFFLINE_VARIABLES)} is set). {_by_hand(url, target)}"
+            f"{url} was not downloaded before, and downloads are turned off "
+            f"({' or '.join(OFFLINE_VARIABLES)} is set). {_by_hand(target)}"
         )
     _download(url, part, target, most, progress)
     actual = _hash(part)
@@ -147,11 +147,11 @@ def _download(url: str, part: Path, target: Path, most: int, progress: bool | No
             return
         raise DownloadError(
             f"the server answered {error.code} {_one_line(error.reason)} to {url}. "
-            f"{_by_hand(url, target)}"
+            f"{_by_hand(target)}"
         ) from error
     except (OSError, HTTPException, ValueError) as error:  # ValueError: of where it is sent on to
         reason = _one_line(getattr(error, "reason", None) or error)
-        raise DownloadError(f"cannot reach {url}: {reason}. {_by_hand(url, target)}") from error
+        raise DownloadError(f"cannot reach {url}: {reason}. {_by_hand(target)}") from error
     with response:
         continues = (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-")
         if response.status != 206 or not continues:
@@ -219,9 +219,9 @@ def _interrupted(url: str, received: int, total: int | None, reason: str) -> str
     )
 
 
-def _by_hand(url: str, target: Path) -> str:
+def _by_hand(target: Path) -> str:
     return (
-        f"You can fetch {url} on another machine and put it at {target}. "
+        f"You can fetch it on another machine and put it at {target}. "
         "The bundled model 'pico' works without a network"
     )
 

@@ -33,7 +33,7 @@ from samkit.weights.layouts import (
     is_unused,
     unwrapped,
 )
-from samkit.weights.registry import MODELS, RegisteredModel, find_model
+from samkit.weights.registry import MODELS, RegisteredModel, did_you_mean, find_model
 from samkit.weights.tensor_file import write_safetensors
 
 __all__ = [
@@ -228,13 +228,18 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
             progress=progress,
         )
         return where, model
-    if path.exists() or not isinstance(source, str) or _is_path(source):
+    if path.exists():
         return path, None
+    if not isinstance(source, str) or _is_path(source):
+        raise UnknownModelError(
+            f"no checkpoint at {path}: no such file or folder.{did_you_mean(path.name)}"
+        )
     if is_hub_id(source):
         return fetch_folder(source), None
     if len(path.parts) > 1:
         raise UnknownModelError(
-            f"{source!r} is neither a file or folder nor a Hugging Face id (owner/name)"
+            f"{source!r} is neither a file or folder nor a Hugging Face id (owner/name)."
+            f"{did_you_mean(path.name)}"
         )
     return path, find_model(source)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from samkit.errors import UnknownModelError
 from samkit.sizes import NetworkConfig, mobile_sam, pico, sam2, sam_vit
 
-__all__ = ["MODELS", "RegisteredModel", "find_model"]
+__all__ = ["MODELS", "RegisteredModel", "did_you_mean", "find_model", "name_elsewhere"]
 
 _SAM = "https://dl.fbaipublicfiles.com/segment_anything"
 _SAM2 = "https://dl.fbaipublicfiles.com/segment_anything_2/072824"
@@ -82,6 +82,42 @@ MODELS: dict[str, RegisteredModel] = {model.name: model for model in _TABLE}
 """Name -> model, in the order in which `samkit models` lists them."""
 
 
+# Name here -> names elsewhere, and those of files without their suffix: Ultralytics (sam_b, sam2_t),
+# Meta's keys and files (vit_b, sam2_hiera_tiny) and configs (sam2_hiera_t), Hugging Face
+# (sam-vit-base, sam2-hiera-tiny). Read with "_" for "-".
+_ELSEWHERE = {
+    "sam-vit-b": ("sam_b", "vit_b", "sam_vit_b_01ec64", "sam_vit_base"),
+    "sam-vit-l": ("sam_l", "vit_l", "sam_vit_l_0b3195", "sam_vit_large"),
+    "sam-vit-h": ("sam_h", "vit_h", "sam_vit_h_4b8939", "sam_vit_huge"),
+    "mobile-sam": ("mobile_sam", "vit_t"),
+    "sam2-tiny": ("sam2_t", "sam2_hiera_t", "sam2_hiera_tiny"),
+    "sam2-small": ("sam2_s", "sam2_hiera_s", "sam2_hiera_small"),
+    "sam2-base-plus": ("sam2_b", "sam2_hiera_b+", "sam2_hiera_base_plus"),
+    "sam2-large": ("sam2_l", "sam2_hiera_l", "sam2_hiera_large"),
+    "sam2.1-tiny": ("sam2.1_t", "sam2.1_hiera_t", "sam2.1_hiera_tiny"),
+    "sam2.1-small": ("sam2.1_s", "sam2.1_hiera_s", "sam2.1_hiera_small"),
+    "sam2.1-base-plus": ("sam2.1_b", "sam2.1_hiera_b+", "sam2.1_hiera_base_plus"),
+    "sam2.1-large": ("sam2.1_l", "sam2.1_hiera_l", "sam2.1_hiera_large"),
+}
+_HERE = {other: name for name, others in _ELSEWHERE.items() for other in others}
+
+
+def name_elsewhere(text: str) -> str | None:
+    """samkit's name for a model that others call so, by a name or a file's name; else None.
+
+    >>> name_elsewhere("sam2.1_b.pt"), name_elsewhere("vit_h"), name_elsewhere("mine.pt")
+    ('sam2.1-base-plus', 'sam-vit-h', None)
+    """
+    name = text.lower().replace("-", "_")
+    return _HERE.get(name) or _HERE.get(name.rpartition(".")[0])  # of "sam2.1_t" it is no suffix
+
+
+def did_you_mean(text: str) -> str:
+    """The end of a message about a name or file that is not there; empty where none is known."""
+    name = name_elsewhere(text) or text.lower().rpartition(".")[0].replace("_", "-")
+    return f" Did you mean {name!r}?" if name in MODELS else ""
+
+
 def find_model(name: str) -> RegisteredModel:
     """The model of that name.
 
@@ -90,8 +126,10 @@ def find_model(name: str) -> RegisteredModel:
     """
     if name in MODELS:
         return MODELS[name]
+    hint = did_you_mean(name)
     near = difflib.get_close_matches(name.lower().replace("_", "-"), MODELS, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    if near and not hint:
+        hint = f" Did you mean {near[0]!r}?"
     raise UnknownModelError(
         f"no model is called {name!r}, and no file or folder is there.{hint} "
         f"Names: {', '.join(MODELS)}; or give a checkpoint file, a folder or a Hugging Face id "

@@ -121,9 +121,13 @@ def read_tensor_file(
         InputError: the file is missing, damaged, of another kind or version, or of another network.
     """
     path = checked_path(path, f"a file of {kind}")
-    what = f"cannot read {'an' if kind[0] in 'aeiou' else 'a'} {kind} from {path}"
+    what = f"cannot read {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
     try:
         tensors, header = read_safetensors(path, InputError)
+    except InputError as error:  # it names the file
+        raise InputError(f"{what}: {error}") from error
+    what += f" from {path}"
+    try:
         about = parse_json(header[f"samkit.{kind}"], "its header")
         written, made_by = about["version"], about["network"]
     except InputError as error:

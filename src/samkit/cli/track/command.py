@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -21,10 +21,11 @@ from samkit.cli.options import (
     Refine,
     Scale,
     cleaning,
-    model_or_default,
+    load_model,
     reading,
 )
 from samkit.cli.parsing import names_file
+from samkit.cli.streams import standard_streams
 from samkit.cli.track.outputs import (
     Look,
     Outputs,
@@ -54,12 +55,13 @@ __all__ = ["track"]
 
 
 def track(
+    context: typer.Context,
     video: Annotated[
         str,
         typer.Argument(
             metavar="VIDEO",
-            help="A video file, GIF, TIFF stack, folder or pattern of pictures, URL, or a camera's "
-            "number.",
+            help="A video file, GIF, TIFF stack, folder or pattern of pictures, URL, camera's "
+            "number, or - for a file on standard input.",
         ),
     ],
     point: Annotated[
@@ -86,7 +88,7 @@ def track(
         typer.Option(
             metavar="FILE",
             help='The same as JSON: \\[{"frame": 0, "object_id": 1, "points": [\\[x, y]], '
-            '"labels": \\[1], "box": \\[x0, y0, x1, y1], "mask": "file.png"}, ...].',
+            '"labels": \\[1], "box": \\[x0, y0, x1, y1], "mask": "file.png"}, ...]; or -.',
         ),
     ] = None,
     output: Annotated[
@@ -96,8 +98,8 @@ def track(
             "-o",
             metavar="OUT",
             help="An overlay video .mp4, a cut-out video .mov (ProRes 4444 with opacity), COCO "
-            ".json with run lengths, a table .csv, a stack of labels .tif, or a folder for indexed "
-            "PNGs. Repeatable.",
+            ".json with run lengths (- for standard output), a table .csv, a stack of labels .tif, "
+            "or a folder for indexed PNGs. Repeatable.",
             show_default="an .mp4 here, called after VIDEO",
         ),
     ] = [],  # noqa: B006
@@ -180,16 +182,19 @@ def track(
     how = reading(bands, scale)
     clean = cleaning(fill_holes, min_area, largest)
     look = Look(cutouts=cutouts, feather=feather, refine=refine, clean=clean)
-    frame_prompts = read_prompts(point, box, mask, prompts)
-    if any(name in ("", "-") for name in output):
+    streams = context.with_resource(standard_streams(*output))
+    folder = Path() if str(prompts) == "-" else None
+    prompts = None if prompts is None else Path(streams.input(str(prompts), "--prompts"))
+    video = streams.input(video, "VIDEO")
+    frame_prompts = read_prompts(point, box, mask, prompts, folder)
+    if "" in output:
         raise usage_error("expected the name of a file or folder", "-o")
+    output = [streams.output(name, ".json") for name in output]
     for name in output:
         if "://" in name:
             raise usage_error(f"expected a file or folder, got an address: {name}", "-o")
 
-    import samkit
     from samkit.masks.sequences import check_png_ids
-    from samkit.media.frames import open_frames
     from samkit.weights import MODELS
 
     targets = [Path(name) for name in output] or [default_output(video)]
@@ -201,9 +206,7 @@ def track(
             check_png_ids([prompt.object_id for prompt in frame_prompts])
     if model in MODELS and not MODELS[model].config.has_memory:  # known before it is downloaded
         raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
-    is_camera = video.isdecimal() and not os.path.exists(video)
-    with as_usage_error("VIDEO"):
-        frames = open_frames(int(video) if is_camera else video, **how)
+    frames = _open(video, how)
     job = TrackJob(
         prompts=tuple(frame_prompts), direction=cast(Direction, direction), start=start, stop=stop
     )
@@ -234,7 +237,7 @@ def track(
             unfinished.check(there)
             unfinished.check_files(png_writer(targets[0], frames, look).path)
 
-        predictor = samkit.load(model_or_default(model), device=device, dtype=dtype)
+        predictor = load_model(model, device, dtype)
         if unfinished is not None:
             unfinished.about |= _about_network(predictor)
         pngs, digest = targets[0], "" if unfinished is None else digest_of_run(unfinished.about)
@@ -257,6 +260,29 @@ def track(
             name = Path(video).name or video
             outputs = Outputs(targets, frames, look, name=name, rate=fps, run=digest)
             run(tracker, frames, job, outputs, unfinished)
+
+
+def _open(video: str, how: dict[str, Any]) -> Frames:
+    """The frames of VIDEO.
+
+    Raises:
+        typer.BadParameter: nothing is called so, or --bands or --scale are not for it.
+        InputError: it cannot be read.
+    """
+    from samkit.media import list_images
+    from samkit.media.frames import open_frames
+
+    with as_usage_error("VIDEO"):
+        if video.isdecimal() and not os.path.exists(video):
+            return open_frames(int(video), **how)
+        if "://" not in video and (os.path.isdir(video) or not os.path.exists(video)):
+            list_images(video)
+    frames = open_frames(video)
+    if how["bands"] is None and how["scale"] == "full":
+        return frames
+    frames.close()
+    with as_usage_error("--bands or --scale"):
+        return open_frames(video, **how)
 
 
 def _can_go_on(targets: list[Path], frames: Frames) -> bool:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samkit.cli.parsing import count_of, names_file, real_path
+from samkit.cli.parsing import names_file, real_path
+from samkit.cli.streams import name_of
 from samkit.cli.usage import usage_error
-from samkit.errors import InputError
+from samkit.errors import InputError, count_of
 
 if TYPE_CHECKING:
     from samkit import Masks
@@ -205,7 +206,7 @@ class Outputs:
     def describe(self) -> list[str]:
         """A line for each finished file."""
         counts = f"{count_of(self.count, 'frame')}, {count_of(len(self._objects), 'object')}"
-        return [f"{output.path}: {counts}" for output in self._outputs if output.is_done]
+        return [f"{name_of(output.path)}: {counts}" for output in self._outputs if output.is_done]
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from samkit.cli.parsing import FormatError, parse_box, parse_point, parse_whole, read_mask
 from samkit.cli.prompt_files import bad_file, mask_file, pop_whole, prompt_of, read_entries
-from samkit.cli.usage import usage_error
+from samkit.cli.usage import as_usage_error, usage_error
 from samkit.errors import InputError, PromptError
 
 if TYPE_CHECKING:
@@ -38,16 +38,25 @@ class FramePrompt:
 
 
 def read_prompts(
-    points: list[str], boxes: list[str], masks: list[str], file: Path | None
+    points: list[str],
+    boxes: list[str],
+    masks: list[str],
+    file: Path | None,
+    folder: Path | None = None,
 ) -> list[FramePrompt]:
     """All prompts, those of the file first, one for each frame and object.
+
+    Args:
+        points, boxes, masks: of options.
+        file: of prompts.
+        folder: in which the masks are that it names; by default its own.
 
     Raises:
         typer.BadParameter: a prompt is not valid; the message names the option, or the entry of
             the file with its frame and object.
     """
     merged: dict[tuple[int, int], FramePrompt] = {}
-    for part in _parts(points, boxes, masks, file):
+    for part in _parts(points, boxes, masks, file, folder):
         key = (part.frame, part.object_id)
         if key in merged:
             before = merged[key]
@@ -66,18 +75,18 @@ def read_prompts(
 
 
 def _parts(
-    points: list[str], boxes: list[str], masks: list[str], file: Path | None
+    points: list[str], boxes: list[str], masks: list[str], file: Path | None, folder: Path | None
 ) -> Iterator[FramePrompt]:
     if file is not None:
         for entry, origin in read_entries(file, "frame and object_id"):
-            yield _from_entry(entry, origin, file.parent)
+            yield _from_entry(entry, origin, folder or file.parent)
     for text in points:
         form = "X,Y[,LABEL] with LABEL 1 or 0"
         yield _from_option(text, "--point", form, lambda rest, _: parse_point(rest))
     for text in boxes:
         yield _from_option(text, "--box", "X0,Y0,X1,Y1", lambda rest, _: parse_box(rest))
     for text in masks:
-        part = _from_option(text, "--mask", "FILE", lambda rest, i: read_mask(Path(rest), i))
+        part = _from_option(text, "--mask", "FILE", _mask_option)
         yield replace(part, files=(Path(text.split(":", 2)[2]),))
 
 
@@ -98,6 +107,11 @@ def _from_option(
     except InputError as error:
         raise usage_error(f"{text}: {error}", option) from None
     return FramePrompt(frame=number, object_id=known_as, prompt=prompt, origin=f"{option} {text}")
+
+
+def _mask_option(rest: str, object_id: int) -> Prompt:
+    with as_usage_error("--mask"):  # it names the file
+        return read_mask(Path(rest), object_id)
 
 
 def _from_entry(entry: dict[str, Any], origin: str, folder: Path) -> FramePrompt:

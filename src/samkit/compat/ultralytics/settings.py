@@ -11,6 +11,7 @@ import torch
 
 from samkit.errors import InputError, shown
 from samkit.files import checked_path
+from samkit.weights.registry import name_elsewhere
 
 __all__ = [
     "DEFAULT_CFG",
@@ -20,19 +21,6 @@ __all__ = [
     "model_source",
     "read_settings",
 ]
-
-_NAMES = {
-    "sam_b": "sam-vit-b",
-    "sam_l": "sam-vit-l",
-    "sam_h": "sam-vit-h",
-    "mobile_sam": "mobile-sam",
-    **{
-        f"{family}_{letter}": f"{family}-{size}"
-        for family in ("sam2", "sam2.1")
-        for letter, size in (("t", "tiny"), ("s", "small"), ("b", "base-plus"), ("l", "large"))
-    },
-}
-"""File names without their suffix -> names of samkit's models."""
 
 
 @dataclass(kw_only=True)
@@ -107,7 +95,7 @@ def model_source(model: str | Path) -> str | Path:
     """
     if os.path.exists(model):
         return model
-    return _NAMES.get(str(model).removesuffix(".pt"), model)
+    return name_elsewhere(str(model)) or model
 
 
 def device_name(device: Any) -> str | torch.device:
