@@ -473,7 +473,9 @@ class Sam2Config(NetworkConfig):
     def validate(self) -> None:
         super().validate()
         memory = self.memory
-        if memory.slots < 1 or memory.dim < 4 or memory.dim % 4 or self.dim % memory.dim:
+        # Pointers are cut into tokens of the memory's channels.
+        fits = self.dim % memory.dim == 0 if 0 < memory.dim < self.dim else memory.dim > 0
+        if memory.slots < 1 or memory.dim % 4 or not fits:
             raise ValueError(
                 "memory: expected a slot at least, and a dim that is a multiple of 4 and divides "
                 f"{self.dim}, got {memory.slots} and {memory.dim}"

@@ -148,11 +148,11 @@ def test_json_of_many_frames_does_not_stay_in_memory(tmp_path, frames, monkeypat
 
 
 def test_a_mov_has_what_the_masks_cover_and_its_opacity(tmp_path: Path) -> None:
-    pictures = [np.full((37, 51, 3), (200, 30 * i, 60), np.uint8) for i in range(4)]
+    pictures = [np.full((37, 51, 3), (200, 20 * i, 60), np.uint8) for i in range(8)]
     writer = PictureVideoWriter(tmp_path / "cut.mov", open_frames(pictures), rate=10)
     covered = np.zeros((37, 51), bool)
     covered[5:25, 10:40] = True
-    for frame in range(4):
+    for frame in range(8):
         writer.write(frame, Masks(covered[None], [1]))
     writer.close()
     with av.open(str(tmp_path / "cut.mov")) as container:
@@ -160,7 +160,7 @@ def test_a_mov_has_what_the_masks_cover_and_its_opacity(tmp_path: Path) -> None:
         assert stream.codec_context.name == "prores"
         assert stream.average_rate == 10
         frames = [one.to_ndarray(format="rgba") for one in container.decode(stream)]
-    assert [one.shape for one in frames] == [(37, 51, 4)] * 4
+    assert [one.shape for one in frames] == [(37, 51, 4)] * 8
     for shown, given in zip(frames, pictures, strict=True):
         assert np.abs(shown[..., 3].astype(int) - covered * 255).max() <= 3
         assert np.abs(shown[8:20, 15:35, :3].astype(int) - given[8:20, 15:35]).max() <= 8

@@ -150,11 +150,7 @@ class VideoWriter:
         if self._codec.even and (height % 2 or width % 2):
             even = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         picture = av.VideoFrame.from_ndarray(even, format=self._codec.source)
-        picture = picture.reformat(
-            format=self._codec.encoded,
-            src_colorspace=Colorspace.ITU601,
-            dst_colorspace=Colorspace.ITU709,
-        )  # of RGB there is one only, but older versions of PyAV ask for two that differ
+        picture = _reformatted(picture, self._codec)
         picture.pts, picture.time_base = self._ticks, self._unit
         try:
             self._encode(picture)
@@ -232,6 +228,21 @@ class VideoWriter:
 
     def _cannot(self, error: Exception) -> InputError:
         return InputError(f"cannot write {self._path}: {getattr(error, 'strerror', None) or error}")
+
+
+def _reformatted(picture: av.VideoFrame, codec: _Codec) -> av.VideoFrame:
+    """A frame in the format of the file."""
+    how: dict[str, Any] = {
+        "format": codec.encoded,
+        # Of RGB there is one only, but older versions of PyAV ask for two that differ.
+        "src_colorspace": Colorspace.ITU601,
+        "dst_colorspace": Colorspace.ITU709,
+    }
+    if codec.channels == 4:
+        # Several threads of FFmpeg's scaler spoil eight pixels of opacity where their parts meet.
+        with contextlib.suppress(TypeError):  # of versions of PyAV that have one thread only
+            return picture.reformat(**how, threads=1)
+    return picture.reformat(**how)
 
 
 def _size_of(frame: object, channels: int) -> tuple[int, int]:
