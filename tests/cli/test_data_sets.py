@@ -35,13 +35,12 @@ def test_one_data_set_of_all_images(run, photos, prompts, model, tmp_path) -> No
     code, out, err = run("predict", "--prompts", prompts, "--category", "thing", "-o", target,
                          "-m", model)  # fmt: skip
     assert code == 0, err
-    assert len(out.splitlines()) == 2
+    assert len(out.splitlines()) == 3
+    assert out.splitlines()[-1] == f"{target}: 2 images"
     data = COCO(str(target))
     assert [one["name"] for one in data.loadCats(data.getCatIds())] == ["cat", "dog", "thing"]
     names = {one["id"]: one for one in data.loadImgs(data.getImgIds())}
-    assert [one["file_name"] for one in names.values()] == [
-        str(photos / name) for name in ("a.png", "c.png")
-    ]
+    assert [one["file_name"] for one in names.values()] == ["a.png", "c.png"]
     found = data.loadAnns(data.getAnnIds())
     assert [(one["image_id"], one["object_id"], one["category_id"]) for one in found] == [
         (1, 7, 2), (1, 8, 1), (2, 1, 3), (2, 2, 3)
@@ -162,3 +161,11 @@ def test_no_image_is_an_error_of_usage(run, model) -> None:
     code, _, err = run("predict", "--box", "1,1,9,9", "-m", model)
     assert code == 2
     assert "IMAGE" in err
+
+
+@pytest.mark.parametrize("options", [["--feather", 2], ["--refine", 3, "--format", "overlay"]])
+def test_soft_edges_of_something_else_than_cutouts(run, photos, model, tmp_path, options) -> None:
+    code, _, err = run("predict", photos / "a.png", "--box", "1,1,9,9", *options, "-m", model,
+                       "-o", tmp_path / "x.png")  # fmt: skip
+    assert code == 2
+    assert "--feather, --refine" in err

@@ -659,3 +659,17 @@ def test_an_interrupted_folder_of_cutouts_is_known_by_its_options(track, clip) -
     code, _, err = track(*command, "--feather", 2)
     assert code == 2
     assert "holds PNGs already" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["-o", "x.mp4", "--feather", 2], "--feather, --refine"),
+        (["-o", "x", "--refine", 2], "--feather, --refine"),
+        (["-o", "x.json", "--cutouts"], "--cutouts"),
+    ],
+)
+def test_options_of_cutouts_without_any(track, clip, options, named) -> None:
+    code, _, err = track(clip, *OPTIONS, *options)
+    assert code == 2
+    assert named in err

@@ -197,6 +197,7 @@ def run_jobs(
     category: Callable[[Job, Masks], list[str]],
     categories: Sequence[str],
     output: Path | None = None,
+    base: Path | None = None,
     **options: Any,
 ) -> None:
     """Do all jobs and print a line for each; an image that fails does not stop the others.
@@ -209,6 +210,7 @@ def run_jobs(
         category: job and masks -> the name of the category of each mask.
         categories: all of these names.
         output: the file of all images, where jobs have no targets.
+        base: images in this folder are called relative to it in that file.
         options: others of `Masks.save`.
 
     Raises:
@@ -233,7 +235,9 @@ def run_jobs(
             if whole is None:
                 job.save(masks, image, category=names, categories=categories, **options)
             else:
-                whole.write(job.source, masks, names)
+                is_beside = base is not None and job.source.is_relative_to(base)
+                name = job.source.relative_to(cast(Path, base)) if is_beside else job.source
+                whole.write(name, masks, names)
         except SamkitError as error:
             is_named = str(job.source) in str(error)
             failures.append(str(error) if is_named else f"{job.source}: {error}")
@@ -249,6 +253,8 @@ def run_jobs(
             whole.close()
         except SamkitError as error:
             failures.append(str(error))
+        else:
+            typer.echo(f"{name_of(cast(Path, output))}: {count_of(done, 'image')}")
     if stopped:
         typer.echo(f"stopped after {done} of {len(jobs)} images", err=True)
         raise typer.Exit(130)

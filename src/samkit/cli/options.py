@@ -71,7 +71,8 @@ Model = Annotated[
     ),
 ]
 Category = Annotated[
-    str, typer.Option(metavar="NAME", help="What the masks are of, in coco, jsonl, csv, geojson.")
+    str,
+    typer.Option(metavar="NAME", help="What the masks are of, in coco, jsonl, csv, geojson, yolo."),
 ]
 FillHoles = Annotated[
     str | None,

@@ -121,19 +121,27 @@ def predict(
     clean = cleaning(fill_holes, min_area, largest)
     how = reading(bands, scale)
     streams = context.with_resource(standard_streams(output))
+    folder: Path | None
     if prompts is None:
         rough = None if mask is None else Path(streams.input(str(mask), "--mask"))
         with as_usage_error():
             objects = _prompts(point, box, rough, separate)
         asked = _asked(find_images(images or [], streams), objects, category)
+        folder = None
     elif images or point or box or mask or separate:
-        raise usage_error("the file says which images and prompts there are", "--prompts")
+        raise usage_error(
+            "the file says which images and prompts there are: leave out IMAGE, --point, --box, "
+            "--mask and --separate",
+            "--prompts",
+        )
     else:
         folder = Path() if str(prompts) == "-" else prompts.parent
         file = Path(streams.input(str(prompts), "--prompts"))
         asked = read_image_prompts(file, category, folder)
     formats = [] if format is None else [format]
     jobs = make_jobs(list(asked), output, formats, streams, several=prompts is not None)
+    if (feather or refine) and not any("cutout" in job.targets.values() for job in jobs):
+        raise usage_error("cut-outs have soft edges: --format cutout", "--feather, --refine")
     jobs = unfinished(jobs, output, overwrite=overwrite or len(jobs) == 1)
     if not jobs:
         return
@@ -159,6 +167,7 @@ def predict(
         ],
         categories=sorted({name for one in asked.values() for name in one.categories.values()}),
         output=streams.result or output,
+        base=folder,
         feather=feather,
         refine=refine,
     )

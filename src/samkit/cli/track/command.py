@@ -201,6 +201,7 @@ def track(
     files = [video, prompts, model, *(file for one in frame_prompts for file in one.files)]
     inputs = [Path(name) for name in files if name is not None]
     check_outputs(targets, inputs, overwrite=overwrite)
+    _check_look(look, targets)
     if not cutouts and any(not names_file(target) for target in targets):
         with as_usage_error("-o"):
             check_png_ids([prompt.object_id for prompt in frame_prompts])
@@ -283,6 +284,18 @@ def _open(video: str, how: dict[str, Any]) -> Frames:
     frames.close()
     with as_usage_error("--bands or --scale"):
         return open_frames(video, **how)
+
+
+def _check_look(look: Look, targets: list[Path]) -> None:
+    """Options that change nothing are wrong usage."""
+    has_folder = any(not names_file(target) for target in targets)
+    if look.cutouts and not has_folder:
+        raise usage_error("expected a folder as OUT, or -o OUT.mov without it", "--cutouts")
+    has_film = any(target.suffix.lower() == ".mov" for target in targets)
+    if (look.feather or look.refine) and not (look.cutouts or has_film):
+        raise usage_error(
+            "cut-outs have soft edges: -o OUT.mov or --cutouts", "--feather, --refine"
+        )
 
 
 def _can_go_on(targets: list[Path], frames: Frames) -> bool:
