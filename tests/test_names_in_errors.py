@@ -16,7 +16,7 @@ from samkit.errors import SamkitError
 from samkit.evaluation import open_dataset
 from samkit.image_predictor import ImagePredictor
 from samkit.masks.label_maps import read_label_picture
-from samkit.masks.sequences import CocoVideoWriter, IndexedPngWriter, OverlayVideoWriter
+from samkit.masks.sequences import CocoVideoWriter, IndexedPngWriter, PictureVideoWriter
 from samkit.media import read_image, write_image
 from samkit.media.frames import open_frames
 from samkit.weights import convert, load_network, save_network
@@ -108,7 +108,7 @@ MASKS = Masks(np.ones((1, 4, 6), bool), [0.5])
 
 def overlay_video(path: Path) -> None:
     frames = open_frames(np.zeros((2, 4, 6, 3), np.uint8))
-    writer = OverlayVideoWriter(path, frames, rate=None)
+    writer = PictureVideoWriter(path, frames, rate=None)
     writer.write(0, MASKS)
     writer.close()
 
