@@ -465,3 +465,12 @@ def test_a_file_of_the_earlier_pico(tmp_path, has_header):
     save_file(state, path, {"samkit.config": json.dumps(sizes)} if has_header else None)
     with pytest.raises(CheckpointError, match=r"earlier pico.*train again"):
         load_network(path)
+
+
+def test_weights_that_half_precision_cannot_hold(tmp_path):
+    network = make(tiny_pico())
+    with torch.no_grad():
+        next(network.parameters()).fill_(1e5)
+    with pytest.raises(InputError, match=r"has numbers that torch\.float16 cannot hold"):
+        save_network(network, tmp_path / "x.safetensors", dtype=torch.float16)
+    assert not list(tmp_path.iterdir())
