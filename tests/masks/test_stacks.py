@@ -72,3 +72,21 @@ def test_nothing_is_left_of_what_is_discarded(tmp_path, suffix) -> None:
     writer.discard()
     writer.close()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".csv"])
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, suffix) -> None:
+    path = tmp_path / f"a{suffix}"
+    frames = open_frames(np.stack([picture(i) for i in range(2)]))
+    writer = LabelStackWriter(path) if suffix == ".tif" else TableWriter(path, frames)
+    writer.write(0, masks_of(0))
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tifffile.TiffWriter, "write", full)
+    monkeypatch.setattr(csv.DictWriter, "writerow", full)
+    with pytest.raises(InputError, match="No space left"):
+        writer.write(1, masks_of(1))
+    writer.close()
+    assert os.listdir(tmp_path) == []

@@ -4,11 +4,10 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import IO
 
-from samkit.errors import InputError
-from samkit.files import checked_path
-from samkit.media.writing import PendingFile
+from samkit.media.writing import StreamedFile
 
 __all__ = ["RowFile"]
 
@@ -23,10 +22,8 @@ class RowFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = checked_path(path, "a file of masks")
-        self._is_table = self._path.suffix.lower() == ".csv"
-        self._file: PendingFile | None = None
-        self._text: IO[str]
+        self._file = StreamedFile(path, _open_text)
+        self._is_table = Path(path).suffix.lower() == ".csv"
         self._table: csv.DictWriter[str] | None = None
 
     def add(self, rows: Iterable[Mapping[str, object]]) -> None:
@@ -35,21 +32,16 @@ class RowFile:
         Raises:
             InputError: the place cannot be written.
         """
-        try:
-            if self._file is None:
-                self._file = PendingFile(self._path)
-                self._text = self._file.temporary.open("w", encoding="utf-8", newline="\n")
+        with self._file.writing() as text:
             for row in rows:
-                self._write(row)
-        except OSError as error:
-            raise self._cannot(error) from error
+                self._write(text, row)
 
-    def _write(self, row: Mapping[str, object]) -> None:
+    def _write(self, text: IO[str], row: Mapping[str, object]) -> None:
         if not self._is_table:
-            self._text.write(json.dumps(row) + "\n")
+            text.write(json.dumps(row) + "\n")
             return
         if self._table is None:
-            self._table = csv.DictWriter(self._text, list(row), lineterminator="\n")
+            self._table = csv.DictWriter(text, list(row), lineterminator="\n")
             self._table.writeheader()
         self._table.writerow(row)
 
@@ -59,23 +51,12 @@ class RowFile:
         Raises:
             InputError: the place cannot be written.
         """
-        if self._file is None:
-            return
-        try:
-            self._text.close()
-        except OSError as error:
-            self.discard()
-            raise self._cannot(error) from error
-        file, self._file = self._file, None
-        file.keep()
+        self._file.close()
 
     def discard(self) -> None:
         """Remove what is not in place yet."""
-        if self._file is None:
-            return
-        file, self._file = self._file, None
-        self._text.close()
-        file.discard()
+        self._file.discard()
 
-    def _cannot(self, error: OSError) -> InputError:
-        return InputError(f"cannot write {self._path}: {error.strerror or error}")
+
+def _open_text(path: Path) -> IO[str]:
+    return path.open("w", encoding="utf-8", newline="\n")

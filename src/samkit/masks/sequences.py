@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -123,20 +123,24 @@ class PngWriter:
     Args:
         folder: created when missing.
         frames: of the video.
+        picture: frame and its masks -> what is written for it.
         run: a text in each file by which `are_of_run` knows them again; "" for none.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], frames: Frames, *, run: str = "") -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        frames: Frames,
+        picture: Callable[[int, Masks], Image.Image],
+        *,
+        run: str = "",
+    ) -> None:
         self._folder = checked_path(folder, "a folder of masks")
         self._frames = frames
-        self._run = run
-
-    def picture(self, frame: int, masks: Masks) -> Image.Image:
-        """What is written for a frame."""
-        raise NotImplementedError
+        self._picture, self._run = picture, run
 
     def write(self, frame: int, masks: Masks) -> None:
-        image = self.picture(frame, masks)
+        image = self._picture(frame, masks)
         mark = PngInfo()
         mark.add_text(*_MARK)
         if self._run:
@@ -197,12 +201,12 @@ class IndexedPngWriter(PngWriter):
     """
 
     def __init__(self, folder: str | os.PathLike[str], frames: Frames, *, run: str = "") -> None:
-        super().__init__(folder, frames, run=run)
+        super().__init__(folder, frames, self._indexed, run=run)
         objects = [drawing.colour_of(i) for i in range(1, MOST_PNG_ID + 1)]
         colours = [(0, 0, 0), *objects, (255, 255, 255)]
         self._palette = [value for colour in colours for value in colour]
 
-    def picture(self, frame: int, masks: Masks) -> Image.Image:
+    def _indexed(self, frame: int, masks: Masks) -> Image.Image:
         check_png_ids(masks.object_ids.tolist())
         index = np.zeros(masks.image_size, np.uint8)
         for i in drawing.painting_order(masks.scores):
@@ -229,10 +233,10 @@ class CutoutPngWriter(PngWriter):
         feather: float = 0.0,
         refine: int = 0,
     ) -> None:
-        super().__init__(folder, frames, run=run)
+        super().__init__(folder, frames, self._cut_out, run=run)
         self._edges: dict[str, Any] = {"feather": feather, "refine": refine}
 
-    def picture(self, frame: int, masks: Masks) -> Image.Image:
+    def _cut_out(self, frame: int, masks: Masks) -> Image.Image:
         return Image.fromarray(masks.cutout(self._frames.read(frame), **self._edges))
 
 

@@ -1,17 +1,17 @@
 """The masks of a stack or video as scientists keep them: a TIFF of labels, and a table."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samkit.errors import InputError
-from samkit.files import checked_path
 from samkit.masks import drawing
 from samkit.masks.result import Masks
 from samkit.masks.rows import RowFile
 from samkit.media.frames import Frames
-from samkit.media.writing import PendingFile
+from samkit.media.writing import StreamedFile
 
 __all__ = ["LabelStackWriter", "TableWriter"]
 
@@ -29,13 +29,9 @@ class LabelStackWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = checked_path(path, "a file of masks")
-        self._file: PendingFile | None = None
-        self._tiff: Any = None
+        self._file: StreamedFile[Any] = StreamedFile(path, _open_tiff)
 
     def write(self, frame: int, masks: Masks) -> None:
-        import tifffile  # takes long
-
         ids = masks.object_ids
         if len(ids) and not 1 <= ids.min() <= ids.max() <= _MOST_ID:
             wrong = int(ids.min() if ids.min() < 1 else ids.max())
@@ -43,34 +39,20 @@ class LabelStackWriter:
         labels = np.zeros(masks.image_size, np.uint16)
         for i in drawing.painting_order(masks.scores):
             labels[masks[i].masks[0]] = ids[i]
-        try:
-            if self._file is None:
-                self._file = PendingFile(self._path)
-                self._tiff = tifffile.TiffWriter(self._file.temporary, bigtiff=True)
-            self._tiff.write(labels, compression="zlib", metadata=None, contiguous=False)
-        except OSError as error:
-            raise self._cannot(error) from error
+        with self._file.writing() as tiff:
+            tiff.write(labels, compression="zlib", metadata=None, contiguous=False)
 
     def close(self) -> None:
-        if self._file is None:
-            return
-        try:
-            self._tiff.close()
-        except OSError as error:
-            self.discard()
-            raise self._cannot(error) from error
-        file, self._file = self._file, None
-        file.keep()
+        self._file.close()
 
     def discard(self) -> None:
-        if self._file is None:
-            return
-        file, self._file = self._file, None
-        self._tiff.close()
-        file.discard()
+        self._file.discard()
 
-    def _cannot(self, error: OSError) -> InputError:
-        return InputError(f"cannot write {self._path}: {error.strerror or error}")
+
+def _open_tiff(path: Path) -> Any:
+    import tifffile  # takes long
+
+    return tifffile.TiffWriter(path, bigtiff=True)
 
 
 class TableWriter:

@@ -3,9 +3,10 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from samkit.errors import InputError
 from samkit.files import checked_path
@@ -15,7 +16,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["PendingFile", "check_writable", "write_atomically"]
+__all__ = ["PendingFile", "StreamedFile", "check_writable", "write_atomically"]
 
 _PREFIX = ".samkit-"
 _tidied: set[Path] = set()
@@ -153,6 +154,80 @@ class PendingFile:
 
 class _Discarded(Exception):
     """Ends the block of `write_atomically` without a file."""
+
+
+class Closable(Protocol):
+    """What `StreamedFile` writes through."""
+
+    def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=Closable)
+
+
+class StreamedFile(Generic[T]):
+    """A file that is written bit by bit: in place after `close`, whole, or not at all.
+
+    Without any use of `writing` there is none, nor after one of them has failed.
+
+    Args:
+        path: of the file.
+        open_: temporary path -> what writes to it; called at the first `writing`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], open_: Callable[[Path], T]) -> None:
+        self._path, self._open = checked_path(path, "a file to write"), open_
+        self._file: PendingFile | None = None
+        self._writer: T | None = None
+        self._is_broken = False
+
+    @contextmanager
+    def writing(self) -> Iterator[T]:
+        """Give what writes to the file.
+
+        Raises:
+            InputError: the place cannot be written, or the block raised an OSError.
+        """
+        try:
+            if self._file is None:
+                self._file = PendingFile(self._path)
+                self._writer = self._open(self._file.temporary)
+            assert self._writer is not None
+            yield self._writer
+        except OSError as error:
+            self._is_broken = True
+            raise self._cannot(error) from error
+
+    def close(self) -> None:
+        """Finish the file and put it in place.
+
+        Raises:
+            InputError: it cannot be finished.
+        """
+        if self._file is None or self._is_broken:
+            self.discard()
+            return
+        assert self._writer is not None
+        try:
+            self._writer.close()
+        except OSError as error:
+            self.discard()
+            raise self._cannot(error) from error
+        file, self._file = self._file, None
+        file.keep()
+
+    def discard(self) -> None:
+        """Remove what was written; a file that was there before stays."""
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        with suppress(OSError):  # closing writes what is left, and may have no room
+            if self._writer is not None:
+                self._writer.close()
+        file.discard()
+
+    def _cannot(self, error: OSError) -> InputError:
+        return InputError(f"cannot write {self._path}: {error.strerror or error}")
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
