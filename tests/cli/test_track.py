@@ -546,7 +546,7 @@ def test_an_output_that_fails_does_not_stop_the_others(track, clip, monkeypatch)
 
     def full(self, number, masks):
         if number == 4:
-            self._file._is_broken = True
+            self._file._file.is_broken = True
             raise InputError("cannot write m.json: No space left on device")
         plain(self, number, masks)
 

@@ -114,7 +114,7 @@ def test_no_room_for_json(tmp_path: Path, frames, monkeypatch, step: str) -> Non
 
     writer = CocoVideoWriter(tmp_path / "m.json", frames)
     writer.write(0, masks_at(0, [1]))
-    monkeypatch.setattr(writer._file._text, "write", full)
+    monkeypatch.setattr(writer._file._file._writer, "write", full)
     with pytest.raises(InputError, match=r"m\.json: No space left"):
         writer.write(1, masks_at(1, [1])) if step == "write" else writer.close()
     writer.close()

@@ -173,13 +173,16 @@ class StreamedFile(Generic[T]):
     Args:
         path: of the file.
         open_: temporary path -> what writes to it; called at the first `writing`.
+
+    Attributes:
+        is_broken: whether a `writing` has failed.
     """
 
     def __init__(self, path: str | os.PathLike[str], open_: Callable[[Path], T]) -> None:
         self._path, self._open = checked_path(path, "a file to write"), open_
         self._file: PendingFile | None = None
         self._writer: T | None = None
-        self._is_broken = False
+        self.is_broken = False
 
     @contextmanager
     def writing(self) -> Iterator[T]:
@@ -195,7 +198,7 @@ class StreamedFile(Generic[T]):
             assert self._writer is not None
             yield self._writer
         except OSError as error:
-            self._is_broken = True
+            self.is_broken = True
             raise self._cannot(error) from error
 
     def close(self) -> None:
@@ -204,7 +207,7 @@ class StreamedFile(Generic[T]):
         Raises:
             InputError: it cannot be finished.
         """
-        if self._file is None or self._is_broken:
+        if self._file is None or self.is_broken:
             self.discard()
             return
         assert self._writer is not None
