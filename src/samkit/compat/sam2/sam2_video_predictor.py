@@ -215,28 +215,8 @@ class SAM2VideoPredictor:
             state.tracker.clear_prompts(frame, object_id)
         return self._prompt(state, frame, object_id, send=new or given, whole=given)
 
-    def add_new_points(
-        self,
-        inference_state: InferenceState,
-        frame_idx: int,
-        obj_id: int,
-        points: Any = None,
-        labels: Any = None,
-        clear_old_points: bool = True,
-        normalize_coords: bool = True,
-        box: Any = None,
-    ) -> FrameMasks:
-        """The former name of `add_new_points_or_box`."""
-        return self.add_new_points_or_box(
-            inference_state,
-            frame_idx,
-            obj_id,
-            points,
-            labels,
-            clear_old_points,
-            normalize_coords,
-            box,
-        )
+    add_new_points = add_new_points_or_box
+    """The former name."""
 
     def add_new_mask(
         self, inference_state: InferenceState, frame_idx: int, obj_id: int, mask: Any
