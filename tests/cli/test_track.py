@@ -673,3 +673,23 @@ def test_options_of_cutouts_without_any(track, clip, options, named) -> None:
     code, _, err = track(clip, *OPTIONS, *options)
     assert code == 2
     assert named in err
+
+
+@pytest.mark.parametrize("direction", ["forward", "both"])
+def test_smooth_is_that_of_python(track, tracked, clip, direction):
+    arguments = (*OPTIONS, "--smooth", 2, "--direction", direction)
+    code, _, err = track(clip, *arguments, "-o", "out.json", "-o", "pngs", "-o", "out.mp4")
+    assert code == 0, err
+    wanted = tracked(PROMPTS, direction, smooth=2)
+    found = masks_of(Path("out.json"))
+    assert found.keys() == wanted.keys()
+    for frame, masks in wanted.items():
+        assert np.array_equal(found[frame].masks, masks.masks)
+    assert len(list(Path("pngs").glob("*.png"))) == len(wanted)
+
+
+def test_a_stream_is_not_smoothed(track, clip):
+    with served(clip.parent) as address:
+        code, _, err = track(f"{address}/{clip.name}", *OPTIONS, "--smooth", 2)
+    assert code == 2
+    assert "save it first" in err

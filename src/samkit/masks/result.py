@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import io
 import os
@@ -20,7 +19,6 @@ from samkit.errors import InputError, MissingDependencyError
 from samkit.masks import checks, contours, documents, drawing, formats, matting, regions
 from samkit.masks.categories import Categories
 from samkit.masks.stack import MaskStack
-from samkit.masks.storage import hold
 from samkit.media import ImageSource, read_image, write_image
 
 
@@ -141,13 +139,10 @@ class Masks(MaskStack):
         one = switch("largest", largest)
         if not (fill_holes or smallest or one):
             return self
-        masks = (
+        return self.with_pixels(
             regions.cleaned(mask, fill_holes=fill_holes, min_area=smallest, largest=one)
             for mask in self._storage
         )
-        held = hold(masks, len(self), self.image_size, len(self))
-        clean = self._with(held, dataclasses.replace(self._fields, boxes=None))
-        return clean.compressed() if self.is_compressed else clean
 
     def to_supervision(self) -> Any:
         """The masks as ``supervision.Detections``, with object ids as tracker ids.

@@ -237,6 +237,16 @@ class MaskStack:
         ids = checks.identifiers("object_ids", object_ids, len(self))
         return self._with(self._storage, dataclasses.replace(self._fields, object_ids=ids))
 
+    def with_pixels(self, masks: Iterable[npt.NDArray[np.bool_]]) -> Self:
+        """The same objects with other masks (H, W), one for each; boxes are those of the new ones.
+
+        Raises:
+            InputError: these are not as many masks, or of another size.
+        """
+        changed = hold(masks, len(self), self.image_size, len(self))
+        new = self._with(changed, dataclasses.replace(self._fields, boxes=None))
+        return new.compressed() if self.is_compressed else new
+
     def __len__(self) -> int:
         return len(self._fields.scores)
 

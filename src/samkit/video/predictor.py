@@ -20,6 +20,7 @@ from samkit.prompts import Prompt
 from samkit.video.embedded_frames import EmbeddedFrames
 from samkit.video.session import Session
 from samkit.video.session_file import read_session, write_session
+from samkit.video.smoothing import MOST_SMOOTHING, smoothed
 
 __all__ = ["VideoPredictor"]
 
@@ -195,6 +196,7 @@ class VideoPredictor:
         *,
         start: int | None = None,
         stop: int | None = None,
+        smooth: int = 0,
     ) -> Iterator[tuple[int, Masks]]:
         """Track all objects, frame by frame.
 
@@ -207,6 +209,9 @@ class VideoPredictor:
             start: the first frame; by default the first one that has a prompt.
             stop: the frame before which (going forward) or after which (going backward) to end; for
                 "both" it bounds the way forward.
+            smooth: average outlines with those of so many frames (0 to 16; 4 is good) before and
+                after, moved along by optical flow, so that they flicker less. Frames then come so
+                many frames later. Prompted masks, scores, logits and memory stay as they are.
 
         Yields:
             Number of the frame, and the masks of all objects in it, in the order of `object_ids`.
@@ -236,7 +241,11 @@ class VideoPredictor:
         if end is not None and (end > first if direction == "backward" else end < first):
             side = "before" if direction == "backward" else "after"
             raise InputError(f"stop: expected a frame {side} {first}, got {end}")
-        return self._track(direction, first, end)
+        results = self._track(direction, first, end)
+        reach = whole_number("smooth", smooth, 0)
+        if reach > MOST_SMOOTHING:
+            raise InputError(f"smooth: expected 0 to {MOST_SMOOTHING} frames, got {reach}")
+        return results if reach == 0 else self._smoothed(results, reach)
 
     def step(self, frame: Any, prompts: Mapping[int, Prompt] | None = None) -> Masks:
         """The next frame of a live video.
@@ -334,6 +343,19 @@ class VideoPredictor:
         return tracker
 
     # Passes
+
+    def _smoothed(
+        self, results: Iterator[tuple[int, Masks]], reach: int
+    ) -> Iterator[tuple[int, Masks]]:
+        assert self._frames.frames is not None
+        objects = self._session.objects
+        return smoothed(
+            results,
+            self._frames.frames.read,
+            lambda frame, object_id: object_id in objects and frame in objects[object_id].prompted,
+            reach=reach,
+            non_overlapping=self.non_overlapping,
+        )
 
     def _track(
         self, direction: Direction, first: int, stop: int | None

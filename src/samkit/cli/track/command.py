@@ -112,6 +112,16 @@ def track(
     largest: Largest = False,
     feather: Feather = 0.0,
     refine: Refine = 0,
+    smooth: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=16,
+            metavar="N",
+            help="Average outlines over so many frames before and after, so that they do not "
+            "flicker; 4 is good.",
+        ),
+    ] = 0,
     direction: Annotated[
         str, typer.Option(metavar="WAY", help="forward, backward or both.")
     ] = "forward",
@@ -209,13 +219,19 @@ def track(
         raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
     frames = _open(video, how)
     job = TrackJob(
-        prompts=tuple(frame_prompts), direction=cast(Direction, direction), start=start, stop=stop
+        prompts=tuple(frame_prompts),
+        direction=cast(Direction, direction),
+        start=start,
+        stop=stop,
+        smooth=smooth,
     )
     check_job(job, frames)
     if fps is not None and frames.format is not None:
         raise usage_error("the video has times of its own", "--fps")
 
-    unfinished = UnfinishedRun(targets[0]) if _can_go_on(targets, frames) else None
+    # A run that is smoothed is ahead of its files.
+    can_go_on = _can_go_on(targets, frames) and not smooth
+    unfinished = UnfinishedRun(targets[0]) if can_go_on else None
     with closing(frames), nullcontext() if unfinished is None else closing(unfinished):
         there = None
         if unfinished is not None:

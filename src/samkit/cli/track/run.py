@@ -34,13 +34,14 @@ class TrackJob:
 
     Attributes:
         prompts: in any order of frames.
-        direction, start, stop: arguments of `VideoPredictor.track`.
+        direction, start, stop, smooth: arguments of `VideoPredictor.track`.
     """
 
     prompts: tuple[FramePrompt, ...]
     direction: Direction
     start: int | None
     stop: int | None
+    smooth: int = 0
 
     @property
     def first(self) -> int:
@@ -103,6 +104,8 @@ def check_job(job: TrackJob, frames: Frames) -> None:
             raise usage_error(f"expected a frame after {first}, got {stop}", "--stop")
     if frames.seekable:
         return
+    if job.smooth:
+        raise usage_error("a camera or URL cannot be smoothed: save it first", "--smooth")
     if job.direction != "forward":
         raise usage_error(
             f"a camera or URL can only go forward, not {job.direction}", "--direction"
@@ -127,7 +130,8 @@ def run(
     """Track, write, and print a line for each output.
 
     Going forward, or to PNGs alone, frames are written as they are tracked. Otherwise their masks
-    are held as run lengths, and written in the order of the frames at the end.
+    are held as run lengths, and written in the order of the frames at the end. So are smoothed
+    ones, which come later than their frames: each frame would have to be decoded once more.
 
     Args:
         tracker: new, or that of the unfinished run.
@@ -145,7 +149,8 @@ def run(
         results, total = _results(tracker, frames, job, outputs, unfinished)
         results = _counted(progress, results, total, is_stopped)
         try:
-            if job.direction == "forward" or not outputs.in_order:
+            is_ordered = job.direction == "forward" or not outputs.in_order
+            if is_ordered and not job.smooth:
                 _write_as_they_come(results, tracker, outputs, unfinished)
             else:
                 _write_in_order(results, outputs, progress)
@@ -258,7 +263,8 @@ def _tracked(tracker: VideoPredictor, frames: Frames, job: TrackJob) -> Iterator
 
     prompt_up_to(job.first)
     frame = None
-    for frame, masks in tracker.track(job.direction, start=job.first, stop=job.stop):
+    way = tracker.track(job.direction, start=job.first, stop=job.stop, smooth=job.smooth)
+    for frame, masks in way:
         yield frame, masks
         prompt_up_to(frame + 1)
     if frame is None:
