@@ -63,6 +63,27 @@ def test_prompted_objects_are_seen_on_the_first_frame(clips):
     assert 0 < sum(given) < len(given)
 
 
+@pytest.mark.parametrize("elsewhere", [0.0, 1.0])
+def test_clips_that_go_elsewhere(clips, elsewhere):
+    """One or two frames in a row, not the first, are without objects and unlike the others."""
+    calm = ClipConfig(speed=0.0, wander=0.0, entry=0.0, camera=0.0, calm=0.0, elsewhere=elsewhere)
+    clips = replace(clips, motion=calm)
+    library, cuts = load_library(clips), []
+    for step in range(8):
+        for episode in make_clip_batch(library, clips, STAGE, step).episodes:
+            empty = np.flatnonzero(~episode.targets.any((1, 2, 3)))
+            cuts.append(empty.tolist())
+            changes = np.abs(np.diff(episode.frames.astype(float), axis=0)).mean((1, 2, 3))
+            if len(empty):
+                assert changes[empty[0] - 1] > 5 * np.median(changes) or len(empty) > 1
+    if elsewhere:
+        assert {len(cut) for cut in cuts} == {1, 2}
+        assert all(cut[0] > 0 and cut[-1] - cut[0] < 2 for cut in cuts)
+        assert {cut[0] for cut in cuts} == {1, 2, 3}
+    else:
+        assert cuts == [[]] * 16
+
+
 def test_memory_learns_and_what_knows_images_stays(clips):
     network = make(tiny_pico())
     library = load_library(clips)

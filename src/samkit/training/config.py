@@ -125,6 +125,8 @@ class ClipConfig:
         flicker: amplitude of the change of brightness.
         calm: probability that all motion is up to ten times smaller and no object enters or leaves.
         max_objects: largest number of objects of the photograph itself.
+        elsewhere: probability that one or two frames after the first show another scene, without
+            the objects, so that things are not found where they are not.
     """
 
     speed: float = 0.03
@@ -137,6 +139,7 @@ class ClipConfig:
     flicker: float = 0.08
     calm: float = 0.6
     max_objects: int = 5
+    elsewhere: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +263,7 @@ class TrainingConfig:
 # Fields of the parts of a configuration that are probabilities, or fractions of a whole.
 _FRACTIONS = {
     "scenes": ("procedural_background", "shape", "shadow", "grey", "blur", "noise", "min_area"),
-    "motion": ("entry", "camera", "calm"),
+    "motion": ("entry", "camera", "calm", "elsewhere"),
     "prompts": ("mask", "box", "jitter_box", "centre_click", "correction"),
     "loss": ("spread",),
 }

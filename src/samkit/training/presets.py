@@ -12,6 +12,7 @@ from samkit.files import checked_path
 from samkit.training.config import (
     IMAGE_PARTS,
     MEMORY_PARTS,
+    ClipConfig,
     DataSource,
     LossConfig,
     PromptConfig,
@@ -85,6 +86,7 @@ PRESETS = {
         learning_rate=1e-3,
         final_learning_rate=1e-6,
         warmup=100,
+        motion=ClipConfig(elsewhere=0.3),
         loss=LossConfig(object_score=0.5),
         frozen=IMAGE_PARTS,
     ),

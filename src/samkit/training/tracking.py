@@ -16,7 +16,7 @@ from samkit.training.config import LossConfig, Stage, TrainingConfig
 from samkit.training.data import Library
 from samkit.training.losses import prediction_loss
 from samkit.training.sampling import downscaled, simulated_prompt
-from samkit.training.synthesis import Clip, make_clip
+from samkit.training.synthesis import Clip, make_clip, make_scene
 from samkit.training.synthesis.scenes import first_with_objects
 
 __all__ = ["ClipBatch", "Episode", "make_clip_batch", "propagate"]
@@ -76,6 +76,8 @@ def make_clip_batch(
 
 def _episode(library: Library, config: TrainingConfig, stage: Stage, rng: Generator) -> Episode:
     clip, chosen = _prompted_clip(library, config, stage, rng)
+    if rng.random() < config.motion.elsewhere and len(clip.frames) > 1:
+        clip = _with_cut(clip, library, config, stage, rng)
     first = clip.masks[0, chosen] > 0.5
     prompts = [simulated_prompt(mask, config.prompts, rng) for mask in first]
     return Episode(
@@ -107,6 +109,18 @@ def _prompted_clip(
         return clip, rng.choice(shown, count, replace=False, p=odds / odds.sum())
 
     return first_with_objects("clip", config.scenes, attempt)
+
+
+def _with_cut(
+    clip: Clip, library: Library, config: TrainingConfig, stage: Stage, rng: Generator
+) -> Clip:
+    """A clip of which one or two frames in a row, after the first, are of another scene."""
+    start = int(rng.integers(1, len(clip.frames)))
+    cut = slice(start, start + int(rng.integers(1, 3)))
+    frames, masks = clip.frames.copy(), clip.masks.copy()
+    frames[cut] = make_scene(library, config.scenes, stage.shape, rng).image
+    masks[cut] = 0
+    return Clip(frames=frames, masks=masks)
 
 
 def propagate(
