@@ -197,7 +197,7 @@ def _sharp(frame: _Frame, is_given: Callable[[int, int], bool], non_overlapping:
 
     def full(i: int, object_id: int) -> Floats:
         if object_id not in frame.soft or is_given(frame.number, object_id):
-            return masks[i].masks[0].astype(np.float32)
+            return np.asarray(masks[i].masks[0], np.float32)
         soft = frame.soft[object_id]
         large = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(large, np.float32)
