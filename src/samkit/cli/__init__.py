@@ -12,6 +12,7 @@ from samkit.cli.eval import evaluate
 from samkit.cli.everything import everything
 from samkit.cli.models import models
 from samkit.cli.predict import predict
+from samkit.cli.serve import serve
 from samkit.cli.signals import TERMINATION, interrupt, signal_handler
 from samkit.cli.track import track
 from samkit.cli.train import train
@@ -33,6 +34,7 @@ app.command()(models)
 app.command("eval")(evaluate)
 app.command()(train)
 app.command()(convert)
+app.command()(serve)
 
 
 @app.callback(invoke_without_command=True)

@@ -5,6 +5,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from samkit.arguments import switch, whole_number
 from samkit.errors import InputError, count_of, shown
 from samkit.image_predictor import ImagePredictor
@@ -106,6 +109,27 @@ class VideoPredictor:
         """Whether each pixel belongs to at most one object."""
         return self._session.non_overlapping
 
+    def read(self, frame: int) -> NDArray[np.uint8]:
+        """A frame (H, W, 3) uint8 RGB of the video.
+
+        Raises:
+            InputError: there is no such frame, it cannot be read (again), or the tracker is closed.
+        """
+        self._check_open()
+        number = whole_number("frame", frame, 0)
+        if self._frames.frames is None:
+            raise InputError("there is no video to read from; frames are given to step()")
+        try:
+            return self._frames.frames.read(number)
+        except IndexError:
+            raise self._no_frame(number) from None
+
+    def _no_frame(self, number: int) -> InputError:
+        return InputError(
+            f"frame: expected a number below {self._frames.count}, the length of the video, "
+            f"got {number}"
+        )
+
     # Prompts
 
     def prompt(self, frame: int, object_id: int, prompt: Prompt) -> Masks:
@@ -133,10 +157,7 @@ class VideoPredictor:
         checked_prompt(prompt)
         embedding = self._frames.embed(number)
         if embedding is None:
-            raise InputError(
-                "frame: expected a number below "
-                f"{self._frames.count}, the length of the video, got {number}"
-            )
+            raise self._no_frame(number)
         self._session.prompt(number, object_id, prompt, embedding)
         return self._session.masks(number)
 

@@ -1,0 +1,126 @@
+"""The application."""
+
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+
+import samkit
+from samkit.errors import InputError
+from samkit.image_predictor import ImagePredictor
+from samkit.server.errors import add_error_handlers
+from samkit.server.guard import Guard
+from samkit.server.images import Embeddings, image_routes
+from samkit.server.inference import Inference
+from samkit.server.metrics import Metrics
+from samkit.server.settings import ServerSettings
+from samkit.server.state import ServerState
+from samkit.server.videos import Sessions, video_routes
+
+__all__ = ["create_app"]
+
+
+def create_app(
+    predictors: ImagePredictor | Mapping[str, ImagePredictor],
+    settings: ServerSettings | None = None,
+) -> FastAPI:
+    """A server for programs, as an ASGI application.
+
+    Images are looked at once and prompted as often as wanted, videos are sessions. It is described
+    in docs/server.md, and by itself at `/docs` and `/openapi.json`.
+
+    Run it in one process: what clients have sent lies there.
+
+    Args:
+        predictors: one, or several by name, of which the first is the default.
+        settings: what is allowed; by default what suits programs on this machine.
+
+    Raises:
+        InputError: there is no predictor, or it is something else.
+    """
+    settings = ServerSettings() if settings is None else settings
+    if isinstance(predictors, ImagePredictor):
+        predictors = {"default": predictors}
+    if not isinstance(settings, ServerSettings):
+        raise InputError(f"settings: expected ServerSettings, got {type(settings).__name__}")
+    if (
+        not isinstance(predictors, Mapping)
+        or not predictors
+        or not all(isinstance(one, ImagePredictor) for one in predictors.values())
+    ):
+        raise InputError("predictors: expected an ImagePredictor, or some by name")
+    metrics = Metrics()
+    state = ServerState(
+        predictors=dict(predictors),
+        settings=settings,
+        inference=Inference(settings.waiting, metrics),
+        metrics=metrics,
+        folder=tempfile.TemporaryDirectory(
+            prefix="samkit-", dir=settings.folder, ignore_cleanup_errors=True
+        ),
+    )
+    embeddings, sessions = Embeddings(state), Sessions(state)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        state.inference.close()
+        embeddings.clear()
+        sessions.clear()
+        state.folder.cleanup()
+
+    app = FastAPI(
+        title="samkit",
+        version=samkit.__version__,
+        description="Promptable segmentation of images and videos.",
+        lifespan=lifespan,
+    )
+    add_error_handlers(app)
+    app.include_router(image_routes(state, embeddings), prefix="/v1")
+    app.include_router(video_routes(state, sessions), prefix="/v1")
+    _add_service_routes(app, state, embeddings, sessions)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    app.add_middleware(Guard, settings=settings, metrics=metrics, large=("/v1/videos",))
+    return app
+
+
+def _add_service_routes(
+    app: FastAPI, state: ServerState, embeddings: Embeddings, sessions: Sessions
+) -> None:
+    @app.get("/healthz", tags=["service"])
+    async def health() -> dict[str, str]:
+        """Whether it runs. Needs no token."""
+        return {"status": "ok", "version": samkit.__version__}
+
+    @app.get("/v1/models", tags=["service"])
+    async def models() -> dict[str, Any]:
+        """The models that can be asked for; the first one is the default."""
+        return {
+            "models": [
+                {
+                    "name": name,
+                    "input_size": list(one.network.config.image_size),
+                    "candidates": one.network.config.mask_decoder.candidates,
+                    "tracks": one.network.has_memory,
+                }
+                for name, one in state.predictors.items()
+            ]
+        }
+
+    @app.get("/metrics", tags=["service"], response_class=Response)
+    async def metrics(request: Request) -> Response:
+        """Figures for Prometheus."""
+        for kind, store in (("embeddings", embeddings), ("sessions", sessions)):
+            awake, asleep = store.counts()
+            state.metrics.kept.labels(kind, "memory").set(awake)
+            state.metrics.kept.labels(kind, "disk").set(asleep)
+        return Response(state.metrics.text(), media_type="text/plain; version=0.0.4")

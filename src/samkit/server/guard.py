@@ -1,0 +1,136 @@
+"""What is checked of every request before anything else."""
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from samkit.server.errors import ApiError, error_response
+from samkit.server.metrics import Metrics
+from samkit.server.settings import ServerSettings
+
+__all__ = ["Guard"]
+
+_OPEN = ("/healthz",)  # without a token, for whatever watches the server
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+class Guard:
+    """ASGI middleware: host, origin, token, size and pace of a request; its figures.
+
+    The scope's state gets `owner`, which stands for the token: "" without tokens.
+
+    Args:
+        app: what answers requests that pass.
+        settings: what is allowed.
+        metrics: counts requests.
+        large: paths whose requests may have `video_bytes`.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: ServerSettings, metrics: Metrics, large: tuple[str, ...]
+    ) -> None:
+        self._app, self._settings, self._metrics, self._large = app, settings, metrics, large
+        self._tokens = [token.encode() for token in settings.tokens]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+                return
+            await self._app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), [500]
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status[0] = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            await send(message)
+
+        try:
+            scope.setdefault("state", {})["owner"] = self._owner(scope)
+            await self._app(scope, self._limited(scope, receive), answer)
+        except ApiError as error:
+            self._metrics.refused.labels(error.code).inc()
+            await error_response(error)(scope, receive, answer)
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(path, str(status[0])).inc()
+            self._metrics.request_seconds.labels(path).observe(time.perf_counter() - start)
+
+    def _owner(self, scope: Scope) -> str:
+        """Who asks.
+
+        Raises:
+            ApiError: they may not.
+        """
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        if not self._is_allowed(_host(headers), self._settings.hosts):
+            raise ApiError(403, "forbidden", "this server is not called so; see --allow-host")
+        origin = headers.get("origin")
+        if origin is not None and not self._is_same(origin, headers):
+            raise ApiError(
+                403, "forbidden", "pages of other places may not call; see --allow-origin"
+            )
+        if not self._tokens or scope["path"] in _OPEN:
+            return ""
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        token = given.strip().encode("latin-1")
+        # All are compared, so that the time does not tell which one is like this.
+        known = [hmac.compare_digest(token, one) for one in self._tokens]
+        if kind.lower() != "bearer" or not any(known):
+            raise ApiError(
+                401, "unauthorized", "expected a valid token", {"WWW-Authenticate": "Bearer"}
+            )
+        return hashlib.sha256(token).hexdigest()
+
+    def _is_allowed(self, host: str, hosts: tuple[str, ...]) -> bool:
+        return "*" in hosts or host in hosts
+
+    def _is_same(self, origin: str, headers: Mapping[str, str]) -> bool:
+        """Whether a page is this server's own, or allowed."""
+        return origin in self._settings.origins or urlsplit(origin).netloc == headers.get("host")
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        """The body of a request, while it is not too large and not too slow."""
+        is_large = scope["method"] == "POST" and scope["path"] in self._large
+        most = self._settings.video_bytes if is_large else self._settings.body_bytes
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        too_large = ApiError(413, "too_large", f"expected at most {most} bytes")
+        if declared.isdigit() and len(declared) < 20 and int(declared) > most:
+            raise too_large
+        received, is_whole = 0, False
+
+        async def limited() -> Message:
+            nonlocal received, is_whole
+            if is_whole:
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), self._settings.body_seconds)
+            except asyncio.TimeoutError:
+                raise ApiError(408, "too_slow", "the request did not come") from None
+            received += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
+            if received > most:
+                raise too_large
+            return message
+
+        return limited
+
+
+def _host(headers: Mapping[str, str]) -> str:
+    """The name in the Host header, without its port."""
+    host = headers.get("host", "").lower()
+    name, bracket, _ = host.partition("]")
+    return name + bracket if bracket else host.partition(":")[0]

@@ -1,0 +1,111 @@
+"""The thread in which networks run."""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from samkit.server.errors import ApiError
+from samkit.server.metrics import Metrics
+
+__all__ = ["Inference"]
+
+T = TypeVar("T")
+
+# Of the mean time of a request, by which is told when to come again.
+_DECAY = 0.9
+# Seconds between attempts of work that waits until there is room.
+_PATIENCE = 0.05
+
+
+class Inference:
+    """One thread, in which all networks run and everything that is kept is read and changed.
+
+    Args:
+        most_waiting: requests that may wait; more are refused.
+        metrics: told of the times.
+    """
+
+    def __init__(self, most_waiting: int, metrics: Metrics) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="samkit")
+        self._most, self._metrics = most_waiting, metrics
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._seconds = 0.1
+
+    async def run(
+        self, name: str, work: Callable[[], T], request: Request, *, patient: bool = False
+    ) -> T:
+        """Do work in the thread. Work that has not begun when the client goes away is not done.
+
+        Args:
+            name: of the kind of work, for the metrics.
+            work: what to do.
+            request: that asks for it; its body has been read.
+            patient: wait until there is room instead of refusing.
+
+        Raises:
+            ApiError: too many wait already, or the client has gone away.
+        """
+        while not self._enter():
+            if not patient:
+                self._metrics.refused.labels("busy").inc()
+                wait = max(1, math.ceil(self._waiting * self._seconds))
+                raise ApiError(
+                    503, "busy", f"{self._waiting} requests wait", {"Retry-After": str(wait)}
+                )
+            await asyncio.sleep(_PATIENCE)
+        future = self._pool.submit(self._timed, name, work)
+        future.add_done_callback(self._leave)
+        result = asyncio.wrap_future(future)
+        gone = asyncio.ensure_future(_disconnected(request))
+        try:
+            both: set[asyncio.Future[Any]] = {result, gone}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not result.done():
+                raise ApiError(499, "gone", "the client has gone away")
+            return result.result()
+        finally:
+            gone.cancel()
+            if not result.done():
+                result.cancel()
+
+    def soon(self, work: Callable[[], Any]) -> None:
+        """Do something short in the thread, which nobody waits for."""
+        self._pool.submit(work)
+
+    def close(self) -> None:
+        """End after the work that has begun."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _enter(self) -> bool:
+        with self._lock:
+            if self._waiting >= self._most:
+                return False
+            self._waiting += 1
+            self._metrics.waiting.set(self._waiting)
+            return True
+
+    def _leave(self, _: object) -> None:
+        with self._lock:
+            self._waiting -= 1
+            self._metrics.waiting.set(self._waiting)
+
+    def _timed(self, name: str, work: Callable[[], T]) -> T:
+        start = time.perf_counter()
+        try:
+            return work()
+        finally:
+            took = time.perf_counter() - start
+            self._seconds = _DECAY * self._seconds + (1 - _DECAY) * took
+            self._metrics.work_seconds.labels(name).observe(took)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,102 @@
+"""`samkit serve`: over a real socket, as a program of its own."""
+
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+IMAGE = Path(__file__).parents[2] / "examples" / "coffee.jpg"
+
+
+@pytest.fixture
+def started():
+    """Start `samkit serve`, and give its process and port; end it."""
+    processes = []
+
+    def start(*arguments):
+        command = [sys.executable, "-m", "samkit", "serve", "--port", "0", *arguments]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+        line = process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        assert found, line + process.stderr.read()
+        return process, int(found[1])
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def ask(port, method, url, body=None, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        for _ in range(200):
+            try:
+                connection.request(method, url, body, headers or {})
+                break
+            except ConnectionRefusedError:  # it listens before it serves
+                time.sleep(0.05)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"null")
+    finally:
+        connection.close()
+
+
+def test_a_photograph_is_segmented_and_the_server_ends_cleanly(started, tmp_path):
+    process, port = started("--token", "a-long-token", "--models", "pico")
+    assert ask(port, "GET", "/healthz")[0] == 200
+    assert ask(port, "GET", "/v1/models")[0] == 401
+    headers = {"Authorization": "Bearer a-long-token"}
+    status, image = ask(port, "POST", "/v1/embeddings", IMAGE.read_bytes(), headers)
+    assert (status, image["image_size"]) == (201, [400, 600])
+    body = json.dumps({"prompts": [{"box": [172, 18, 424, 285]}]})
+    url = f"/v1/embeddings/{image['id']}/masks"
+    status, found = ask(port, "POST", url, body, {**headers, "Content-Type": "application/json"})
+    assert status == 200
+    (mask,) = found["masks"]
+    assert 40_000 < mask["area"] < 60_000  # the cup
+    # A client that sends half a request and leaves does no harm.
+    with socket.create_connection(("127.0.0.1", port)) as half:
+        half.sendall(
+            b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nx"
+        )
+    assert ask(port, "GET", "/v1/models", headers=headers)[0] == 200
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in out + err
+    assert process.returncode in (0, 130, -signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--host", "0.0.0.0"), "--token"),
+        (("--token", "short"), "8 characters"),
+        (("--memory", "much"), "500MB"),
+        (("--memory", "-1GB"), "500MB"),
+        (("--models", "no-such-model"), "no-such-model"),
+        (("--port", "70000"), "65535"),
+        (("--root", "no-such-folder"), "no-such-folder"),
+    ],
+)
+def test_wrong_usage(run, arguments, message):
+    code, _, err = run("serve", *arguments)
+    assert code == 2
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_a_port_that_is_taken(run):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        code, _, err = run("serve", "--port", str(other.getsockname()[1]))
+    assert code == 1
+    assert "cannot listen" in err
