@@ -31,10 +31,12 @@ def serving(predictors, tmp_path):
     """Make clients of an application with these settings, and end them."""
     clients = []
 
-    def serving(**settings):
+    def serving(project=None, **settings):
         folder = tmp_path / "kept"
         folder.mkdir(exist_ok=True)
-        app = create_app(predictors, ServerSettings(**{"folder": folder, **settings}))
+        app = create_app(
+            predictors, ServerSettings(**{"folder": folder, **settings}), project=project
+        )
         client = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
         clients.append(client.__enter__())
         return client

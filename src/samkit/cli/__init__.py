@@ -7,6 +7,7 @@ import warnings
 
 import typer
 
+from samkit.cli.annotate import annotate
 from samkit.cli.convert import convert
 from samkit.cli.eval import evaluate
 from samkit.cli.everything import everything
@@ -34,6 +35,7 @@ app.command()(models)
 app.command("eval")(evaluate)
 app.command()(train)
 app.command()(convert)
+app.command()(annotate)
 app.command()(serve)
 
 

@@ -14,7 +14,7 @@ from samkit.errors import SamkitError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-__all__ = ["serve"]
+__all__ = ["run_server", "serve"]
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -92,7 +92,7 @@ def serve(
         )
     names = [name.strip() for name in models.split(",")]
     predictors = {name: load_model(name, device, dtype, "--models") for name in names}
-    _run(create_app(predictors, settings), host, port)
+    run_server(create_app(predictors, settings), host, port, "samkit serves at")
 
 
 def _bytes(text: str) -> int:
@@ -109,9 +109,23 @@ def _bytes(text: str) -> int:
     return int(size)
 
 
-def _run(app: FastAPI, host: str, port: int) -> None:
-    """Listen until Ctrl-C or a signal to end."""
+def run_server(
+    app: FastAPI, host: str, port: int, announcement: str, *, open_browser: bool = False
+) -> None:
+    """Listen until Ctrl-C or a signal to end.
+
+    Args:
+        app: what answers.
+        host, port: where; port 0 is any.
+        announcement: said before the address.
+        open_browser: whether to open it there.
+
+    Raises:
+        SamkitError: it cannot listen there.
+    """
     import socket
+    import threading
+    import webbrowser
 
     import uvicorn
 
@@ -119,12 +133,14 @@ def _run(app: FastAPI, host: str, port: int) -> None:
     try:
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
-        raise SamkitError(
-            f"cannot listen at {host}, port {port}: {error.strerror or error}"
-        ) from error
+        reason = error.strerror or error
+        raise SamkitError(f"cannot listen at {host}, port {port}: {reason}") from error
     with listener:
         name = f"[{host}]" if ":" in host else host
-        typer.echo(f"samkit serves at http://{name}:{listener.getsockname()[1]} (Ctrl-C ends it)")
+        address = f"http://{name}:{listener.getsockname()[1]}"
+        typer.echo(f"{announcement} {address} (Ctrl-C ends it)")
+        if open_browser:  # it listens already, so that the page comes once the server runs
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         config = uvicorn.Config(
             app, log_level="warning", server_header=False, timeout_graceful_shutdown=5
         )

@@ -3,14 +3,18 @@
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
 
 import samkit
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
+from samkit.server.annotate import Project, annotation_routes
 from samkit.server.errors import add_error_handlers
 from samkit.server.guard import Guard
 from samkit.server.images import Embeddings, image_routes
@@ -22,10 +26,19 @@ from samkit.server.videos import Sessions, video_routes
 
 __all__ = ["create_app"]
 
+_PAGE = Path(__file__).parent / "page"
+# The page needs nothing of other places.
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
 
 def create_app(
     predictors: ImagePredictor | Mapping[str, ImagePredictor],
     settings: ServerSettings | None = None,
+    *,
+    project: Project | None = None,
 ) -> FastAPI:
     """A server for programs, as an ASGI application.
 
@@ -37,6 +50,7 @@ def create_app(
     Args:
         predictors: one, or several by name, of which the first is the default.
         settings: what is allowed; by default what suits programs on this machine.
+        project: photographs to be annotated on the server's page, which is at `/` then.
 
     Raises:
         InputError: there is no predictor, or it is something else.
@@ -82,6 +96,10 @@ def create_app(
     app.include_router(image_routes(state, embeddings), prefix="/v1")
     app.include_router(video_routes(state, sessions), prefix="/v1")
     _add_service_routes(app, state, embeddings, sessions)
+    if project is not None:
+        routes = annotation_routes(state, embeddings, project)
+        app.include_router(routes, prefix="/v1/project")
+        _add_page(app)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -91,6 +109,15 @@ def create_app(
         )
     app.add_middleware(Guard, settings=settings, metrics=metrics, large=("/v1/videos",))
     return app
+
+
+def _add_page(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
+        return FileResponse(_PAGE / "index.html", headers=headers)
+
+    app.mount("/page", StaticFiles(directory=_PAGE))
 
 
 def _add_service_routes(

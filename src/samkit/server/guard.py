@@ -15,7 +15,8 @@ from samkit.server.settings import ServerSettings
 
 __all__ = ["Guard"]
 
-_OPEN = ("/healthz",)  # without a token, for whatever watches the server
+# Without a token: for whatever watches the server, and the page, which asks for the token.
+_OPEN, _PAGE = ("/healthz", "/"), "/page/"
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -83,7 +84,7 @@ class Guard:
             raise ApiError(
                 403, "forbidden", "pages of other places may not call; see --allow-origin"
             )
-        if not self._tokens or scope["path"] in _OPEN:
+        if not self._tokens or scope["path"] in _OPEN or scope["path"].startswith(_PAGE):
             return ""
         kind, _, given = headers.get("authorization", "").partition(" ")
         token = given.strip().encode("latin-1")

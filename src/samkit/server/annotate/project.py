@@ -1,0 +1,279 @@
+"""A folder of photographs that are being annotated."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samkit.errors import InputError, shown
+from samkit.image_predictor import ImageEmbedding, ImagePredictor
+from samkit.mask_generator import AutomaticMaskGenerator
+from samkit.masks import Masks
+from samkit.masks.datasets import open_dataset_writer
+from samkit.media import list_images, read_image, write_atomically
+from samkit.server.annotate.masks import masks_of_steps, painted
+from samkit.server.annotate.sidecars import KeptObject, ObjectRequest, Sidecar
+from samkit.server.annotate.tiles import Pyramid
+
+__all__ = ["EXPORTS", "Project"]
+
+# Of pictures and their halves that are kept, the one in view not counted.
+_PICTURE_BYTES = 2**29
+_KEPT_SEARCHES = 4
+# The category of what has none, in exports.
+_UNNAMED = "object"
+
+_ONE_FILE = {"coco": "coco.json", "csv": "masks.csv", "jsonl": "masks.jsonl"}
+_FOLDERS = {"yolo": ".txt", "png": ".png", "geojson": ".geojson"}
+EXPORTS = (*_ONE_FILE, *_FOLDERS)
+"""What a project can be exported as."""
+
+
+class Project:
+    """Photographs, and a folder in which a file beside the others tells all of each.
+
+    Used in one thread only.
+
+    Args:
+        images: files, folders and patterns, as `samkit.media.list_images` takes them.
+        folder: for what is made. It is created with the first object.
+        classes: names of categories, to which others can be added.
+
+    Raises:
+        InputError: there are no images, or what is in the folder cannot be read.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[str | os.PathLike[str]],
+        folder: str | os.PathLike[str],
+        *,
+        classes: Sequence[str] = (),
+    ) -> None:
+        self.images = list_images(images)
+        self.folder = Path(folder)
+        self.names = _short_names(self.images)
+        self._sidecars = {
+            i: Sidecar.read(p) for i in range(len(self.images)) if (p := self._file(i)).is_file()
+        }
+        used = [one.category for s in self._sidecars.values() for one in s.objects if one.category]
+        self.classes = list(dict.fromkeys([*classes, *used]))
+        self._pyramids: OrderedDict[int, Pyramid] = OrderedDict()
+        self._found: OrderedDict[int, Masks] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def check(self, index: int) -> int:
+        """A number of an image.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not 0 <= index < len(self.images):
+            raise InputError(f"expected an image from 0 to {len(self.images) - 1}, got {index}")
+        return index
+
+    def state(self, index: int) -> str:
+        """open, begun or done."""
+        sidecar = self._sidecars.get(index)
+        if sidecar is None:
+            return "open"
+        return "done" if sidecar.done else "begun" if sidecar.objects else "open"
+
+    def pixels(self, index: int) -> npt.NDArray[np.uint8]:
+        """The picture (H, W, 3) RGB."""
+        return self.pyramid(index).full
+
+    def pyramid(self, index: int) -> Pyramid:
+        """The picture in tiles. Those used last are kept."""
+        if self.check(index) not in self._pyramids:
+            self._pyramids[index] = Pyramid(read_image(self.images[index]))
+        self._pyramids.move_to_end(index)
+        while (
+            len(self._pyramids) > 1
+            and sum(one.nbytes for one in self._pyramids.values()) > _PICTURE_BYTES
+        ):
+            self._pyramids.popitem(last=False)
+        return self._pyramids[index]
+
+    def sidecar(self, index: int, model: str = "") -> Sidecar:
+        """What is kept of an image; of a new one an empty one."""
+        if self.check(index) not in self._sidecars:
+            size = self.pixels(index).shape
+            return Sidecar(image=self.names[index], image_size=(size[0], size[1]), model=model)
+        return self._sidecars[index]
+
+    def search(self, index: int, predictor: ImagePredictor, embedding: ImageEmbedding) -> Masks:
+        """All masks that everything mode finds; kept for `put`."""
+        if index not in self._found:
+            generator = AutomaticMaskGenerator(predictor)
+            self._found[index] = generator(self.pixels(index), embedding=embedding)
+        self._found.move_to_end(index)
+        while len(self._found) > _KEPT_SEARCHES:
+            self._found.popitem(last=False)
+        return self._found[index]
+
+    def mask(
+        self,
+        index: int,
+        wanted: ObjectRequest,
+        predictor: ImagePredictor,
+        embedding: Callable[[], ImageEmbedding],
+        base: dict[str, Any] | None = None,
+    ) -> Masks:
+        """The mask of what was clicked and painted; its score is that before painting.
+
+        Args:
+            index: of the image.
+            wanted: what was clicked and painted.
+            predictor: computes masks of steps.
+            embedding: gives that of the image, if it is needed.
+            base: the mask that `found` stands for, once its search is forgotten.
+
+        Raises:
+            InputError: there is nothing to make a mask of.
+        """
+        size = self.sidecar(index).image_size
+        if wanted.steps:
+            count = 1 if wanted.candidate is None else 3
+            masks = masks_of_steps(predictor, embedding(), wanted.prompts, candidates=count)
+            masks = masks[[wanted.candidate or 0]]
+        elif base is not None:
+            masks = Masks.from_rle([base], size, [1.0])
+        elif wanted.found is not None:
+            found = self._found.get(index)
+            if found is None or wanted.found >= len(found):
+                raise InputError("found: there is no such mask; find everything again")
+            masks = found[[wanted.found]]
+        elif wanted.strokes:
+            masks = Masks.from_pixels([np.zeros(size, np.bool_)], size, [1.0])
+        else:
+            raise InputError("expected a click, a box, a mask that was found, or a stroke")
+        if wanted.strokes:
+            masks = masks.with_pixels(painted(mask, wanted.strokes) for mask in masks.masks)
+        return masks
+
+    def put(
+        self, index: int, object_id: int | None, wanted: ObjectRequest, masks: Masks, model: str
+    ) -> KeptObject:
+        """Keep an object, new or in place of one; it is in the file when this returns.
+
+        Args:
+            index: of the image.
+            object_id: of the object; None for a new one.
+            wanted: what `masks` was made of.
+            masks: its mask, of `mask`.
+            model: by which it was made.
+
+        Raises:
+            InputError: there is no such object, the mask is empty, or the file cannot be written.
+        """
+        sidecar = self.sidecar(index, model)
+        ids = [one.id for one in sidecar.objects]
+        if object_id is not None and object_id not in ids:
+            raise InputError(f"there is no object {object_id} in this image")
+        if not masks.areas[0]:
+            raise InputError("expected a mask with at least one pixel, got an empty one")
+        before = next((one for one in sidecar.objects if one.id == object_id), None)
+        base = None if before is None else before.base
+        if wanted.found is not None and base is None:
+            base = _run_lengths(self._found[index][[wanted.found]])
+        kept = KeptObject(
+            **wanted.model_dump(),
+            id=max(ids, default=0) + 1 if object_id is None else object_id,
+            score=float(masks.scores[0]),
+            rle=_run_lengths(masks),
+            base=base if wanted.found is not None else None,
+        )
+        objects = [kept if one.id == object_id else one for one in sidecar.objects]
+        self._keep(index, sidecar, objects=objects if before else [*objects, kept])
+        if kept.category and kept.category not in self.classes:
+            self.classes.append(kept.category)
+        return kept
+
+    def remove(self, index: int, object_id: int) -> None:
+        """Forget an object.
+
+        Raises:
+            InputError: there is no such object, or the file cannot be written.
+        """
+        sidecar = self.sidecar(index)
+        left = [one for one in sidecar.objects if one.id != object_id]
+        if len(left) == len(sidecar.objects):
+            raise InputError(f"there is no object {object_id} in this image")
+        self._keep(index, sidecar, objects=left)
+
+    def set_done(self, index: int, done: bool) -> None:
+        """Say that an image is done, or is not.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        self._keep(index, self.sidecar(index), done=done)
+
+    def export(self, form: str) -> Path:
+        """Write the objects of all images that have some, or are done -> the file or folder.
+
+        Raises:
+            InputError: an unknown form, or it cannot be written.
+        """
+        if form not in EXPORTS:
+            raise InputError(f"expected one of {', '.join(EXPORTS)}, got {shown(form)}")
+        classes = self.classes if all(self._categories()) else [*self.classes, _UNNAMED]
+        used = [(i, self._sidecars[i]) for i in range(len(self)) if self.state(i) != "open"]
+        if form in _ONE_FILE:
+            path = self.folder / _ONE_FILE[form]
+            writer = open_dataset_writer(path, classes)
+            try:
+                for _, sidecar in used:
+                    writer.write(sidecar.image, sidecar.masks, _categories(sidecar))
+                writer.close()
+            finally:
+                writer.discard()
+            if not used:
+                raise InputError("there is nothing to export: no image has an object yet")
+            return path
+        folder = self.folder / form
+        for _, sidecar in used:
+            sidecar.masks.save(
+                folder / f"{sidecar.image}{_FOLDERS[form]}",
+                format=form,
+                category=_categories(sidecar),
+                categories=classes,
+            )
+        if form == "yolo":
+            with write_atomically(folder / "classes.txt") as temporary:
+                temporary.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+        return folder
+
+    def _keep(self, index: int, sidecar: Sidecar, **changes: Any) -> None:
+        changed = sidecar.model_copy(update=changes)
+        changed.write(self._file(index))
+        self._sidecars[index] = changed
+
+    def _file(self, index: int) -> Path:
+        return self.folder / "objects" / f"{self.names[index]}.json"
+
+    def _categories(self) -> list[str]:
+        return [one.category for sidecar in self._sidecars.values() for one in sidecar.objects]
+
+
+def _categories(sidecar: Sidecar) -> list[str]:
+    return [one.category or _UNNAMED for one in sidecar.objects]
+
+
+def _run_lengths(masks: Masks) -> dict[str, Any]:
+    segmentation: dict[str, Any] = masks.to_coco()[0]["segmentation"]
+    return segmentation
+
+
+def _short_names(images: Sequence[Path]) -> list[str]:
+    """Names by which images are told apart: their paths below the folder that holds them all."""
+    paths = [Path(os.path.abspath(image)) for image in images]
+    common = Path(os.path.commonpath([path.parent for path in paths]))
+    return [path.relative_to(common).as_posix() for path in paths]

@@ -1,0 +1,152 @@
+"""What is kept of a photograph: its objects with all that was clicked and painted."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from samkit.errors import InputError, PromptError
+from samkit.files import open_file
+from samkit.masks import Masks
+from samkit.media import write_atomically
+from samkit.prompts import Prompt
+
+__all__ = ["KeptObject", "ObjectRequest", "Sidecar", "Stroke"]
+
+# Enough for what people click and paint, and few enough to compute at once.
+_MOST_STEPS, _MOST_STROKES, _MOST_CORNERS, _MOST_TEXT = 200, 500, 10_000, 200
+_Coordinate = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
+_Name = Annotated[str, Field(max_length=_MOST_TEXT)]
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Stroke(_Checked):
+    """A stroke of the brush or the eraser.
+
+    Attributes:
+        points: the way of its middle, xy in pixels of the photograph.
+        radius: in pixels.
+        erase: whether it takes away.
+    """
+
+    points: Annotated[
+        list[tuple[_Coordinate, _Coordinate]], Field(min_length=1, max_length=_MOST_CORNERS)
+    ]
+    radius: Annotated[float, Field(gt=0, le=1e5)]
+    erase: bool = False
+
+
+class ObjectRequest(_Checked):
+    """What an object is made of, in the order in which it takes effect.
+
+    Attributes:
+        steps: prompts (`Prompt.to_dict`: points and boxes) one after the other; each refines what
+            those before gave.
+        candidate: which of the last step's three proposals; None for the single mask.
+        found: number of a mask that everything mode found, to begin with instead of steps.
+        strokes: painted over it.
+        category, name: what it is, and what it is called.
+        visible: whether the page shows it.
+    """
+
+    steps: Annotated[list[dict[str, Any]], Field(max_length=_MOST_STEPS)] = []
+    candidate: Annotated[int, Field(ge=0, le=2)] | None = None
+    found: Annotated[int, Field(ge=0)] | None = None
+    strokes: Annotated[list[Stroke], Field(max_length=_MOST_STROKES)] = []
+    category: _Name = ""
+    name: _Name = ""
+    visible: bool = True
+
+    @field_validator("steps")
+    @classmethod
+    def _check_steps(cls, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for step in steps:
+            if not isinstance(step, dict) or "mask" in step:
+                raise ValueError("expected points or a box, got a mask")
+            try:
+                Prompt.from_dict(step)
+            except PromptError as error:
+                raise ValueError(str(error)) from None
+        return steps
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The steps."""
+        return [Prompt.from_dict(step) for step in self.steps]
+
+
+class KeptObject(ObjectRequest):
+    """An object that was accepted.
+
+    Attributes:
+        id: unlike any other in its photograph, from 1.
+        score: predicted IoU before strokes.
+        rle: its mask, COCO's compressed run lengths.
+        base: the mask that everything mode found, which `found` named; None without.
+    """
+
+    id: Annotated[int, Field(ge=1)]
+    score: float
+    rle: dict[str, Any]
+    base: dict[str, Any] | None = None
+
+
+class Sidecar(_Checked):
+    """Everything that is kept of a photograph.
+
+    Attributes:
+        image: its name; image_size: (height, width) in pixels.
+        model: by which its masks were made.
+        done: whether somebody said that it is done.
+        objects: in the order in which they were accepted.
+    """
+
+    version: Literal[1] = 1
+    image: str
+    image_size: tuple[int, int]
+    model: str
+    done: bool = False
+    objects: list[KeptObject] = []
+
+    @property
+    def masks(self) -> Masks:
+        """The masks of the objects, with their ids and scores."""
+        return Masks.from_rle(
+            [one.rle for one in self.objects],
+            self.image_size,
+            [one.score for one in self.objects],
+            object_ids=[one.id for one in self.objects],
+        )
+
+    def write(self, path: Path) -> None:
+        """Write to a file, whole or not at all.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        text = json.dumps(self.model_dump(mode="json"), indent=1)
+        with write_atomically(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> "Sidecar":
+        """What `write` wrote.
+
+        Raises:
+            InputError: it is damaged, or something else.
+        """
+        with open_file(path) as file:
+            text = file.read()
+        try:
+            sidecar = cls.model_validate_json(text)
+            _ = sidecar.masks  # checks the run lengths
+            if len({one.id for one in sidecar.objects}) != len(sidecar.objects):
+                raise ValueError("two objects have one id")
+        except (ValidationError, ValueError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise InputError(f"{path} is damaged, or of another version: {reason}") from error
+        return sidecar

@@ -1,0 +1,46 @@
+// Calls of the server. A token, if it wants one, comes in the address: #token=...
+
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given) {
+  sessionStorage.setItem("samkit-token", given);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+export class ApiError extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+async function send(method, path, body, signal) {
+  const headers = {};
+  const token = sessionStorage.getItem("samkit-token");
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let answer;
+  try {
+    answer = await fetch(`/v1/project${path}`, {
+      method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "unreachable", "the server does not answer; is it still running?");
+  }
+  if (!answer.ok) {
+    const { error } = await answer.json().catch(() => ({ error: {} }));
+    throw new ApiError(answer.status, error.code ?? "error", error.message ?? answer.statusText);
+  }
+  return answer;
+}
+
+export async function call(method, path, body, signal) {
+  const answer = await send(method, path, body, signal);
+  return answer.status === 204 ? null : answer.json();
+}
+
+export async function picture(path, signal) {
+  const answer = await send("GET", path, undefined, signal);
+  return createImageBitmap(await answer.blob());
+}

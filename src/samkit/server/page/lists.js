@@ -1,0 +1,50 @@
+// The lists beside the image.
+
+import { colourOf } from "./masks.js";
+
+function element(name, properties = {}, ...children) {
+  const one = Object.assign(document.createElement(name), properties);
+  one.append(...children);
+  return one;
+}
+
+export function showClasses(box, classes, chosen, choose) {
+  box.replaceChildren(...classes.map((name, i) => {
+    const button = element("button", { textContent: i < 9 ? `${i + 1} ${name}` : name, type: "button" });
+    button.setAttribute("role", "radio");
+    button.setAttribute("aria-checked", String(name === chosen));
+    button.addEventListener("click", () => choose(name));
+    return button;
+  }));
+}
+
+// A list that is being typed into is left alone until that has ended.
+export function showObjects(list, objects, edited, actions) {
+  if (list.contains(document.activeElement) && document.activeElement.matches("input")) return;
+  const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  list.replaceChildren(...objects.map((one) => row(one, one.id === edited, actions)));
+  if (focused) list.querySelector(`[data-key="${focused}"]`)?.focus();
+}
+
+function row(one, isEdited, { edit, change, remove }) {
+  const what = one.name || `${one.category || "object"} ${one.id}`;
+  const swatch = element("span", { className: "swatch" });
+  swatch.style.background = `rgb(${colourOf(one.id).join(",")})`;
+  const name = element("input", { value: one.name, placeholder: what, maxLength: 200 });
+  name.setAttribute("aria-label", `Name of ${what}`);
+  name.addEventListener("keydown", (event) => { if (event.key === "Enter") name.blur(); });
+  name.addEventListener("blur", () => { if (name.value !== one.name) change(one, { name: name.value }); });
+  const button = (text, label, action) => {
+    const made = element("button", { textContent: text, title: `${label} ${what}`, type: "button" });
+    made.setAttribute("aria-label", `${label} ${what}`);
+    made.dataset.key = `${label}-${one.id}`;
+    made.addEventListener("click", action);
+    return made;
+  };
+  const shown = button(one.visible ? "●" : "○", one.visible ? "Hide" : "Show", () => change(one, { visible: !one.visible }));
+  const item = element("li", {},
+    swatch, name, shown, button("✎", "Edit", () => edit(one)), button("✕", "Delete", () => remove(one)),
+    element("span", { className: "about", textContent: `${one.category || "no class"}, ${one.mask.area} pixels` }));
+  if (isEdited) item.setAttribute("aria-current", "true");
+  return item;
+}
