@@ -4,6 +4,7 @@ import csv
 import re
 import runpy
 import sys
+import threading
 from pathlib import Path
 
 import av
@@ -12,6 +13,8 @@ import pytest
 import tifffile
 from PIL import Image
 from pycocotools.coco import COCO
+
+import samkit
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,3 +87,101 @@ def test_a_camera_loop_ends_with_the_newest_frame(example) -> None:
     taken, left_out = re.search(r"(\d+) frames, (\d+) left out; p50 \d+, p90", out).groups()
     assert int(taken) == len(shown)
     assert int(taken) + int(left_out) == 36
+
+
+@pytest.fixture
+def latest_frame():
+    """`LatestFrame` of camera.py."""
+    return runpy.run_path(str(ROOT / "examples" / "camera.py"))["LatestFrame"]
+
+
+def shade(value: int) -> np.ndarray:
+    return np.full((4, 4, 3), value, np.uint8)
+
+
+def test_a_silent_camera_is_waited_for(latest_frame) -> None:
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def camera():
+        yield from (shade(0), shade(1), shade(2))
+        asked.set()
+        goes_on.wait()
+        yield shade(3)
+
+    with latest_frame(camera()) as frames:
+        asked.wait()  # the third frame was taken over then
+        number, frame, _ = frames.wait(60)
+        assert (number, frame[0, 0, 0]) == (2, 2)
+        with pytest.raises(TimeoutError, match=r"no frame for 0\.01 s"):
+            frames.wait(0.01)
+        goes_on.set()
+        assert frames.wait(60)[0] == 3
+        assert frames.wait(60) is None
+        assert frames.wait(60) is None
+
+
+def test_an_error_of_a_camera_arrives_after_its_last_frame(latest_frame) -> None:
+    failed = threading.Event()
+
+    def camera():
+        yield shade(7)
+        failed.set()
+        raise OSError("unplugged")
+
+    with latest_frame(camera()) as frames:
+        failed.wait()
+        assert frames.wait(60)[0] == 0
+        with pytest.raises(OSError, match="unplugged"):
+            frames.wait(60)
+
+
+def test_a_cup_is_found_again(example) -> None:
+    out = example("find_again.py")
+    assert len(re.findall(r"presence [01]\.\d\d", out)) == 3
+    for number in (12, 24, 35):
+        with (
+            Image.open(f"outputs/pictures/frame_{number}.png") as picture,
+            Image.open(f"outputs/found/frame_{number}.png") as drawn,
+        ):
+            before, after = np.asarray(picture.convert("RGB")), np.asarray(drawn.convert("RGB"))
+        changed = (before != after).any(2)
+        assert before.shape == after.shape == (240, 360, 3)
+        # The cup reaches over the upper middle; the lower left corner is table.
+        assert changed[20:100, 140:260].mean() > 0.9
+        assert not changed[-20:, :20].any()
+
+
+def test_pictures_without_the_one_that_shows_it(example, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        example("find_again.py", "tuesday.jpg")
+    assert stop.value.code == 2
+    assert "expected --show with a picture" in capsys.readouterr().err
+
+
+def test_ten_pictures_to_a_model(example) -> None:
+    out = example("fine_tune.py", "--steps", "2")
+    measured = re.findall(r"^step (\d), mean IoU of 30 objects held out: box (0\.\d+)", out, re.M)
+    assert [step for step, _ in measured] == ["0", "2"]
+    assert float(measured[1][1]) > float(measured[0][1]) + 0.1
+    assert len(list(Path("outputs/cells/masks").iterdir())) == 15
+    masks = samkit.load("outputs/cells.safetensors").predict(
+        "outputs/cells/images/00.png", samkit.Prompt.point(110, 80)
+    )
+    assert masks.masks.shape == (1, 192, 256)
+
+
+def test_pictures_of_your_own_to_a_model(example) -> None:
+    draw_cells = runpy.run_path(str(ROOT / "examples" / "fine_tune.py"))["draw_cells"]
+    for i in range(3):
+        image, labels = draw_cells(np.random.default_rng(i))
+        samkit.media.write_image(f"mine/images/{i}.png", image)
+        samkit.media.write_image(f"mine/masks/{i}.png", labels)
+    out = example("fine_tune.py", "mine", "--steps", "1", "-o", "mine.safetensors")
+    assert "mine.safetensors: written" in out
+    assert not Path("outputs").exists()
+
+
+def test_every_example_is_listed() -> None:
+    listed = re.findall(r"^\| `(\S+)` \|", (ROOT / "examples" / "README.md").read_text(), re.M)
+    there = {path.name for path in (ROOT / "examples").iterdir() if path.is_file()}
+    assert sorted(listed) == sorted(there - {"README.md"})

@@ -46,8 +46,14 @@ def test_shell_examples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(Masks.load(folder / "outputs" / "coffee.npz")) == 3
 
 
+def test_every_page_is_linked() -> None:
+    for page in DOCS:
+        assert f"](docs/{page.name})" in README
+
+
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in DOCS)]
+    "name",
+    ["README.md", "CONTRIBUTING.md", "examples/README.md", *(f"docs/{page.name}" for page in DOCS)],
 )
 def test_links_lead_somewhere(name: str) -> None:
     code = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import shlex
 import signal
 import warnings
 from collections.abc import Iterator
@@ -608,36 +606,6 @@ def test_a_stream_that_ends_before_a_prompt(track, stream) -> None:
     assert code == 1
     assert "--point 30:3:4,5: the video ended before frame 30" in err
     assert list(masks_of(Path("m.json"))) == list(range(1, 8))
-
-
-# Documentation
-
-
-def test_the_documented_examples(run, model, tmp_path, monkeypatch) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "tracking.md").read_text()
-    make_video(tmp_path / "cars.mp4", 42, size=(96, 64))
-    for name in ("first.png", "second.png", "rough.png"):
-        Image.fromarray(np.eye(64, 96, dtype=np.uint8) * 255).save(tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    plain = samkit.load
-    monkeypatch.setattr(samkit, "load", lambda name, **options: plain(model, **options))
-    (prompts,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
-    Path("prompts.json").write_text(prompts)
-
-    commands = re.findall(r"^\$ samkit (.*)$", text, re.MULTILINE)
-    assert len(commands) == 2
-    for command in commands:
-        code, _, err = run(*shlex.split(command))
-        assert code == 0, err
-    assert sorted(os.listdir("masks")) == [f"{i:05d}.png" for i in range(42)]
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 6
-    names: dict[str, object] = {}
-    with warnings.catch_warnings():  # pycocotools with numpy 2
-        warnings.simplefilter("ignore", DeprecationWarning)
-        for block in blocks:
-            exec(compile(block, "tracking.md", "exec"), names)
-    assert open_frames("drawn.mp4").count == open_frames("out.mp4").count == 42
 
 
 def test_cutouts_as_a_video_and_as_pictures(track, clip, tmp_path) -> None:

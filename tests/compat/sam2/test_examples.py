@@ -1,7 +1,5 @@
 """The original's README and notebooks, typed with pico, and docs/coming-from-sam2.md."""
 
-import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -99,13 +97,6 @@ def test_notebook_of_videos() -> None:
     assert all(segments[1].sum() > 5000 for segments in video_segments.values())
 
 
-def test_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-    names: dict[str, object] = {}
-    exec(compile(example, "coming-from-sam2.md", "exec"), names)
-    assert names["masks"].shape == (1, 400, 600)  # type: ignore[attr-defined]
-    assert names["mask_logits"].shape == (1, 1, 240, 360)  # type: ignore[attr-defined]
+def test_every_name_is_in_the_guide() -> None:
     for name in sam2.__all__:
         assert f"`{name}`" in GUIDE

@@ -1,7 +1,5 @@
 """The original's README and notebooks, typed with pico; and the page in docs."""
 
-import re
-import shutil
 from pathlib import Path
 
 import cv2
@@ -86,13 +84,6 @@ def test_notebook_of_everything(image: np.ndarray) -> None:
     assert largest["segmentation"].sum() == largest["area"]
 
 
-def test_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-    names: dict[str, object] = {}
-    exec(compile(example, "coming-from-segment-anything.md", "exec"), names)
-    assert names["masks"].shape == (1, 400, 600)  # type: ignore[attr-defined]
-    assert len(names["records"]) > 2  # type: ignore[arg-type]
+def test_every_name_is_in_the_guide() -> None:
     for name in segment_anything.__all__:
         assert f"`{name}`" in GUIDE
