@@ -1,5 +1,6 @@
 # make demo   install samkit into .venv and segment a photograph, offline
 # make test   install the test extra too, check the code and run every test
+# make test-browser  the page in Chromium, which has to be installed (apt-get install chromium)
 # make check  only lint, formatting and types
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 OVERLAY := outputs/coffee.png
 DEMO := samkit predict examples/coffee.jpg --box 172,18,424,285 --point 220,260 -o $(OVERLAY) --format overlay
 
-.PHONY: demo test check
+.PHONY: demo test test-browser check
 
 demo: $(VENV)/.installed
 	@mkdir -p $(dir $(OVERLAY))
@@ -18,6 +19,9 @@ demo: $(VENV)/.installed
 
 test: check
 	$(BIN)/python -m pytest
+
+test-browser: $(VENV)/.installed-browser
+	$(BIN)/python -m pytest -m browser tests/browser
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -32,6 +36,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-browser: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,browser]'
+	@touch $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -76,8 +76,9 @@ async function open(number) {
     if (own !== opening) return;
     objects = info.objects.map((one, i) => ({ ...one, mask: masks[i] }));
     stage.open(number, info);
+    const saved = sessionStorage.getItem(draftKey());
     draft.reset();
-    restoreDraft();
+    restoreDraft(saved);
     showAll();
     await busy("Looking at the image", () => call("POST", `/images/${number}/ready`));
     if (own !== opening) return;
@@ -102,8 +103,7 @@ function keepDraft() {
   else sessionStorage.setItem(draftKey(), JSON.stringify({ ...draft.toJSON(), category }));
 }
 
-function restoreDraft() {
-  const saved = sessionStorage.getItem(draftKey());
+function restoreDraft(saved) {
   if (!saved) return;
   const values = JSON.parse(saved);
   if (values.id !== null && !objects.some((one) => one.id === values.id)) return;
