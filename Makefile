@@ -16,6 +16,7 @@ demo: $(VENV)/.installed
 	@echo '$$ $(BIN)/$(DEMO)'
 	@$(BIN)/$(DEMO)
 	@echo 'The picture is $(CURDIR)/$(OVERLAY)'
+	@echo "A page to click in: $(BIN)/pip install -e '.[serve]' && $(BIN)/samkit annotate examples"
 
 test: check
 	$(BIN)/python -m pytest

@@ -124,4 +124,7 @@ def test_blocks_are_run_or_are_shipped_files() -> None:
             else:
                 assert kind in ("python", "console"), page
             left_out += [(page, reason)] * bool(reason)
-    assert left_out == [("camera.md", "needs a camera")]
+    assert left_out == [
+        ("annotate.md", "it serves until Ctrl-C"),
+        ("camera.md", "needs a camera"),
+    ]

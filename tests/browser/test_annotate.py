@@ -83,8 +83,8 @@ class Page:
     def picture(self, name):
         if folder := os.environ.get("SAMKIT_SCREENSHOTS"):
             self.tab.wait_for_timeout(300)
-            file = self.tab.screenshot()
-            Path(folder, f"{name}.png").write_bytes(file)
+            file = self.tab.screenshot(type="jpeg", quality=80)
+            Path(folder, f"{name}.jpg").write_bytes(file)
 
 
 def masks_in(path):
