@@ -16,7 +16,7 @@ From the bottom to the top, each file imports only those before it:
 - `result`: `Masks`, a stack with all of these forms;
 - `rows` and `coco_stream`: rows, and COCO data sets, to files as they come;
 - `datasets`: the masks of many images in one file;
-- `sequences` and `stacks`: the masks of a video to files, frame by frame.
+- `sequences`, `stacks` and `masklets`: the masks of a video to files, frame by frame.
 """
 
 from samkit.masks.formats import FORMATS, format_of
