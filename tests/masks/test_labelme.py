@@ -1,6 +1,7 @@
 """Files of LabelMe: as it shows and draws them, and as people draw them there."""
 
 import base64
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from samkit import limits as limits_module
 from samkit.errors import InputError
 from samkit.masks import Masks
+from samkit.masks.documents import read_document
 
 SIZE = (60, 80)
 Y, X = np.ogrid[: SIZE[0], : SIZE[1]]
@@ -190,3 +194,15 @@ def test_limits_hold_for_pictures_in_it(tmp_path, monkeypatch) -> None:
     assert len(load(tmp_path, document([POLYGON]))) == 1
     with pytest.raises(InputError, match="at most 4800 pixels"):
         load(tmp_path, document([{**PICTURE, "mask": png_of(100, 100)}]))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_is_in_a_file(spoilt, data: st.DataObject) -> None:
+    """Only errors that say so; `Masks.load` would turn others into such."""
+    shapes = [POLYGON, {**POLYGON, "shape_type": "circle", "points": [[5, 5], [9, 5]]},
+              {**PICTURE, "mask": png_of(9, 9), "group_id": 3, "score": 0.5}]  # fmt: skip
+    file = json.loads(json.dumps(document(shapes)))
+    spoilt(data, file)
+    with contextlib.suppress(InputError):
+        read_document(json.dumps(file).encode())

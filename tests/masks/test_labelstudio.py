@@ -1,5 +1,6 @@
 """Tasks of Label Studio: what it is given, and what its exports hold."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from samkit import limits as limits_module
 from samkit.errors import InputError
@@ -235,3 +238,24 @@ def test_limits_hold_before_pixels_are_made(tmp_path, monkeypatch) -> None:
 def test_formats_that_do_not_go_with_a_suffix(tmp_path, name, format, reason) -> None:
     with pytest.raises(InputError, match=reason):
         open_dataset_writer(tmp_path / name, ["cat"], format=format)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_is_in_a_task(tmp_path: Path, spoilt, data: st.DataObject) -> None:
+    """Only errors that say so."""
+    small = MASK[:2, :2]
+    sizes = {"original_height": 2, "original_width": 2}
+    points = {"points": [[0, 0], [50, 0], [50, 50]], "polygonlabels": ["a"]}
+    box = {"x": 0, "y": 0, "width": 50, "height": 50, "rotation": 10}
+    tasks = export(
+        brush(small, **sizes),
+        region("polygonlabels", points, **sizes),
+        region("rectangle", box, **sizes),
+    )
+    spoilt(data, tasks)
+    path = tmp_path / "tasks.json"
+    path.write_text(json.dumps(tasks))
+    for read in (lambda: list(read_labelstudio(path)), lambda: Masks.load(path)):
+        with contextlib.suppress(InputError):
+            read()

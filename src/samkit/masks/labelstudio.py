@@ -147,7 +147,11 @@ def read_task(task: _Record, what: str) -> tuple[Storage, Fields, list[str]] | N
     masks = hold(drawn(), len(regions), sizes[0], len(regions))
     scores = [1.0 if one.get("score") is None else one["score"] for one in regions]
     fields = Fields.checked(len(masks), scores, {})
-    return masks, fields, [_label(one) or names.get(one.get("id"), _NO_LABEL) for one in regions]
+    return (
+        masks,
+        fields,
+        [_label(one) or names.get(str(one.get("id")), _NO_LABEL) for one in regions],
+    )
 
 
 def _result(task: _Record, what: str) -> list[_Record]:
@@ -176,12 +180,12 @@ def _kind(region: _Record) -> str:
 def _label(region: _Record) -> str | None:
     """The first label of a region, if this record says any."""
     value = region.get("value")
-    labels = value.get(region.get("type")) if isinstance(value, dict) else None
+    labels = value.get(str(region.get("type"))) if isinstance(value, dict) else None
     is_list = isinstance(labels, list) and labels and isinstance(labels[0], str)
     return labels[0] if is_list else None  # type: ignore[index]
 
 
-def _labels(results: list[_Record]) -> dict[object, str]:
+def _labels(results: list[_Record]) -> dict[str, str]:
     """Id of a region -> its label; a brush without labels of its own has them in another record."""
     return {
         one["id"]: label
