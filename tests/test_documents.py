@@ -22,6 +22,15 @@ BLOCKS = {
     if (blocks := BLOCK.findall(page.read_text(encoding="utf-8")))
 }
 
+# The first line of a block that needs a package of its own, which few have.
+NEEDS = re.compile(r"# needs: (\w+)\n")
+NEEDED = [
+    (page, needs[1])
+    for page, blocks in BLOCKS.items()
+    for _, _, text in blocks
+    if (needs := NEEDS.match(text))
+]
+
 # What a page says of its results. The names are those of its blocks.
 PROMISES = {
     "images.md": (
@@ -79,16 +88,37 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
 @pytest.mark.parametrize("page", BLOCKS)
 def test_every_block_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = _run(page, None, monkeypatch)
+    for promise in PROMISES.get(page, ()):
+        assert eval(promise, globals() | names), promise
+
+
+@pytest.mark.filterwarnings("ignore")  # those of other packages are theirs
+@pytest.mark.parametrize(("page", "package"), NEEDED)
+def test_blocks_that_need_another_package(
+    page: str, package: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = pytest.importorskip(package, reason=f"{package} is not installed")
+    if package == "napari":  # all but the window
+        monkeypatch.setattr(module, "Viewer", module.components.ViewerModel)
+        monkeypatch.setattr(module, "run", lambda: None)
+    _run(page, package, monkeypatch)
+
+
+def _run(page: str, package: str | None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run the blocks that need no package or this one -> the names that they make."""
     names: dict[str, Any] = {}
     for kind, reason, text in BLOCKS[page]:
-        if kind == "python" and not reason:
+        needs = NEEDS.match(text)
+        if reason or (needs and needs[1] != package):
+            continue
+        if kind == "python":
             exec(compile(text, page, "exec"), names)
-        elif kind == "console" and not reason:
+        elif kind == "console":
             for line in re.findall(r"^\$ (.*)$", text, re.MULTILINE):
                 with monkeypatch.context() as patch:
                     _type(line, patch)
-    for promise in PROMISES.get(page, ()):
-        assert eval(promise, globals() | names), promise
+    return names
 
 
 def _type(line: str, patch: pytest.MonkeyPatch) -> None:
@@ -114,12 +144,13 @@ def _type(line: str, patch: pytest.MonkeyPatch) -> None:
 
 
 def test_blocks_are_run_or_are_shipped_files() -> None:
-    """JSON is that of a file in examples, so that readers need not copy it."""
-    shipped = {path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.json")}
+    """JSON and XML are those of files in examples, so that readers need not copy them."""
+    files = [path for end in ("json", "xml") for path in (ROOT / "examples").glob(f"*.{end}")]
+    shipped = {path.read_text(encoding="utf-8") for path in files}
     left_out = []
     for page, blocks in BLOCKS.items():
         for kind, reason, text in blocks:
-            if kind == "json":
+            if kind in ("json", "xml"):
                 assert text in shipped, page
             else:
                 assert kind in ("python", "console"), page

@@ -1,6 +1,7 @@
 """The scripts in examples/, offline; what they write is read by what people would read it with."""
 
 import csv
+import json
 import re
 import runpy
 import sys
@@ -185,3 +186,19 @@ def test_every_example_is_listed() -> None:
     listed = re.findall(r"^\| `(\S+)` \|", (ROOT / "examples" / "README.md").read_text(), re.M)
     there = {path.name for path in (ROOT / "examples").iterdir() if path.is_file()}
     assert sorted(listed) == sorted(there - {"README.md"})
+
+
+def test_masks_come_back_from_label_studio(example, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    lines = example("exchange.py").splitlines()
+    assert "pip install supervision" in lines[0]
+    assert lines[-1] == "Label Studio: the same masks and scores came back"
+    assert lines[-2].endswith("coffee.jpg: cup, table")
+    (task,) = json.loads(Path("outputs/tasks.json").read_text())
+    for region in task["predictions"][0]["result"]:
+        assert (region["original_width"], region["original_height"]) == (600, 400)
+
+
+def test_masks_come_back_from_supervision(example) -> None:
+    pytest.importorskip("supervision", reason="supervision is not installed")
+    assert "supervision: the same masks and scores came back" in example("exchange.py")

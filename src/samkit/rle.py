@@ -16,6 +16,9 @@ from samkit.errors import InputError, shown
 
 BoolArray = npt.NDArray[np.bool_]
 
+# pycocotools takes 40 bytes for each pixel of the outline, without asking whether it gets them.
+_MOST_OUTLINE = 10**7
+
 
 class RLE(TypedDict):
     """One mask as COCO files and pycocotools hold it."""
@@ -76,6 +79,22 @@ def decode_one(counts: bytes, image_size: tuple[int, int]) -> BoolArray:
     columns = np.repeat(values, runs).reshape(width, height)
     mask: BoolArray = cv2.transpose(columns).reshape(height, width).view(np.bool_)
     return mask
+
+
+def encode_polygons(outlines: Sequence[Any], image_size: tuple[int, int], what: str) -> bytes:
+    """Encode what lies in any of some polygons: a pixel does if its centre does.
+
+    Args:
+        outlines: one or more, each a list x0, y0, x1, y1, ... in pixels from the image's corner.
+        image_size: (height, width).
+        what: the beginning of error messages.
+
+    Raises:
+        InputError: an outline is no polygon, lies far outside of the image, or is far too long.
+    """
+    checked = [_checked_outline(one, image_size, what) for one in outlines]
+    counts: bytes = coco.merge(coco.frPyObjects(checked, *image_size))["counts"]
+    return counts
 
 
 def run_lengths(counts: str) -> list[int]:
@@ -140,6 +159,26 @@ def compress(runs: npt.NDArray[np.int64], image_size: tuple[int, int]) -> bytes:
     plain = {"size": list(image_size), "counts": runs.tolist()}
     counts: bytes = coco.frPyObjects(plain, *image_size)["counts"]
     return counts
+
+
+def _checked_outline(outline: Any, size: tuple[int, int], what: str) -> list[float]:
+    """Numbers x0, y0, x1, y1, ...; checked, because pycocotools trusts them."""
+    try:
+        numbers = np.asarray(outline, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.zeros(0)
+    if numbers.ndim != 1 or len(numbers) < 6 or len(numbers) % 2 or not np.isfinite(numbers).all():
+        raise InputError(f"{what}: an outline is not a polygon: {outline!r:.80}")
+    if np.abs(numbers).max() > 100 * max(size):
+        raise InputError(f"{what}: a polygon lies far outside of its image: {outline!r:.80}")
+    points = numbers.reshape(-1, 2)
+    length = np.abs(points - np.roll(points, 1, axis=0)).max(1).sum()
+    if length > _MOST_OUTLINE:
+        raise InputError(
+            f"{what}: expected an outline of at most {_MOST_OUTLINE} pixels, got {length:.0f}"
+        )
+    corners: list[float] = numbers.tolist()
+    return corners
 
 
 def _plain_run_lengths(counts: object, name: str) -> npt.NDArray[np.int64]:

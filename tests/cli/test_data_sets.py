@@ -9,6 +9,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from samkit.masks import Masks
+from samkit.masks.datasets import read_labelstudio
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -78,6 +79,42 @@ def test_a_table_of_all_images(run, photos, model, tmp_path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["file_name"].rsplit("/")[-1] for row in rows] == ["a.png", "b.jpg", "c.png"]
     assert {row["category"] for row in rows} == {"cell"}
+
+
+def test_tasks_of_label_studio(run, photos, prompts, model, tmp_path) -> None:
+    command = ("predict", "--prompts", prompts, "--category", "thing", "-m", model, "-o")
+    code, out, err = run(*command, tmp_path / "tasks.json", "--format", "labelstudio")
+    assert code == 0, err
+    assert out.splitlines()[-1] == f"{tmp_path / 'tasks.json'}: 2 images"
+    run(*command, tmp_path / "all.json")
+    data = COCO(str(tmp_path / "all.json"))
+    names = {one["id"]: one["name"] for one in data.loadCats(data.getCatIds())}
+    found = {one.image: one for one in read_labelstudio(tmp_path / "tasks.json")}
+    for image in data.loadImgs(data.getImgIds()):
+        annotations = data.loadAnns(data.getAnnIds(imgIds=image["id"]))
+        expected = [one for one in annotations if one["area"]]
+        task = found.pop(image["file_name"])
+        assert task.category == [names[one["category_id"]] for one in expected]
+        for one, mask in zip(expected, task.masks.masks, strict=True):
+            assert np.array_equal(data.annToMask(one), mask)
+    assert not found
+
+
+def test_the_formats_of_others_in_a_folder(run, photos, model, tmp_path) -> None:
+    command = ("everything", photos / "a.png", "--points-per-side", 2, "--pred-iou-thresh", 0,
+               "-m", model, "-o", tmp_path / "out")  # fmt: skip
+    formats = ("labelme", "labelstudio", "voc-class", "voc-object")
+    code, _, err = run(*command, *(word for one in formats for word in ("--format", one)))
+    assert code == 0, err
+    out = tmp_path / "out"
+    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
+    assert files == ["SegmentationClass/a.png", "SegmentationObject/a.png", "a.json",
+                     "a_labelstudio.json"]  # fmt: skip
+    image = out / json.loads((out / "a.json").read_text())["imagePath"]
+    assert image.resolve() == (photos / "a.png").resolve()
+    code, _, err = run(*command, "--format", "coco", "--format", "labelme", "--overwrite")
+    assert code == 2
+    assert "would both be" in " ".join(err.replace("│", " ").split())
 
 
 def test_everything_of_many_images(run, photos, model, tmp_path) -> None:

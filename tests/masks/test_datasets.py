@@ -67,11 +67,14 @@ def test_a_line_for_each_mask(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.masks, IMAGES["a/one.jpg"].masks)
 
 
-@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
-def test_what_is_not_finished_is_not_there(tmp_path: Path, suffix: str) -> None:
+KINDS = [(".json", None), (".json", "labelstudio"), (".jsonl", None), (".csv", None)]
+
+
+@pytest.mark.parametrize(("suffix", "format"), KINDS)
+def test_what_is_not_finished_is_not_there(tmp_path: Path, suffix: str, format: str | None) -> None:
     path = tmp_path / f"all{suffix}"
     path.write_text("before")
-    writer = open_dataset_writer(path, NAMES)
+    writer = open_dataset_writer(path, NAMES, format=format)
     writer.write("one.jpg", IMAGES["a/one.jpg"], ["cat", "dog"])
     writer.discard()
     writer.close()
@@ -79,10 +82,10 @@ def test_what_is_not_finished_is_not_there(tmp_path: Path, suffix: str) -> None:
     assert path.read_text() == "before"
 
 
-@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
+@pytest.mark.parametrize(("suffix", "format"), KINDS)
 @pytest.mark.parametrize(("category", "reason"), [(["cat", "cow"], "got cow"), (["cat"], "got 1")])
-def test_categories_that_are_not_known(tmp_path, suffix, category, reason) -> None:
-    writer = open_dataset_writer(tmp_path / f"all{suffix}", NAMES)
+def test_categories_that_are_not_known(tmp_path, suffix, format, category, reason) -> None:
+    writer = open_dataset_writer(tmp_path / f"all{suffix}", NAMES, format=format)
     with pytest.raises(InputError, match=reason):
         writer.write("one.jpg", IMAGES["a/one.jpg"], category)
     writer.discard()

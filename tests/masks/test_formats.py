@@ -179,7 +179,8 @@ IMAGE = np.zeros((4, 5, 3), np.uint8)
 SUFFIXES = {
     "png": ".png", "tiff": ".tif", "overlay": ".jpg", "cutout": ".webp", "coco": ".json",
     "polygons": ".json", "jsonl": ".jsonl", "geojson": ".geojson", "csv": ".csv", "yolo": ".txt",
-    "npz": ".npz",
+    "npz": ".npz", "labelme": ".json", "labelstudio": ".json", "voc-class": ".png",
+    "voc-object": ".png",
 }  # fmt: skip
 
 
@@ -213,7 +214,7 @@ def test_an_error_while_writing_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    image = np.zeros((*some.image_size, 3), np.uint8)
+    image = "a.jpg" if name == "labelme" else np.zeros((*some.image_size, 3), np.uint8)
     with pytest.raises(InputError, match=r"cannot write .*No space left"):
         some.save(tmp_path / f"a{SUFFIXES[name]}", format=name, image=image)
     assert os.listdir(tmp_path) == []

@@ -43,8 +43,8 @@ def everything(
         typer.Option(
             metavar="FORMAT",
             help="coco, jsonl (one mask a line), csv, geojson, yolo, overlay, cutout, png or tiff "
-            "(a label map; where masks overlap the best-scored is on top), npz or polygons. "
-            "Repeatable.",
+            "(a label map; where masks overlap the best-scored is on top), labelstudio, labelme, "
+            "voc-class, voc-object, npz or polygons. Repeatable.",
             show_default="by OUT's suffix; coco for a folder; overlay without OUT",
         ),
     ] = [],  # noqa: B006
@@ -137,4 +137,5 @@ def everything(
         category=lambda _, masks: [category] * len(masks),
         categories=[category],
         output=streams.result or output,
+        formats=formats,
     )

@@ -25,22 +25,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "find_images", "holds_all", "make_jobs", "run_jobs", "unfinished"]
 
-# Format -> what is appended to the image's name.
-_ENDINGS = {
-    "png": ".png",
-    "tiff": ".tif",
-    "overlay": "_overlay.png",
-    "cutout": "_cutout.png",
-    "coco": ".json",
-    "jsonl": ".jsonl",
-    "csv": ".csv",
-    "geojson": ".geojson",
-    "yolo": ".txt",
-    "npz": ".npz",
-    "polygons": "_polygons.json",
+# Format -> the file in a folder, of an image's name.
+_FILES = {
+    "png": "{}.png",
+    "tiff": "{}.tif",
+    "overlay": "{}_overlay.png",
+    "cutout": "{}_cutout.png",
+    "coco": "{}.json",
+    "jsonl": "{}.jsonl",
+    "csv": "{}.csv",
+    "geojson": "{}.geojson",
+    "yolo": "{}.txt",
+    "npz": "{}.npz",
+    "polygons": "{}_polygons.json",
+    "labelme": "{}.json",
+    "labelstudio": "{}_labelstudio.json",
+    "voc-class": "SegmentationClass/{}.png",
+    "voc-object": "SegmentationObject/{}.png",
 }
-# Formats that one file of many images can have.
-_OF_MANY = {".json": "coco", ".jsonl": "jsonl", ".csv": "csv"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +95,10 @@ def make_jobs(
     from samkit.masks.formats import PICTURES_OF_THE_IMAGE
 
     for kind in formats:
-        check_choice(kind, _ENDINGS, "--format")
+        check_choice(kind, _FILES, "--format")
     if str(output) == "-":
-        ending = _ENDINGS[formats[0] if formats else "png"]
-        output = Path(streams.output("-", ending[ending.index(".") :]))
+        suffix = Path(_FILES[formats[0] if formats else "png"]).suffix
+        output = Path(streams.output("-", suffix))
     if output is not None and re.match(r"[A-Za-z]{2,}:/", output.as_posix()):
         raise usage_error(f"expected a file or folder, got an address: {output}", "-o")
     if holds_all(sources, output, formats, several=several):
@@ -124,8 +126,13 @@ def make_jobs(
         for source in sources:
             # dog.jpg and dog.webp become dog_jpg.png and dog_webp.png.
             name = source.stem if stems[source.stem] == 1 else source.name.replace(".", "_")
-            targets = {(output or Path()) / (name + _ENDINGS[kind]): kind for kind in kinds}
-            jobs.append(Job(source=source, targets=targets))
+            files = [(output or Path()) / _FILES[kind].format(name) for kind in kinds]
+            if len(set(files)) < len(set(kinds)):
+                both = " and ".join(kinds)
+                raise usage_error(
+                    f"{both} would both be {files[-1]}; run it once for each", "--format"
+                )
+            jobs.append(Job(source=source, targets=dict(zip(files, kinds, strict=True))))
     _check_targets(jobs)
     return jobs
 
@@ -142,10 +149,12 @@ def holds_all(
     sources: Sequence[Path], output: Path | None, formats: Sequence[str], *, several: bool = False
 ) -> bool:
     """Whether the masks of all images go into one file."""
+    from samkit.masks.datasets import DATASET_FORMATS
+
     if output is None or not names_file(output) or not (several or len(sources) > 1):
         return False
-    kind = _OF_MANY.get(output.suffix.lower())
-    return kind is not None and list(formats) in ([], [kind])
+    kinds = DATASET_FORMATS.get(output.suffix.lower(), ())
+    return bool(kinds) and len(formats) < 2 and set(formats) <= set(kinds)
 
 
 def _check_targets(jobs: list[Job]) -> None:
@@ -197,6 +206,7 @@ def run_jobs(
     category: Callable[[Job, Masks], list[str]],
     categories: Sequence[str],
     output: Path | None = None,
+    formats: Sequence[str] = (),
     base: Path | None = None,
     **options: Any,
 ) -> None:
@@ -209,7 +219,8 @@ def run_jobs(
         describe: masks -> a few words for the line.
         category: job and masks -> the name of the category of each mask.
         categories: all of these names.
-        output: the file of all images, where jobs have no targets.
+        output: the file of all images, where jobs have no targets, and
+        formats: its format, or empty for that of its suffix.
         base: images in this folder are called relative to it in that file.
         options: others of `Masks.save`.
 
@@ -221,7 +232,10 @@ def run_jobs(
 
     from samkit.masks.datasets import open_dataset_writer
 
-    whole = None if jobs[0].targets else open_dataset_writer(cast(Path, output), categories)
+    whole = None
+    if not jobs[0].targets:
+        kind = formats[0] if formats else None
+        whole = open_dataset_writer(cast(Path, output), categories, format=kind)
     done = 0
     console = Console(stderr=True)
     hidden = len(jobs) < 2 or not console.is_terminal

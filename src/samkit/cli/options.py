@@ -72,7 +72,7 @@ Model = Annotated[
 ]
 Category = Annotated[
     str,
-    typer.Option(metavar="NAME", help="What the masks are of, in coco, jsonl, csv, geojson, yolo."),
+    typer.Option(metavar="NAME", help="What the masks are of, in formats that say it, as coco."),
 ]
 FillHoles = Annotated[
     str | None,

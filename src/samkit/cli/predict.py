@@ -83,7 +83,8 @@ def predict(
         typer.Option(
             metavar="FORMAT",
             help="png or tiff (masks; where they overlap the best-scored is on top), overlay, "
-            "cutout, coco, jsonl, csv, geojson, yolo, npz or polygons.",
+            "cutout, coco, jsonl, csv, geojson, yolo, labelstudio, labelme, voc-class, voc-object, "
+            "npz or polygons.",
             show_default="by OUT's suffix; png for a folder; overlay without OUT",
         ),
     ] = None,
@@ -167,6 +168,7 @@ def predict(
         ],
         categories=sorted({name for one in asked.values() for name in one.categories.values()}),
         output=streams.result or output,
+        formats=formats,
         base=folder,
         feather=feather,
         refine=refine,

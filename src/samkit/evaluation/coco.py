@@ -5,18 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco
-
 from samkit.errors import InputError
 from samkit.evaluation.metrics import BoolArray
 from samkit.files import inside, parse_json, read_json
-from samkit.rle import checked_counts, decode_one
+from samkit.rle import checked_counts, decode_one, encode_polygons
 
 __all__ = ["CocoAnnotation", "CocoImage", "coco_mask", "read_coco"]
-
-# pycocotools takes 40 bytes for each pixel of the outline, without asking whether it gets them.
-_MOST_OUTLINE = 10**7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,30 +94,7 @@ def coco_mask(segmentation: Any, size: tuple[int, int], what: str) -> BoolArray:
         return decode_one(checked_counts(segmentation, size, f"a mask of {what}"), size)
     if not isinstance(segmentation, list) or not segmentation:
         raise InputError(f"{what}: expected polygons or run lengths, got {segmentation!r:.80}")
-    outlines = [_outline(one, size, what) for one in segmentation]
-    # As COCO draws them: a pixel belongs to a polygon if its centre lies inside.
-    merged = coco.merge(coco.frPyObjects(outlines, *size))
-    return decode_one(merged["counts"], size)
-
-
-def _outline(outline: Any, size: tuple[int, int], what: str) -> list[float]:
-    """A polygon x0, y0, x1, y1, ...; checked, because pycocotools trusts it."""
-    try:
-        numbers = np.asarray(outline, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        numbers = np.zeros(0)
-    if numbers.ndim != 1 or len(numbers) < 6 or len(numbers) % 2 or not np.isfinite(numbers).all():
-        raise InputError(f"{what}: an outline is not a polygon: {outline!r:.80}")
-    if np.abs(numbers).max() > 100 * max(size):
-        raise InputError(f"{what}: a polygon lies far outside of its image: {outline!r:.80}")
-    points = numbers.reshape(-1, 2)
-    length = np.abs(points - np.roll(points, 1, axis=0)).max(1).sum()
-    if length > _MOST_OUTLINE:
-        raise InputError(
-            f"{what}: expected an outline of at most {_MOST_OUTLINE} pixels, got {length:.0f}"
-        )
-    corners: list[float] = numbers.tolist()
-    return corners
+    return decode_one(encode_polygons(segmentation, size, what), size)
 
 
 def _records(content: Any, name: str, path: Path) -> list[tuple[dict[str, Any], str]]:

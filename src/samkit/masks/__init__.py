@@ -8,12 +8,15 @@ From the bottom to the top, each file imports only those before it:
 - `stack`: N masks with their fields, and how they are chosen and joined;
 - `contours`: outlines as polygons; `regions`: holes and parts; `matting`: soft edges;
 - `drawing`: masks on pictures;
-- `categories`: what masks are of; `documents`: masks as text;
+- `categories`: what masks are of;
+- `label_maps`: pictures of numbers;
+- `brush`, `labelstudio`, `labelme`, `voc`: the forms of these tools;
+- `documents`: masks as text; `npz`: masks with all that goes with them;
 - `formats`: masks to files and back;
 - `result`: `Masks`, a stack with all of these forms;
 - `rows` and `coco_stream`: rows, and COCO data sets, to files as they come;
 - `datasets`: the masks of many images in one file;
-- `sequences` and `stacks`: the masks of a video to files, frame by frame.
+- `sequences`, `stacks` and `masklets`: the masks of a video to files, frame by frame.
 """
 
 from samkit.masks.formats import FORMATS, format_of

@@ -1,4 +1,4 @@
-"""Masks as text: COCO annotations, JSON lines, polygons, GeoJSON, YOLO and tables.
+"""Masks as text: COCO annotations, JSON lines, polygons, GeoJSON, YOLO, tables, and others' forms.
 
 `Masks.save` describes the formats.
 """
@@ -15,12 +15,12 @@ from samkit import rle
 from samkit.errors import InputError, shown
 from samkit.files import parse_json
 from samkit.geometry import checked_size
-from samkit.masks import checks, contours
+from samkit.masks import checks, contours, labelme, labelstudio
 from samkit.masks.categories import Categories
 from samkit.masks.fields import Fields
 from samkit.masks.storage import RunLengths, Storage
 
-__all__ = ["DOCUMENTS", "read_coco", "table", "to_coco"]
+__all__ = ["DOCUMENTS", "read_document", "table", "to_coco"]
 
 # Key in an annotation -> optional field of `Masks`.
 _COCO_KEYS = {
@@ -177,19 +177,31 @@ DOCUMENTS: dict[str, Callable[[Storage, Fields, str, Categories], str]] = {
     "geojson": _geojson,
     "csv": _csv,
     "yolo": _yolo,
+    "labelme": labelme.document,
+    "labelstudio": labelstudio.document,
 }
 """Format -> its text, of masks, their fields, the name of the image and their categories."""
 
 
-def read_coco(text: bytes) -> tuple[Storage, Fields]:
-    """The masks of a COCO data set of one image.
+def read_document(text: bytes) -> tuple[Storage, Fields]:
+    """The masks of one image in a JSON text of COCO, Label Studio or LabelMe.
 
     Raises:
-        InputError: it is none.
+        InputError: it is none of them.
     """
     data = parse_json(text, "it")
+    if labelstudio.is_tasks(data):
+        return labelstudio.read_one(data)
+    return labelme.read_labelme(data) if labelme.is_labelme(data) else _read_coco(data)
+
+
+def _read_coco(data: object) -> tuple[Storage, Fields]:
+    """The masks of a COCO data set of one image."""
     if not isinstance(data, dict) or not {"images", "annotations"} <= data.keys():
-        raise InputError("expected a COCO data set with 'images' and 'annotations'")
+        raise InputError(
+            "expected a COCO data set with 'images' and 'annotations', tasks of Label Studio, or a "
+            "file of LabelMe"
+        )
     images, annotations = (_records(data, name) for name in ("images", "annotations"))
     if len(images) != 1:
         raise InputError(f"expected the masks of one image, got {len(images)} images")

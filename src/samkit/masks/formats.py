@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,11 +17,12 @@ from samkit.errors import InputError, shown
 from samkit.files import checked_path, open_file, parse_json
 from samkit.masks import checks, drawing
 from samkit.masks.categories import Categories
-from samkit.masks.documents import DOCUMENTS, read_coco
+from samkit.masks.documents import DOCUMENTS, read_document
 from samkit.masks.fields import Fields
 from samkit.masks.label_maps import read_label_picture
 from samkit.masks.npz import read_npz, write_npz
 from samkit.masks.storage import DENSE_BYTES, Pixels, RunLengths, Storage
+from samkit.masks.voc import VOC
 from samkit.media import ImageSource, write_atomically
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -31,6 +33,10 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "cutout": (".png", ".webp", ".tif", ".tiff"),
     "coco": (".json",),
     "polygons": (".json",),
+    "labelme": (".json",),
+    "labelstudio": (".json",),
+    "voc-class": (".png",),
+    "voc-object": (".png",),
     "jsonl": (".jsonl",),
     "geojson": (".geojson",),
     "csv": (".csv",),
@@ -46,6 +52,7 @@ PICTURES_OF_THE_IMAGE = ("overlay", "cutout")
 _PNG_KEY = "samkit"
 # A foreign picture with larger values is not read as a label map: it may be a depth map.
 _MOST_LABELS = 4096
+_VOID = 255
 
 
 def save(
@@ -57,12 +64,30 @@ def save(
     categories: Categories,
 ) -> None:
     """Write masks in a format that needs no pixels of the image; see `Masks.save`."""
+    file_name = _name_of(image, path, name)
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         if name in _BINARY:
             _BINARY[name](masks, fields, file)
+        elif name in VOC:
+            VOC[name](masks, fields, categories, file)
         else:
-            file_name = Path(image).name if isinstance(image, (str, os.PathLike)) else ""
             file.write(DOCUMENTS[name](masks, fields, file_name, categories).encode())
+
+
+def _name_of(image: ImageSource | None, path: str | os.PathLike[str], name: str) -> str:
+    """What a file in a format calls its image."""
+    if not isinstance(image, (str, os.PathLike)):
+        if name == "labelme":
+            raise InputError(f"cannot save {path}: the format labelme names the image, give image=")
+        return ""
+    source = Path(image)
+    if name == "labelstudio":  # which may know it by an address
+        return image if isinstance(image, str) else source.as_posix()
+    if name == "labelme":  # which looks for it from the folder of the file
+        with suppress(ValueError):  # on another drive of Windows
+            source = Path(os.path.relpath(source, Path(path).parent))
+        return source.as_posix()
+    return source.name
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Storage, Fields]:
@@ -72,7 +97,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Storage, Fields]:
         ".png": _read_labels,
         ".tif": _read_labels,
         ".tiff": _read_labels,
-        ".json": lambda file: read_coco(file.read()),
+        ".json": lambda file: read_document(file.read()),
         ".npz": read_npz,
     }
     read = readers.get(path.suffix.lower())
@@ -164,6 +189,8 @@ def _read_labels(file: IO[bytes]) -> tuple[Storage, Fields]:
     if labels.is_lossy:
         raise InputError(f"expected a PNG or TIFF, got {labels.format}")
     facts = _facts(labels.texts[_PNG_KEY]) if _PNG_KEY in labels.texts else {}
+    if labels.mode == "P" and len(facts.get("scores", ())) < _VOID:
+        index = np.where(index == _VOID, 0, index)  # the border in Pascal VOC and DAVIS
     white = 1 if labels.mode == "1" else 255
     is_white = labels.mode in ("1", "L") and bool(np.isin(index, (0, white)).all())
     if is_white and (labels.format != "TIFF" or index.any()):

@@ -274,6 +274,13 @@ class Masks(MaskStack):
         - ``yolo`` (.txt): a line for each mask that is not empty: the number of its category
           and its outer contour, as fractions of the image. Parts are joined by lines of no width;
           holes are lost.
+        - ``labelstudio`` (.json): a task of Label Studio with a prediction: a brush region with its
+          label and score for each mask that is not empty.
+        - ``labelme`` (.json): polygons within a pixel of the mask, one for each part, with the
+          object id as their group; a mask with holes, which polygons cannot have, as a picture.
+        - ``voc-class``, ``voc-object`` (.png): Pascal VOC's pictures of categories (from 1) and of
+          objects (mask i has the value i + 1), in its palette. Pixels within 2 of another object
+          or the background are 255.
         - ``npz`` (.npz): everything, exactly.
 
         Without ``format`` the suffix decides: .json is ``coco``, and a picture is ``overlay`` when
@@ -283,11 +290,14 @@ class Masks(MaskStack):
             path: of the file.
             format: a name of these.
             image: what `read_image` takes. Pictures of it need it; where it is a path, the others
-                say its name.
+                say its name. ``labelme`` needs a path, and says where it is from its own folder;
+                ``labelstudio`` says it as it is given, which may be an address that it knows.
             category: what the masks are of, or a list with a name for each mask; ``coco``,
-                ``jsonl``, ``geojson``, ``csv`` and ``yolo`` say it.
+                ``jsonl``, ``geojson``, ``csv``, ``yolo``, ``labelstudio``, ``labelme`` and
+                ``voc-class`` say it.
             categories: all names that there are, in the order of their numbers, from 1 in ``coco``
-                and 0 in ``yolo``; by default those given, in the order of the alphabet.
+                and ``voc-class`` and 0 in ``yolo``; by default those given, in the order of the
+                alphabet.
             feather, refine: of ``cutout``.
 
         Raises:
@@ -305,10 +315,13 @@ class Masks(MaskStack):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Masks:
-        """Read masks that `save` wrote as ``npz``, ``coco``, ``png`` or ``tiff``.
+        """Read masks that `save` wrote as ``npz``, ``coco``, ``labelstudio``, ``labelme``, ``png``,
+        ``tiff``, ``voc-class`` or ``voc-object``.
 
-        A COCO file of another program is read when it has one image and RLE annotations, a picture
-        when it is black and white (one mask) or holds numbers; missing scores become 1.
+        A COCO file of another program is read when it has one image and RLE annotations; a picture
+        when it is black and white (one mask) or holds numbers, in a palette without 255, which
+        is a border; of Label Studio one task with its newest annotation (brushes, polygons,
+        rectangles); of LabelMe polygons, rectangles, circles and masks. Missing scores become 1.
 
         Raises:
             InputError: missing, damaged, or not such a file.

@@ -29,6 +29,7 @@ __all__ = [
     "PngWriter",
     "SequenceWriter",
     "check_png_ids",
+    "stem_of",
 ]
 
 MOST_PNG_ID = 254
@@ -189,8 +190,7 @@ class PngWriter:
         pass
 
     def _name(self, frame: int) -> str:
-        name = self._frames.name(frame)
-        return f"{frame:05d}.png" if name is None else f"{Path(name).stem}.png"
+        return f"{stem_of(self._frames, frame)}.png"
 
 
 class IndexedPngWriter(PngWriter):
@@ -238,6 +238,12 @@ class CutoutPngWriter(PngWriter):
 
     def _cut_out(self, frame: int, masks: Masks) -> Image.Image:
         return Image.fromarray(masks.cutout(self._frames.read(frame), **self._edges))
+
+
+def stem_of(frames: Frames, frame: int) -> str:
+    """What the files of a frame are called: after its picture, or else by its number: 00000."""
+    name = frames.name(frame)
+    return f"{frame:05d}" if name is None else Path(name).stem
 
 
 def _text(path: Path, key: str) -> str | None:

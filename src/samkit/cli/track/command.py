@@ -27,6 +27,7 @@ from samkit.cli.options import (
 from samkit.cli.parsing import names_file
 from samkit.cli.streams import standard_streams
 from samkit.cli.track.outputs import (
+    JSON_FORMATS,
     Look,
     Outputs,
     check_outputs,
@@ -44,7 +45,7 @@ from samkit.cli.track.unfinished import (
     digest_of_prompts,
     digest_of_run,
 )
-from samkit.cli.usage import as_usage_error, usage_error
+from samkit.cli.usage import as_usage_error, check_choice, usage_error
 from samkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,6 +104,14 @@ def track(
             show_default="an .mp4 here, called after VIDEO",
         ),
     ] = [],  # noqa: B006
+    format: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="What a .json is: coco; sav, masklets as in SA-V; or youtube-vos, the meta.json "
+            "beside a folder of indexed PNGs.",
+        ),
+    ] = "coco",
     cutouts: Annotated[
         bool,
         typer.Option("--cutouts", help="Folders get PNGs with opacity, cut out of frames."),
@@ -191,7 +200,8 @@ def track(
         raise usage_error(f"expected a number from 0.001 to 1000, got {fps}", "--fps")
     how = reading(bands, scale)
     clean = cleaning(fill_holes, min_area, largest)
-    look = Look(cutouts=cutouts, feather=feather, refine=refine, clean=clean)
+    check_choice(format, JSON_FORMATS, "--format")
+    look = Look(json=format, cutouts=cutouts, feather=feather, refine=refine, clean=clean)
     streams = context.with_resource(standard_streams(*output))
     folder = Path() if str(prompts) == "-" else None
     prompts = None if prompts is None else Path(streams.input(str(prompts), "--prompts"))
@@ -307,6 +317,8 @@ def _check_look(look: Look, targets: list[Path]) -> None:
     has_folder = any(not names_file(target) for target in targets)
     if look.cutouts and not has_folder:
         raise usage_error("expected a folder as OUT, or -o OUT.mov without it", "--cutouts")
+    if look.json != "coco" and not any(target.suffix.lower() == ".json" for target in targets):
+        raise usage_error("it says what a .json is: expected -o OUT.json", "--format")
     has_film = any(target.suffix.lower() == ".mov" for target in targets)
     if (look.feather or look.refine) and not (look.cutouts or has_film):
         raise usage_error(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from samkit.media.frames import Frames
 
 __all__ = [
+    "JSON_FORMATS",
     "Look",
     "Outputs",
     "check_outputs",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+JSON_FORMATS = ("coco", "sav", "youtube-vos")
 _FILES = (".mp4", ".mov", ".json", ".csv", ".tif", ".tiff")
 
 
@@ -103,11 +105,13 @@ class Look:
     """How masks are written.
 
     Attributes:
+        json: what a .json is, one of `JSON_FORMATS`.
         cutouts: folders hold cut-outs instead of the ids of objects.
         feather, refine: of the edges of cut-outs, see `Masks.cutout`.
         clean: arguments of `Masks.cleaned`. What is tracked stays as it is.
     """
 
+    json: str = "coco"
     cutouts: bool = False
     feather: float = 0.0
     refine: int = 0
@@ -228,6 +232,7 @@ def png_writer(folder: Path, frames: Frames, look: Look, run: str = "") -> PngWr
 def _writer(
     path: Path, frames: Frames, look: Look, name: str, rate: float | None, run: str
 ) -> SequenceWriter:
+    from samkit.masks.masklets import SavWriter, YouTubeVosWriter
     from samkit.masks.sequences import CocoVideoWriter, PictureVideoWriter
     from samkit.masks.stacks import LabelStackWriter, TableWriter
 
@@ -235,6 +240,10 @@ def _writer(
         return png_writer(path, frames, look, run)
     suffix = path.suffix.lower()
     if suffix == ".json":
+        if look.json == "sav":
+            return SavWriter(path, frames, name=Path(name).stem)
+        if look.json == "youtube-vos":
+            return YouTubeVosWriter(path, frames, name=Path(name).stem)
         return CocoVideoWriter(path, frames, name=name)
     if suffix == ".csv":
         return TableWriter(path, frames)
