@@ -163,7 +163,9 @@ def test_exports_are_read_by_others(page, tmp_path):
         for one in annotations:
             assert (coco.annToMask(one).astype(bool) == expected).all()
     for form in client.get("/v1/project").json()["exports"]:
-        path = client.post("/v1/project/export", json={"form": form}).json()["path"]
+        answer = client.post("/v1/project/export", json={"form": form})
+        assert answer.status_code == 200, answer.text
+        path = answer.json()["path"]
         assert (tmp_path / "out") in (type(tmp_path)(path)).parents
     out = tmp_path / "out"
     assert (out / "yolo" / "classes.txt").read_text().split() == ["cup", "plate", "object"]

@@ -27,8 +27,13 @@ _KEPT_SEARCHES = 4
 # The category of what has none, in exports.
 _UNNAMED = "object"
 
-_ONE_FILE = {"coco": "coco.json", "csv": "masks.csv", "jsonl": "masks.jsonl"}
-_FOLDERS = {"yolo": ".txt", "png": ".png", "geojson": ".geojson"}
+_ONE_FILE = {
+    "coco": "coco.json",
+    "labelstudio": "labelstudio.json",
+    "csv": "masks.csv",
+    "jsonl": "masks.jsonl",
+}
+_FOLDERS = {"yolo": ".txt", "labelme": ".json", "png": ".png", "geojson": ".geojson"}
 EXPORTS = (*_ONE_FILE, *_FOLDERS)
 """What a project can be exported as."""
 
@@ -224,25 +229,27 @@ class Project:
         """
         if form not in EXPORTS:
             raise InputError(f"expected one of {', '.join(EXPORTS)}, got {shown(form)}")
-        classes = self.classes if all(self._categories()) else [*self.classes, _UNNAMED]
         used = [(i, self._sidecars[i]) for i in range(len(self)) if self.state(i) != "open"]
+        if not used:
+            raise InputError("there is nothing to export: no image has an object yet")
+        names = [*self.classes, *(name for _, sidecar in used for name in _categories(sidecar))]
+        classes = list(dict.fromkeys(names))
         if form in _ONE_FILE:
             path = self.folder / _ONE_FILE[form]
-            writer = open_dataset_writer(path, classes)
+            writer = open_dataset_writer(path, classes, format=form)
             try:
                 for _, sidecar in used:
                     writer.write(sidecar.image, sidecar.masks, _categories(sidecar))
                 writer.close()
             finally:
                 writer.discard()
-            if not used:
-                raise InputError("there is nothing to export: no image has an object yet")
             return path
         folder = self.folder / form
-        for _, sidecar in used:
+        for i, sidecar in used:
             sidecar.masks.save(
                 folder / f"{sidecar.image}{_FOLDERS[form]}",
                 format=form,
+                image=self.images[i],
                 category=_categories(sidecar),
                 categories=classes,
             )
@@ -258,9 +265,6 @@ class Project:
 
     def _file(self, index: int) -> Path:
         return self.folder / "objects" / f"{self.names[index]}.json"
-
-    def _categories(self) -> list[str]:
-        return [one.category for sidecar in self._sidecars.values() for one in sidecar.objects]
 
 
 def _categories(sidecar: Sidecar) -> list[str]:

@@ -39,7 +39,7 @@ class _Done(BaseModel):
 
 
 class _Export(BaseModel):
-    form: Literal["coco", "csv", "jsonl", "yolo", "png", "geojson"] = "coco"
+    form: str = "coco"
 
 
 class _Class(BaseModel):

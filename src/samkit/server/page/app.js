@@ -122,6 +122,7 @@ function draftChanged() {
   showAll();
   asking?.abort();
   if (draft.isEmpty) {
+    get("figures").textContent = "";
     current = null;
     asking = null;
     stage.redraw();
