@@ -21,7 +21,7 @@ from samkit.errors import InputError, MissingDependencyError
 from samkit.masks import checks, contours, documents, drawing, formats, matting, regions
 from samkit.masks.categories import Categories
 from samkit.masks.stack import MaskStack
-from samkit.masks.storage import from_crops
+from samkit.masks.storage import RunLengths, from_crops, without_overlaps
 from samkit.media import ImageSource, read_image, write_image
 
 
@@ -154,6 +154,15 @@ class Masks(MaskStack):
         crops = ((corner, clean(mask)) for corner, mask in self._storage.crops())
         held = from_crops(crops, self.image_size)
         return self._with(held, dataclasses.replace(self._fields, boxes=None))
+
+    def disjoint(self) -> Masks:
+        """The masks without overlaps: each pixel only in the best-scored mask that has it.
+
+        What has no pixel left is left out; the others stay in order, held as run lengths.
+        """
+        at, strings = without_overlaps(self._storage.counts(), self.scores, self.image_size)
+        fields = dataclasses.replace(self._fields, boxes=None).take(at)
+        return self._with(RunLengths(strings, self.image_size), fields)
 
     def to_supervision(self) -> Any:
         """The masks as ``supervision.Detections``, with object ids as tracker ids.

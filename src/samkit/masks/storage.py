@@ -169,6 +169,32 @@ def placed(held: Storage, corner: tuple[int, int], image_size: tuple[int, int]) 
     return RunLengths(tuple(strings), image_size)
 
 
+def without_overlaps(
+    counts: Sequence[bytes], scores: npt.NDArray[np.float32], image_size: tuple[int, int]
+) -> tuple[npt.NDArray[np.int64], tuple[bytes, ...]]:
+    """Masks (N,) that lose what better ones have: positions of those with pixels left, and these.
+
+    Of equal scores the first is the better.
+    """
+    boxes = rle.boxes(counts, image_size).astype(np.int64)
+    best_first = np.argsort(-scores, kind="stable")
+    left: dict[int, bytes] = {}
+    for rank, i in enumerate(best_first.tolist()):
+        x0, y0, x1, y1 = boxes[i].tolist()
+        better = best_first[:rank]
+        meets = (boxes[better, :2] < (x1, y1)).all(1) & (boxes[better, 2:] > (x0, y0)).all(1)
+        if not meets.any():
+            left[i] = counts[i]
+            continue
+        mask = rle.decode_box(counts[i], image_size, (x0, y0, x1, y1))
+        for j in better[meets].tolist():
+            mask &= ~rle.decode_box(counts[j], image_size, (x0, y0, x1, y1))
+        if mask.any():
+            (left[i],) = from_crops([((x0, y0), mask)], image_size).strings
+    at = [i for i in range(len(counts)) if i in left and boxes[i, 2] > boxes[i, 0]]
+    return np.array(at, np.int64), tuple(left[i] for i in at)
+
+
 def joined(parts: Sequence[Storage]) -> Storage:
     """One storage after the other, as run lengths when any of them is."""
     if any(isinstance(part, RunLengths) for part in parts):
