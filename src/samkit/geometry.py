@@ -32,8 +32,8 @@ def checked_size(value: object, name: str) -> tuple[int, int]:
     return int(array[0]), int(array[1])
 
 
-def checked_window(value: object, image_size: tuple[int, int]) -> Window:
-    """A window (x0, y0, x1, y1) that lies inside an image (H, W).
+def checked_window(value: object, image_size: tuple[int, int] | None) -> Window:
+    """A window (x0, y0, x1, y1) that lies inside an image (H, W), if its size is known.
 
     Raises:
         InputError: not four whole numbers, reversed or empty, or partly outside of the image.
@@ -49,6 +49,8 @@ def checked_window(value: object, image_size: tuple[int, int]) -> Window:
         raise InputError(
             f"window: expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {(x0, y0, x1, y1)}"
         )
+    if image_size is None:
+        return x0, y0, x1, y1
     height, width = image_size
     if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
         raise InputError(

@@ -35,6 +35,7 @@ _FILES = {
     "jsonl": "{}.jsonl",
     "csv": "{}.csv",
     "geojson": "{}.geojson",
+    "gpkg": "{}.gpkg",
     "yolo": "{}.txt",
     "npz": "{}.npz",
     "polygons": "{}_polygons.json",
@@ -199,8 +200,8 @@ def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list
 
 def run_jobs(
     jobs: Sequence[Job],
-    read: Callable[[Path], npt.NDArray[np.uint8]],
-    segment: Callable[[Job, npt.NDArray[np.uint8]], Masks],
+    read: Callable[[Path], Any],
+    segment: Callable[[Job, Any], Masks],
     describe: Callable[[Masks], str],
     *,
     category: Callable[[Job, Masks], list[str]],
@@ -214,8 +215,8 @@ def run_jobs(
 
     Args:
         jobs: what to do.
-        read: file -> image (H, W, 3) uint8 RGB.
-        segment: job and image (H, W, 3) uint8 RGB -> masks.
+        read: file -> image: (H, W, 3) uint8 RGB, where no target needs pixels anything else.
+        segment: job and image -> masks.
         describe: masks -> a few words for the line.
         category: job and masks -> the name of the category of each mask.
         categories: all of these names.

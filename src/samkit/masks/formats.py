@@ -20,10 +20,12 @@ from samkit.masks.categories import Categories
 from samkit.masks.documents import DOCUMENTS, read_document
 from samkit.masks.fields import Fields
 from samkit.masks.label_maps import read_label_picture
+from samkit.masks.maps import write_map_geojson, write_map_package
 from samkit.masks.npz import read_npz, write_npz
 from samkit.masks.storage import DENSE_BYTES, Pixels, RunLengths, Storage
 from samkit.masks.voc import VOC
 from samkit.media import ImageSource, write_atomically
+from samkit.media.georeference import Georeference, lies_on_map, read_georeference
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -39,6 +41,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "voc-object": (".png",),
     "jsonl": (".jsonl",),
     "geojson": (".geojson",),
+    "gpkg": (".gpkg",),
     "csv": (".csv",),
     "yolo": (".txt",),
     "npz": (".npz",),
@@ -64,14 +67,33 @@ def save(
     categories: Categories,
 ) -> None:
     """Write masks in a format that needs no pixels of the image; see `Masks.save`."""
+    source = image if isinstance(image, (str, os.PathLike)) else None
+    place = _place_on_map(name, source)
     file_name = _name_of(image, path, name)
-    with write_atomically(path) as temporary, temporary.open("wb") as file:
-        if name in _BINARY:
-            _BINARY[name](masks, fields, file)
-        elif name in VOC:
-            VOC[name](masks, fields, categories, file)
-        else:
-            file.write(DOCUMENTS[name](masks, fields, file_name, categories).encode())
+    with write_atomically(path) as temporary:
+        if place is not None and name == "gpkg":
+            write_map_package(masks, fields, temporary, place, categories)
+            return
+        with temporary.open("wb") as file:
+            if place is not None:
+                write_map_geojson(masks, fields, file, place, categories)
+            elif name in _BINARY:
+                _BINARY[name](masks, fields, file)
+            elif name in VOC:
+                VOC[name](masks, fields, categories, file)
+            else:
+                file.write(DOCUMENTS[name](masks, fields, file_name, categories).encode())
+
+
+def _place_on_map(name: str, source: str | os.PathLike[str] | None) -> Georeference | None:
+    """Where the image lies, for formats that are maps of images that lie somewhere."""
+    if name == "gpkg":
+        if source is None:
+            raise InputError("a GeoPackage is a map: give image= as the path of a GeoTIFF")
+        return read_georeference(source)
+    if name == "geojson" and source is not None and lies_on_map(source):
+        return read_georeference(source)
+    return None
 
 
 def _name_of(image: ImageSource | None, path: str | os.PathLike[str], name: str) -> str:

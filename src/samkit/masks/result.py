@@ -289,7 +289,10 @@ class Masks(MaskStack):
         - ``jsonl`` (.jsonl): the annotations of ``coco``, one a line with the file name.
         - ``polygons`` (.json): the exact rings of `polygons`, ids and scores.
         - ``geojson`` (.geojson): the exact parts with their holes in pixels, and the columns of
-          `table`, as QuPath reads it.
+          `table`, as QuPath reads it. Where ``image`` is the path of a GeoTIFF: in longitude and
+          latitude (RFC 7946), with id, category, score and area in square metres.
+        - ``gpkg`` (.gpkg): the same, as a GeoPackage in the coordinate reference system of the
+          image, which has to be the path of a georeferenced file. Maps need ``samkit[geo]``.
         - ``csv`` (.csv): `table`.
         - ``yolo`` (.txt): a line for each mask that is not empty: the number of its category
           and its outer contour, as fractions of the image. Parts are joined by lines of no width;

@@ -92,9 +92,9 @@ class TiffSeries:
 def values_read(key: Any, window: Window) -> int:
     """How many values are in memory at a time when a window is read."""
     x0, y0, x1, y1 = window
-    rows = (y1 - y0) * key.imagewidth * key.shaped[-1]
+    rows = (y1 - y0) * int(key.imagewidth * key.shaped[-1])
     piece = rows if key.is_final else math.prod(key.chunks)
-    return max(piece, (y1 - y0) * (x1 - x0) * key.samplesperpixel)
+    return max(piece, (y1 - y0) * (x1 - x0) * int(key.samplesperpixel))
 
 
 def _read_window(page: Any, window: Window) -> npt.NDArray[Any]:
