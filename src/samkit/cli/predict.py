@@ -146,14 +146,17 @@ def predict(
         rough = None if mask is None else Path(streams.input(str(mask), "--mask"))
         if rough is not None and (window or map_coordinates):
             raise usage_error("it covers the whole image, not a window or map", "--mask")
-        for source in find_images(images or [], streams):
-            texts, part = (point, box), window
+        sources = find_images(images or [], streams)
+        points, boxes, part = point, box, window
+        for source in sources:
             if map_coordinates:
                 place = read_georeference(source)
-                texts = points_in_pixels(point, place), boxes_in_pixels(box, place)
+                points, boxes = points_in_pixels(point, place), boxes_in_pixels(box, place)
                 part = None if window is None else window_in_pixels(window, place)
-            with as_usage_error():
-                asked[source] = _asked(_prompts(*texts, rough, separate), category)
+            if map_coordinates or not asked:
+                with as_usage_error():
+                    one = _asked(_prompts(points, boxes, rough, separate), category)
+            asked[source] = one
             windows[source] = None if part is None else parse_window(part)
         folder = None
     elif images or point or box or mask or separate or map_coordinates:
