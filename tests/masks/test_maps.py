@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,12 @@ def _masks() -> Masks:
     return Masks(pixels, [0.5, 0.25, 1.0, 0.75], object_ids=[4, 5, 6, 7])
 
 
+COS, SIN = math.cos(math.radians(30)), math.sin(math.radians(30))
 TRANSFORMS = {
     "north up": NORTH_UP,
     "south up": Affine(0.2, 0, 500_000, 0, 0.2, 5_500_000),
     "mirrored": Affine(-0.2, 0, 500_000, 0, -0.2, 5_500_000),
-    "rotated": Affine.translation(500_000, 5_500_000)
-    @ Affine.rotation(30)
-    @ Affine.scale(0.2, -0.3),
+    "rotated": Affine(0.2 * COS, 0.3 * SIN, 500_000, 0.2 * SIN, -0.3 * COS, 5_500_000),
 }
 
 
@@ -114,6 +114,20 @@ def test_areas_are_those_on_the_ground(tmp_path: Path, latitude: float) -> None:
     full.save(tmp_path / "b.gpkg", image=image)
     _, (feature,) = read_features(tmp_path / "b.gpkg")
     assert feature["properties"]["area_m2"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_error_while_writing_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    image = write_geotiff(tmp_path / "a.tif", np.zeros((60, 80, 3), np.uint8))
+    monkeypatch.setattr(os, "replace", fail)
+    for suffix in ("geojson", "gpkg"):
+        with pytest.raises(InputError, match=r"cannot write .*No space left"):
+            _masks().save(tmp_path / f"b.{suffix}", image=image)
+    assert os.listdir(tmp_path) == ["a.tif"]
 
 
 def test_no_masks(tmp_path: Path) -> None:

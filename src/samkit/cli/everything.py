@@ -28,7 +28,7 @@ from samkit.cli.options import (
 from samkit.cli.parsing import names_file
 from samkit.cli.streams import standard_streams
 from samkit.cli.tiles import check_tiles, segment_tiles
-from samkit.cli.usage import as_usage_error
+from samkit.cli.usage import as_usage_error, usage_error
 from samkit.errors import count_of
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def everything(
         bool, typer.Option("--use-m2m", help="Refine each mask once; takes several times longer.")
     ] = False,
     tile: Tile = None,
-    overlap: Overlap = 128,
+    overlap: Overlap = None,
     category: Category = "object",
     page: Page = None,
     bands: Bands = None,
@@ -131,6 +131,8 @@ def everything(
     given = {name: value for name, value in options.items() if value is not None}
     streams = context.with_resource(standard_streams(output))
     jobs = make_jobs(find_images(images, streams), output, formats, streams)
+    if overlap is not None and tile is None:
+        raise usage_error("it goes with --tile", "--overlap")
     if tile is not None:
         check_tiles(jobs, tile, overlap)
     jobs = unfinished(jobs, output, overwrite=overwrite)

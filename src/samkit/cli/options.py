@@ -129,9 +129,12 @@ Tile = Annotated[
     ),
 ]
 Overlap = Annotated[
-    int,
+    int | None,
     typer.Option(
-        min=1, metavar="PIXELS", help="How many pixels tiles share; half of a tile at most."
+        min=1,
+        metavar="PIXELS",
+        help="How many pixels neighbouring tiles share, half of a tile at most.",
+        show_default="an eighth of a tile",
     ),
 ]
 Window = Annotated[

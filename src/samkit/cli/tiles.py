@@ -86,7 +86,7 @@ def window_in_pixels(text: str, place: Georeference) -> str:
     return ",".join(map(str, inside))
 
 
-def check_tiles(jobs: Sequence[Job], tile: int, overlap: int) -> None:
+def check_tiles(jobs: Sequence[Job], tile: int, overlap: int | None) -> None:
     """An error of usage where tiles cannot be so, or a picture of the image is to be written."""
     from samkit.mask_generator import tiles_of
 
@@ -111,7 +111,7 @@ def check_no_pictures(jobs: Sequence[Job], option: str) -> None:
 def segment_tiles(
     generator: AutomaticMaskGenerator,
     tile: int,
-    overlap: int,
+    overlap: int | None,
     image: WindowedImage,
     *,
     shown: bool,

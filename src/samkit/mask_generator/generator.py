@@ -101,7 +101,9 @@ class AutomaticMaskGenerator:
         for number, one in enumerate(self._found(pixels)):
             yield _as_masks([one], _size(pixels), first_id=number)
 
-    def stream_tiles(self, image: Any, *, tile: int = 1024, overlap: int = 128) -> Iterator[Masks]:
+    def stream_tiles(
+        self, image: Any, *, tile: int = 1024, overlap: int | None = None
+    ) -> Iterator[Masks]:
         """The masks of an image that is too large to be looked at as a whole, tile by tile.
 
         Of a TIFF file only one tile at a time is read. Tiles without data are left out (see
@@ -113,8 +115,8 @@ class AutomaticMaskGenerator:
         Args:
             image: what `samkit.read_image` takes, or an open `WindowedImage`.
             tile: side of the tiles in pixels, at least 2.
-            overlap: pixels that neighbours share at least, from 1 to half of a tile: more than the
-                smaller side of most objects.
+            overlap: pixels that neighbours share at least, from 1 to half of a tile; by default an
+                eighth of it. Best is more than the smaller side of most objects.
 
         Yields:
             One `Masks` for each tile of `tiles_of`, of the whole image: those that are complete

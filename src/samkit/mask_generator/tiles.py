@@ -16,18 +16,20 @@ from samkit.media.windows import WindowedImage
 __all__ = ["stream_tiles", "tiles_of"]
 
 
-def tiles_of(image_size: tuple[int, int], tile: int, overlap: int) -> list[Window]:
+def tiles_of(image_size: tuple[int, int], tile: int, overlap: int | None = None) -> list[Window]:
     """Equal tiles that cover an image (H, W), row by row.
 
     Args:
         image_size: (H, W).
         tile: their side in pixels, at least 2; that of the image where it is smaller.
-        overlap: neighbours share at least so many pixels: from 1 to half of a tile.
+        overlap: neighbours share at least so many pixels: from 1 to half of a tile; by default an
+            eighth of it.
 
     Raises:
         InputError: a number is out of its range.
     """
-    side, shared = whole_number("tile", tile, 2), whole_number("overlap", overlap, 1)
+    side = whole_number("tile", tile, 2)
+    shared = max(1, side // 8) if overlap is None else whole_number("overlap", overlap, 1)
     if shared > side // 2:
         raise InputError(f"overlap: expected at most half of the tile, {side // 2}, got {shared}")
     height, width = image_size
