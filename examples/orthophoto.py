@@ -3,7 +3,7 @@
     python examples/orthophoto.py [ORTHOPHOTO.tif]
 
 Without an argument a small one is drawn: fields, roads and houses, with pixels of 0.5 m. In one
-line: `samkit everything ORTHOPHOTO.tif -o outputs/objects.gpkg --tile 512`. Needs samkit[geo].
+line: `samkit everything ORTHOPHOTO.tif -o outputs/objects.gpkg --tile 640`. Needs samkit[geo].
 """
 
 import sys
@@ -63,7 +63,7 @@ def main() -> None:
     # Each pixel in one polygon at most, as in a map of land use.
     generator = samkit.AutomaticMaskGenerator(predictor, preset="disjoint", points_per_side=10)
     with WindowedImage(source) as image:  # only one tile at a time is read
-        masks = samkit.Masks.concatenate(generator.stream_tiles(image, tile=512, overlap=96))
+        masks = samkit.Masks.concatenate(generator.stream_tiles(image, tile=640, overlap=96))
     masks.save(out / "objects.geojson", image=source)  # longitude and latitude
     masks.save(out / "objects.gpkg", image=source)  # the orthophoto's own coordinates
 
