@@ -113,6 +113,22 @@ def test_windows_that_do_not_fit(run, ortho, model, tmp_path, options, message):
     assert message in err
 
 
+def test_a_map_that_cannot_be_is_found_before_the_work(run, model, tmp_path, monkeypatch):
+    rgb = np.zeros((90, 120, 3), np.uint8)
+    path = write_geotiff(tmp_path / "a.tif", rgb, crs=None)
+
+    def work(*_, **__):
+        raise AssertionError("it was begun")
+
+    monkeypatch.setattr("samkit.media.windows.WindowedImage", work)
+    for suffix in ("geojson", "gpkg"):
+        code, _, err = run(
+            "everything", path, "--model", model, "--tile", 64, "-o", tmp_path / f"a.{suffix}"
+        )
+        assert code == 1
+        assert "which coordinate reference system" in err
+
+
 def test_without_the_extra(run, ortho, model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rasterio", None)
     command = ("everything", ortho, "--model", model, *OPTIONS, "--tile", 64, "--overlap", 8)

@@ -64,6 +64,13 @@ class Job:
         """Targets that are not there; each is written whole or not at all."""
         return {path: kind for path, kind in self.targets.items() if not os.path.isfile(path)}
 
+    def check_maps(self) -> None:
+        """Raise the SamkitError of a map that cannot be written, before long work."""
+        from samkit.masks.formats import place_on_map
+
+        for kind in self.targets.values():
+            place_on_map(kind, self.source)
+
     def save(self, masks: Masks, image: npt.NDArray[np.uint8], **options: Any) -> None:
         """Write all output files, with other options of `Masks.save`."""
         from samkit.masks.formats import PICTURES_OF_THE_IMAGE
@@ -244,6 +251,7 @@ def run_jobs(
     stopped = False
     for job in track(jobs, "Segmenting", console=console, transient=True, disable=hidden):
         try:
+            job.check_maps()
             image = read(job.source)
             masks = segment(job, image)
             names = category(job, masks)

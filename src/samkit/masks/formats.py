@@ -25,7 +25,12 @@ from samkit.masks.npz import read_npz, write_npz
 from samkit.masks.storage import DENSE_BYTES, Pixels, RunLengths, Storage
 from samkit.masks.voc import VOC
 from samkit.media import ImageSource, write_atomically
-from samkit.media.georeference import Georeference, lies_on_map, read_georeference
+from samkit.media.georeference import (
+    Georeference,
+    geo_packages,
+    lies_on_map,
+    read_georeference,
+)
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -68,7 +73,7 @@ def save(
 ) -> None:
     """Write masks in a format that needs no pixels of the image; see `Masks.save`."""
     source = image if isinstance(image, (str, os.PathLike)) else None
-    place = _place_on_map(name, source)
+    place = place_on_map(name, source)
     file_name = _name_of(image, path, name)
     with write_atomically(path) as temporary:
         if place is not None and name == "gpkg":
@@ -85,11 +90,16 @@ def save(
                 file.write(DOCUMENTS[name](masks, fields, file_name, categories).encode())
 
 
-def _place_on_map(name: str, source: str | os.PathLike[str] | None) -> Georeference | None:
-    """Where the image lies, for formats that are maps of images that lie somewhere."""
+def place_on_map(name: str, source: str | os.PathLike[str] | None) -> Georeference | None:
+    """Where the image lies, for formats that are maps of images that lie somewhere.
+
+    Raises:
+        InputError, MissingDependencyError: it cannot be told, or the map not be written.
+    """
     if name == "gpkg":
         if source is None:
             raise InputError("a GeoPackage is a map: give image= as the path of a GeoTIFF")
+        geo_packages("pyogrio.raw")
         return read_georeference(source)
     if name == "geojson" and source is not None and lies_on_map(source):
         return read_georeference(source)
