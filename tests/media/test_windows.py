@@ -149,6 +149,16 @@ def test_where_data_are(tmp_path: Path) -> None:
         assert image.has_data((0, 0, 16, 16))
         assert image.has_data((15, 15, 40, 40))
         assert not image.has_data((16, 0, 64, 48))
+    colours = np.zeros((3, 256), np.uint16)
+    colours[0, 99] = 65535
+    indices = values.astype(np.uint8)
+    path = _write(
+        tmp_path / "p.tif", indices, photometric="palette", colormap=colours, extratags=nodata
+    )
+    with WindowedImage(path) as image:
+        assert image.read((15, 15, 17, 17))[..., 0].tolist() == [[255, 0], [0, 0]]
+        assert image.has_data((15, 15, 40, 40))
+        assert not image.has_data((16, 0, 64, 48))
     rgba = np.full((48, 64, 4), 9, np.uint8)
     rgba[:, 20:, 3] = 0
     path = _write(tmp_path / "b.tif", rgba, photometric="rgb", extrasamples=["unassalpha"])

@@ -159,12 +159,13 @@ class TiffPages:
         series, inner = self._find(page)
         key = series.keyframe
         values, tag, _ = self._values(series, inner, window)
-        shown = values[:, :, list(bands or _colours(series, values.shape[2]) or ())]
+        count = values.shape[2]
+        shown = values[:, :, list(bands or _colours(series, count) or range(count))]
         valid = np.ones(values.shape[:2], np.bool_)
         missing = _number(tag)
         if missing is not None:
             valid &= ~((shown == missing) | np.isnan(shown)).all(axis=2)
-        if _has_alpha(key) and values.shape[2] == key.samplesperpixel:
+        if _has_alpha(key) and count == key.samplesperpixel:
             valid &= values[:, :, -1] != 0
         for mask in self._masks[:1] if page == 0 else ():
             if mask.keyframe.shape[:2] == key.shape[:2]:
