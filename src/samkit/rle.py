@@ -178,10 +178,14 @@ def areas(counts: Sequence[bytes], image_size: tuple[int, int]) -> npt.NDArray[n
 
 def boxes(counts: Sequence[bytes], image_size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Tight boxes (N, 4) xyxy with the far edge exclusive, without decoding; empty: zeros."""
-    if not counts:
-        return np.zeros((0, 4), np.float32)
-    xywh = coco.toBbox([_coco(one, image_size) for one in counts])
-    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
+    # pycocotools gives wrong ones where a run of foreground has no pixels.
+    height, found = image_size[0], np.zeros((len(counts), 4), np.float32)
+    for box, one in zip(found, counts, strict=True):
+        starts, ends = _column_runs(_run_lengths(one, "the mask"), height)
+        if len(starts):
+            top, bottom = (starts % height).min(), ((ends - 1) % height).max() + 1
+            box[:] = starts[0] // height, top, starts[-1] // height + 1, bottom
+    return found
 
 
 def checked_counts(rle: Mapping[str, Any], image_size: tuple[int, int], name: str) -> bytes:

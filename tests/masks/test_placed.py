@@ -35,6 +35,16 @@ def test_run_lengths_of_boxes(full: float) -> None:
         assert np.array_equal(rle.decode_one(both, size), image | other)
 
 
+def test_runs_of_no_pixels() -> None:
+    """They are rare, but may be in files of others."""
+    runs = [0, 0, 3, 0, 4, 2, 0, 1, 10, 0]
+    masks = Masks.from_rle([{"size": [4, 5], "counts": runs}], (4, 5), [1.0])
+    assert masks.boxes.tolist() == [[1, 0, 3, 4]]
+    assert masks.areas.tolist() == [3]
+    assert [ring.max(0).tolist() for ring in masks.polygons()[0]] == [[3, 2], [2, 4]]
+    assert masks.placed((2, 1), (8, 9)).boxes.tolist() == [[3, 1, 5, 5]]
+
+
 def _masks(**fields: Any) -> Masks:
     pixels = np.zeros((3, 20, 30), bool)
     pixels[0, 2:9, 3:20] = True

@@ -194,6 +194,8 @@ def test_only_what_is_under_the_window_is_read(tmp_path: Path) -> None:
     path.write_bytes(data)
     window = (16, 16, 48, 32)
     assert np.array_equal(read_image(path, window=window), _cut(rgb, window))
+    with WindowedImage(path) as image:
+        assert np.array_equal(image.read(window), _cut(rgb, window))
     with pytest.raises(ImageError, match=r"cannot read .*a\.tif"):
         read_image(path, window=(15, 16, 48, 32))
 
@@ -240,7 +242,7 @@ def test_a_stack_asks_for_a_page(tmp_path: Path) -> None:
 def test_dark_values_are_warned_of_once(tmp_path: Path) -> None:
     values = RNG.integers(0, 900, (37, 50), dtype=np.uint16)
     path = _write(tmp_path / "a.tif", values)
-    with pytest.warns(UserWarning, match="nearly one shade"):
-        image = WindowedImage(path)
-    image.read(WINDOW)
-    image.close()
+    with WindowedImage(path) as image:
+        with pytest.warns(UserWarning, match="nearly one shade"):
+            image.read(WINDOW)
+        image.read(WINDOW)

@@ -20,7 +20,6 @@ from samkit.media.tiff import TiffPages, is_tiff
 __all__ = ["WindowedImage"]
 
 _BAND_PIXELS = 2**24  # of which ranges of values are collected at a time
-_MIDDLE = 1024  # side of the window that is read first
 
 
 class WindowedImage:
@@ -49,7 +48,7 @@ class WindowedImage:
         scale: Scale = "full",
     ) -> None:
         self._bands, self._scale = checked_bands(bands), checked_scale(scale)
-        self._open = ExitStack()
+        self._open, self._is_read = ExitStack(), False
         self._tiff: TiffPages | None = None
         with ExitStack() as stack:  # closes what is open if the rest fails
             if isinstance(source, (str, os.PathLike)):
@@ -64,12 +63,9 @@ class WindowedImage:
             if self._tiff is None:
                 self._pixels = read_image(source, page=page, bands=bands, scale=self._scale)
                 self.image_size = self._pixels.shape[0], self._pixels.shape[1]
-            else:
-                if self._scale in ("minmax", "percentile"):
-                    count = self.image_size[0] * self.image_size[1]
-                    self._scale = spread_of(self._values(), count, self._scale, str(source))
-                # What cannot be read is found before any work, and dark values are warned of.
-                self._read(_middle(self.image_size))
+            elif self._scale in ("minmax", "percentile"):
+                count = self.image_size[0] * self.image_size[1]
+                self._scale = spread_of(self._values(), count, self._scale, str(source))
             self._open = stack.pop_all()
 
     def __enter__(self) -> "WindowedImage":
@@ -90,15 +86,14 @@ class WindowedImage:
             ImageError: the file is damaged.
         """
         inside = checked_window(window, self.image_size)
-        with warnings.catch_warnings():  # a part may well be dark
-            warnings.simplefilter("ignore")
-            return self._read(inside)
-
-    def _read(self, inside: Window) -> npt.NDArray[np.uint8]:
         if self._tiff is None:
             x0, y0, x1, y1 = inside
             return np.ascontiguousarray(self._pixels[y0:y1, x0:x1])
-        rgb = self._tiff.read(self._page, bands=self._bands, scale=self._scale, window=inside)
+        with warnings.catch_warnings():
+            if self._is_read:  # the first window tells of values that are dark; others may well be
+                warnings.simplefilter("ignore")
+            rgb = self._tiff.read(self._page, bands=self._bands, scale=self._scale, window=inside)
+        self._is_read = True
         assert rgb is not None  # or the file would have been read whole
         return rgb
 
@@ -125,9 +120,3 @@ class WindowedImage:
             window: Window = (0, y, width, min(y + rows, height))
             values, is_valid = self._tiff.valid(self._page, window, bands=self._bands)
             yield values[is_valid]
-
-
-def _middle(image_size: tuple[int, int]) -> Window:
-    (height, width), side = image_size, _MIDDLE
-    x, y = max(0, (width - side) // 2), max(0, (height - side) // 2)
-    return x, y, min(x + side, width), min(y + side, height)
