@@ -50,8 +50,8 @@ def everything(
         typer.Option(
             metavar="FORMAT",
             help="coco, jsonl (one mask a line), csv, geojson, gpkg (a map), yolo, overlay, "
-            "cutout, png or tiff (a label map; where masks overlap the best-scored is on top), labelstudio, labelme, "
-            "voc-class, voc-object, npz or polygons. Repeatable.",
+            "cutout, png or tiff (a label map; where masks overlap the best-scored is on top), "
+            "labelstudio, labelme, voc-class, voc-object, npz or polygons. Repeatable.",
             show_default="by OUT's suffix; coco for a folder; overlay without OUT",
         ),
     ] = [],  # noqa: B006

@@ -66,7 +66,7 @@ class Job:
 
     def check_maps(self) -> None:
         """Raise the SamkitError of a map that cannot be written, before long work."""
-        from samkit.masks.formats import place_on_map
+        from samkit.masks.maps import place_on_map
 
         for kind in self.targets.values():
             place_on_map(kind, self.source)

@@ -20,17 +20,11 @@ from samkit.masks.categories import Categories
 from samkit.masks.documents import DOCUMENTS, read_document
 from samkit.masks.fields import Fields
 from samkit.masks.label_maps import read_label_picture
-from samkit.masks.maps import write_map_geojson, write_map_package
+from samkit.masks.maps import MAPS, place_on_map
 from samkit.masks.npz import read_npz, write_npz
 from samkit.masks.storage import DENSE_BYTES, Pixels, RunLengths, Storage
 from samkit.masks.voc import VOC
 from samkit.media import ImageSource, write_atomically
-from samkit.media.georeference import (
-    Georeference,
-    geo_packages,
-    lies_on_map,
-    read_georeference,
-)
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -76,34 +70,16 @@ def save(
     place = place_on_map(name, source)
     file_name = _name_of(image, path, name)
     with write_atomically(path) as temporary:
-        if place is not None and name == "gpkg":
-            write_map_package(masks, fields, temporary, place, categories)
+        if place is not None:
+            MAPS[name](masks, fields, temporary, place, categories)
             return
         with temporary.open("wb") as file:
-            if place is not None:
-                write_map_geojson(masks, fields, file, place, categories)
-            elif name in _BINARY:
+            if name in _BINARY:
                 _BINARY[name](masks, fields, file)
             elif name in VOC:
                 VOC[name](masks, fields, categories, file)
             else:
                 file.write(DOCUMENTS[name](masks, fields, file_name, categories).encode())
-
-
-def place_on_map(name: str, source: str | os.PathLike[str] | None) -> Georeference | None:
-    """Where the image lies, for formats that are maps of images that lie somewhere.
-
-    Raises:
-        InputError, MissingDependencyError: it cannot be told, or the map not be written.
-    """
-    if name == "gpkg":
-        if source is None:
-            raise InputError("a GeoPackage is a map: give image= as the path of a GeoTIFF")
-        geo_packages("pyogrio.raw")
-        return read_georeference(source)
-    if name == "geojson" and source is not None and lies_on_map(source):
-        return read_georeference(source)
-    return None
 
 
 def _name_of(image: ImageSource | None, path: str | os.PathLike[str], name: str) -> str:

@@ -1,11 +1,12 @@
 """Masks as polygons on the map: GeoJSON and GeoPackage. Needs the extra `geo`."""
 
 import json
+import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -16,9 +17,14 @@ from samkit.masks import contours
 from samkit.masks.categories import Categories
 from samkit.masks.fields import Fields
 from samkit.masks.storage import Storage
-from samkit.media.georeference import Georeference, geo_packages
+from samkit.media.georeference import (
+    Georeference,
+    geo_packages,
+    lies_on_map,
+    read_georeference,
+)
 
-__all__ = ["write_map_geojson", "write_map_package"]
+__all__ = ["MAPS", "place_on_map"]
 
 _DIGITS = 9  # of a degree: 0.1 mm
 _POLYGON, _MULTI_POLYGON = 3, 6  # of well-known binary
@@ -41,29 +47,46 @@ class _Shape:
     about: dict[str, Any]
 
 
-def write_map_geojson(
-    masks: Storage, fields: Fields, file: IO[bytes], place: Georeference, categories: Categories
+def place_on_map(name: str, source: str | os.PathLike[str] | None) -> Georeference | None:
+    """Where the image lies, for formats that are maps of images that lie somewhere.
+
+    Raises:
+        InputError, MissingDependencyError: it cannot be told, or the map not be written.
+    """
+    if name == "gpkg":
+        if source is None:
+            raise InputError("a GeoPackage is a map: give image= as the path of a GeoTIFF")
+        geo_packages("pyogrio.raw")
+        return read_georeference(source)
+    if name == "geojson" and source is not None and lies_on_map(source):
+        return read_georeference(source)
+    return None
+
+
+def _write_geojson(
+    masks: Storage, fields: Fields, path: Path, place: Georeference, categories: Categories
 ) -> None:
     """Write longitudes and latitudes, as RFC 7946 wants them, feature by feature."""
-    file.write(b'{"type": "FeatureCollection", "features": [')
-    separator = b"\n"
-    for shape in _shapes(masks, fields, place, categories):
-        parts = [
-            [np.round(ring, _DIGITS).tolist() for ring in part]
-            for part in _moved(shape.parts, place.to_degrees)
-        ]
-        feature = {
-            "type": "Feature",
-            "id": shape.about["object_id"],
-            "geometry": {"type": "MultiPolygon", "coordinates": parts} if parts else None,
-            "properties": shape.about,
-        }
-        file.write(separator + json.dumps(feature).encode())
-        separator = b",\n"
-    file.write(b"\n]}\n")
+    with path.open("wb") as file:
+        file.write(b'{"type": "FeatureCollection", "features": [')
+        separator = b"\n"
+        for shape in _shapes(masks, fields, place, categories):
+            parts = [
+                [np.round(ring, _DIGITS).tolist() for ring in part]
+                for part in _moved(shape.parts, place.to_degrees)
+            ]
+            feature = {
+                "type": "Feature",
+                "id": shape.about["object_id"],
+                "geometry": {"type": "MultiPolygon", "coordinates": parts} if parts else None,
+                "properties": shape.about,
+            }
+            file.write(separator + json.dumps(feature).encode())
+            separator = b",\n"
+        file.write(b"\n]}\n")
 
 
-def write_map_package(
+def _write_package(
     masks: Storage, fields: Fields, path: Path, place: Georeference, categories: Categories
 ) -> None:
     """Write a GeoPackage in the image's own coordinate reference system, a layer `objects`."""
@@ -89,6 +112,13 @@ def write_map_package(
         )
     except Exception as error:  # of pyogrio and of GDAL, of several kinds
         raise InputError(f"the GeoPackage cannot be written: {error}") from error
+
+
+MAPS: dict[str, Callable[[Storage, Fields, Path, Georeference, Categories], None]] = {
+    "geojson": _write_geojson,
+    "gpkg": _write_package,
+}
+"""Format -> what writes masks and their fields to a path, of an image that lies somewhere."""
 
 
 def _shapes(
