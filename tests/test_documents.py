@@ -39,6 +39,12 @@ PROMISES = {
         "limits.limits().image_pixels == 2**31",
         "tifffile.imread('outputs/labels.tif').shape == (6, 240, 360)",
     ),
+    "maps.md": (
+        "masks.image_size == (960, 960)",
+        "(masks.areas > 0).all() and (masks.boxes[:, 1] >= 320).all()",
+        "{'objects.gpkg', 'objects.geojson', 'one.geojson', 'same.gpkg', 'two.geojson'} <= "
+        "set(os.listdir('outputs'))",
+    ),
     "memory.md": (
         "masks.object_ids.tolist() == [1]",
         "[one.object_ids for one in memory.entries] == [(1,), (1,)]",

@@ -11,7 +11,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import rasterio
 import tifffile
+from geotiffs import drawn, read_features
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -66,6 +68,31 @@ def test_a_stack_to_labels_and_a_table(example) -> None:
         row = next(r for r in rows if (r["frame"], r["object_id"]) == ("6", str(cell)))
         assert int(row["area"]) == (labels[6] == cell).sum()
         assert int(row["area"]) == pytest.approx(np.pi * radius**2, rel=0.4)
+
+
+def test_an_orthophoto_to_a_map(example) -> None:
+    out = example("orthophoto.py")
+    with rasterio.open("outputs/orthophoto.tif") as dataset:
+        picture, size = dataset.read(), dataset.shape
+        names = {"objects.geojson": "EPSG:4326", "objects.gpkg": "EPSG:25832"}
+        pixels = {}
+        for name, crs in names.items():
+            found, features = read_features(Path("outputs") / name)
+            assert found == crs
+            assert f"{name}: {len(features)} objects, {crs}" in out
+            pixels[name] = drawn(features, crs, Path("outputs/orthophoto.tif"))
+            for one, mask in zip(features, pixels[name], strict=True):
+                # A pixel is a quarter of a square metre, but for the scale of UTM.
+                assert one["properties"]["area_m2"] == pytest.approx(mask.sum() / 4, rel=1e-3)
+    assert np.array_equal(*pixels.values())
+    masks = pixels["objects.gpkg"]
+    assert masks.shape[1:] == size
+    assert masks.sum(0).max() == 1, "no pixel is in two polygons"
+    # Some roof, which a seam may cut, is found: its colours are those that were drawn.
+    roof = (abs(picture.astype(int) - np.array([176, 84, 66])[:, None, None]) < 40).all(0)
+    assert roof.sum() > 2000
+    both = (masks & roof).sum((1, 2)) / masks.sum((1, 2))
+    assert (both > 0.9).any()
 
 
 def test_a_thing_cut_out_of_a_clip(example) -> None:

@@ -1,11 +1,16 @@
-"""Sizes of images, and the boxes of masks."""
+"""Sizes and windows of images, and the boxes of masks."""
+
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samkit.errors import InputError, shown
 
-__all__ = ["checked_size", "mask_boxes"]
+__all__ = ["Window", "checked_size", "checked_window", "mask_boxes"]
+
+Window: TypeAlias = tuple[int, int, int, int]
+"""A part of an image: xyxy in whole pixels, far edges exclusive."""
 
 
 def checked_size(value: object, name: str) -> tuple[int, int]:
@@ -25,6 +30,34 @@ def checked_size(value: object, name: str) -> tuple[int, int]:
             f"{name}: expected (height, width) in pixels, both at least 1, got {shown(value)}"
         )
     return int(array[0]), int(array[1])
+
+
+def checked_window(value: object, image_size: tuple[int, int] | None) -> Window:
+    """A window (x0, y0, x1, y1) that lies inside an image (H, W), if its size is known.
+
+    Raises:
+        InputError: not four whole numbers, reversed or empty, or partly outside of the image.
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):  # such as nested lists of different lengths
+        array = np.array(None)
+    if array.shape != (4,) or array.dtype.kind not in "iu":
+        raise InputError(f"window: expected (x0, y0, x1, y1) in whole pixels, got {shown(value)}")
+    x0, y0, x1, y1 = (int(one) for one in array)
+    if x0 >= x1 or y0 >= y1:
+        raise InputError(
+            f"window: expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {(x0, y0, x1, y1)}"
+        )
+    if image_size is None:
+        return x0, y0, x1, y1
+    height, width = image_size
+    if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+        raise InputError(
+            f"window: expected one inside the image of {width} x {height} pixels (width x height), "
+            f"got {(x0, y0, x1, y1)}"
+        )
+    return x0, y0, x1, y1
 
 
 def mask_boxes(masks: NDArray[np.bool_]) -> NDArray[np.float32]:

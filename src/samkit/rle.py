@@ -41,6 +41,11 @@ def encode(masks: Iterable[BoolArray]) -> tuple[bytes, ...]:
     return tuple(coco.encode(one.T)["counts"] for one in columns)
 
 
+def encode_empty(image_size: tuple[int, int]) -> bytes:
+    """Encode a mask of no pixels."""
+    return compress(np.array([image_size[0] * image_size[1]]), image_size)
+
+
 def encode_labels(labels: npt.NDArray[Any], count: int) -> tuple[bytes, ...]:
     """Encode the masks ``labels == 1`` to ``labels == count`` of an integer array (H, W).
 
@@ -97,6 +102,69 @@ def encode_polygons(outlines: Sequence[Any], image_size: tuple[int, int], what: 
     return counts
 
 
+def decode_box(
+    counts: bytes, image_size: tuple[int, int], box: tuple[int, int, int, int]
+) -> BoolArray:
+    """Decode what one mask has in a box xyxy inside the image, in the memory of the box."""
+    height, _ = image_size
+    x0, y0, x1, y1 = box
+    if x0 == x1 or y0 == y1:
+        return np.zeros((y1 - y0, x1 - x0), np.bool_)
+    starts, ends = _column_runs(_run_lengths(counts, "the mask"), height)
+    columns = starts // height
+    inside = (columns >= x0) & (columns < x1)
+    starts, ends, columns = starts[inside], ends[inside], columns[inside]
+    top, bottom = columns * height + y0, columns * height + y1
+    starts, ends = np.clip(starts, top, bottom), np.clip(ends, top, bottom)
+    filled = starts < ends
+    shift = ((columns - x0) * (y1 - y0) - top)[filled]
+    steps = np.zeros((x1 - x0) * (y1 - y0) + 1, np.int8)
+    np.add.at(steps, starts[filled] + shift, 1)
+    np.add.at(steps, ends[filled] + shift, -1)
+    within = np.cumsum(steps[:-1], dtype=np.int8).view(np.uint8).reshape(x1 - x0, y1 - y0)
+    mask: BoolArray = cv2.transpose(within).reshape(y1 - y0, x1 - x0).view(np.bool_)
+    return mask
+
+
+def placed(
+    counts: bytes, size: tuple[int, int], corner: tuple[int, int], image_size: tuple[int, int]
+) -> bytes:
+    """The counts of a mask of size (h, w) in an image (H, W), its top left corner at (x, y)."""
+    height, total = image_size[0], image_size[0] * image_size[1]
+    x, y = corner
+    starts, ends = _column_runs(_run_lengths(counts, "the mask"), size[0])
+    shift = (starts // size[0] + x) * height + y - starts // size[0] * size[0]
+    edges = np.stack([starts + shift, ends + shift], axis=1).ravel()
+    # Where a run ends at the bottom and the next one begins at the top, they are one.
+    joints = np.flatnonzero(edges[1:-1:2] == edges[2::2]) * 2 + 1
+    edges = np.delete(edges, np.concatenate([joints, joints + 1]))
+    runs = np.diff(edges, prepend=0, append=total)
+    return compress(runs[: len(runs) - (runs[-1] == 0 and len(runs) > 1)], image_size)
+
+
+def union(counts: Sequence[bytes], image_size: tuple[int, int]) -> bytes:
+    """The counts of what any of the masks has."""
+    merged: bytes = coco.merge([_coco(one, image_size) for one in counts])["counts"]
+    return merged
+
+
+def _column_runs(
+    runs: npt.NDArray[np.int64], height: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where runs of foreground start and end, cut where a column ends."""
+    edges = np.cumsum(runs)
+    starts, ends = edges[0:-1:2], edges[1::2]
+    filled = ends > starts
+    starts, ends = starts[filled], ends[filled]
+    pieces = (ends - 1) // height - starts // height + 1
+    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    column = np.repeat(starts // height, pieces) + number
+    return (
+        np.maximum(np.repeat(starts, pieces), column * height),
+        np.minimum(np.repeat(ends, pieces), (column + 1) * height),
+    )
+
+
 def run_lengths(counts: str) -> list[int]:
     """Compressed counts, unpacked: pixels of background and of foreground in turn."""
     lengths: list[int] = _run_lengths(counts.encode("ascii"), "the mask").tolist()
@@ -110,10 +178,14 @@ def areas(counts: Sequence[bytes], image_size: tuple[int, int]) -> npt.NDArray[n
 
 def boxes(counts: Sequence[bytes], image_size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Tight boxes (N, 4) xyxy with the far edge exclusive, without decoding; empty: zeros."""
-    if not counts:
-        return np.zeros((0, 4), np.float32)
-    xywh = coco.toBbox([_coco(one, image_size) for one in counts])
-    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
+    # pycocotools gives wrong ones where a run of foreground has no pixels.
+    height, found = image_size[0], np.zeros((len(counts), 4), np.float32)
+    for box, one in zip(found, counts, strict=True):
+        starts, ends = _column_runs(_run_lengths(one, "the mask"), height)
+        if len(starts):
+            top, bottom = (starts % height).min(), ((ends - 1) % height).max() + 1
+            box[:] = starts[0] // height, top, starts[-1] // height + 1, bottom
+    return found
 
 
 def checked_counts(rle: Mapping[str, Any], image_size: tuple[int, int], name: str) -> bytes:

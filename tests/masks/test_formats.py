@@ -205,7 +205,7 @@ def test_wrong_ways_to_save(
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("name", sorted({*formats.FORMATS} - {"gpkg"}))  # test_maps.py
 def test_an_error_while_writing_leaves_nothing(
     some: Masks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

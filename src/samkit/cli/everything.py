@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,16 +17,22 @@ from samkit.cli.options import (
     Images,
     Model,
     Output,
+    Overlap,
     Overwrite,
     Page,
     Scale,
+    Tile,
     load_model,
     reading,
 )
 from samkit.cli.parsing import names_file
 from samkit.cli.streams import standard_streams
-from samkit.cli.usage import as_usage_error
+from samkit.cli.tiles import check_tiles, segment_tiles
+from samkit.cli.usage import as_usage_error, usage_error
 from samkit.errors import count_of
+
+if TYPE_CHECKING:
+    from samkit import Masks
 
 __all__ = ["everything"]
 
@@ -42,9 +49,9 @@ def everything(
         list[str],
         typer.Option(
             metavar="FORMAT",
-            help="coco, jsonl (one mask a line), csv, geojson, yolo, overlay, cutout, png or tiff "
-            "(a label map; where masks overlap the best-scored is on top), labelstudio, labelme, "
-            "voc-class, voc-object, npz or polygons. Repeatable.",
+            help="coco, jsonl (one mask a line), csv, geojson, gpkg (a map), yolo, overlay, "
+            "cutout, png or tiff (a label map; where masks overlap the best-scored is on top), "
+            "labelstudio, labelme, voc-class, voc-object, npz or polygons. Repeatable.",
             show_default="by OUT's suffix; coco for a folder; overlay without OUT",
         ),
     ] = [],  # noqa: B006
@@ -87,6 +94,8 @@ def everything(
     use_m2m: Annotated[
         bool, typer.Option("--use-m2m", help="Refine each mask once; takes several times longer.")
     ] = False,
+    tile: Tile = None,
+    overlap: Overlap = None,
     category: Category = "object",
     page: Page = None,
     bands: Bands = None,
@@ -100,6 +109,9 @@ def everything(
 
     In a folder of results, files that are there are left out, so that an interrupted run goes on
     where it stopped. Every file is written whole or not at all.
+
+    With --tile an image is never read whole, and objects that the edges of tiles cut are joined.
+    Of a GeoTIFF .geojson and .gpkg are maps.
 
     Example: samkit everything photos/ -o masks/ --format coco --format overlay
     """
@@ -119,20 +131,27 @@ def everything(
     given = {name: value for name, value in options.items() if value is not None}
     streams = context.with_resource(standard_streams(output))
     jobs = make_jobs(find_images(images, streams), output, formats, streams)
+    if overlap is not None and tile is None:
+        raise usage_error("it goes with --tile", "--overlap")
+    if tile is not None:
+        check_tiles(jobs, tile, overlap)
     jobs = unfinished(jobs, output, overwrite=overwrite)
     if not jobs:
         return
 
     import samkit
+    from samkit.media.windows import WindowedImage
 
     predictor = load_model(model, device, dtype)
     with as_usage_error():
         generator = samkit.AutomaticMaskGenerator(predictor, preset=preset, **given)
-    read = partial(samkit.read_image, page=page, **how)
+    segment: Callable[[Any], Masks] = generator
+    if tile is not None:
+        segment = partial(segment_tiles, generator, tile, overlap, shown=len(jobs) == 1)
     run_jobs(
         jobs,
-        read,
-        lambda _, image: generator(image),
+        partial(samkit.read_image if tile is None else WindowedImage, page=page, **how),
+        lambda _, image: segment(image),
         lambda masks: count_of(len(masks), "mask"),
         category=lambda _, masks: [category] * len(masks),
         categories=[category],

@@ -35,6 +35,7 @@ _FILES = {
     "jsonl": "{}.jsonl",
     "csv": "{}.csv",
     "geojson": "{}.geojson",
+    "gpkg": "{}.gpkg",
     "yolo": "{}.txt",
     "npz": "{}.npz",
     "polygons": "{}_polygons.json",
@@ -62,6 +63,13 @@ class Job:
     def missing(self) -> dict[Path, str]:
         """Targets that are not there; each is written whole or not at all."""
         return {path: kind for path, kind in self.targets.items() if not os.path.isfile(path)}
+
+    def check_maps(self) -> None:
+        """Raise the SamkitError of a map that cannot be written, before long work."""
+        from samkit.masks.maps import place_on_map
+
+        for kind in self.targets.values():
+            place_on_map(kind, self.source)
 
     def save(self, masks: Masks, image: npt.NDArray[np.uint8], **options: Any) -> None:
         """Write all output files, with other options of `Masks.save`."""
@@ -199,8 +207,8 @@ def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list
 
 def run_jobs(
     jobs: Sequence[Job],
-    read: Callable[[Path], npt.NDArray[np.uint8]],
-    segment: Callable[[Job, npt.NDArray[np.uint8]], Masks],
+    read: Callable[[Path], Any],
+    segment: Callable[[Job, Any], Masks],
     describe: Callable[[Masks], str],
     *,
     category: Callable[[Job, Masks], list[str]],
@@ -214,8 +222,8 @@ def run_jobs(
 
     Args:
         jobs: what to do.
-        read: file -> image (H, W, 3) uint8 RGB.
-        segment: job and image (H, W, 3) uint8 RGB -> masks.
+        read: file -> image: (H, W, 3) uint8 RGB, where no target needs pixels anything else.
+        segment: job and image -> masks.
         describe: masks -> a few words for the line.
         category: job and masks -> the name of the category of each mask.
         categories: all of these names.
@@ -243,6 +251,7 @@ def run_jobs(
     stopped = False
     for job in track(jobs, "Segmenting", console=console, transient=True, disable=hidden):
         try:
+            job.check_maps()
             image = read(job.source)
             masks = segment(job, image)
             names = category(job, masks)

@@ -27,10 +27,13 @@ __all__ = [
     "MinArea",
     "Model",
     "Output",
+    "Overlap",
     "Overwrite",
     "Page",
     "Refine",
     "Scale",
+    "Tile",
+    "Window",
     "cleaning",
     "load_model",
     "model_names",
@@ -114,6 +117,32 @@ Scale = Annotated[
         metavar="SCALE",
         help="What becomes black and white: full (the type's range), minmax, percentile (1 and "
         "99), or LOW,HIGH.",
+    ),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        metavar="PIXELS",
+        help="Go over the image in tiles of this side, for images that are too large as a whole.",
+        show_default="the whole image",
+    ),
+]
+Overlap = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="PIXELS",
+        help="How many pixels neighbouring tiles share, half of a tile at most.",
+        show_default="an eighth of a tile",
+    ),
+]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X0,Y0,X1,Y1",
+        help="Look at this part of the image only; all coordinates stay those of the whole.",
+        show_default="the whole image",
     ),
 ]
 Device = Annotated[

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,19 +27,24 @@ from samkit.cli.options import (
     Page,
     Refine,
     Scale,
+    Window,
     cleaning,
     load_model,
     reading,
 )
 from samkit.cli.parsing import FormatError, parse_box, parse_point, read_mask
 from samkit.cli.streams import standard_streams
+from samkit.cli.tiles import (
+    boxes_in_pixels,
+    check_no_pictures,
+    parse_window,
+    points_in_pixels,
+    window_in_pixels,
+)
 from samkit.cli.usage import as_usage_error, usage_error
 from samkit.errors import count_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from samkit import Masks, Prompt
 
 __all__ = ["predict"]
@@ -77,14 +83,22 @@ def predict(
     separate: Annotated[
         bool, typer.Option("--separate", help="Each point is an object of its own.")
     ] = False,
+    window: Window = None,
+    map_coordinates: Annotated[
+        bool,
+        typer.Option(
+            "--map-coordinates",
+            help="Points, boxes and the window are in the coordinate system of the GeoTIFF.",
+        ),
+    ] = False,
     output: Output = None,
     format: Annotated[
         str | None,
         typer.Option(
             metavar="FORMAT",
             help="png or tiff (masks; where they overlap the best-scored is on top), overlay, "
-            "cutout, coco, jsonl, csv, geojson, yolo, labelstudio, labelme, voc-class, voc-object, "
-            "npz or polygons.",
+            "cutout, coco, jsonl, csv, geojson, gpkg (a map), yolo, labelstudio, labelme, "
+            "voc-class, voc-object, npz or polygons.",
             show_default="by OUT's suffix; png for a folder; overlay without OUT",
         ),
     ] = None,
@@ -110,57 +124,80 @@ def predict(
     All points together with one box or mask describe ONE object; several boxes are several
     objects. Coordinates are pixels of the image, x to the right, y down. The same prompts serve
     every image. Of a folder its own images are taken; those of folders inside it by a pattern such
-    as 'photos/**/*.jpg'. Results are called after their images.
+    as 'photos/**/*.jpg'. Results are called after their images. Of a GeoTIFF .geojson and .gpkg are
+    maps.
 
     Of several images into a folder, those whose results are there are left out, so that an
     interrupted run goes on where it stopped. Every file is written whole or not at all.
 
     Example: samkit predict dog.jpg --point 420,310 --point 50,60,0 -o dog.png
     """
+    from samkit.media.georeference import read_georeference
+
     if candidates not in (1, 3):
         raise usage_error(f"expected 1 or 3, got {candidates}", "--candidates")
     clean = cleaning(fill_holes, min_area, largest)
     how = reading(bands, scale)
     streams = context.with_resource(standard_streams(output))
     folder: Path | None
+    asked: dict[Path, ImagePrompts] = {}
+    windows: dict[Path, tuple[int, int, int, int] | None] = {}
     if prompts is None:
         rough = None if mask is None else Path(streams.input(str(mask), "--mask"))
-        with as_usage_error():
-            objects = _prompts(point, box, rough, separate)
-        asked = _asked(find_images(images or [], streams), objects, category)
+        if rough is not None and (window or map_coordinates):
+            raise usage_error("it covers the whole image, not a window or map", "--mask")
+        sources = find_images(images or [], streams)
+        points, boxes, part = point, box, window
+        for source in sources:
+            if map_coordinates:
+                place = read_georeference(source)
+                points, boxes = points_in_pixels(point, place), boxes_in_pixels(box, place)
+                part = None if window is None else window_in_pixels(window, place)
+            if map_coordinates or not asked:
+                with as_usage_error():
+                    one = _asked(_prompts(points, boxes, rough, separate), category)
+            asked[source] = one
+            windows[source] = None if part is None else parse_window(part)
         folder = None
-    elif images or point or box or mask or separate:
+    elif images or point or box or mask or separate or map_coordinates:
         raise usage_error(
             "the file says which images and prompts there are: leave out IMAGE, --point, --box, "
-            "--mask and --separate",
+            "--mask, --separate and --map-coordinates",
             "--prompts",
         )
     else:
         folder = Path() if str(prompts) == "-" else prompts.parent
         file = Path(streams.input(str(prompts), "--prompts"))
         asked = read_image_prompts(file, category, folder)
+        windows = dict.fromkeys(asked, None if window is None else parse_window(window))
     formats = [] if format is None else [format]
     jobs = make_jobs(list(asked), output, formats, streams, several=prompts is not None)
     if (feather or refine) and not any("cutout" in job.targets.values() for job in jobs):
         raise usage_error("cut-outs have soft edges: --format cutout", "--feather, --refine")
+    if window is not None:
+        check_no_pictures(jobs, "--window")
     jobs = unfinished(jobs, output, overwrite=overwrite or len(jobs) == 1)
     if not jobs:
         return
 
     import samkit
+    from samkit.media.windows import WindowedImage
 
     predictor = load_model(model, device, dtype)
 
-    def segment(job: Job, image: npt.NDArray[np.uint8]) -> Masks:
-        known = asked[job.source].prompts
-        masks = predictor.predict(image, list(known.values()), candidates=candidates)
+    def segment(job: Job, image: Any) -> Masks:
+        known, part = asked[job.source].prompts, windows[job.source]
+        with nullcontext() if part is None else image:
+            masks = predictor.predict(
+                image, list(known.values()), candidates=candidates, window=part
+            )
         ids = list(known)
         masks = masks.with_object_ids([ids[i] for i in masks.prompt_index.tolist()])
         return masks.cleaned(**clean)
 
     run_jobs(
         jobs,
-        partial(samkit.read_image, page=page, **how),
+        partial(samkit.read_image if window is None else WindowedImage, page=page, **how),
         segment,
         _describe,
         category=lambda job, masks: [
@@ -183,11 +220,9 @@ def _describe(masks: Masks) -> str:
     return f"{count_of(len(masks), 'mask')}{note}, predicted IoU {scores}{more}"
 
 
-def _asked(sources: list[Path], objects: list[Prompt], category: str) -> dict[Path, ImagePrompts]:
-    """The same objects in every image."""
+def _asked(objects: list[Prompt], category: str) -> ImagePrompts:
     prompts = dict(enumerate(objects))
-    one = ImagePrompts(prompts=prompts, categories=dict.fromkeys(prompts, category))
-    return dict.fromkeys(sources, one)
+    return ImagePrompts(prompts=prompts, categories=dict.fromkeys(prompts, category))
 
 
 def _prompts(

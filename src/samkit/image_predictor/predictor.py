@@ -18,6 +18,7 @@ from samkit.image_predictor.batching import decoder_batches
 from samkit.image_predictor.device import HALF_PARTS, find_device, find_dtype, own_dtypes
 from samkit.image_predictor.embedding import ImageEmbedding, check_features
 from samkit.image_predictor.prompt_tokens import prompt_tensors
+from samkit.image_predictor.windows import prompts_in_window, read_window
 from samkit.masks import Masks
 from samkit.media import read_image
 from samkit.nn import ImageFeatures, MaskPrediction, Network
@@ -100,8 +101,9 @@ class ImagePredictor:
         *,
         candidates: int = 1,
         prior: Masks | None = None,
+        window: Sequence[int] | None = None,
     ) -> Masks:
-        """Masks of prompts on one image.
+        """Masks of prompts on one image, or on a window of it.
 
         Args:
             image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
@@ -112,6 +114,10 @@ class ImagePredictor:
             prior: masks of an earlier call on this image, one for each prompt, to refine. Their
                 logits go to the network together with the prompts. They do not hold the earlier
                 prompts: give clicks that still count again.
+            window: (x0, y0, x1, y1) in whole pixels, for images that are too large to be looked at
+                as a whole: only this part is looked at, and of a TIFF file only it is read. Prompts
+                (points and boxes inside of the window) and masks are in pixels of the whole image;
+                the masks are held as RLE, without logits, so that the rest costs nothing.
 
         Returns:
             `Masks` in the order of the prompts; mask i belongs to prompt `prompt_index[i]`, and
@@ -124,6 +130,16 @@ class ImagePredictor:
         # The prompts are checked before the image is embedded, which takes long.
         prompts = as_prompts(prompts)
         width = self._check_candidates(candidates)
+        if window is not None:
+            if prior is not None or isinstance(image, ImageEmbedding):
+                raise InputError(
+                    "window: it goes with neither prior= nor an embedding; embed the window "
+                    "itself, embed(read_image(image, window=window)), with prompts in its pixels"
+                )
+            is_rgb = len(self.network.config.mean) == 3
+            pixels, inside, size = read_window(image if is_rgb else self.read(image), window)
+            inner = prompts_in_window(prompts, inside)
+            return self.predict(pixels, inner, candidates=candidates).placed(inside[:2], size)
         embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
         self.check_embedding(embedding)
         priors = None if prior is None else self._prior_logits(prior, prompts, embedding)

@@ -2,5 +2,6 @@
 
 from samkit.mask_generator.config import MaskGeneratorConfig
 from samkit.mask_generator.generator import AutomaticMaskGenerator
+from samkit.mask_generator.tiles import tiles_of
 
-__all__ = ["AutomaticMaskGenerator", "MaskGeneratorConfig"]
+__all__ = ["AutomaticMaskGenerator", "MaskGeneratorConfig", "tiles_of"]

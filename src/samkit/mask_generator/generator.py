@@ -18,9 +18,11 @@ from samkit.image_predictor.device import own_dtypes
 from samkit.mask_generator.config import MaskGeneratorConfig
 from samkit.mask_generator.crops import Crop, crops_of
 from samkit.mask_generator.selection import near_inner_edge, non_maximum_suppression
+from samkit.mask_generator.tiles import stream_tiles, tiles_of
 from samkit.mask_generator.upscaling import FullMask, Upscaler
 from samkit.masks import Masks
 from samkit.masks.regions import without_small_regions
+from samkit.media.windows import WindowedImage
 from samkit.nn import PRIOR_LIMIT, PromptTensors, TokenLabel
 
 __all__ = ["AutomaticMaskGenerator"]
@@ -98,6 +100,35 @@ class AutomaticMaskGenerator:
         pixels = self.predictor.read(image)
         for number, one in enumerate(self._found(pixels)):
             yield _as_masks([one], _size(pixels), first_id=number)
+
+    def stream_tiles(
+        self, image: Any, *, tile: int = 1024, overlap: int | None = None
+    ) -> Iterator[Masks]:
+        """The masks of an image that is too large to be looked at as a whole, tile by tile.
+
+        Of a TIFF file only one tile at a time is read. Tiles without data are left out (see
+        `WindowedImage.has_data`). Objects that the edges of tiles cut are joined again, by what two
+        tiles both see of them. With `disjoint` all masks come with the last tile.
+
+            found = Masks.concatenate(generator.stream_tiles("orthophoto.tif"))
+
+        Args:
+            image: what `samkit.read_image` takes, or an open `WindowedImage`.
+            tile: side of the tiles in pixels, at least 2.
+            overlap: pixels that neighbours share at least, from 1 to half of a tile; by default an
+                eighth of it. Best is more than the smaller side of most objects.
+
+        Yields:
+            One `Masks` for each tile of `tiles_of`, of the whole image: those that are complete
+            since then, perhaps none. `object_ids` count all; the other fields are those of an
+            object's largest piece, scores are their mean.
+
+        Raises:
+            ImageError, InputError: the image cannot be read, or a number is out of its range.
+        """
+        whole = image if isinstance(image, WindowedImage) else WindowedImage(image)
+        tiles = tiles_of(whole.image_size, tile, overlap)
+        return stream_tiles(self, whole, tiles, disjoint=self.config.disjoint)
 
     def _found(
         self, pixels: npt.NDArray[Any], embedding: ImageEmbedding | None = None

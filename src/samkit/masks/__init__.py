@@ -11,7 +11,7 @@ From the bottom to the top, each file imports only those before it:
 - `categories`: what masks are of;
 - `label_maps`: pictures of numbers;
 - `brush`, `labelstudio`, `labelme`, `voc`: the forms of these tools;
-- `documents`: masks as text; `npz`: masks with all that goes with them;
+- `documents`: masks as text; `maps`: masks on the map; `npz`: masks with all that goes with them;
 - `formats`: masks to files and back;
 - `result`: `Masks`, a stack with all of these forms;
 - `rows` and `coco_stream`: rows, and COCO data sets, to files as they come;

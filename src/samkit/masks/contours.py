@@ -14,7 +14,9 @@ Part: TypeAlias = list[Ring]
 """An outer ring and the rings of its holes."""
 
 
-def outer_contours(mask: npt.NDArray[np.bool_], epsilon: float = 0.0) -> list[Ring]:
+def outer_contours(
+    mask: npt.NDArray[np.bool_], epsilon: float = 0.0, corner: tuple[int, int] = (0, 0)
+) -> list[Ring]:
     """Trace the outer contours of a mask (H, W).
 
     Vertices lie on the corners of pixels: pixel (x, y) is the square from (x, y) to (x+1, y+1), so
@@ -26,21 +28,24 @@ def outer_contours(mask: npt.NDArray[np.bool_], epsilon: float = 0.0) -> list[Ri
         mask: (H, W) bool.
         epsilon: how far, in pixels, a simplified ring may be from the exact one; 0 keeps every
             corner. A part that would lose all its area keeps every corner too.
+        corner: (x, y) of the mask's top left corner, where it is a part of an image.
 
     Returns:
         One ring (K, 2) float32 xy per part, K >= 3, not closed by a repeated point; the largest
         part first.
     """
-    return [part[0] for part in _parts(mask, cv2.RETR_EXTERNAL, epsilon)]
+    return [part[0] for part in _parts(mask, cv2.RETR_EXTERNAL, epsilon, corner)]
 
 
-def parts_with_holes(mask: npt.NDArray[np.bool_], epsilon: float = 0.0) -> list[Part]:
+def parts_with_holes(
+    mask: npt.NDArray[np.bool_], epsilon: float = 0.0, corner: tuple[int, int] = (0, 0)
+) -> list[Part]:
     """Trace the parts of a mask (H, W) with their holes; what lies in a hole is a part again.
 
     As `outer_contours`, with the rings of the holes after each outer one, the other way round.
     With ``epsilon=0`` the area of the outer rings less that of the holes is the number of pixels.
     """
-    return _parts(mask, cv2.RETR_CCOMP, epsilon)
+    return _parts(mask, cv2.RETR_CCOMP, epsilon, corner)
 
 
 def joined(rings: list[Ring]) -> Ring:
@@ -64,7 +69,9 @@ def area(ring: npt.NDArray[np.generic]) -> float:
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
 
 
-def _parts(mask: npt.NDArray[np.bool_], mode: int, epsilon: float) -> list[Part]:
+def _parts(
+    mask: npt.NDArray[np.bool_], mode: int, epsilon: float, corner: tuple[int, int]
+) -> list[Part]:
     """Parts, the largest first: an outer ring and, if the mode says so, those of its holes."""
     left, top, right, bottom = mask_boxes(mask[None])[0].astype(int).tolist()
     crop = mask[top:bottom, left:right]
@@ -74,7 +81,7 @@ def _parts(mask: npt.NDArray[np.bool_], mode: int, epsilon: float) -> list[Part]
     # With each pixel doubled these are at 2x or 2x + 1, which tells its left edge from its right.
     doubled = np.repeat(np.repeat(crop.astype(np.uint8), 2, axis=0), 2, axis=1)
     contours, tree = cv2.findContours(doubled, mode, cv2.CHAIN_APPROX_SIMPLE)
-    offset = np.array([left, top], np.float32)
+    offset = np.array([left + corner[0], top + corner[1]], np.float32)
     parts: dict[int, Part] = {}
     for i, (contour, parent) in enumerate(zip(contours, tree[0, :, 3].tolist(), strict=True)):
         corners = _corners((contour.reshape(-1, 2).astype(np.int32) + 1) // 2)

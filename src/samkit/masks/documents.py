@@ -6,7 +6,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,10 +75,12 @@ def table(masks: Storage, fields: Fields) -> list[dict[str, Any]]:
     """See `Masks.table`."""
     rows: list[dict[str, Any]] = []
     boxes, areas = fields.boxes_of(masks).tolist(), masks.areas().tolist()
-    for i, mask in enumerate(masks):
+    for i, ((left, top), mask) in enumerate(masks.crops()):
         y, x = np.nonzero(mask)
         # The middle of a pixel is half a pixel from its corner.
-        centroid = (float(x.mean()) + 0.5, float(y.mean()) + 0.5) if x.size else (None, None)
+        centroid = (
+            (float(x.mean()) + left + 0.5, float(y.mean()) + top + 0.5) if x.size else (None, None)
+        )
         ids = int(fields.object_ids[i]), int(fields.prompt_index[i])
         values = (*ids, areas[i], *boxes[i], *centroid, float(fields.scores[i]))
         row = dict(zip(_COLUMNS, values, strict=True))
@@ -120,17 +122,18 @@ def _polygons(masks: Storage, fields: Fields, file_name: str, categories: Catego
             "score": float(fields.scores[i]),
             "rings": [ring.tolist() for ring in rings],
         }
-        for i, rings in enumerate(map(contours.outer_contours, masks))
+        for i, rings in enumerate(_outlines(masks))
     ]
     return json.dumps({"image_size": list(masks.image_size), "polygons": objects})
 
 
 def _geojson(masks: Storage, fields: Fields, file_name: str, categories: Categories) -> str:
     features = []
-    for name, row, mask in zip(categories.of_each, table(masks, fields), masks, strict=True):
+    rows = table(masks, fields)
+    for name, row, (corner, mask) in zip(categories.of_each, rows, masks.crops(), strict=True):
         parts = [
             [[*ring.tolist(), ring[0].tolist()] for ring in part]
-            for part in contours.parts_with_holes(mask)
+            for part in contours.parts_with_holes(mask, corner=corner)
         ]
         geometry = {"type": "MultiPolygon", "coordinates": parts} if parts else None
         about = {"objectType": "annotation", "classification": {"name": name}}  # for QuPath
@@ -143,6 +146,11 @@ def _geojson(masks: Storage, fields: Fields, file_name: str, categories: Categor
             }
         )
     return json.dumps({"type": "FeatureCollection", "features": features})
+
+
+def _outlines(masks: Storage) -> Iterator[list[contours.Ring]]:
+    """The outer rings of each mask."""
+    return (contours.outer_contours(mask, corner=corner) for corner, mask in masks.crops())
 
 
 def _csv(masks: Storage, fields: Fields, file_name: str, categories: Categories) -> str:
@@ -161,8 +169,8 @@ def _csv(masks: Storage, fields: Fields, file_name: str, categories: Categories)
 def _yolo(masks: Storage, fields: Fields, file_name: str, categories: Categories) -> str:
     height, width = masks.image_size
     lines = []
-    for number, mask in zip(categories.numbers, masks, strict=True):
-        ring = contours.joined(contours.outer_contours(mask)) / (width, height)
+    for number, rings in zip(categories.numbers, _outlines(masks), strict=True):
+        ring = contours.joined(rings) / (width, height)
         if len(ring):
             lines.append(
                 " ".join([str(number), *(f"{value:.6g}" for value in ring.ravel())]) + "\n"

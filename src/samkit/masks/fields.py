@@ -77,6 +77,16 @@ class Fields:
         """The fields of the masks at some positions."""
         return Fields(**{name: checks.frozen(value[at]) for name, value in self.arrays().items()})
 
+    def moved(self, x: float, y: float) -> "Fields":
+        """The fields of masks that are moved by so many pixels, without logits."""
+        arrays = self.arrays()
+        arrays.pop("logits", None)
+        for name in ("points", "crop_boxes", "boxes"):
+            if name in arrays:
+                shift = np.tile(np.array([x, y], np.float32), _SHAPES[name][0] // 2)
+                arrays[name] = checks.frozen(arrays[name] + shift)
+        return Fields(**arrays)
+
     @staticmethod
     def joined(parts: Sequence["Fields"]) -> "Fields":
         """One after the other. What some part lacks, or has in another size, becomes None."""

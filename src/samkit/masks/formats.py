@@ -20,6 +20,7 @@ from samkit.masks.categories import Categories
 from samkit.masks.documents import DOCUMENTS, read_document
 from samkit.masks.fields import Fields
 from samkit.masks.label_maps import read_label_picture
+from samkit.masks.maps import MAPS, place_on_map
 from samkit.masks.npz import read_npz, write_npz
 from samkit.masks.storage import DENSE_BYTES, Pixels, RunLengths, Storage
 from samkit.masks.voc import VOC
@@ -39,6 +40,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "voc-object": (".png",),
     "jsonl": (".jsonl",),
     "geojson": (".geojson",),
+    "gpkg": (".gpkg",),
     "csv": (".csv",),
     "yolo": (".txt",),
     "npz": (".npz",),
@@ -64,14 +66,20 @@ def save(
     categories: Categories,
 ) -> None:
     """Write masks in a format that needs no pixels of the image; see `Masks.save`."""
+    source = image if isinstance(image, (str, os.PathLike)) else None
+    place = place_on_map(name, source)
     file_name = _name_of(image, path, name)
-    with write_atomically(path) as temporary, temporary.open("wb") as file:
-        if name in _BINARY:
-            _BINARY[name](masks, fields, file)
-        elif name in VOC:
-            VOC[name](masks, fields, categories, file)
-        else:
-            file.write(DOCUMENTS[name](masks, fields, file_name, categories).encode())
+    with write_atomically(path) as temporary:
+        if place is not None:
+            MAPS[name](masks, fields, temporary, place, categories)
+            return
+        with temporary.open("wb") as file:
+            if name in _BINARY:
+                _BINARY[name](masks, fields, file)
+            elif name in VOC:
+                VOC[name](masks, fields, categories, file)
+            else:
+                file.write(DOCUMENTS[name](masks, fields, file_name, categories).encode())
 
 
 def _name_of(image: ImageSource | None, path: str | os.PathLike[str], name: str) -> str:

@@ -11,6 +11,8 @@ def cleaned(
     mask: npt.NDArray[np.bool_], *, fill_holes: int | bool, min_area: int, largest: bool
 ) -> npt.NDArray[np.bool_]:
     """Fill holes of a mask (H, W), then drop parts of it. See `Masks.cleaned`."""
+    if not mask.size:  # of the box of an empty mask
+        return mask
     if fill_holes:
         holes = _enclosed(mask)
         mask = mask | (holes if fill_holes is True else _small(holes, fill_holes)[0])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -19,6 +21,7 @@ from samkit.errors import InputError, MissingDependencyError
 from samkit.masks import checks, contours, documents, drawing, formats, matting, regions
 from samkit.masks.categories import Categories
 from samkit.masks.stack import MaskStack
+from samkit.masks.storage import RunLengths, from_crops, without_overlaps
 from samkit.media import ImageSource, read_image, write_image
 
 
@@ -81,8 +84,13 @@ class Masks(MaskStack):
         """
         pixels = checks.number("epsilon", epsilon, most=None)
         if switch("holes", holes):
-            return [contours.parts_with_holes(mask, pixels) for mask in self._storage]
-        return [contours.outer_contours(mask, pixels) for mask in self._storage]
+            return [
+                contours.parts_with_holes(mask, pixels, corner)
+                for corner, mask in self._storage.crops()
+            ]
+        return [
+            contours.outer_contours(mask, pixels, corner) for corner, mask in self._storage.crops()
+        ]
 
     def to_coco(
         self, image_id: int = 1, category_id: int | Sequence[int] = 1, *, first_id: int = 1
@@ -139,10 +147,22 @@ class Masks(MaskStack):
         one = switch("largest", largest)
         if not (fill_holes or smallest or one):
             return self
-        return self.with_pixels(
-            regions.cleaned(mask, fill_holes=fill_holes, min_area=smallest, largest=one)
-            for mask in self._storage
-        )
+        clean = partial(regions.cleaned, fill_holes=fill_holes, min_area=smallest, largest=one)
+        if not self.is_compressed:
+            return self.with_pixels(map(clean, self._storage))
+        # In their boxes, which a mask's background surrounds as it would in the whole image.
+        crops = ((corner, clean(mask)) for corner, mask in self._storage.crops())
+        held = from_crops(crops, self.image_size)
+        return self._with(held, dataclasses.replace(self._fields, boxes=None))
+
+    def disjoint(self) -> Masks:
+        """The masks without overlaps: each pixel only in the best-scored mask that has it.
+
+        What has no pixel left is left out; the others stay in order, held as run lengths.
+        """
+        at, strings = without_overlaps(self._storage.counts(), self.scores, self.image_size)
+        fields = dataclasses.replace(self._fields, boxes=None).take(at)
+        return self._with(RunLengths(strings, self.image_size), fields)
 
     def to_supervision(self) -> Any:
         """The masks as ``supervision.Detections``, with object ids as tracker ids.
@@ -269,7 +289,10 @@ class Masks(MaskStack):
         - ``jsonl`` (.jsonl): the annotations of ``coco``, one a line with the file name.
         - ``polygons`` (.json): the exact rings of `polygons`, ids and scores.
         - ``geojson`` (.geojson): the exact parts with their holes in pixels, and the columns of
-          `table`, as QuPath reads it.
+          `table`, as QuPath reads it. Where ``image`` is the path of a GeoTIFF: in longitude and
+          latitude (RFC 7946), with id, category, score and area in square metres.
+        - ``gpkg`` (.gpkg): the same, as a GeoPackage in the coordinate reference system of the
+          image, which has to be the path of a georeferenced file. Maps need ``samkit[geo]``.
         - ``csv`` (.csv): `table`.
         - ``yolo`` (.txt): a line for each mask that is not empty: the number of its category
           and its outer contour, as fractions of the image. Parts are joined by lines of no width;

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from samkit import rle
 from samkit.arguments import whole_number
-from samkit.errors import InputError
-from samkit.geometry import checked_size
+from samkit.errors import InputError, shown
+from samkit.geometry import checked_size, checked_window
 from samkit.masks import checks
 from samkit.masks.fields import Fields
-from samkit.masks.storage import Pixels, RunLengths, Storage, hold, joined
+from samkit.masks.storage import Pixels, RunLengths, Storage, hold, joined, placed
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -246,6 +246,32 @@ class MaskStack:
         changed = hold(masks, len(self), self.image_size, len(self))
         new = self._with(changed, dataclasses.replace(self._fields, boxes=None))
         return new.compressed() if self.is_compressed else new
+
+    def placed(self, corner: tuple[int, int], image_size: tuple[int, int]) -> Self:
+        """The masks of a window, as masks of the image of which it is a part.
+
+        Args:
+            corner: (x, y) in the image of the window's top left corner.
+            image_size: (height, width) of the image, of fewer than 2^32 pixels.
+
+        Returns:
+            The same masks as run lengths, which take no more memory for a larger image, with boxes
+            and points in its pixels; without logits, which are of the window.
+
+        Raises:
+            InputError: the masks do not lie inside the image, or it is too large.
+        """
+        size = checked_size(image_size, "image size")
+        if size[0] * size[1] > np.iinfo(np.uint32).max:
+            raise InputError(
+                f"image size: expected fewer than 2^32 pixels, got {size[0]} x {size[1]}"
+            )
+        (height, width), at = self.image_size, checks.numbers("corner", corner)
+        if at.shape != (2,) or not np.array_equal(at, at.round()):
+            raise InputError(f"corner: expected (x, y) in whole pixels, got {shown(corner)}")
+        x, y = int(at[0]), int(at[1])
+        checked_window((x, y, x + width, y + height), size)
+        return self._with(placed(self._storage, (x, y), size), self._fields.moved(x, y))
 
     def __len__(self) -> int:
         return len(self._fields.scores)

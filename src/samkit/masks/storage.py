@@ -17,6 +17,10 @@ DENSE_BYTES = 2**28
 """Masks that take more bytes as pixels are held as run lengths by `hold`."""
 
 
+Crop: TypeAlias = tuple[tuple[int, int], npt.NDArray[np.bool_]]
+"""The corner (x, y) of a mask's tight box, and the mask in it, (h, w); empty: (0, 0)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pixels:
     """Masks (N, H, W) bool, read-only."""
@@ -40,6 +44,11 @@ class Pixels:
 
     def dense(self) -> npt.NDArray[np.bool_]:
         return self.masks
+
+    def crops(self) -> Iterator[Crop]:
+        for mask, box in zip(self.masks, self.boxes(), strict=True):
+            x0, y0, x1, y1 = box.astype(int).tolist()
+            yield (x0, y0), mask[y0:y1, x0:x1]
 
     def counts(self) -> tuple[bytes, ...]:
         return rle.encode(self.masks)
@@ -86,6 +95,11 @@ class RunLengths:
         check_mask_size(len(self), *self.image_size, "masks as pixels")
         return checks.frozen(rle.decode(self.strings, self.image_size))
 
+    def crops(self) -> Iterator[Crop]:
+        for one, box in zip(self.strings, self.boxes(), strict=True):
+            x0, y0, x1, y1 = box.astype(int).tolist()
+            yield (x0, y0), rle.decode_box(one, self.image_size, (x0, y0, x1, y1))
+
     def counts(self) -> tuple[bytes, ...]:
         return self.strings
 
@@ -100,7 +114,10 @@ class RunLengths:
 
 
 Storage: TypeAlias = Pixels | RunLengths
-"""Masks (H, W), by position and one after the other; run lengths are decoded when asked for."""
+"""Masks (H, W), by position and one after the other; run lengths are decoded when asked for.
+
+`crops` decodes in the boxes of the masks alone, as masks may be small and their image large.
+"""
 
 
 def hold(
@@ -133,6 +150,49 @@ def _each_checked(
     if number != count:
         some = "more" if number > count else number
         raise InputError(f"expected as many masks as scores, {count}, got {some}")
+
+
+def from_crops(crops: Iterable[Crop], image_size: tuple[int, int]) -> RunLengths:
+    """Masks of an image from what they are in boxes of it."""
+    strings = (
+        rle.placed(rle.encode([mask])[0], (mask.shape[0], mask.shape[1]), corner, image_size)
+        if mask.size
+        else rle.encode_empty(image_size)
+        for corner, mask in crops
+    )
+    return RunLengths(tuple(strings), image_size)
+
+
+def placed(held: Storage, corner: tuple[int, int], image_size: tuple[int, int]) -> RunLengths:
+    """Masks of a window of an image, as those of the image; see `Masks.placed`."""
+    strings = (rle.placed(one, held.image_size, corner, image_size) for one in held.counts())
+    return RunLengths(tuple(strings), image_size)
+
+
+def without_overlaps(
+    counts: Sequence[bytes], scores: npt.NDArray[np.float32], image_size: tuple[int, int]
+) -> tuple[npt.NDArray[np.int64], tuple[bytes, ...]]:
+    """Masks (N,) that lose what better ones have: positions of those with pixels left, and these.
+
+    Of equal scores the first is the better.
+    """
+    boxes = rle.boxes(counts, image_size).astype(np.int64)
+    best_first = np.argsort(-scores, kind="stable")
+    left: dict[int, bytes] = {}
+    for rank, i in enumerate(best_first.tolist()):
+        x0, y0, x1, y1 = boxes[i].tolist()
+        better = best_first[:rank]
+        meets = (boxes[better, :2] < (x1, y1)).all(1) & (boxes[better, 2:] > (x0, y0)).all(1)
+        if not meets.any():
+            left[i] = counts[i]
+            continue
+        mask = rle.decode_box(counts[i], image_size, (x0, y0, x1, y1))
+        for j in better[meets].tolist():
+            mask &= ~rle.decode_box(counts[j], image_size, (x0, y0, x1, y1))
+        if mask.any():
+            (left[i],) = from_crops([((x0, y0), mask)], image_size).strings
+    at = [i for i in range(len(counts)) if i in left and boxes[i, 2] > boxes[i, 0]]
+    return np.array(at, np.int64), tuple(left[i] for i in at)
 
 
 def joined(parts: Sequence[Storage]) -> Storage:

@@ -5,8 +5,10 @@ From the bottom to the top, each file imports only those before it:
 - `files`: the image files that paths, folders and patterns name;
 - `writing`: files that appear whole or not at all;
 - `pixels`: arrays of any usual kind to RGB;
-- `tiff`: pages of TIFF files;
+- `tiff_series`, `tiff`: pages of TIFF files, and windows of them;
 - `image`: one image from any usual source, and to a file;
+- `georeference`: where an image lies on the map;
+- `windows`: an image that is read window by window;
 - `stream`: frames that can be read once, in order;
 - `animation`: which pictures are animated; frames of those that FFmpeg cannot read;
 - `container`: video files and addresses, opened; `upright`: their frames as RGB;

@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 
 from samkit.errors import ImageError, InputError, shown
 from samkit.files import open_file
+from samkit.geometry import checked_window
 from samkit.limits import check_image_size
 from samkit.media.deep import deep_values
 from samkit.media.files import as_path
@@ -64,8 +65,9 @@ def read_image(
     page: int | None = None,
     bands: int | Sequence[int] | None = None,
     scale: Scale = "full",
+    window: Sequence[int] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Read one image as (H, W, 3) uint8 RGB.
+    """Read one image, or a window of it, as (H, W, 3) uint8 RGB.
 
     Accepted are a path (also as a ``file://`` address), the bytes of an image file, a binary file
     object (read from its position to its end), a PIL image, a numpy array (H, W), (H, W, 1),
@@ -97,6 +99,11 @@ def read_image(
         scale: which values become 0 and 255: "full": the ends of what the type can hold; "minmax":
             the smallest and largest of the chosen bands; "percentile": their 1st and 99th
             percentile; or (low, high). Only "full" refuses NaN; otherwise it becomes 0.
+        window: (x0, y0, x1, y1), the part of the image that is wanted, in whole pixels of the
+            upright image, far edges exclusive. Of a TIFF only the tiles and strips under it are
+            read, so that the image may be larger than the limits; other files are read whole.
+            Ranges of values are those of the window, of pictures other than TIFF and arrays those
+            of the whole.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous, new: it shares no memory with ``source``.
@@ -104,12 +111,12 @@ def read_image(
     Raises:
         ImageError: missing, unreadable, truncated or empty, larger than `samkit.limits` allows,
             of several pages, or of a shape, type or range that is not an image.
-        InputError: ``page``, ``bands`` or ``scale`` cannot be.
+        InputError: ``page``, ``bands`` or ``scale`` cannot be, or ``window`` is not inside.
 
     >>> read_image(np.zeros((4, 6), np.uint8)).shape
     (4, 6, 3)
     """
-    wanted = _Wanted(_checked_page(page), checked_bands(bands), checked_scale(scale))
+    wanted = _Wanted(_checked_page(page), checked_bands(bands), checked_scale(scale), window)
     if isinstance(source, (str, os.PathLike)):
         with open_file(as_path(source), ImageError) as file:
             try:
@@ -124,14 +131,16 @@ def read_image(
     if page is not None:
         raise InputError(f"page: expected a file of several pages, got {type(source).__name__}")
     if isinstance(source, np.ndarray):
+        if source.ndim >= 2:  # before values are scaled
+            source = _cut(source, window)
         return rgb_from_array(source, bands=wanted.bands, scale=wanted.scale)
     if is_tensor(source):
-        return rgb_from_tensor(source, bands=wanted.bands, scale=wanted.scale)
+        return _cut(rgb_from_tensor(source, bands=wanted.bands, scale=wanted.scale), window)
     if isinstance(source, Image.Image):
         width, height = source.size
         is_as_opened = isinstance(source, ImageFile.ImageFile)
         name = f"PIL image {source.mode} {width} x {height}"
-        return _rgb_from_pil(source, name, wanted, turn=is_as_opened)
+        return _cut(_rgb_from_pil(source, name, wanted, turn=is_as_opened), window)
     raise ImageError(
         "expected an image as a path, bytes, file object, PIL image, numpy array or torch tensor, "
         f"got {type(source).__name__}"
@@ -190,6 +199,7 @@ class _Wanted:
     page: int | None
     bands: tuple[int, ...] | None
     scale: Scale
+    window: Sequence[int] | None
 
 
 def _checked_page(page: object) -> int | None:
@@ -197,6 +207,14 @@ def _checked_page(page: object) -> int | None:
     if page is not None and not (is_whole and page >= 0):  # type: ignore[operator]
         raise InputError(f"page: expected a number from 0 on, got {shown(page)}")
     return None if page is None else int(page)  # type: ignore[call-overload]
+
+
+def _cut(image: npt.NDArray[Any], window: Sequence[int] | None) -> npt.NDArray[Any]:
+    """A window of an image (H, W, ...), contiguous; all of it without one."""
+    if window is None:
+        return image
+    x0, y0, x1, y1 = checked_window(window, (image.shape[0], image.shape[1]))
+    return np.ascontiguousarray(image[y0:y1, x0:x1])
 
 
 def _rgb_from_stream(stream: Any, wanted: _Wanted) -> npt.NDArray[np.uint8]:
@@ -217,20 +235,21 @@ def _rgb_from_stream(stream: Any, wanted: _Wanted) -> npt.NDArray[np.uint8]:
 def _decode(file: IO[bytes], name: str, wanted: _Wanted) -> npt.NDArray[np.uint8]:
     if is_tiff(file):
         with TiffPages(file, name) as tiff:
-            if tiff.count > 1 and wanted.page is None:
-                raise ImageError(
-                    f"{name} has {tiff.count} pages: choose one with read_image(..., page=0), in a "
-                    "command --page 0, or go through all as a video: VideoPredictor, samkit track"
-                )
-            rgb = tiff.read(wanted.page or 0, bands=wanted.bands, scale=wanted.scale)
+            page = tiff.chosen(wanted.page)
+            window = None
+            if wanted.window is not None:
+                window = checked_window(wanted.window, tiff.size(page))
+            rgb = tiff.read(page, bands=wanted.bands, scale=wanted.scale, window=window)
             if rgb is not None:
                 return rgb
-            page = tiff.number(wanted.page or 0)
+            page = tiff.number(page)
     else:
         page = wanted.page or 0
     with _opened(file, f"cannot read {name}", page) as image:
         rgb = None if page else _rgb_from_deep(image, file, name, wanted)
-        return _rgb_from_pil(image, name, wanted, turn=True) if rgb is None else rgb
+        if rgb is None:
+            rgb = _rgb_from_pil(image, name, wanted, turn=True)
+        return _cut(rgb, wanted.window)
 
 
 def _opened(file: IO[bytes], what: str, page: int) -> Image.Image:

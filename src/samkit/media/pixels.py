@@ -3,7 +3,7 @@
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias, TypeGuard
 
 import numpy as np
@@ -19,6 +19,7 @@ __all__ = [
     "is_tensor",
     "rgb_from_array",
     "rgb_from_tensor",
+    "spread_of",
     "warn_of_range",
 ]
 
@@ -130,6 +131,38 @@ def warn_of_range(low: int, high: int, top: int, name: str) -> None:
             "--scale percentile",
             stacklevel=_outside(),
         )
+
+
+def spread_of(
+    parts: Iterable[npt.NDArray[Any]], count: int, scale: Scale, name: str
+) -> tuple[float, float]:
+    """The values that become 0 and 255 in an image that comes in parts.
+
+    Args:
+        parts: valid values (n, channels).
+        count: about how many values there are in all.
+        scale: "minmax" or "percentile", as in `rgb_from_array`.
+        name: what error messages call the image.
+
+    Raises:
+        ImageError: no value is finite.
+    """
+    low, high, sample = math.inf, -math.inf, []
+    for part in parts:
+        values = part[np.isfinite(part)]
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+            step = max(1, count // _SAMPLE)
+            while math.gcd(step, part.shape[1]) > 1:
+                step += 1
+            sample.append(values[::step].copy())
+    if not sample:
+        raise ImageError(_no_value(name))
+    if scale == "percentile":
+        one, most = np.percentile(np.concatenate(sample), _PERCENTILES)
+        if one < most:
+            return float(one), float(most)
+    return low, high
 
 
 def checked_scale(scale: object) -> Scale:
@@ -283,7 +316,7 @@ def _range(
             return low, high
     values = _valid(array, missing)
     if values.size == 0:
-        raise ImageError(f"{name}: expected some finite value to scale by, got none")
+        raise ImageError(_no_value(name))
     return float(values.min()), float(values.max())
 
 
@@ -302,6 +335,10 @@ def _valid(array: npt.NDArray[Any], missing: float | None) -> npt.NDArray[Any]:
     if missing is not None:
         valid &= array != missing
     return array if valid.all() else array[valid]
+
+
+def _no_value(name: str) -> str:
+    return f"{name}: expected some finite value to scale by, got none"
 
 
 def _scaled(

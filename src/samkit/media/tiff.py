@@ -11,8 +11,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from samkit.errors import ImageError, shown
+from samkit.geometry import Window
 from samkit.limits import check_image_size, limits
 from samkit.media.pixels import Scale, rgb_from_array
+from samkit.media.tiff_series import TiffSeries, values_read
 
 __all__ = ["TiffPages", "is_tiff"]
 
@@ -23,6 +25,8 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED = 0, 1, 2, 3, 5
 _YCBCR, _CIELAB = 6, 8
 _READ_HERE = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED)
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
+_JPEG = 7
+_LYING = (5, 6, 7, 8)  # orientations with rows and columns exchanged
 
 
 def is_tiff(file: IO[bytes]) -> bool:
@@ -55,9 +59,12 @@ class TiffPages:
             self._tiff = TiffFile(file, name=name, _multifile=False)
             _check_ome(self._tiff)
             series = [one for one in self._tiff.series if not one.keyframe.is_reduced]
+            masks = [one for one in series if one.keyframe.is_mask]
+            series = [one for one in series if not one.keyframe.is_mask] or masks
             if series and len(series[0].levels) > 1:  # a slide: the others are its label and such
                 series = series[:1]
-            self._series = [_Series(one) for one in series]
+            self._series = [TiffSeries(one) for one in series]
+            self._masks = [TiffSeries(one) for one in masks]
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # of damaged files, nearly anything
@@ -76,10 +83,41 @@ class TiffPages:
         """Forget the pages; the file stays open."""
         self._tiff.close()
 
+    def chosen(self, page: int | None) -> int:
+        """The page that is meant: where none is given, the only one.
+
+        Raises:
+            ImageError: there are several.
+        """
+        if page is None and self.count > 1:
+            raise ImageError(
+                f"{self._name} has {self.count} pages: choose one with read_image(..., page=0), in "
+                "a command --page 0, or go through all as a video: VideoPredictor, samkit track"
+            )
+        return page or 0
+
+    def size(self, page: int) -> tuple[int, int]:
+        """(H, W) of a page, upright.
+
+        Raises:
+            ImageError: there is no such page.
+        """
+        key = self._find(page)[0].keyframe
+        height, width = key.imagelength, key.imagewidth
+        return (width, height) if key.tags.valueof(_ORIENTATION) in _LYING else (height, width)
+
     def read(
-        self, page: int, *, bands: tuple[int, ...] | None = None, scale: Scale = "full"
+        self,
+        page: int,
+        *,
+        bands: tuple[int, ...] | None = None,
+        scale: Scale = "full",
+        window: Window | None = None,
     ) -> npt.NDArray[np.uint8] | None:
         """One page as (H, W, 3) uint8 RGB, upright; see `samkit.read_image` for the arguments.
+
+        Of a window that lies inside of the page only what is under it is read, but for pages that
+        have to be turned.
 
         Returns:
             None where the colours are of a model that Pillow knows better, such as YCbCr.
@@ -88,7 +126,51 @@ class TiffPages:
             ImageError: there is no such page, it is damaged or too large, or its bands are no
                 colours and none were chosen.
         """
-        return self._read(*self._find(page), bands, scale)
+        series, inner = self._find(page)
+        is_upright = _is_upright(series.keyframe)
+        rgb = self._read(series, inner, bands, scale, window if is_upright else None)
+        if window is None or is_upright or rgb is None:
+            return rgb
+        x0, y0, x1, y1 = window
+        return np.ascontiguousarray(rgb[y0:y1, x0:x1])
+
+    def has_windows(self, page: int) -> bool:
+        """Whether windows of a page can be read, without the rest of it."""
+        key = self._find(page)[0].keyframe
+        return _is_upright(key) and not _is_for_pillow(key, in_parts=True)
+
+    def is_masked(self, page: int) -> bool:
+        """Whether a page may have pixels without data; see `valid`."""
+        key = self._find(page)[0].keyframe
+        masks = bool(self._masks) and page == 0
+        return masks or _has_alpha(key) or key.tags.valueof(_GDAL_NODATA) is not None
+
+    def valid(
+        self, page: int, window: Window, *, bands: tuple[int, ...] | None = None
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """The values (h, w, bands) in a window of a page as they are stored, and which are data.
+
+        None are where all shown bands have the value that GDAL's tag says, where opacity is 0, and
+        where the file's mask is 0. The page has to have windows.
+
+        Raises:
+            ImageError: as `read`.
+        """
+        series, inner = self._find(page)
+        key = series.keyframe
+        values, tag, _ = self._values(series, inner, window)
+        count = values.shape[2]
+        shown = values[:, :, list(bands or _colours(series, count) or range(count))]
+        valid = np.ones(values.shape[:2], np.bool_)
+        missing = _number(tag)
+        if missing is not None:
+            valid &= ~((shown == missing) | np.isnan(shown)).all(axis=2)
+        if _has_alpha(key) and count == key.samplesperpixel:
+            valid &= values[:, :, -1] != 0
+        for mask in self._masks[:1] if page == 0 else ():
+            if mask.keyframe.shape[:2] == key.shape[:2]:
+                valid &= (self._values(mask, 0, window)[0] != 0).any(axis=2)
+        return shown, valid
 
     def read_labels(self) -> tuple[npt.NDArray[Any], bool]:
         """The values of the first page as they are stored, (H, W, bands), upright.
@@ -117,7 +199,7 @@ class TiffPages:
             raise ImageError(f"cannot read {self._name}: page {page} is inside of another one")
         return number
 
-    def _find(self, page: int) -> tuple["_Series", int]:
+    def _find(self, page: int) -> tuple[TiffSeries, int]:
         """The series of a page, and its number there."""
         if page >= self.count:
             raise ImageError(f"{self._name}: expected a page below {self.count}, got {shown(page)}")
@@ -128,22 +210,29 @@ class TiffPages:
         return series, page
 
     def _read(
-        self, series: "_Series", page: int, bands: tuple[int, ...] | None, scale: Scale
+        self,
+        series: TiffSeries,
+        page: int,
+        bands: tuple[int, ...] | None,
+        scale: Scale,
+        window: Window | None,
     ) -> npt.NDArray[np.uint8] | None:
         key = series.keyframe
-        if key.photometric in (_YCBCR, _CIELAB) and key.bitspersample == 8:
+        if _is_for_pillow(key, in_parts=window is not None):
             return None
-        array, missing, orientation = self._values(series, page)
+        array, missing, orientation = self._values(series, page, window)
         rgb = self._rgb(array, series, bands, scale, _number(missing))
         return _upright(rgb, orientation)
 
-    def _values(self, series: "_Series", page: int) -> tuple[npt.NDArray[Any], object, object]:
+    def _values(
+        self, series: TiffSeries, page: int, window: Window | None = None
+    ) -> tuple[npt.NDArray[Any], object, object]:
         """The values of a page (H, W, bands), that which stands for none, and the orientation."""
-        what, key = f"cannot read {self._name}", series.keyframe
+        what, tags = f"cannot read {self._name}", series.keyframe.tags
         try:
-            _check(series, what)
-            tags = key.tags
-            return series.read(page), tags.valueof(_GDAL_NODATA), tags.valueof(_ORIENTATION)
+            _check(series, what, window)
+            values = series.read(page, window)
+            return values, tags.valueof(_GDAL_NODATA), tags.valueof(_ORIENTATION)
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # of damaged files, nearly anything
@@ -152,7 +241,7 @@ class TiffPages:
     def _rgb(
         self,
         array: npt.NDArray[Any],
-        series: "_Series",
+        series: TiffSeries,
         bands: tuple[int, ...] | None,
         scale: Scale,
         missing: float | None,
@@ -192,71 +281,6 @@ class TiffPages:
         return rgb
 
 
-class _Series:
-    """Pages of one shape and type, as tifffile finds them.
-
-    Attributes:
-        keyframe: the page that describes all.
-        file_size: bytes of the whole file.
-        channels: planes that are the bands of one page.
-        count: of pages.
-    """
-
-    def __init__(self, series: Any) -> None:
-        self._series = series
-        self.file_size = int(series.parent.filehandle.size)
-        self.keyframe = series.keyframe
-        own = len(self.keyframe.shape)
-        axes, shape = series.axes[:-own], series.shape[:-own]
-        if self.keyframe.axes not in ("YX", "YXS", "SYX") or series.shape[-own:] != (
-            self.keyframe.shape
-        ):
-            raise ImageError(f"expected pages of height and width, got axes {series.axes}")
-        size = series.parent.filehandle.size
-        if math.prod(shape) > size:
-            raise ImageError(f"expected at most {size} planes in {size} bytes, got {shape}")
-        # Numbers of the planes: pages by bands.
-        planes = np.arange(math.prod(shape)).reshape(shape)
-        if "C" in axes:
-            planes = np.moveaxis(planes, axes.index("C"), -1)
-            self.channels = planes.shape[-1]
-        else:
-            self.channels = 1
-        self._planes = planes.reshape(-1, self.channels)
-        self.count = len(self._planes)
-
-    def read(self, page: int) -> npt.NDArray[Any]:
-        """The values of a page, (H, W, bands)."""
-        return np.concatenate([self._plane(int(i)) for i in self._planes[page]], axis=2)
-
-    def number(self, page: int) -> Any:
-        """The number of a page in the file; of one inside of another several."""
-        return self._page(int(self._planes[page][0])).index
-
-    def _page(self, number: int) -> Any:
-        page = self._series[number]
-        if page is None:
-            raise ValueError(f"its page {number} is in another file: give all as an array")
-        if page.keyframe.hash != self.keyframe.hash:  # whose size was checked
-            raise ValueError(f"its page {number} is of another kind than those that belong to it")
-        return page
-
-    def _plane(self, number: int) -> npt.NDArray[Any]:
-        key, series = self.keyframe, self._series
-        if series.is_truncated:  # only the first plane has a page; the others follow in the file
-            size = int(np.prod(key.shape)) * key.dtype.itemsize
-            handle = series.parent.filehandle
-            values = handle.read_array(
-                series.parent.byteorder + key.dtype.char,
-                int(np.prod(key.shape)),
-                offset=series.dataoffset + number * size,
-            ).reshape(key.shape)
-        else:
-            values = self._page(number).asarray()
-        plane: npt.NDArray[Any] = values[:, :, None] if values.ndim == 2 else values
-        return plane.transpose(1, 2, 0) if key.axes == "SYX" else plane
-
-
 def _check_ome(tiff: Any) -> None:
     """Check that OME-XML declares no more planes than the file has bytes."""
     planes, size = 0, tiff.filehandle.size
@@ -267,14 +291,18 @@ def _check_ome(tiff: Any) -> None:
         raise ImageError(f"expected at most {size} planes in {size} bytes, got {planes:.3g}")
 
 
-def _check(series: _Series, what: str) -> None:
-    """Check that pages are of colours that are understood, and not too large."""
+def _check(series: TiffSeries, what: str, window: Window | None) -> None:
+    """Check that pages are of colours that are understood, and what is read not too large."""
     key = series.keyframe
-    if key.photometric not in _READ_HERE:
+    if key.photometric not in _READ_HERE and not key.is_mask and not _decodes_to_rgb(key):
         raise ImageError(f"{what}: colours {key.photometric!r} of {key.bitspersample} bits")
-    check_image_size(key.imagelength, key.imagewidth, what)
     most = 4 * limits().image_pixels
-    pixels = key.imagelength * key.imagewidth * series.channels
+    if window is None or series.is_split:
+        check_image_size(key.imagelength, key.imagewidth, what)
+        pixels = key.imagelength * key.imagewidth * series.channels
+    else:
+        check_image_size(window[3] - window[1], window[2] - window[0], what)
+        pixels = values_read(key, window) * series.channels // key.samplesperpixel
     if key.is_tiled:  # each tile is unpacked whole
         pixels = max(pixels, key.tilelength * key.tilewidth * key.tiledepth)
     if prod(key.chunked) > series.file_size or max(key.databytecounts) > series.file_size:
@@ -286,16 +314,34 @@ def _check(series: _Series, what: str) -> None:
         )
 
 
-def _colours(series: _Series, count: int) -> tuple[int, ...] | None:
+def _colours(series: TiffSeries, count: int) -> tuple[int, ...] | None:
     """The bands that are shown where none are chosen; None if that is not clear."""
     key = series.keyframe
-    extra = tuple(key.extrasamples)
-    alpha = extra in ((_ASSOCIATED_ALPHA,), (_UNASSOCIATED_ALPHA,))
-    if key.photometric == _RGB and count in (3, 4):
+    if (key.photometric == _RGB or _decodes_to_rgb(key)) and count in (3, 4):
         return (0, 1, 2)
-    if key.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and count == 1 + alpha:
+    if key.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and count == 1 + _has_alpha(key):
         return (0,)
     return None
+
+
+def _has_alpha(key: Any) -> bool:
+    """Whether the last band, and no other one, is opacity."""
+    return tuple(key.extrasamples) in ((_ASSOCIATED_ALPHA,), (_UNASSOCIATED_ALPHA,))
+
+
+def _is_for_pillow(key: Any, *, in_parts: bool) -> bool:
+    """Whether the colours are of a model that Pillow knows better; it reads no parts."""
+    is_known = in_parts and _decodes_to_rgb(key)
+    return key.photometric in (_YCBCR, _CIELAB) and key.bitspersample == 8 and not is_known
+
+
+def _is_upright(key: Any) -> bool:
+    return key.tags.valueof(_ORIENTATION) in (None, 1)
+
+
+def _decodes_to_rgb(key: Any) -> bool:
+    """Whether the colours are YCbCr of JPEG, which decoders of JPEG turn into RGB."""
+    return (key.photometric, key.compression, key.bitspersample) == (_YCBCR, _JPEG, 8)
 
 
 def _through_palette(
@@ -321,7 +367,7 @@ def _from_ink(inks: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
 
 def _upright(rgb: npt.NDArray[Any], orientation: object) -> npt.NDArray[Any]:
     """Turn and mirror as the orientation tag (1..8) says."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in _LYING:
         rgb = rgb.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
         rgb = rgb[:, ::-1]

@@ -1,0 +1,143 @@
+"""Tiles, windows and maps on the command line."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from geotiffs import UTM, drawn, read_features, write_geotiff
+
+from samkit.masks import Masks
+
+OPTIONS = ("--preset", "recall", "--points-per-side", 2)
+
+
+@pytest.fixture(scope="module")
+def ortho(tmp_path_factory):
+    rgb = np.random.default_rng(0).integers(1, 256, (90, 120, 3), np.uint8)
+    path = tmp_path_factory.mktemp("ortho") / "ortho.tif"
+    return write_geotiff(path, rgb, tiled=True, blockxsize=16, blockysize=16, compress="deflate")
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "gpkg"])
+@pytest.mark.parametrize("tile", [None, 64, 5000])
+def test_everything_on_the_map(run, ortho, model, tmp_path, suffix, tile):
+    tiles = () if tile is None else ("--tile", tile)
+    command = ("everything", ortho, "--model", model, *OPTIONS, *tiles, "--category", "thing")
+    for name in (f"a.{suffix}", "a.npz"):
+        code, _, err = run(*command, "-o", tmp_path / name)
+        assert code == 0, err
+    masks = Masks.load(tmp_path / "a.npz")
+    assert len(masks)
+    assert masks.image_size == (90, 120)
+    crs, features = read_features(tmp_path / f"a.{suffix}")
+    assert crs == ("EPSG:4326" if suffix == "geojson" else UTM)
+    assert np.array_equal(drawn(features, crs, ortho), masks.masks)
+    assert {one["properties"]["category"] for one in features} == {"thing"}
+
+
+def test_predict_in_a_window(run, ortho, model, tmp_path):
+    window = ("--window", "20,10,100,74")
+    prompts = ("--point", "50,30", "--box", "30,20,60,50")
+    common = ("predict", ortho, "--model", model, "--fill-holes", "all")
+    code, _, err = run(*common, *prompts, *window, "-o", tmp_path / "a.npz")
+    assert code == 0, err
+    masks = Masks.load(tmp_path / "a.npz")
+    assert masks.image_size == (90, 120)
+    code, _, err = run(*common, *prompts, *window, "-o", tmp_path / "a.geojson")
+    assert code == 0, err
+    crs, features = read_features(tmp_path / "a.geojson")
+    assert np.array_equal(drawn(features, crs, ortho), masks.masks)
+
+    # The same in coordinates of the map, south before north as all maps have it.
+    def place(x, y):
+        return f"{500_000 + 0.2 * x!r},{5_500_000 - 0.2 * y!r}"
+
+    code, _, err = run(
+        *common, "--map-coordinates", "--point", place(50, 30),
+        "--box", f"{place(30, 50)},{place(60, 20)}",
+        "--window", f"{place(20, 74)},{place(100, 10)}", "-o", tmp_path / "b.npz",
+    )  # fmt: skip
+    assert code == 0, err
+    again = Masks.load(tmp_path / "b.npz")
+    assert np.mean(again.masks != masks.masks) < 1e-3
+    assert np.allclose(again.scores, masks.scores, atol=1e-4)
+
+
+def test_bands_and_scale(run, model, tmp_path):
+    """12 bits in five bands, which are scaled by the range of the whole image."""
+    values = np.random.default_rng(0).integers(0, 4096, (90, 120, 5), np.uint16)
+    path = write_geotiff(tmp_path / "a.tif", values)
+    low, high = values[..., [3, 1, 0]].min(), values[..., [3, 1, 0]].max()
+    common = ("everything", path, "--model", model, *OPTIONS, "--bands", "3,1,0", "--tile", 64)
+    found = []
+    for scale in ("minmax", f"{low},{high}"):
+        code, _, err = run(*common, "--overlap", 8, "--scale", scale, "-o", tmp_path / "a.npz")
+        assert code == 0, err
+        found.append(Masks.load(tmp_path / "a.npz"))
+    assert np.array_equal(found[0].masks, found[1].masks)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("everything", "-o", "a.png", "--format", "overlay", "--tile", 64), "never read whole"),
+        (("everything", "--tile", 64), "never read whole"),
+        (("everything", "-o", "a.gpkg", "--tile", 64, "--overlap", 33), "half of the tile"),
+        (("everything", "-o", "a.gpkg", "--tile", 1), "--tile"),
+        (("predict", "--point", "5,5", "--window", "1,2,3"), "whole numbers X0,Y0,X1,Y1"),
+        (("predict", "--point", "5,5", "--window", "9,2,3,8"), "x0 < x1 and y0 < y1"),
+        (("predict", "--point", "5,5", "--window", "0,0,9,9"), "never read whole"),
+        (("predict", "--mask", "m.png", "--window", "0,0,9,9", "-o", "a.npz"), "whole image"),
+    ],
+)
+def test_wrong_usage(run, ortho, model, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.png").touch()
+    code, _, err = run(arguments[0], ortho, *arguments[1:], "--model", model)
+    assert code == 2
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--point", "5,5", "--window", "0,0,121,9"), "inside the image of 120 x 90"),
+        (("--point", "50,50", "--window", "0,0,9,9"), "inside the window"),
+    ],
+)
+def test_windows_that_do_not_fit(run, ortho, model, tmp_path, options, message):
+    code, _, err = run("predict", ortho, "--model", model, *options, "-o", tmp_path / "a.npz")
+    assert code == 1
+    assert message in err
+
+
+def test_a_map_that_cannot_be_is_found_before_the_work(run, model, tmp_path, monkeypatch):
+    rgb = np.zeros((90, 120, 3), np.uint8)
+    path = write_geotiff(tmp_path / "a.tif", rgb, crs=None)
+
+    def work(*_, **__):
+        raise AssertionError("it was begun")
+
+    monkeypatch.setattr("samkit.media.windows.WindowedImage", work)
+    for suffix in ("geojson", "gpkg"):
+        code, _, err = run(
+            "everything", path, "--model", model, "--tile", 64, "-o", tmp_path / f"a.{suffix}"
+        )
+        assert code == 1
+        assert "which coordinate reference system" in err
+
+
+def test_without_the_extra(run, ortho, model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    command = ("everything", ortho, "--model", model, *OPTIONS, "--tile", 64, "--overlap", 8)
+    assert run(*command, "-o", tmp_path / "a.json")[0] == 0
+    code, _, err = run(*command, "-o", tmp_path / "a.geojson")
+    assert code == 1
+    assert 'pip install "samkit[geo]"' in err
+    plain = tmp_path / "plain.tif"
+    tifffile.imwrite(plain, np.zeros((90, 120, 3), np.uint8), photometric="rgb")
+    code, _, err = run("everything", plain, *command[2:], "-o", tmp_path / "b.geojson")
+    assert code == 0, err
+    assert json.loads((tmp_path / "b.geojson").read_text())["type"] == "FeatureCollection"
