@@ -55,12 +55,16 @@ class EmbeddedFrames:
         return self.embed_given(number, pixels)
 
     def embed_given(self, number: int, frame: Any) -> ImageEmbedding:
-        """Embed a frame that was passed in.
+        """Embed a frame that was passed in, unless it is an embedding.
 
         Raises:
-            InputError: not an image, or of another size.
+            InputError: not an image, or of another size or network.
         """
-        embedding = self.predictor.embed(frame)
+        if isinstance(frame, ImageEmbedding):
+            self.predictor.check_embedding(frame)
+            embedding = frame.to(self.predictor.device)
+        else:
+            embedding = self.predictor.embed(frame)
         if self.size is not None and embedding.image_size != self.size:
             raise InputError(
                 f"frame {number}: expected the size of the frames before {self.size} "

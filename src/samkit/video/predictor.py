@@ -272,7 +272,7 @@ class VideoPredictor:
         """The next frame of a live video.
 
         Args:
-            frame: an image of any kind that `samkit.read_image` takes.
+            frame: an image of any kind that `samkit.read_image` takes, or its `ImageEmbedding`.
             prompts: object id -> its prompt in this frame.
 
         Returns:

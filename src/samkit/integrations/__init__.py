@@ -1,0 +1,1 @@
+"""samkit within other programs; each module needs the extra of its name."""
