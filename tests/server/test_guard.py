@@ -1,5 +1,8 @@
 """Who may call, how much, and that a failure tells nothing."""
 
+import errno
+from pathlib import Path
+
 import pytest
 from server.calls import begin, embed, error_of, masks, picture, prompt
 
@@ -80,7 +83,7 @@ def test_other_names_can_be_allowed(serving):
 def test_pages_of_other_places_may_not_call(serving):
     client = serving(origins=("https://good.example",))
     good = ("http://localhost", "https://good.example")
-    bad = ("https://evil.example", "null", "http://localhost:99")
+    bad = ("https://evil.example", "null", "http://localhost:99", "http://[")
     for origin, status in [(one, 201) for one in good] + [(one, 403) for one in bad]:
         answer = client.post("/v1/embeddings", content=picture(), headers={"Origin": origin})
         assert answer.status_code == status, origin
@@ -89,7 +92,7 @@ def test_pages_of_other_places_may_not_call(serving):
 
 
 def test_too_much_is_refused_before_it_is_read(serving):
-    client = serving(body_bytes=1000, video_bytes=5000)
+    client = serving(body_bytes=1000, video_bytes=5000, json_bytes=1000)
 
     def sent(bytes_):  # without saying how much it will be
         for _ in range(bytes_ // 100):
@@ -101,8 +104,9 @@ def test_too_much_is_refused_before_it_is_read(serving):
     assert error_of(client.post("/v1/embeddings", content=sent(900))) == (422, "image")
     assert error_of(client.post("/v1/videos", content=sent(4900))) == (422, "invalid")
     assert error_of(client.post("/v1/videos", content=sent(5100))) == (413, "too_large")
-    answer = client.post("/v1/videos/x/prompts", content=b"x" * 2000)
-    assert error_of(answer) == (413, "too_large")
+    for url in ("/v1/videos", "/v1/videos/x/prompts"):  # JSON is never written to disk
+        answer = client.post(url, content=b"x" * 2000, headers={"Content-Type": "application/json"})
+        assert error_of(answer) == (413, "too_large")
 
 
 def test_an_unexpected_failure_tells_nothing(serving, predictors, monkeypatch):
@@ -153,3 +157,48 @@ def test_bad_settings(settings):
 def test_bad_predictors(predictors):
     with pytest.raises(InputError, match="predictors"):
         create_app(predictors)
+
+
+def test_browsers_ask_before_they_send_a_token(serving):
+    client = serving(tokens=("a-long-token",), origins=("https://good.example",))
+    headers = {
+        "Origin": "https://good.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    answer = client.options("/v1/embeddings", headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "https://good.example"
+    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+    assert client.options("/v1/models").status_code == 405
+
+
+def test_errors_with_halves_of_characters(client):
+    body = b'{"prompts": [{"\\ud800": 1}]}'
+    headers = {"Content-Type": "application/json"}
+    name = embed(client)["id"]
+    answer = client.post(f"/v1/embeddings/{name}/masks", content=body, headers=headers)
+    assert error_of(answer) == (422, "prompt")
+
+
+def test_a_full_disk(serving, clip, monkeypatch):
+    client = serving(tokens=("a-long-token",))
+    client.headers = {"Authorization": "Bearer a-long-token"}
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    content = clip.read_bytes()
+    monkeypatch.setattr(Path, "open", full)
+    assert error_of(client.post("/v1/videos", content=content)) == (507, "full")
+    monkeypatch.undo()
+    assert begin(client, clip)["frames"] == 12
+
+
+def test_a_folder_that_cannot_be_written_to(predictors, tmp_path, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", denied)
+    with pytest.raises(InputError, match="cannot write in"):
+        create_app(predictors, ServerSettings(folder=tmp_path))

@@ -175,6 +175,15 @@ BOX = {"box": [1, 2, 30, 20]}
         ({"prompts": [BOX] * 11}, (422, "invalid")),
         ({"prompts": [{"mask": {"size": [10**6, 10**6], "counts": "0"}}]}, (413, "too_large")),
         ({"prompts": [{"mask": {"size": [-1, 5], "counts": "0"}}]}, (422, "prompt")),
+        # A size below 0 does not make up for others.
+        (
+            {
+                "prompts": [{"mask": {"size": [2**12, 2**13], "counts": [2**25]}}] * 3
+                + [{"mask": {"size": [-(2**13), 2**13], "counts": "0"}}]
+            },
+            (413, "too_large"),
+        ),
+        ({"prompts": [{"points": [[1, 2]] * 501}]}, (422, "prompt")),
         ({"prompts": [{"mask": {"size": [4, 4], "logits": "AAAA"}}]}, (422, "prompt")),
     ],
 )
@@ -204,3 +213,10 @@ def test_unknown_models_and_options(client):
     for url in ("/v1/embeddings?model=no", "/v1/everything?model=no", "/v1/everything?preset=no",
                 "/v1/everything?points_per_side=65", "/v1/everything?format=no"):  # fmt: skip
         assert error_of(client.post(url, content=picture())) == (422, "invalid"), url
+
+
+def test_logits_of_so_many_prompts_are_not_answered(client):
+    name = embed(client)["id"]
+    assert len(masks(client, name, PROMPTS[:1] * 100, logits=True).json()["masks"]) == 100
+    answer = masks(client, name, PROMPTS[:1] * 101, logits=True)
+    assert error_of(answer) == (422, "invalid")

@@ -1,7 +1,10 @@
 """The thread of the networks: what waits, what is refused, and clients that go away."""
 
 import asyncio
+import gc
 import threading
+import weakref
+from functools import partial
 
 import pytest
 
@@ -106,5 +109,25 @@ def test_errors_come_out_and_do_no_harm():
         with pytest.raises(ValueError, match="as it is"):
             await inference.run("w", failing, Client())
         assert await inference.run("w", lambda: 1, Client()) == 1
+
+    in_a_loop(scenario)
+
+
+def test_what_nobody_waits_for_is_not_held():
+    class Image:
+        pass
+
+    async def scenario(inference, release):
+        image, client = Image(), Client()
+        held = weakref.ref(image)
+        job = asyncio.create_task(inference.run("w", partial(id, image), client))
+        del image
+        await until(lambda: inference._waiting == 2)
+        client.gone.set()
+        await asyncio.wait([job])
+        assert isinstance(job.exception(), ApiError)
+        del job
+        gc.collect()
+        assert held() is None  # though its turn has not come
 
     in_a_loop(scenario)

@@ -1,10 +1,16 @@
 """Videos over HTTP: sessions, and tracked frames as server-sent events."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from server.calls import FIRST, begin, error_of, picture, pixels_of, prompt, track
 
 from samkit import Prompt, VideoPredictor
+from samkit.server import ServerSettings
+from samkit.server.errors import ApiError
+from samkit.server.videos import Sessions, VideoSession
+from samkit.server.wire import TrackRequest
 
 
 @pytest.mark.parametrize(
@@ -163,3 +169,40 @@ def test_a_picture_is_a_video_of_one_frame(client):
     prompt(client, name)
     assert [kind for kind, _ in track(client, name)] == ["frame", "end"]
     assert np.prod(made.json()["image_size"]) == 2400
+
+
+def test_only_so_many_are_tracked_at_once(predictors, clip, tmp_path):
+    sessions = Sessions(SimpleNamespace(settings=ServerSettings(open_sessions=1)))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        session = VideoSession(predictors["tracker"], "tracker", tmp_path / name, clip)
+        sessions.put("", name, session)
+        session.tracker.prompt(0, 1, FIRST)
+    session, results = sessions.track("", "a", TrackRequest())
+    with pytest.raises(ApiError) as refused:
+        sessions.track("", "b", TrackRequest())
+    assert (refused.value.status_code, refused.value.code) == (503, "busy")
+    assert session.is_awake
+    del results  # as of a client that left before the first frame
+    _, results = sessions.track("", "b", TrackRequest())
+    assert not session.is_awake
+    assert len(list(results)) == 12
+    sessions.clear()
+
+
+def test_prompts_of_a_session_are_counted(serving, clip):
+    client = serving(prompts=2)
+    name = begin(client, clip)["id"]
+    status = [prompt(client, name, object_id=i).status_code for i in range(3)]
+    assert status == [200, 200, 422]
+
+
+def test_errors_do_not_say_where_files_are(serving, clip, tmp_path):
+    client = serving(root=tmp_path)
+    broken = tmp_path / "broken.mkv"
+    broken.write_bytes(clip.read_bytes()[:300] + b"x" * 300)
+    for url in ("/v1/videos", "/v1/embeddings", "/v1/everything"):
+        for options in ({"json": {"path": "broken.mkv"}}, {"content": broken.read_bytes()}):
+            answer = client.post(url, **options)
+            assert answer.status_code == 422, url
+            assert str(tmp_path) not in answer.text

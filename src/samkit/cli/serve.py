@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["run_server", "serve"]
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
+# Of one image or frame, unless the environment says how many: 200 MB as RGB.
+_IMAGE_PIXELS = 2**26
+# A computer lets a process open 256 files at least, and some are for other things.
+_CONNECTIONS = 200
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
@@ -78,8 +83,12 @@ def serve(
     if any(len(one) < 8 for one in token):
         raise usage_error("expected at least 8 characters", "--token")
 
+    from samkit.limits import set_limits
     from samkit.server import ServerSettings, create_app
     from samkit.server.settings import LOOPBACK
+
+    if "SAMKIT_MAX_IMAGE_PIXELS" not in os.environ:
+        set_limits(image_pixels=_IMAGE_PIXELS)
 
     with as_usage_error("options"):
         settings = ServerSettings(
@@ -129,6 +138,8 @@ def run_server(
 
     import uvicorn
 
+    from samkit.server.connections import Connection
+
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family)
@@ -142,6 +153,12 @@ def run_server(
         if open_browser:  # it listens already, so that the page comes once the server runs
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         config = uvicorn.Config(
-            app, log_level="warning", server_header=False, timeout_graceful_shutdown=5
+            app,
+            http=Connection,
+            ws="none",
+            log_level="warning",
+            server_header=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=5,
         )
         uvicorn.Server(config).run(sockets=[listener])

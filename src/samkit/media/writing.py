@@ -16,7 +16,13 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["PendingFile", "StreamedFile", "check_writable", "write_atomically"]
+__all__ = [
+    "PendingFile",
+    "StreamedFile",
+    "check_writable",
+    "temporary_folder",
+    "write_atomically",
+]
 
 _PREFIX = ".samkit-"
 _tidied: set[Path] = set()
@@ -63,7 +69,8 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise InputError(f"cannot write {path}: no permission to write in {target.parent}")
     try:
-        with _temporary_folder(target.parent) as folder:
+        # A folder, as some libraries write a temporary file of their own beside the one asked for.
+        with temporary_folder(target.parent) as folder:
             temporary = folder / f"file{target.suffix}"
             # Some writers let only the owner read their files; the user's settings decide here.
             temporary.touch()
@@ -79,15 +86,15 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def _temporary_folder(parent: Path) -> Iterator[Path]:
-    """A new folder, locked and there until the block ends.
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new hidden folder in another one, locked and there until the block ends.
 
-    A folder, because some libraries write a temporary file of their own beside the one asked for.
+    Others cannot look into it. What killed processes have left there is removed first.
     """
     _remove_leftovers(parent)
     while True:
         folder = parent / f"{_PREFIX}{uuid.uuid4().hex}"
-        folder.mkdir()
+        folder.mkdir(0o700)
         lock = _lock(folder)
         try:
             if folder.exists():  # not taken for a leftover before it was locked

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 import samkit
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
+from samkit.media.writing import temporary_folder
 from samkit.server.annotate import Project, annotation_routes
 from samkit.server.errors import add_error_handlers
 from samkit.server.guard import Guard
@@ -53,7 +54,8 @@ def create_app(
         project: photographs to be annotated on the server's page, which is at `/` then.
 
     Raises:
-        InputError: there is no predictor, or it is something else.
+        InputError: there is no predictor, or it is something else; or nothing can be written to the
+            folder of the settings.
     """
     settings = ServerSettings() if settings is None else settings
     if isinstance(predictors, ImagePredictor):
@@ -66,15 +68,18 @@ def create_app(
         or not all(isinstance(one, ImagePredictor) for one in predictors.values())
     ):
         raise InputError("predictors: expected an ImagePredictor, or some by name")
-    metrics = Metrics()
+    metrics, kept = Metrics(), ExitStack()
+    parent = Path(tempfile.gettempdir()) if settings.folder is None else settings.folder
+    try:
+        folder = kept.enter_context(temporary_folder(parent))
+    except OSError as error:
+        raise InputError(f"cannot write in {parent}: {error.strerror}") from error
     state = ServerState(
         predictors=dict(predictors),
         settings=settings,
         inference=Inference(settings.waiting, metrics),
         metrics=metrics,
-        folder=tempfile.TemporaryDirectory(
-            prefix="samkit-", dir=settings.folder, ignore_cleanup_errors=True
-        ),
+        folder=folder,
     )
     embeddings, sessions = Embeddings(state), Sessions(state)
 
@@ -84,7 +89,7 @@ def create_app(
         state.inference.close()
         embeddings.clear()
         sessions.clear()
-        state.folder.cleanup()
+        kept.close()
 
     app = FastAPI(
         title="samkit",
@@ -107,7 +112,7 @@ def create_app(
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
         )
-    app.add_middleware(Guard, settings=settings, metrics=metrics, large=("/v1/videos",))
+    app.add_middleware(Guard, settings=settings, metrics=metrics)
     return app
 
 

@@ -1,5 +1,6 @@
 """Errors that clients are told of: {"error": {"code": ..., "message": ...}}."""
 
+import errno
 import logging
 from collections.abc import Mapping
 
@@ -21,7 +22,8 @@ class ApiError(HTTPException):
 
     Codes: ``unauthorized`` 401, ``forbidden`` 403, ``expired`` 404 (what is named is not here, or
     not any more: send it again), ``too_slow`` 408, ``too_large`` 413, ``invalid`` 422, ``image``
-    422, ``prompt`` 422, ``busy`` 503 (with Retry-After), ``internal`` 500.
+    422, ``prompt`` 422, ``busy`` 503 (with Retry-After), ``full`` 507 (no room on the server's
+    disk), ``internal`` 500.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ def error_response(error: Exception) -> JSONResponse:
             if isinstance(error, kind):
                 return _answer(422, code, str(error))
     _LOG.error("a request failed", exc_info=error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _answer(507, "full", "the server has no room on its disk")
     return _answer(500, "internal", "the server failed; its log says why")
 
 
@@ -62,4 +66,6 @@ def add_error_handlers(app: FastAPI) -> None:
 def _answer(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
+    # Of what a client sent, there may be halves of characters in it.
+    message = message.encode("utf-8", "replace").decode("utf-8")
     return JSONResponse({"error": {"code": code, "message": message}}, status, headers)

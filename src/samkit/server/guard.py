@@ -1,14 +1,13 @@
 """What is checked of every request before anything else."""
 
-import asyncio
 import hashlib
 import hmac
 import time
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from samkit.server.bodies import LimitedBody, Room
 from samkit.server.errors import ApiError, error_response
 from samkit.server.metrics import Metrics
 from samkit.server.settings import ServerSettings
@@ -17,6 +16,10 @@ __all__ = ["Guard"]
 
 # Without a token: for whatever watches the server, and the page, which asks for the token.
 _OPEN, _PAGE = ("/healthz", "/"), "/page/"
+_VIDEOS = "/v1/videos"
+_UPLOADS = ("/v1/embeddings", "/v1/everything", _VIDEOS)
+# Bytes of memory that a byte of JSON can become, such as that of an empty list.
+_JSON_WEIGHT = 32
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -33,14 +36,12 @@ class Guard:
         app: what answers requests that pass.
         settings: what is allowed.
         metrics: counts requests.
-        large: paths whose requests may have `video_bytes`.
     """
 
-    def __init__(
-        self, app: ASGIApp, settings: ServerSettings, metrics: Metrics, large: tuple[str, ...]
-    ) -> None:
-        self._app, self._settings, self._metrics, self._large = app, settings, metrics, large
+    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
         self._tokens = [token.encode() for token in settings.tokens]
+        self._room = Room(settings.pending_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,7 +50,7 @@ class Guard:
                 return
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), [500]
+        start, status, body = time.perf_counter(), [500], None
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -59,11 +60,14 @@ class Guard:
 
         try:
             scope.setdefault("state", {})["owner"] = self._owner(scope)
-            await self._app(scope, self._limited(scope, receive), answer)
+            body = self._body(scope, receive)
+            await self._app(scope, body.receive, answer)
         except ApiError as error:
             self._metrics.refused.labels(error.code).inc()
             await error_response(error)(scope, receive, answer)
         finally:
+            if body is not None:
+                body.release()
             path = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(path, str(status[0])).inc()
             self._metrics.request_seconds.labels(path).observe(time.perf_counter() - start)
@@ -86,6 +90,8 @@ class Guard:
             )
         if not self._tokens or scope["path"] in _OPEN or scope["path"].startswith(_PAGE):
             return ""
+        if scope["method"] == "OPTIONS":  # browsers ask so without a token; no route answers it
+            return ""
         kind, _, given = headers.get("authorization", "").partition(" ")
         token = given.strip().encode("latin-1")
         # All are compared, so that the time does not tell which one is like this.
@@ -101,33 +107,28 @@ class Guard:
 
     def _is_same(self, origin: str, headers: Mapping[str, str]) -> bool:
         """Whether a page is this server's own, or allowed."""
-        return origin in self._settings.origins or urlsplit(origin).netloc == headers.get("host")
+        return origin in self._settings.origins or origin.partition("://")[2] == headers["host"]
 
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        """The body of a request, while it is not too large and not too slow."""
-        is_large = scope["method"] == "POST" and scope["path"] in self._large
-        most = self._settings.video_bytes if is_large else self._settings.body_bytes
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        too_large = ApiError(413, "too_large", f"expected at most {most} bytes")
+    def _body(self, scope: Scope, receive: Receive) -> LimitedBody:
+        """The body of a request.
+
+        Raises:
+            ApiError: it says that it is too large.
+        """
+        headers, settings = dict(scope["headers"]), self._settings
+        is_json = headers.get(b"content-type", b"").strip().lower().startswith(b"application/json")
+        if scope["path"] not in _UPLOADS or is_json:
+            most, weight = settings.json_bytes, _JSON_WEIGHT
+        elif scope["path"] == _VIDEOS:  # to disk as it comes
+            most, weight = settings.video_bytes, 0
+        else:
+            most, weight = settings.body_bytes, 1
+        declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and len(declared) < 20 and int(declared) > most:
-            raise too_large
-        received, is_whole = 0, False
-
-        async def limited() -> Message:
-            nonlocal received, is_whole
-            if is_whole:
-                return await receive()
-            try:
-                message = await asyncio.wait_for(receive(), self._settings.body_seconds)
-            except asyncio.TimeoutError:
-                raise ApiError(408, "too_slow", "the request did not come") from None
-            received += len(message.get("body", b""))
-            is_whole = not message.get("more_body", False)
-            if received > most:
-                raise too_large
-            return message
-
-        return limited
+            raise ApiError(413, "too_large", f"expected at most {most} bytes")
+        return LimitedBody(
+            receive, most=most, weight=weight, room=self._room, seconds=settings.body_seconds
+        )
 
 
 def _host(headers: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """Images: embeddings that are kept, masks of prompts, everything mode."""
 
 import hashlib
+import io
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +14,15 @@ from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.server.errors import ApiError
 from samkit.server.state import ServerState, owner_of
 from samkit.server.store import Store
-from samkit.server.uploads import file_or_bytes
+from samkit.server.uploads import file_or_bytes, unnamed
 from samkit.server.wire import Format, MaskRequest, as_prompts, masks_as_json
 
 __all__ = ["Embeddings", "image_routes"]
+
+# Prompts whose masks are answered with logits, which take far more than masks.
+_WITH_LOGITS = 100
+# Bytes of a file that are read at once.
+_PART = 2**20
 
 _Model = Annotated[str | None, Query(description="One of /v1/models; by default the first.")]
 _BODY = {
@@ -78,21 +84,31 @@ class Embeddings(Store[KeptEmbedding]):
             most=settings.disk_bytes,
             seconds=settings.seconds,
         )
-        self._folder = Path(state.folder.name)
+        self._folder = state.folder
 
     def make(
         self, owner: str, model: str, predictor: ImagePredictor, image: Path | bytes
     ) -> tuple[str, KeptEmbedding]:
         """Embed an image, unless that was done before -> the id, and what is kept."""
-        content = image if isinstance(image, bytes) else image.read_bytes()
-        name = hashlib.sha256(model.encode() + b"\0" + content).hexdigest()
+        name = _digest(model, image)
         if not self.has(owner, name):
             file = (
                 self._folder
                 / f"{hashlib.sha256(f'{owner}/{name}'.encode()).hexdigest()}.safetensors"
             )
-            self.put(owner, name, KeptEmbedding(predictor.embed(content), model, file))
+            with unnamed(image):
+                embedding = predictor.embed(image)
+            self.put(owner, name, KeptEmbedding(embedding, model, file))
         return name, self.get(owner, name)
+
+
+def _digest(model: str, image: Path | bytes) -> str:
+    """An id that the same model and the same bytes always have."""
+    digest = hashlib.sha256(model.encode() + b"\0")
+    with io.BytesIO(image) if isinstance(image, bytes) else image.open("rb") as file:
+        while part := file.read(_PART):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def image_routes(state: ServerState, embeddings: Embeddings) -> APIRouter:
@@ -133,6 +149,10 @@ def image_routes(state: ServerState, embeddings: Embeddings) -> APIRouter:
         """Masks of prompts: of each one, or three candidates."""
         if len(wanted.prompts) > limits.prompts:
             raise ApiError(422, "invalid", f"prompts: expected at most {limits.prompts}")
+        if wanted.logits and len(wanted.prompts) > _WITH_LOGITS:
+            raise ApiError(
+                422, "invalid", f"prompts: expected at most {_WITH_LOGITS} where logits are wanted"
+            )
 
         def work() -> dict[str, Any]:
             prompts = as_prompts(wanted.prompts)
@@ -156,7 +176,11 @@ def image_routes(state: ServerState, embeddings: Embeddings) -> APIRouter:
         options = {} if points_per_side is None else {"points_per_side": points_per_side}
         generator = AutomaticMaskGenerator(predictor, preset=preset, **options)
         image = await file_or_bytes(request, state)
-        found = await run("everything", lambda: masks_as_json(generator(image), format), request)
-        return JSONResponse(found)
+
+        def work() -> dict[str, Any]:
+            with unnamed(image):
+                return masks_as_json(generator(image), format)
+
+        return JSONResponse(await run("everything", work, request))
 
     return router

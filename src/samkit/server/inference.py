@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -60,7 +61,8 @@ class Inference:
                     503, "busy", f"{self._waiting} requests wait", {"Retry-After": str(wait)}
                 )
             await asyncio.sleep(_PATIENCE)
-        future = self._pool.submit(self._timed, name, work)
+        job = [work]
+        future = self._pool.submit(self._timed, name, job)
         future.add_done_callback(self._leave)
         result = asyncio.wrap_future(future)
         gone = asyncio.ensure_future(_disconnected(request))
@@ -72,8 +74,9 @@ class Inference:
             return result.result()
         finally:
             gone.cancel()
-            if not result.done():
-                result.cancel()
+            if future.cancel():
+                job.clear()  # the pool keeps it until its turn comes, and it may hold an image
+            result.cancel()
 
     def soon(self, work: Callable[[], Any]) -> None:
         """Do something short in the thread, which nobody waits for."""
@@ -96,10 +99,10 @@ class Inference:
             self._waiting -= 1
             self._metrics.waiting.set(self._waiting)
 
-    def _timed(self, name: str, work: Callable[[], T]) -> T:
+    def _timed(self, name: str, job: list[Callable[[], T]]) -> T:
         start = time.perf_counter()
         try:
-            return work()
+            return job.pop()()
         finally:
             took = time.perf_counter() - start
             self._seconds = _DECAY * self._seconds + (1 - _DECAY) * took
@@ -107,5 +110,6 @@ class Inference:
 
 
 async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    with suppress(ApiError):  # a body that nobody waits for does not come
+        while (await request.receive())["type"] != "http.disconnect":
+            pass

@@ -23,13 +23,17 @@ class ServerSettings:
             that makes its own name mean this machine is so kept out.
         origins: web pages of other places, such as "https://example.org", that may call it.
         root: folder whose files requests may name instead of sending them; None for no files.
-        body_bytes, video_bytes: the largest request, and the largest video that is sent.
+        body_bytes, video_bytes: the largest image, and the largest video that is sent.
+        json_bytes: the largest request of another kind.
         body_seconds: how long sending a request may pause.
+        pending_bytes: of all requests that are received, wait or are worked on, in memory; more are
+            answered 503. JSON counts 32 times, which is about what it takes once it is read.
         waiting: requests that may wait for the network; more are answered 503.
-        prompts: the most prompts in one request.
+        prompts: the most prompts in one request, and in one video session.
         memory_bytes: of embeddings in memory; beyond it the least recently used go to disk.
         disk_bytes: of embeddings there; beyond it the least recently used are forgotten.
-        sessions, open_sessions: the most video sessions, and those of them in memory.
+        sessions, open_sessions: the most video sessions, and those of them in memory; no more are
+            tracked at once.
         seconds: after which an embedding or session that nobody uses is forgotten.
         folder: where what is moved to disk lies, in a folder of its own; None for the system's
             temporary folder.
@@ -41,7 +45,9 @@ class ServerSettings:
     root: Path | None = None
     body_bytes: int = 64 * 2**20
     video_bytes: int = 2 * 2**30
+    json_bytes: int = 4 * 2**20
     body_seconds: float = 20.0
+    pending_bytes: int = 2**30
     waiting: int = 64
     prompts: int = 1000
     memory_bytes: int = 2**30

@@ -1,6 +1,5 @@
 """What the parts of a server share."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +25,14 @@ class ServerState:
         settings: what is allowed.
         inference: the thread in which they run.
         metrics: figures.
-        folder: for files, removed at the end.
+        folder: for files; it is there while the server runs.
     """
 
     predictors: Mapping[str, ImagePredictor]
     settings: ServerSettings
     inference: Inference
     metrics: Metrics
-    folder: "tempfile.TemporaryDirectory[str]"
+    folder: Path
 
     def model(self, name: str | None) -> tuple[str, ImagePredictor]:
         """A model by its name, or the default one.

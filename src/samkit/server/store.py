@@ -1,5 +1,6 @@
 """What is kept for clients: bounded in memory, on disk and in time."""
 
+import logging
 import time
 from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
@@ -27,7 +28,7 @@ class Kept(Protocol):
         ...
 
     def sleep(self) -> None:
-        """Move it to disk."""
+        """Move it to disk, unless it is in use."""
         ...
 
     def drop(self) -> None:
@@ -36,6 +37,8 @@ class Kept(Protocol):
 
 
 K = TypeVar("K", bound=Kept)
+
+_LOG = logging.getLogger("samkit.server")
 
 
 class Store(Generic[K]):
@@ -70,15 +73,17 @@ class Store(Generic[K]):
             ApiError: nothing is, or not any more.
         """
         self.sweep()
+        expired = ApiError(404, "expired", f"this {self._what} is not here, or not any more")
         if (owner, name) not in self._kept:
-            raise ApiError(404, "expired", f"this {self._what} is not here, or not any more")
+            raise expired
         value, _ = self._kept.pop((owner, name))
         self._kept[owner, name] = (value, time.monotonic())
         try:
             value.wake()
-        except BaseException:  # its file is gone or damaged
+        except Exception as error:
+            _LOG.warning("forgot a sleeping %s that cannot be read: %s", self._what, error)
             self.drop(owner, name)
-            raise
+            raise expired from None
         self._make_room()
         return value
 
@@ -88,6 +93,10 @@ class Store(Generic[K]):
         if found is not None:
             found[0].drop()
         return found is not None
+
+    def values(self) -> list[K]:
+        """Everything that is kept; the one that was used last is the last."""
+        return [value for value, _ in list(self._kept.values())]  # at once, as any thread asks
 
     def sweep(self) -> None:
         """Forget what was not used for too long."""
@@ -102,18 +111,25 @@ class Store(Generic[K]):
 
     def counts(self) -> tuple[int, int]:
         """How many are in memory, and on disk."""
-        awake = sum(value.is_awake for value, _ in self._kept.values())
-        return awake, len(self._kept) - awake
+        values = self.values()
+        awake = sum(value.is_awake for value in values)
+        return awake, len(values) - awake
 
     def _make_room(self) -> None:
         """All but the last one used, which is in use now, may have to go."""
         values = [(key, value) for key, (value, _) in self._kept.items()][:-1]
         last = next(reversed(self._kept.values()))[0]
         awake = last.size + sum(value.size for _, value in values if value.is_awake)
-        for _, value in values:
+        for key, value in values:
             if awake > self._awake and value.is_awake:
-                value.sleep()
-                awake -= value.size
+                try:
+                    value.sleep()
+                except Exception as error:  # such as a disk that is full
+                    _LOG.warning("forgot one %s as it cannot be kept: %s", self._what, error)
+                    self.drop(*key)
+                if not value.is_awake or key not in self._kept:
+                    awake -= value.size
+        values = [(key, value) for key, value in values if key in self._kept]
         total = last.size + sum(value.size for _, value in values)
         for key, value in values:
             if total > self._most:

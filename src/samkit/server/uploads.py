@@ -1,8 +1,8 @@
 """What clients send: bytes, a form with a file, or the name of a file of the server."""
 
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from fastapi import Request
@@ -11,11 +11,12 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
+from samkit.errors import InputError
 from samkit.server.errors import ApiError
 from samkit.server.state import ServerState
 from samkit.server.wire import File
 
-__all__ = ["file_or_bytes", "received_file"]
+__all__ = ["file_or_bytes", "received_file", "unnamed"]
 
 _NOTHING = ApiError(422, "invalid", "expected a file in the body, got nothing")
 
@@ -57,6 +58,15 @@ async def received_file(request: Request, state: ServerState, path: Path) -> Pat
         if not file.tell():
             raise _NOTHING
     return path
+
+
+@contextmanager
+def unnamed(path: Path | bytes) -> Iterator[None]:
+    """Errors about a file do not say where the server has it."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(str(error).replace(str(path), "the file")) from error
 
 
 def _kind(request: Request) -> str:

@@ -9,6 +9,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from weakref import WeakSet
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -17,10 +18,10 @@ from PIL import Image
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.media.frames import open_frames
-from samkit.server.errors import error_response
+from samkit.server.errors import ApiError, error_response
 from samkit.server.state import ServerState, owner_of
 from samkit.server.store import Store
-from samkit.server.uploads import received_file
+from samkit.server.uploads import received_file, unnamed
 from samkit.server.wire import FramePrompt, TrackRequest, as_prompts, masks_as_json
 from samkit.video import VideoPredictor
 
@@ -40,14 +41,17 @@ class VideoSession:
         video: the file.
 
     Attributes:
-        tracking: how many clients receive frames now; meanwhile it stays awake.
+        video: the file.
+        tracks: what is tracked now; meanwhile it stays awake.
+        prompts: how many it was given.
     """
 
     size = 1  # the limits of sessions are numbers of them
 
     def __init__(self, predictor: ImagePredictor, model: str, folder: Path, video: Path) -> None:
-        self._predictor, self._folder, self._video = predictor, folder, video
-        self.model, self.tracking = model, 0
+        self._predictor, self._folder, self.video = predictor, folder, video
+        self.model, self.prompts = model, 0
+        self.tracks: WeakSet[Iterator[tuple[int, Masks]]] = WeakSet()
         self._tracker: VideoPredictor | None = VideoPredictor(predictor, video)
         with closing(open_frames(video)) as frames:
             self.count, self.image_size = frames.count, frames.read(0).shape[:2]
@@ -70,11 +74,11 @@ class VideoSession:
     def _restored(self) -> VideoPredictor:
         file = self._folder / _SESSION
         if not file.exists():  # nothing was prompted
-            return VideoPredictor(self._predictor, self._video)
-        return VideoPredictor.load(file, self._predictor, self._video)
+            return VideoPredictor(self._predictor, self.video)
+        return VideoPredictor.load(file, self._predictor, self.video)
 
     def sleep(self) -> None:
-        if self.tracking:
+        if self.tracks:
             return
         if self.tracker.object_ids:
             self.tracker.save(self._folder / _SESSION)
@@ -100,6 +104,25 @@ class Sessions(Store[VideoSession]):
             most=settings.sessions,
             seconds=settings.seconds,
         )
+        self._most_tracked = settings.open_sessions
+
+    def track(
+        self, owner: str, name: str, wanted: TrackRequest
+    ) -> tuple[VideoSession, Iterator[tuple[int, Masks]]]:
+        """Begin to track all objects of a session -> the session, and its frames as they come.
+
+        Raises:
+            ApiError: there is no such session, or others are tracked already.
+        """
+        session = self.get(owner, name)
+        others = [one for one in self.values() if one.tracks and one is not session]
+        if len(others) >= self._most_tracked:
+            raise ApiError(503, "busy", f"{len(others)} videos are tracked", {"Retry-After": "10"})
+        results = session.tracker.track(
+            wanted.direction, start=wanted.start, stop=wanted.stop, smooth=wanted.smooth
+        )
+        session.tracks.add(results)
+        return session, results
 
 
 def video_routes(state: ServerState, sessions: Sessions) -> APIRouter:
@@ -110,7 +133,12 @@ def video_routes(state: ServerState, sessions: Sessions) -> APIRouter:
     def in_session(
         request: Request, name: str, work: Callable[[VideoPredictor], Any]
     ) -> Callable[[], Any]:
-        return lambda: work(sessions.get(owner_of(request), name).tracker)
+        def use() -> Any:
+            session = sessions.get(owner_of(request), name)
+            with unnamed(session.video):
+                return work(session.tracker)
+
+        return use
 
     def about(name: str, session: VideoSession) -> dict[str, Any]:
         return {
@@ -131,11 +159,12 @@ def video_routes(state: ServerState, sessions: Sessions) -> APIRouter:
         """Begin a session with a video: its bytes, a form with one file, or {"path": ...}."""
         name, predictor = state.model(model)
         session_id = secrets.token_urlsafe(16)
-        folder = Path(state.folder.name) / session_id
+        folder = state.folder / session_id
         folder.mkdir()
 
         def work(video: Path) -> dict[str, Any]:
-            session = VideoSession(predictor, name, folder, video)
+            with unnamed(video):
+                session = VideoSession(predictor, name, folder, video)
             sessions.put(owner_of(request), session_id, session)
             return about(session_id, session)
 
@@ -171,12 +200,17 @@ def video_routes(state: ServerState, sessions: Sessions) -> APIRouter:
     async def prompt(request: Request, name: str, wanted: FramePrompt) -> Response:
         """Prompt or correct an object in a frame -> masks of all objects there."""
 
-        def work(tracker: VideoPredictor) -> dict[str, Any]:
+        def work() -> dict[str, Any]:
+            session = sessions.get(owner_of(request), name)
+            if session.prompts >= limits.prompts:
+                raise ApiError(422, "invalid", f"expected at most {limits.prompts} prompts")
             (given,) = as_prompts([wanted.prompt])
-            masks = tracker.prompt(wanted.frame, wanted.object_id, given)
+            with unnamed(session.video):
+                masks = session.tracker.prompt(wanted.frame, wanted.object_id, given)
+            session.prompts += 1
             return masks_as_json(masks, wanted.format)
 
-        return JSONResponse(await run("prompt", in_session(request, name, work), request))
+        return JSONResponse(await run("prompt", work, request))
 
     @router.post("/videos/{name}/undo")
     async def undo(request: Request, name: str) -> Response:
@@ -209,18 +243,8 @@ def video_routes(state: ServerState, sessions: Sessions) -> APIRouter:
         are answered between frames.
         """
 
-        def start() -> tuple[VideoSession, Iterator[tuple[int, Masks]]]:
-            session = sessions.get(owner_of(request), name)
-            results = session.tracker.track(
-                wanted.direction, start=wanted.start, stop=wanted.stop, smooth=wanted.smooth
-            )
-            session.tracking += 1
-            return session, results
-
+        start = partial(sessions.track, owner_of(request), name, wanted)
         session, results = await run("track", start, request)
-
-        def stop() -> None:  # what `track` gave ends when it is forgotten
-            session.tracking -= 1
 
         def next_event(_: VideoPredictor) -> object:
             found = next(results, _END)
@@ -242,7 +266,7 @@ def video_routes(state: ServerState, sessions: Sessions) -> APIRouter:
             except Exception as error:
                 yield _event("error", json.loads(bytes(error_response(error).body)))
             finally:
-                state.inference.soon(stop)
+                state.inference.soon(partial(session.tracks.discard, results))
 
         # No proxy is to collect the events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -28,6 +28,8 @@ __all__ = [
 
 # Of the masks of one request's prompts, a few bytes of which can stand for any number of pixels.
 _MASK_PIXELS = 2**26
+# Of one prompt; each looks at all the others.
+_POINTS = 500
 
 Format: TypeAlias = Annotated[
     Literal["rle", "png", "polygons"],
@@ -95,7 +97,10 @@ def as_prompts(given: list[dict[str, Any]]) -> list[Prompt]:
         raise ApiError(413, "too_large", f"expected masks of at most {_MASK_PIXELS} pixels in all")
     prompts = []
     for i, values in enumerate(given):
+        points = values.get("points")
         try:
+            if isinstance(points, list) and len(points) > _POINTS:
+                raise PromptError(f"expected at most {_POINTS} points, got {len(points)}")
             prompts.append(Prompt.from_dict(values))
         except PromptError as error:
             raise PromptError(f"prompt {i}: {error}") from None
@@ -107,7 +112,7 @@ def _mask_pixels(mask: object) -> int:
     size = mask.get("size") if isinstance(mask, dict) else None
     if not isinstance(size, list) or not all(isinstance(side, int) for side in size):
         return 0
-    return math.prod(size)
+    return abs(math.prod(size))
 
 
 def masks_as_json(masks: Masks, format: str, *, logits: bool = False) -> dict[str, Any]:
