@@ -209,6 +209,19 @@ def test_pictures_of_your_own_to_a_model(example) -> None:
     assert not Path("outputs").exists()
 
 
+def test_a_client_of_a_server(example) -> None:
+    out = example("client.py")
+    with Image.open("outputs/cup.png") as picture:
+        mask = np.asarray(picture)
+    assert mask.shape == (400, 600)
+    assert mask.dtype == bool
+    assert f"{mask.sum()} pixels" in out
+    assert 40_000 < mask.sum() < 60_000
+    tracked = re.findall(r"^frame (\d): (\d+) pixels, there (\d\.\d\d)$", out, re.MULTILINE)
+    assert [int(frame) for frame, _, _ in tracked] == list(range(8))
+    assert all(10_000 < int(area) < 40_000 for _, area, _ in tracked)
+
+
 def test_every_example_is_listed() -> None:
     listed = re.findall(r"^\| `(\S+)` \|", (ROOT / "examples" / "README.md").read_text(), re.M)
     there = {path.name for path in (ROOT / "examples").iterdir() if path.is_file()}

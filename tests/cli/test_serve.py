@@ -1,6 +1,7 @@
 """`samkit serve`: over a real socket, as a program of its own."""
 
 import http.client
+import io
 import json
 import re
 import signal
@@ -11,6 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from samkit import limits
 
 IMAGE = Path(__file__).parents[2] / "examples" / "coffee.jpg"
 
@@ -77,6 +81,28 @@ def test_a_photograph_is_segmented_and_the_server_ends_cleanly(started, tmp_path
     assert process.returncode in (0, 130, -signal.SIGINT)
 
 
+def test_a_picture_that_would_take_too_much(started):
+    _, port = started()
+    bits = Image.new("1", (9000, 9000))  # 10 kB, and within the library's own limit
+    file = io.BytesIO()
+    bits.save(file, "PNG")
+    status, answer = ask(port, "POST", "/v1/embeddings", file.getvalue())
+    assert (status, answer["error"]["code"]) == (422, "image")
+    assert "SAMKIT_MAX_IMAGE_PIXELS" in answer["error"]["message"]
+
+
+def test_what_a_killed_server_left_is_removed(started, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process, _ = started()
+    (left,) = tmp_path.glob(".samkit-*")
+    assert left.stat().st_mode & 0o077 == 0  # what clients sent is nobody else's
+    process.kill()
+    process.wait()
+    started()
+    (new,) = tmp_path.glob(".samkit-*")
+    assert new != left
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -95,7 +121,8 @@ def test_wrong_usage(run, arguments, message):
     assert message in " ".join(err.replace("│", " ").split())
 
 
-def test_a_port_that_is_taken(run):
+def test_a_port_that_is_taken(run, monkeypatch):
+    monkeypatch.setattr(limits, "_set", {})
     with socket.create_server(("127.0.0.1", 0)) as other:
         code, _, err = run("serve", "--port", str(other.getsockname()[1]))
     assert code == 1

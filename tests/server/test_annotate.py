@@ -190,6 +190,7 @@ def test_nothing_to_export(page):
         {"steps": [CLICK], "candidate": 3},
         {"found": 0},
         {"found": -1},
+        {"found": 0, "steps": [CLICK]},
         {"strokes": [{"points": [], "radius": 3}]},
         {"strokes": [{"points": [[1, 1]], "radius": 0}]},
         {"strokes": [{"points": [[1e300, 1]], "radius": 1}]},

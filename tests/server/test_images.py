@@ -5,7 +5,7 @@ import json
 import pytest
 from server.calls import PROMPTS, embed, error_of, masks, picture, pixels_of
 
-from samkit import AutomaticMaskGenerator
+from samkit import AutomaticMaskGenerator, Prompt
 
 
 @pytest.mark.parametrize("format", ["rle", "png", "polygons"])
@@ -184,6 +184,7 @@ BOX = {"box": [1, 2, 30, 20]}
             (413, "too_large"),
         ),
         ({"prompts": [{"points": [[1, 2]] * 501}]}, (422, "prompt")),
+        ({"prompts": [{"points": [[1, 2]] * 20_001}]}, (413, "too_large")),
         ({"prompts": [{"mask": {"size": [4, 4], "logits": "AAAA"}}]}, (422, "prompt")),
     ],
 )
@@ -220,3 +221,11 @@ def test_logits_of_so_many_prompts_are_not_answered(client):
     assert len(masks(client, name, PROMPTS[:1] * 100, logits=True).json()["masks"]) == 100
     answer = masks(client, name, PROMPTS[:1] * 101, logits=True)
     assert error_of(answer) == (422, "invalid")
+
+
+def test_a_long_prompt_makes_all_of_its_request_long(client):
+    name = embed(client)["id"]
+    long = Prompt.points([[1, 2]] * 500)
+    assert masks(client, name, [long, *PROMPTS[:1] * 39]).status_code == 200
+    answer = masks(client, name, [long, *PROMPTS[:1] * 40])
+    assert error_of(answer) == (413, "too_large")

@@ -28,8 +28,9 @@ __all__ = [
 
 # Of the masks of one request's prompts, a few bytes of which can stand for any number of pixels.
 _MASK_PIXELS = 2**26
-# Of one prompt; each looks at all the others.
-_POINTS = 500
+# Of one prompt, as each looks at all the others; and of a request, as prompts take as long as the
+# longest one that is computed with them.
+_POINTS, _ALL_POINTS = 500, 20_000
 
 Format: TypeAlias = Annotated[
     Literal["rle", "png", "polygons"],
@@ -91,20 +92,30 @@ def as_prompts(given: list[dict[str, Any]]) -> list[Prompt]:
 
     Raises:
         PromptError: one of them is none.
-        ApiError: their masks are too large in all.
+        ApiError: their masks are too large in all, or their points too many.
     """
     if sum(_mask_pixels(values.get("mask")) for values in given) > _MASK_PIXELS:
         raise ApiError(413, "too_large", f"expected masks of at most {_MASK_PIXELS} pixels in all")
+    counts = [_point_count(values.get("points")) for values in given]
+    if len(given) * max(counts, default=0) > _ALL_POINTS:
+        raise ApiError(
+            413,
+            "too_large",
+            f"expected at most {_ALL_POINTS} points, where all prompts count as the longest one",
+        )
     prompts = []
     for i, values in enumerate(given):
-        points = values.get("points")
         try:
-            if isinstance(points, list) and len(points) > _POINTS:
-                raise PromptError(f"expected at most {_POINTS} points, got {len(points)}")
+            if counts[i] > _POINTS:
+                raise PromptError(f"expected at most {_POINTS} points, got {counts[i]}")
             prompts.append(Prompt.from_dict(values))
         except PromptError as error:
             raise PromptError(f"prompt {i}: {error}") from None
     return prompts
+
+
+def _point_count(points: object) -> int:
+    return len(points) if isinstance(points, list) else 0
 
 
 def _mask_pixels(mask: object) -> int:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from samkit.errors import InputError, PromptError
 from samkit.files import open_file
@@ -72,6 +72,12 @@ class ObjectRequest(_Checked):
             except PromptError as error:
                 raise ValueError(str(error)) from None
         return steps
+
+    @model_validator(mode="after")
+    def _check_beginning(self) -> "ObjectRequest":
+        if self.steps and self.found is not None:
+            raise ValueError("expected steps or a mask that was found, got both")
+        return self
 
     @property
     def prompts(self) -> list[Prompt]:
