@@ -45,7 +45,7 @@ def annotating(tmp_path):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         processes.append(process)
         line = process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+", line)
+        found = re.search(r"http://127\.0\.0\.1:\d+/#token=\S+", line)
         assert found, line
         return found[0]
 

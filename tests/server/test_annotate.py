@@ -197,6 +197,8 @@ def test_nothing_to_export(page):
         {"strokes": [{"points": [["NaN", 1]], "radius": 1}]},
         {"strokes": [{**STROKE, "erase": True}], "steps": [], "category": 3},
         {"strokes": [STROKE], "category": "x" * 201},
+        {"strokes": [STROKE], "category": "two\nlines"},
+        {"strokes": [STROKE], "name": "\x00"},
         {"strokes": [STROKE], "more": 1},
         {"strokes": [{**STROKE, "erase": True}]},  # an empty mask
     ],
@@ -230,6 +232,12 @@ def test_objects_that_are_not_there(page):
     for place in ("1/0/0", "0/1/0", "0/0/1"):
         answer = client.get(f"/v1/project/images/0/tiles/{place}")
         assert error_of(answer) == (422, "invalid")
+
+
+@pytest.mark.parametrize("classes", [["two\nlines"], [3], "a\nb"])
+def test_classes_are_names_of_one_line(photos, tmp_path, classes):
+    with pytest.raises(InputError, match="classes"):
+        Project([photos], tmp_path / "out", classes=classes)
 
 
 def test_an_image_that_cannot_be_read(page, photos):

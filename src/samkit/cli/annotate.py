@@ -41,10 +41,17 @@ def annotate(
 
     Example: samkit annotate photos/ --classes cup,plate
     """
-    from samkit.server import Project, create_app
+    import secrets
+
+    from samkit.server import Project, ServerSettings, create_app
 
     names = [name.strip() for name in classes.split(",") if name.strip()]
     project = Project(images, output, classes=names)
     predictor = load_model(model, device, dtype)
-    app = create_app({model or "pico": predictor}, project=project)
-    run_server(app, "127.0.0.1", port, "The page is at", open_browser=browser)
+    # Other users of this machine can reach the address, and do not know the token.
+    token = secrets.token_urlsafe(16)
+    settings = ServerSettings(tokens=(token,))
+    app = create_app({model or "pico": predictor}, settings, project=project)
+    run_server(
+        app, "127.0.0.1", port, "The page is at", page=f"/#token={token}", open_browser=browser
+    )

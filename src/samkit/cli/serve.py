@@ -119,7 +119,13 @@ def _bytes(text: str) -> int:
 
 
 def run_server(
-    app: FastAPI, host: str, port: int, announcement: str, *, open_browser: bool = False
+    app: FastAPI,
+    host: str,
+    port: int,
+    announcement: str,
+    *,
+    page: str = "",
+    open_browser: bool = False,
 ) -> None:
     """Listen until Ctrl-C or a signal to end.
 
@@ -127,6 +133,7 @@ def run_server(
         app: what answers.
         host, port: where; port 0 is any.
         announcement: said before the address.
+        page: said after it.
         open_browser: whether to open it there.
 
     Raises:
@@ -148,7 +155,7 @@ def run_server(
         raise SamkitError(f"cannot listen at {host}, port {port}: {reason}") from error
     with listener:
         name = f"[{host}]" if ":" in host else host
-        address = f"http://{name}:{listener.getsockname()[1]}"
+        address = f"http://{name}:{listener.getsockname()[1]}{page}"
         typer.echo(f"{announcement} {address} (Ctrl-C ends it)")
         if open_browser:  # it listens already, so that the page comes once the server runs
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

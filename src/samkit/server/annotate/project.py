@@ -49,7 +49,8 @@ class Project:
         classes: names of categories, to which others can be added.
 
     Raises:
-        InputError: there are no images, or what is in the folder cannot be read.
+        InputError: there are no images, a class has no name, or what is in the folder cannot be
+            read.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Project:
         *,
         classes: Sequence[str] = (),
     ) -> None:
+        if not all(isinstance(name, str) and name.isprintable() for name in classes):
+            raise InputError(f"classes: expected names of one line, got {shown(classes)}")
         self.images = list_images(images)
         self.folder = Path(folder)
         self.names = _short_names(self.images)

@@ -17,7 +17,7 @@ from samkit.geometry import mask_boxes
 from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
 from samkit.server.annotate.project import EXPORTS, Project
-from samkit.server.annotate.sidecars import KeptObject, ObjectRequest
+from samkit.server.annotate.sidecars import KeptObject, Name, ObjectRequest
 from samkit.server.annotate.tiles import TILE
 from samkit.server.images import Embeddings
 from samkit.server.state import ServerState, owner_of
@@ -43,7 +43,7 @@ class _Export(BaseModel):
 
 
 class _Class(BaseModel):
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[Name, Field(min_length=1)]
 
 
 def annotation_routes(state: ServerState, embeddings: Embeddings, project: Project) -> APIRouter:

@@ -12,12 +12,13 @@ from samkit.masks import Masks
 from samkit.media import write_atomically
 from samkit.prompts import Prompt
 
-__all__ = ["KeptObject", "ObjectRequest", "Sidecar", "Stroke"]
+__all__ = ["KeptObject", "Name", "ObjectRequest", "Sidecar", "Stroke"]
 
 # Enough for what people click and paint, and few enough to compute at once.
 _MOST_STEPS, _MOST_STROKES, _MOST_CORNERS, _MOST_TEXT = 200, 500, 10_000, 200
 _Coordinate = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
-_Name = Annotated[str, Field(max_length=_MOST_TEXT)]
+Name = Annotated[str, Field(max_length=_MOST_TEXT, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""What people call a thing: one line, as lists of classes have one for each."""
 
 
 class _Checked(BaseModel):
@@ -57,8 +58,8 @@ class ObjectRequest(_Checked):
     candidate: Annotated[int, Field(ge=0, le=2)] | None = None
     found: Annotated[int, Field(ge=0)] | None = None
     strokes: Annotated[list[Stroke], Field(max_length=_MOST_STROKES)] = []
-    category: _Name = ""
-    name: _Name = ""
+    category: Name = ""
+    name: Name = ""
     visible: bool = True
 
     @field_validator("steps")
