@@ -24,15 +24,17 @@ def started():
     """Start `samkit serve`, and give its process and port; end it."""
     processes = []
 
-    def start(*arguments):
-        command = [sys.executable, "-m", "samkit", "serve", "--port", "0", *arguments]
+    def start(*arguments, command="serve"):
+        command = [sys.executable, "-m", "samkit", command, "--port", "0", *arguments]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         processes.append(process)
         line = process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        found = re.search(r"http://127\.0\.0\.1:(\d+)(?:/#token=(\S+))?", line)
         assert found, line + process.stderr.read()
+        if command[3] == "annotate":
+            return process, int(found[1]), found[2]
         return process, int(found[1])
 
     yield start
@@ -101,6 +103,17 @@ def test_what_a_killed_server_left_is_removed(started, tmp_path, monkeypatch):
     started()
     (new,) = tmp_path.glob(".samkit-*")
     assert new != left
+
+
+def test_the_page_of_a_folder_is_for_whoever_has_its_address(started, tmp_path):
+    arguments = (str(IMAGE), "-o", str(tmp_path / "out"), "--classes", "cup, plate", "--no-browser")
+    _, port, token = started(*arguments, command="annotate")
+    assert ask(port, "GET", "/v1/project")[0] == 401
+    headers = {"Authorization": f"Bearer {token}"}
+    status, project = ask(port, "GET", "/v1/project", headers=headers)
+    assert status == 200
+    assert project["classes"] == ["cup", "plate"]
+    assert [one["name"] for one in project["images"]] == ["coffee.jpg"]
 
 
 @pytest.mark.parametrize(
