@@ -181,6 +181,24 @@ def test_a_whole_job(tab, annotating, photos, tmp_path):
     expect(tab.locator("#where")).to_have_text("2/5 2.png (begun)")
 
 
+def test_what_was_clicked_stays_with_its_image(tab, annotating, photos, tmp_path):
+    """Also in the moment before the next image is there."""
+    out = tmp_path / "out"
+    page = Page(tab, annotating(photos / "1.jpg", photos / "2.png", "-o", out), (600, 400))
+    page.click(300, 150)
+    page.press("]")
+    page.press("Enter")
+    page.wait_for(1)
+    expect(tab.locator("#accept")).to_be_disabled()
+    assert not out.exists()
+    page.press("[")
+    page.wait_for(0)
+    expect(tab.locator("#accept")).to_be_enabled()
+    page.press("Enter", "/objects")
+    page.status("Saved object 1")
+    assert [path.name for path in (out / "objects").iterdir()] == ["1.jpg.json"]
+
+
 def test_by_keys_alone(tab, annotating, photos, tmp_path):
     out = tmp_path / "out"
     page = Page(tab, annotating(photos / "1.jpg", "-o", out, "--classes", "cup"), (600, 400))

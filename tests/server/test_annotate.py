@@ -169,8 +169,22 @@ def test_exports_are_read_by_others(page, tmp_path):
         assert (tmp_path / "out") in (type(tmp_path)(path)).parents
     out = tmp_path / "out"
     assert (out / "yolo" / "classes.txt").read_text().split() == ["cup", "plate", "object"]
-    assert (out / "yolo" / "inner" / "a.png.txt").read_text().count("\n") == 2
-    assert len(Masks.load(out / "png" / "inner" / "a.png.png")) == 2
+    assert (out / "yolo" / "inner" / "a.txt").read_text().count("\n") == 2
+    assert len(Masks.load(out / "png" / "inner" / "a.png")) == 2
+    # What was deleted is in no later export, and classes keep their numbers.
+    assert (out / "yolo" / "a.txt").exists()
+    client.delete("/v1/project/images/0/objects/1")
+    client.post("/v1/project/classes", json={"name": "fork"})
+    client.post("/v1/project/export", json={"form": "yolo"})
+    assert not (out / "yolo" / "a.txt").exists()
+    again = Project([tmp_path / "photos"], out)
+    assert again.classes == ["cup", "plate", "fork"]
+
+
+def test_objects_of_another_photograph_are_not_shown(page, photos):
+    page().post("/v1/project/images/0/objects", json={"strokes": [STROKE]})
+    (photos / "a.png").write_bytes(picture(size=(30, 20)))
+    assert error_of(page().get("/v1/project/images/0")) == (422, "invalid")
 
 
 def test_nothing_to_export(page):

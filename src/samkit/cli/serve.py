@@ -83,12 +83,8 @@ def serve(
     if any(len(one) < 8 for one in token):
         raise usage_error("expected at least 8 characters", "--token")
 
-    from samkit.limits import set_limits
     from samkit.server import ServerSettings, create_app
     from samkit.server.settings import LOOPBACK
-
-    if "SAMKIT_MAX_IMAGE_PIXELS" not in os.environ:
-        set_limits(image_pixels=_IMAGE_PIXELS)
 
     with as_usage_error("options"):
         settings = ServerSettings(
@@ -101,7 +97,8 @@ def serve(
         )
     names = [name.strip() for name in models.split(",")]
     predictors = {name: load_model(name, device, dtype, "--models") for name in names}
-    run_server(create_app(predictors, settings), host, port, "samkit serves at")
+    app = create_app(predictors, settings)
+    run_server(app, host, port, "samkit serves at", image_pixels=_IMAGE_PIXELS)
 
 
 def _bytes(text: str) -> int:
@@ -125,6 +122,7 @@ def run_server(
     announcement: str,
     *,
     page: str = "",
+    image_pixels: int | None = None,
     open_browser: bool = False,
 ) -> None:
     """Listen until Ctrl-C or a signal to end.
@@ -134,6 +132,7 @@ def run_server(
         host, port: where; port 0 is any.
         announcement: said before the address.
         page: said after it.
+        image_pixels: limit of one image, unless the environment says another one.
         open_browser: whether to open it there.
 
     Raises:
@@ -145,6 +144,7 @@ def run_server(
 
     import uvicorn
 
+    from samkit.limits import set_limits
     from samkit.server.connections import Connection
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -159,6 +159,8 @@ def run_server(
         typer.echo(f"{announcement} {address} (Ctrl-C ends it)")
         if open_browser:  # it listens already, so that the page comes once the server runs
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        if "SAMKIT_MAX_IMAGE_PIXELS" not in os.environ:
+            set_limits(image_pixels=image_pixels)
         config = uvicorn.Config(
             app,
             http=Connection,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import InputError, shown
+from samkit.files import open_file
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.masks import Masks
@@ -26,6 +27,8 @@ _PICTURE_BYTES = 2**29
 _KEPT_SEARCHES = 4
 # The category of what has none, in exports.
 _UNNAMED = "object"
+# Names of classes in the order of their numbers, beside the folder of objects.
+_CLASSES = "classes.txt"
 
 _ONE_FILE = {
     "coco": "coco.json",
@@ -69,7 +72,8 @@ class Project:
             i: Sidecar.read(p) for i in range(len(self.images)) if (p := self._file(i)).is_file()
         }
         used = [one.category for s in self._sidecars.values() for one in s.objects if one.category]
-        self.classes = list(dict.fromkeys([*classes, *used]))
+        kept = _lines(self.folder / _CLASSES)
+        self.classes = list(dict.fromkeys([*classes, *kept, *used]))
         self._pyramids: OrderedDict[int, Pyramid] = OrderedDict()
         self._found: OrderedDict[int, Masks] = OrderedDict()
 
@@ -100,7 +104,14 @@ class Project:
     def pyramid(self, index: int) -> Pyramid:
         """The picture in tiles. Those used last are kept."""
         if self.check(index) not in self._pyramids:
-            self._pyramids[index] = Pyramid(read_image(self.images[index]))
+            pyramid = Pyramid(read_image(self.images[index]))
+            sidecar, size = self._sidecars.get(index), pyramid.full.shape[:2]
+            if sidecar is not None and sidecar.image_size != size:
+                raise InputError(
+                    f"{self.folder} holds objects of another {self.names[index]}, of "
+                    f"{sidecar.image_size} (height, width) instead of {size}"
+                )
+            self._pyramids[index] = pyramid
         self._pyramids.move_to_end(index)
         while (
             len(self._pyramids) > 1
@@ -200,9 +211,19 @@ class Project:
         )
         objects = [kept if one.id == object_id else one for one in sidecar.objects]
         self._keep(index, sidecar, objects=objects if before else [*objects, kept])
-        if kept.category and kept.category not in self.classes:
-            self.classes.append(kept.category)
+        if kept.category:
+            self.add_class(kept.category)
         return kept
+
+    def add_class(self, name: str) -> None:
+        """Add a class, and write all of them, so that their numbers stay.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        if name not in self.classes:
+            self.classes.append(name)
+        self._write_lines(self.folder / _CLASSES, self.classes)
 
     def remove(self, index: int, object_id: int) -> None:
         """Forget an object.
@@ -248,23 +269,31 @@ class Project:
                 writer.discard()
             return path
         folder = self.folder / form
+        files = [folder / f"{name}{_FOLDERS[form]}" for name in _without_suffixes(self.names)]
+        for i in range(len(self)):  # of images whose last object was deleted
+            if self.state(i) == "open":
+                files[i].unlink(missing_ok=True)
         for i, sidecar in used:
             sidecar.masks.save(
-                folder / f"{sidecar.image}{_FOLDERS[form]}",
+                files[i],
                 format=form,
                 image=self.images[i],
                 category=_categories(sidecar),
                 categories=classes,
             )
         if form == "yolo":
-            with write_atomically(folder / "classes.txt") as temporary:
-                temporary.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+            self._write_lines(folder / "classes.txt", classes)
         return folder
 
     def _keep(self, index: int, sidecar: Sidecar, **changes: Any) -> None:
         changed = sidecar.model_copy(update=changes)
         changed.write(self._file(index))
         self._sidecars[index] = changed
+
+    @staticmethod
+    def _write_lines(path: Path, lines: Sequence[str]) -> None:
+        with write_atomically(path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def _file(self, index: int) -> Path:
         return self.folder / "objects" / f"{self.names[index]}.json"
@@ -277,6 +306,22 @@ def _categories(sidecar: Sidecar) -> list[str]:
 def _run_lengths(masks: Masks) -> dict[str, Any]:
     segmentation: dict[str, Any] = masks.to_coco()[0]["segmentation"]
     return segmentation
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file; none if it is not there."""
+    if not path.is_file():
+        return []
+    with open_file(path) as file:
+        return [line for line in file.read().decode("utf-8", "replace").splitlines() if line]
+
+
+def _without_suffixes(names: Sequence[str]) -> list[str]:
+    """Names without their suffixes, but for those of which others differ in nothing else."""
+    stems = [str(Path(name).with_suffix("")) for name in names]
+    return [
+        stem if stems.count(stem) == 1 else name for name, stem in zip(names, stems, strict=True)
+    ]
 
 
 def _short_names(images: Sequence[Path]) -> list[str]:

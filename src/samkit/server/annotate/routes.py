@@ -89,8 +89,7 @@ def annotation_routes(state: ServerState, embeddings: Embeddings, project: Proje
         """Add a class."""
 
         def work() -> dict[str, Any]:
-            if new.name not in project.classes:
-                project.classes.append(new.name)
+            project.add_class(new.name)
             return {"classes": project.classes}
 
         return await run("project", work, request)

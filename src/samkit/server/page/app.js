@@ -66,6 +66,12 @@ async function open(number) {
   const own = ++opening;
   index = number;
   [objects, found, current, hover] = [[], [], null, null];
+  // Nothing of the image before can be clicked or accepted any more.
+  const saved = sessionStorage.getItem(draftKey());
+  stage.close();
+  draft.reset();
+  if (saved) sessionStorage.setItem(draftKey(), saved);
+  delete document.body.dataset.ready;
   sessionStorage.setItem("samkit-image", project.images[number].name);
   say("");
   showWhere();
@@ -76,8 +82,6 @@ async function open(number) {
     if (own !== opening) return;
     objects = info.objects.map((one, i) => ({ ...one, mask: masks[i] }));
     stage.open(number, info);
-    const saved = sessionStorage.getItem(draftKey());
-    draft.reset();
     restoreDraft(saved);
     showAll();
     await busy("Looking at the image", () => call("POST", `/images/${number}/ready`));
@@ -263,6 +267,7 @@ async function change(one, about) {
     const kept = await call("PUT", `/images/${index}/objects/${one.id}`, body);
     if (own !== opening) return;
     Object.assign(one, about);
+    if (draft.id === one.id) Object.assign(draft, { name: one.name, visible: one.visible });
     say(`Saved object ${kept.id}`);
   } catch (error) {
     fail(error);
@@ -415,7 +420,12 @@ for (const [id, action] of Object.entries({
   previous: () => open(index - 1), next: () => open(index + 1), undo: () => draft.undo(),
   redo: () => draft.redo(), candidate: otherCandidate, clear, accept, everything: findEverything,
   done: setDone, export: exportAll, theme: toggleTheme, help: () => get("keys").showModal(),
-})) get(id).addEventListener("click", action);
+})) {
+  get(id).addEventListener("click", (event) => {
+    if (event.detail) get("view").focus(); // keys go on to mean the image after a click
+    action();
+  });
+}
 for (const button of document.querySelectorAll("[data-tool]")) {
   button.addEventListener("click", () => setTool(button.dataset.tool));
 }

@@ -34,12 +34,18 @@ export class Stage {
   }
 
   open(index, info) {
-    this.tiles?.close();
+    this.close();
     this.tiles = new Tiles(index, info, () => this.redraw());
-    this.cross = null;
-    this.cancel();
     this.view.setImage(this.tiles.width, this.tiles.height);
     this.redraw();
+  }
+
+  close() {
+    this.tiles?.close();
+    this.tiles = null;
+    this.steps = [];
+    this.cross = null;
+    this.cancel();
   }
 
   resize() {
@@ -212,7 +218,7 @@ export class Stage {
   up(event) {
     const { gesture } = this;
     this.gesture = null;
-    if (!gesture || gesture.kind === "pan") return;
+    if (!gesture || gesture.kind === "pan" || !this.tiles) return;
     const { points, label } = gesture;
     if (gesture.kind === "click") this.actions.click(...points[0], label);
     if (gesture.kind === "box") {
