@@ -24,7 +24,7 @@ def browser():
 
 
 @pytest.fixture
-def tab(browser):
+def tab(browser, annotating):  # closed before the servers
     """A tab of 1280 x 800 in which nothing may go wrong."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     tab, wrong = context.new_page(), []
