@@ -190,7 +190,7 @@ def track(
     what is done.
 
     With one folder as OUT, an interrupted run goes on where it stopped: repeat the command. Files
-    are begun anew.
+    are begun anew, and so is a run with --smooth.
 
     Example: samkit track cars.mp4 --box 0:1:5,5,90,80 --point 30:2:420,310 -o out.mp4 -o out.json
     """
