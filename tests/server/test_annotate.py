@@ -345,6 +345,6 @@ def test_tiles_make_up_the_picture(size):
 
 
 def test_a_sidecar_is_what_was_written(tmp_path):
-    sidecar = Sidecar(image="a", image_size=(3, 4), model="pico", done=True)
+    sidecar = Sidecar(source="a", bytes=7, image_size=(3, 4), model="pico", done=True)
     sidecar.write(tmp_path / "a.json")
     assert Sidecar.read(tmp_path / "a.json") == sidecar

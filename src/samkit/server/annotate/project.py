@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samkit.errors import InputError, shown
+from samkit.errors import ImageError, InputError, shown
 from samkit.files import open_file
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.masks import Masks
 from samkit.masks.datasets import open_dataset_writer
 from samkit.media import list_images, read_image, write_atomically
+from samkit.server.annotate.folder import SidecarFolder, place_of, short_names
 from samkit.server.annotate.masks import masks_of_steps, painted
 from samkit.server.annotate.sidecars import KeptObject, ObjectRequest, Sidecar
 from samkit.server.annotate.tiles import Pyramid
@@ -52,8 +53,8 @@ class Project:
         classes: names of categories, to which others can be added.
 
     Raises:
-        InputError: there are no images, a class has no name, or what is in the folder cannot be
-            read.
+        InputError: there are no images, a class has no name, or the folder cannot be written, or
+            what is in it cannot be read.
     """
 
     def __init__(
@@ -65,13 +66,12 @@ class Project:
     ) -> None:
         if not all(isinstance(name, str) and name.isprintable() for name in classes):
             raise InputError(f"classes: expected names of one line, got {shown(classes)}")
-        self.images = list_images(images)
+        self.images = list(dict.fromkeys(place_of(image) for image in list_images(images)))
         self.folder = Path(folder)
-        self.names = _short_names(self.images)
-        self._sidecars = {
-            i: Sidecar.read(p) for i in range(len(self.images)) if (p := self._file(i)).is_file()
-        }
-        used = [one.category for s in self._sidecars.values() for one in s.objects if one.category]
+        self.names = short_names(self.images)
+        self._sidecars = SidecarFolder(self.folder / "objects", self.images)
+        sidecars = [s for i in range(len(self)) if (s := self._sidecars.get(i))]
+        used = [one.category for s in sidecars for one in s.objects if one.category]
         kept = _lines(self.folder / _CLASSES)
         self.classes = list(dict.fromkeys([*classes, *kept, *used]))
         self._pyramids: OrderedDict[int, Pyramid] = OrderedDict()
@@ -106,10 +106,10 @@ class Project:
         if self.check(index) not in self._pyramids:
             pyramid = Pyramid(read_image(self.images[index]))
             sidecar, size = self._sidecars.get(index), pyramid.full.shape[:2]
-            if sidecar is not None and sidecar.image_size != size:
+            if sidecar is not None and sidecar.objects and sidecar.image_size != size:
                 raise InputError(
-                    f"{self.folder} holds objects of another {self.names[index]}, of "
-                    f"{sidecar.image_size} (height, width) instead of {size}"
+                    f"{self.names[index]} has changed: its objects are for a size of "
+                    f"{sidecar.image_size} (height, width), and it has {size} now"
                 )
             self._pyramids[index] = pyramid
         self._pyramids.move_to_end(index)
@@ -121,11 +121,18 @@ class Project:
         return self._pyramids[index]
 
     def sidecar(self, index: int, model: str = "") -> Sidecar:
-        """What is kept of an image; of a new one an empty one."""
-        if self.check(index) not in self._sidecars:
-            size = self.pixels(index).shape
-            return Sidecar(image=self.names[index], image_size=(size[0], size[1]), model=model)
-        return self._sidecars[index]
+        """What is kept of an image; of a new one an empty one.
+
+        Raises:
+            InputError: there is no such image, or it cannot be read.
+        """
+        sidecar = self._sidecars.get(self.check(index))
+        if sidecar is not None and sidecar.objects:
+            return sidecar
+        height, width = self.pixels(index).shape[:2]
+        if sidecar is None:
+            return self._sidecars.new(index, (height, width), model)
+        return sidecar.model_copy(update={"image_size": (height, width)})
 
     def search(self, index: int, predictor: ImagePredictor, embedding: ImageEmbedding) -> Masks:
         """All masks that everything mode finds; kept for `put`."""
@@ -238,12 +245,16 @@ class Project:
         self._keep(index, sidecar, objects=left)
 
     def set_done(self, index: int, done: bool) -> None:
-        """Say that an image is done, or is not.
+        """Say that an image is done, or is not. It may be one that cannot be read.
 
         Raises:
             InputError: the file cannot be written.
         """
-        self._keep(index, self.sidecar(index), done=done)
+        try:
+            sidecar = self.sidecar(index)
+        except ImageError:
+            sidecar = self._sidecars.get(index) or self._sidecars.new(index, (0, 0), "")
+        self._keep(index, sidecar, done=done)
 
     def export(self, form: str) -> Path:
         """Write the objects of all images that have some, or are done -> the file or folder.
@@ -253,7 +264,7 @@ class Project:
         """
         if form not in EXPORTS:
             raise InputError(f"expected one of {', '.join(EXPORTS)}, got {shown(form)}")
-        used = [(i, self._sidecars[i]) for i in range(len(self)) if self.state(i) != "open"]
+        used = [(i, s) for i in range(len(self)) if (s := self._to_export(i))]
         if not used:
             raise InputError("there is nothing to export: no image has an object yet")
         names = [*self.classes, *(name for _, sidecar in used for name in _categories(sidecar))]
@@ -262,17 +273,16 @@ class Project:
             path = self.folder / _ONE_FILE[form]
             writer = open_dataset_writer(path, classes, format=form)
             try:
-                for _, sidecar in used:
-                    writer.write(sidecar.image, sidecar.masks, _categories(sidecar))
+                for i, sidecar in used:
+                    writer.write(self.names[i], sidecar.masks, _categories(sidecar))
                 writer.close()
             finally:
                 writer.discard()
             return path
         folder = self.folder / form
         files = [folder / f"{name}{_FOLDERS[form]}" for name in _without_suffixes(self.names)]
-        for i in range(len(self)):  # of images whose last object was deleted
-            if self.state(i) == "open":
-                files[i].unlink(missing_ok=True)
+        for i in {*range(len(self))} - {i for i, _ in used}:  # whose last object was deleted
+            files[i].unlink(missing_ok=True)
         for i, sidecar in used:
             sidecar.masks.save(
                 files[i],
@@ -285,18 +295,20 @@ class Project:
             self._write_lines(folder / "classes.txt", classes)
         return folder
 
+    def _to_export(self, index: int) -> Sidecar | None:
+        """What is kept of an image that has objects or is done, and can be read."""
+        sidecar = self._sidecars.get(index)
+        if sidecar is None or not all(sidecar.image_size) or self.state(index) == "open":
+            return None
+        return sidecar
+
     def _keep(self, index: int, sidecar: Sidecar, **changes: Any) -> None:
-        changed = sidecar.model_copy(update=changes)
-        changed.write(self._file(index))
-        self._sidecars[index] = changed
+        self._sidecars.put(index, sidecar.model_copy(update=changes))
 
     @staticmethod
     def _write_lines(path: Path, lines: Sequence[str]) -> None:
         with write_atomically(path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-    def _file(self, index: int) -> Path:
-        return self.folder / "objects" / f"{self.names[index]}.json"
 
 
 def _categories(sidecar: Sidecar) -> list[str]:
@@ -322,10 +334,3 @@ def _without_suffixes(names: Sequence[str]) -> list[str]:
     return [
         stem if stems.count(stem) == 1 else name for name, stem in zip(names, stems, strict=True)
     ]
-
-
-def _short_names(images: Sequence[Path]) -> list[str]:
-    """Names by which images are told apart: their paths below the folder that holds them all."""
-    paths = [Path(os.path.abspath(image)) for image in images]
-    common = Path(os.path.commonpath([path.parent for path in paths]))
-    return [path.relative_to(common).as_posix() for path in paths]

@@ -102,7 +102,7 @@ def annotation_routes(state: ServerState, embeddings: Embeddings, project: Proje
             pyramid, sidecar = project.pyramid(index), project.sidecar(index, model)
             masks = sidecar.masks
             return {
-                "name": sidecar.image,
+                "name": project.names[index],
                 "image_size": list(sidecar.image_size),
                 "levels": pyramid.levels,
                 "tile": TILE,

@@ -106,14 +106,16 @@ class Sidecar(_Checked):
     """Everything that is kept of a photograph.
 
     Attributes:
-        image: its name; image_size: (height, width) in pixels.
+        source: where it lies, relative to the folder of these files; bytes: its length.
+        image_size: (height, width) in pixels; (0, 0) of one that cannot be read.
         model: by which its masks were made.
         done: whether somebody said that it is done.
         objects: in the order in which they were accepted.
     """
 
     version: Literal[1] = 1
-    image: str
+    source: str
+    bytes: int
     image_size: tuple[int, int]
     model: str
     done: bool = False
@@ -121,7 +123,7 @@ class Sidecar(_Checked):
 
     @property
     def masks(self) -> Masks:
-        """The masks of the objects, with their ids and scores."""
+        """The masks of the objects, with their ids and scores. There is an image size."""
         return Masks.from_rle(
             [one.rle for one in self.objects],
             self.image_size,
@@ -150,7 +152,8 @@ class Sidecar(_Checked):
             text = file.read()
         try:
             sidecar = cls.model_validate_json(text)
-            _ = sidecar.masks  # checks the run lengths
+            if sidecar.objects:
+                _ = sidecar.masks  # checks the run lengths
             if len({one.id for one in sidecar.objects}) != len(sidecar.objects):
                 raise ValueError("two objects have one id")
         except (ValidationError, ValueError) as error:
