@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +38,8 @@ MOST_PNG_ID = 254
 _NUMBERED = re.compile(r"\d{5,}\.png")
 _MARK, _RUN = ("Software", "samkit track"), "samkit-run"
 _DEFAULT_RATE = Fraction(25)
+# The category of objects without.
+_CATEGORY = "object"
 
 
 class SequenceWriter(Protocol):
@@ -272,17 +274,30 @@ class CocoVideoWriter:
     - `images`: `id` and `frame` are the frame's number; `time` in seconds, or null; `file_name` is
       that of the picture, or 00000.jpg and so on;
     - `annotations`: as `Masks.to_coco`: RLE, box, area, `object_id`, `score`, `presence`. An object
-      that is not there has an empty mask.
+      that is not there has an empty mask;
+    - `categories`: the given ones, and "object" where some objects have none.
 
     Args:
         path: a file .json.
         frames: of the video.
         name: of the video.
+        category: object id -> its category, one of `categories`.
+        categories: names, in the order of their ids from 1.
     """
 
-    def __init__(self, path: str | os.PathLike[str], frames: Frames, *, name: str = "") -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        frames: Frames,
+        *,
+        name: str = "",
+        category: Mapping[int, str] | None = None,
+        categories: Sequence[str] = (),
+    ) -> None:
         self._file = CocoStream(path)
         self._frames = frames
+        self._category = {} if category is None else category
+        self._ids = {name: i for i, name in enumerate(categories, 1)}
         self._video: dict[str, Any] = {"id": 1, "name": name}
         if frames.format is not None:
             self._video["frame_rate"] = float(frames.format.rate)
@@ -300,10 +315,16 @@ class CocoVideoWriter:
             "file_name": self._frames.name(frame) or f"{frame:05d}.jpg",
         }
         self._video.update(size)
-        self._file.add(image, masks.to_coco(frame))
+        annotations = masks.to_coco(frame)
+        for one in annotations:
+            name = self._category.get(one["object_id"], _CATEGORY)
+            one["category_id"] = self._ids.setdefault(name, len(self._ids) + 1)
+        self._file.add(image, annotations)
 
     def close(self) -> None:
-        self._file.close(videos=[self._video], categories=[{"id": 1, "name": "object"}])
+        ids = self._ids or {_CATEGORY: 1}
+        categories = [{"id": i, "name": name} for name, i in ids.items()]
+        self._file.close(videos=[self._video], categories=categories)
 
     def discard(self) -> None:
         self._file.discard()

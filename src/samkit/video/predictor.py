@@ -200,6 +200,20 @@ class VideoPredictor:
         self._check_open()
         return self._session.masks(self._session.undo())
 
+    @property
+    def prompts(self) -> dict[int, dict[int, Prompt]]:
+        """Object id -> frame -> all its prompts there, joined; in the order of the last ones."""
+        return {
+            object_id: {frame: one.prompt for frame, one in state.prompted.items()}
+            for object_id, state in self._session.objects.items()
+        }
+
+    @property
+    def last_prompt(self) -> tuple[int, int] | None:
+        """Frame and object id of the prompt that `undo` takes back; None if there is none."""
+        history = self._session.history
+        return (history[-1].frame, history[-1].object_id) if history else None
+
     def remove(self, object_id: int) -> None:
         """Forget an object. Its id may be used again, for the same thing or another.
 

@@ -10,26 +10,27 @@ import numpy as np
 import numpy.typing as npt
 
 from samkit.errors import ImageError, InputError, shown
-from samkit.files import open_file
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.masks import Masks
 from samkit.masks.datasets import open_dataset_writer
-from samkit.media import list_images, read_image, write_atomically
+from samkit.media import list_images, read_image
+from samkit.server.annotate.classes import ClassNames, write_lines
 from samkit.server.annotate.folder import SidecarFolder, place_of, short_names
 from samkit.server.annotate.masks import masks_of_steps, painted
 from samkit.server.annotate.sidecars import KeptObject, ObjectRequest, Sidecar
 from samkit.server.annotate.tiles import Pyramid
 
-__all__ = ["EXPORTS", "Project"]
+__all__ = ["CLASSES", "EXPORTS", "Project"]
 
 # Of pictures and their halves that are kept, the one in view not counted.
 _PICTURE_BYTES = 2**29
 _KEPT_SEARCHES = 4
 # The category of what has none, in exports.
 _UNNAMED = "object"
-# Names of classes in the order of their numbers, beside the folder of objects.
-_CLASSES = "classes.txt"
+
+CLASSES = "classes.txt"
+"""Names of classes in the order of their numbers, beside what is kept."""
 
 _ONE_FILE = {
     "coco": "coco.json",
@@ -64,16 +65,11 @@ class Project:
         *,
         classes: Sequence[str] = (),
     ) -> None:
-        if not all(isinstance(name, str) and name.isprintable() for name in classes):
-            raise InputError(f"classes: expected names of one line, got {shown(classes)}")
         self.images = list(dict.fromkeys(place_of(image) for image in list_images(images)))
         self.folder = Path(folder)
         self.names = short_names(self.images)
         self._sidecars = SidecarFolder(self.folder / "objects", self.images)
-        sidecars = [s for i in range(len(self)) if (s := self._sidecars.get(i))]
-        used = [one.category for s in sidecars for one in s.objects if one.category]
-        kept = _lines(self.folder / _CLASSES)
-        self.classes = list(dict.fromkeys([*classes, *kept, *used]))
+        self.classes = ClassNames(self.folder / CLASSES, classes)
         self._pyramids: OrderedDict[int, Pyramid] = OrderedDict()
         self._found: OrderedDict[int, Masks] = OrderedDict()
 
@@ -219,18 +215,8 @@ class Project:
         objects = [kept if one.id == object_id else one for one in sidecar.objects]
         self._keep(index, sidecar, objects=objects if before else [*objects, kept])
         if kept.category:
-            self.add_class(kept.category)
+            self.classes.add(kept.category)
         return kept
-
-    def add_class(self, name: str) -> None:
-        """Add a class, and write all of them, so that their numbers stay.
-
-        Raises:
-            InputError: the file cannot be written.
-        """
-        if name not in self.classes:
-            self.classes.append(name)
-        self._write_lines(self.folder / _CLASSES, self.classes)
 
     def remove(self, index: int, object_id: int) -> None:
         """Forget an object.
@@ -292,7 +278,7 @@ class Project:
                 categories=classes,
             )
         if form == "yolo":
-            self._write_lines(folder / "classes.txt", classes)
+            write_lines(folder / "classes.txt", classes)
         return folder
 
     def _to_export(self, index: int) -> Sidecar | None:
@@ -305,11 +291,6 @@ class Project:
     def _keep(self, index: int, sidecar: Sidecar, **changes: Any) -> None:
         self._sidecars.put(index, sidecar.model_copy(update=changes))
 
-    @staticmethod
-    def _write_lines(path: Path, lines: Sequence[str]) -> None:
-        with write_atomically(path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
 
 def _categories(sidecar: Sidecar) -> list[str]:
     return [one.category or _UNNAMED for one in sidecar.objects]
@@ -318,14 +299,6 @@ def _categories(sidecar: Sidecar) -> list[str]:
 def _run_lengths(masks: Masks) -> dict[str, Any]:
     segmentation: dict[str, Any] = masks.to_coco()[0]["segmentation"]
     return segmentation
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a file; none if it is not there."""
-    if not path.is_file():
-        return []
-    with open_file(path) as file:
-        return [line for line in file.read().decode("utf-8", "replace").splitlines() if line]
 
 
 def _without_suffixes(names: Sequence[str]) -> list[str]:

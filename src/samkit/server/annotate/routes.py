@@ -89,7 +89,7 @@ def annotation_routes(state: ServerState, embeddings: Embeddings, project: Proje
         """Add a class."""
 
         def work() -> dict[str, Any]:
-            project.add_class(new.name)
+            project.classes.add(new.name)
             return {"classes": project.classes}
 
         return await run("project", work, request)
