@@ -1,4 +1,4 @@
-"""`samkit annotate`: a page to annotate photographs on."""
+"""`samkit annotate`: a page to annotate photographs or a video on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import typer
 
 from samkit.cli.options import Device, Dtype, Model, load_model
 from samkit.cli.serve import run_server
+from samkit.cli.usage import usage_error
 
 __all__ = ["annotate"]
 
 
 def annotate(
     images: Annotated[
-        list[str], typer.Argument(metavar="PHOTO...", help="Files, folders or patterns.")
+        list[str],
+        typer.Argument(metavar="PHOTO...|VIDEO", help="Files, folders or patterns; or one video."),
     ],
     output: Annotated[
         Path,
@@ -26,6 +28,9 @@ def annotate(
     classes: Annotated[
         str, typer.Option(metavar="NAMES", help="Names of classes, with commas between them.")
     ] = "",
+    video: Annotated[
+        bool, typer.Option("--video", help="A folder of pictures has the frames of a video.")
+    ] = False,
     model: Model = None,
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0: any.")] = 0,
     browser: Annotated[
@@ -34,19 +39,28 @@ def annotate(
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> None:
-    """Annotate photographs on a page in the browser.
+    """Annotate photographs, or a video, on a page in the browser.
 
-    Every object is saved when it is accepted, with all clicks, in FOLDER/objects, from where the
-    same command goes on. The page exports data sets into FOLDER.
+    Every object is saved when it is accepted, with all clicks, in FOLDER, from where the same
+    command goes on. The page exports data sets into FOLDER.
 
     Example: samkit annotate photos/ --classes cup,plate
     """
     import secrets
 
-    from samkit.server import Project, ServerSettings, create_app
+    from samkit.media import IMAGE_SUFFIXES
+    from samkit.server import Project, ServerSettings, VideoProject, create_app
 
     names = [name.strip() for name in classes.split(",") if name.strip()]
-    project = Project(images, output, classes=names)
+    first = Path(images[0])
+    video = video or (first.is_file() and first.suffix.lower() not in IMAGE_SUFFIXES)
+    if video and len(images) > 1:
+        raise usage_error("expected photographs, or a single video")
+    project: Project | VideoProject
+    if video:
+        project = VideoProject(first, output, classes=names)
+    else:
+        project = Project(images, output, classes=names)
     predictor = load_model(model, device, dtype)
     # Other users of this machine can reach the address, and do not know the token.
     token = secrets.token_urlsafe(16)

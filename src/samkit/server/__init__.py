@@ -16,8 +16,8 @@ except ImportError as error:
 else:
     del fastapi, prometheus_client, python_multipart
 
-from samkit.server.annotate import Project
+from samkit.server.annotate import Project, VideoProject
 from samkit.server.app import create_app
 from samkit.server.settings import ServerSettings
 
-__all__ = ["Project", "ServerSettings", "create_app"]
+__all__ = ["Project", "ServerSettings", "VideoProject", "create_app"]

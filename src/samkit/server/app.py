@@ -15,7 +15,12 @@ import samkit
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
 from samkit.media.writing import temporary_folder
-from samkit.server.annotate import Project, annotation_routes
+from samkit.server.annotate import (
+    Project,
+    VideoProject,
+    annotation_routes,
+    video_annotation_routes,
+)
 from samkit.server.errors import add_error_handlers
 from samkit.server.guard import Guard
 from samkit.server.images import Embeddings, image_routes
@@ -39,7 +44,7 @@ def create_app(
     predictors: ImagePredictor | Mapping[str, ImagePredictor],
     settings: ServerSettings | None = None,
     *,
-    project: Project | None = None,
+    project: Project | VideoProject | None = None,
 ) -> FastAPI:
     """A server for programs, as an ASGI application.
 
@@ -51,7 +56,7 @@ def create_app(
     Args:
         predictors: one, or several by name, of which the first is the default.
         settings: what is allowed; by default what suits programs on this machine.
-        project: photographs to be annotated on the server's page, which is at `/` then.
+        project: photographs or a video to be annotated on the server's page, which is at `/` then.
 
     Raises:
         InputError: there is no predictor, or it is something else; or nothing can be written to the
@@ -102,7 +107,10 @@ def create_app(
     app.include_router(video_routes(state, sessions), prefix="/v1")
     _add_service_routes(app, state, embeddings, sessions)
     if project is not None:
-        routes = annotation_routes(state, embeddings, project)
+        if isinstance(project, VideoProject):
+            routes = video_annotation_routes(state, project)
+        else:
+            routes = annotation_routes(state, embeddings, project)
         app.include_router(routes, prefix="/v1/project")
         _add_page(app)
     if settings.origins:

@@ -1,10 +1,9 @@
 """Videos: sessions in which objects are prompted and tracked, with frames as they come."""
 
 import io
-import json
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,8 @@ from PIL import Image
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.media.frames import open_frames
-from samkit.server.errors import ApiError, error_response
+from samkit.server.errors import ApiError
+from samkit.server.events import event, event_stream
 from samkit.server.state import ServerState, owner_of
 from samkit.server.store import Store
 from samkit.server.uploads import received_file, unnamed
@@ -28,7 +28,6 @@ from samkit.video import VideoPredictor
 __all__ = ["Sessions", "video_routes"]
 
 _SESSION = "session.safetensors"
-_END = object()
 
 
 class VideoSession:
@@ -246,35 +245,21 @@ def video_routes(state: ServerState, sessions: Sessions) -> APIRouter:
         start = partial(sessions.track, owner_of(request), name, wanted)
         session, results = await run("track", start, request)
 
-        def next_event(_: VideoPredictor) -> object:
-            found = next(results, _END)
-            if not isinstance(found, tuple):
-                return _END
+        def next_event(_: VideoPredictor) -> str | None:
+            found = next(results, None)
+            if found is None:
+                return None
             frame, masks = found
-            return _event("frame", {"frame": frame, **masks_as_json(masks, wanted.format)}, frame)
+            return event("frame", {"frame": frame, **masks_as_json(masks, wanted.format)}, frame)
 
-        async def events() -> AsyncIterator[str]:
-            try:
-                while True:
-                    # The session is used, so that it does not expire, and is awake.
-                    work = in_session(request, name, next_event)
-                    event = await run("frame tracked", work, request, patient=True)
-                    if not isinstance(event, str):
-                        yield _event("end", {})
-                        return
-                    yield event
-            except Exception as error:
-                yield _event("error", json.loads(bytes(error_response(error).body)))
-            finally:
-                state.inference.soon(partial(session.tracks.discard, results))
+        async def step() -> str | None:
+            # The session is used, so that it does not expire, and is awake.
+            work = in_session(request, name, next_event)
+            text: str | None = await run("frame tracked", work, request, patient=True)
+            return text
 
-        # No proxy is to collect the events.
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(events(), media_type="text/event-stream", headers=headers)
+        return event_stream(
+            step, lambda: state.inference.soon(partial(session.tracks.discard, results))
+        )
 
     return router
-
-
-def _event(kind: str, data: dict[str, Any], number: int | None = None) -> str:
-    lines = [] if number is None else [f"id: {number}"]
-    return "\n".join([*lines, f"event: {kind}", f"data: {json.dumps(data)}", "", ""])

@@ -200,6 +200,20 @@ class VideoPredictor:
         self._check_open()
         return self._session.masks(self._session.undo())
 
+    def masks(self, frame: int) -> Masks:
+        """The masks of all objects that are known in a frame, in the order of `object_ids`.
+
+        Those that were prompted there, or tracked into it not long ago: masks of other frames are
+        not kept.
+
+        Raises:
+            InputError: nothing was prompted yet, or the tracker is closed.
+        """
+        self._check_open()
+        if self._session.image_size is None:
+            raise InputError("there are no masks: prompt an object first")
+        return self._session.masks(whole_number("frame", frame, 0))
+
     @property
     def prompts(self) -> dict[int, dict[int, Prompt]]:
         """Object id -> frame -> all its prompts there, joined; in the order of the last ones."""

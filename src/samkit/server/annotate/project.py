@@ -68,7 +68,7 @@ class Project:
         self.images = list(dict.fromkeys(place_of(image) for image in list_images(images)))
         self.folder = Path(folder)
         self.names = short_names(self.images)
-        self._sidecars = SidecarFolder(self.folder / "objects", self.images)
+        self._sidecars = SidecarFolder(Sidecar, self.folder / "objects", self.images)
         self.classes = ClassNames(self.folder / CLASSES, classes)
         self._pyramids: OrderedDict[int, Pyramid] = OrderedDict()
         self._found: OrderedDict[int, Masks] = OrderedDict()
@@ -127,7 +127,7 @@ class Project:
             return sidecar
         height, width = self.pixels(index).shape[:2]
         if sidecar is None:
-            return self._sidecars.new(index, (height, width), model)
+            return self._new(index, (height, width), model)
         return sidecar.model_copy(update={"image_size": (height, width)})
 
     def search(self, index: int, predictor: ImagePredictor, embedding: ImageEmbedding) -> Masks:
@@ -239,7 +239,7 @@ class Project:
         try:
             sidecar = self.sidecar(index)
         except ImageError:
-            sidecar = self._sidecars.get(index) or self._sidecars.new(index, (0, 0), "")
+            sidecar = self._sidecars.get(index) or self._new(index, (0, 0), "")
         self._keep(index, sidecar, done=done)
 
     def export(self, form: str) -> Path:
@@ -287,6 +287,9 @@ class Project:
         if sidecar is None or not all(sidecar.image_size) or self.state(index) == "open":
             return None
         return sidecar
+
+    def _new(self, index: int, image_size: tuple[int, int], model: str) -> Sidecar:
+        return Sidecar(**self._sidecars.about(index), image_size=image_size, model=model)
 
     def _keep(self, index: int, sidecar: Sidecar, **changes: Any) -> None:
         self._sidecars.put(index, sidecar.model_copy(update=changes))

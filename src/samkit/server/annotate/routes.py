@@ -1,7 +1,5 @@
 """What the page of `samkit annotate` asks for."""
 
-import base64
-import io
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -10,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
-from PIL import Image
 from pydantic import BaseModel, Field
 
-from samkit.geometry import mask_boxes
 from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
+from samkit.server.annotate.pictures import mask_picture
 from samkit.server.annotate.project import EXPORTS, Project
 from samkit.server.annotate.sidecars import KeptObject, Name, ObjectRequest
 from samkit.server.annotate.tiles import TILE
@@ -23,9 +20,6 @@ from samkit.server.images import Embeddings
 from samkit.server.state import ServerState, owner_of
 
 __all__ = ["annotation_routes"]
-
-# Of the picture of a mask, which is made smaller until it has no more.
-_MOST_PIXELS = 2**22
 
 T = TypeVar("T")
 
@@ -75,6 +69,7 @@ def annotation_routes(state: ServerState, embeddings: Embeddings, project: Proje
                 {"name": name, "state": project.state(i)} for i, name in enumerate(project.names)
             ]
             return {
+                "kind": "photographs",
                 "images": images,
                 "classes": project.classes,
                 "model": model,
@@ -142,7 +137,7 @@ def annotation_routes(state: ServerState, embeddings: Embeddings, project: Proje
 
         def work() -> dict[str, Any]:
             masks = made(request, index, object_id, wanted)
-            return _picture(masks.masks[0]) | {"score": float(masks.scores[0])}
+            return mask_picture(masks.masks[0]) | {"score": float(masks.scores[0])}
 
         return JSONResponse(await run("mask", work, request))
 
@@ -152,7 +147,7 @@ def annotation_routes(state: ServerState, embeddings: Embeddings, project: Proje
 
         def work() -> dict[str, Any]:
             found = project.search(index, predictor, embedding(request, index))
-            pictures = [_picture(found[i].masks[0]) for i in range(len(found))]
+            pictures = [mask_picture(found[i].masks[0]) for i in range(len(found))]
             return {
                 "masks": [
                     picture | {"score": float(score)}
@@ -203,22 +198,4 @@ def annotation_routes(state: ServerState, embeddings: Embeddings, project: Proje
 
 
 def _as_json(one: KeptObject, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    return one.model_dump(mode="json", exclude={"rle", "base"}) | {"mask": _picture(mask)}
-
-
-def _picture(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """A mask within its box as a PNG of one bit, made smaller if it is very large.
-
-    `scale` pixels of the image are one of the picture, whose corner is at x, y.
-    """
-    x0, y0, x1, y1 = mask_boxes(mask[None])[0].astype(int).tolist()
-    part = mask[y0:y1, x0:x1]
-    scale = 1
-    while part[::scale, ::scale].size > _MOST_PIXELS:
-        scale += 1
-    small = part[::scale, ::scale]
-    file = io.BytesIO()
-    Image.fromarray(small if small.size else np.zeros((1, 1), np.bool_)).save(file, "PNG")
-    data = base64.b64encode(file.getvalue()).decode("ascii")
-    area = int(np.count_nonzero(mask))
-    return {"x": x0, "y": y0, "scale": scale, "box": [x0, y0, x1, y1], "area": area, "png": data}
+    return one.model_dump(mode="json", exclude={"rle", "base"}) | {"mask": mask_picture(mask)}

@@ -1,8 +1,9 @@
-"""What is kept of a photograph: its objects with all that was clicked and painted."""
+"""What is kept of a photograph or a video: its objects with all that was clicked and painted."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -12,7 +13,18 @@ from samkit.masks import Masks
 from samkit.media import write_atomically
 from samkit.prompts import Prompt
 
-__all__ = ["KeptObject", "Name", "ObjectRequest", "Sidecar", "Stroke"]
+__all__ = [
+    "KeptFile",
+    "KeptObject",
+    "KeptTrack",
+    "Name",
+    "ObjectRequest",
+    "Sidecar",
+    "Stroke",
+    "TrackAbout",
+    "VideoPrompt",
+    "VideoSidecar",
+]
 
 # Enough for what people click and paint, and few enough to compute at once.
 _MOST_STEPS, _MOST_STROKES, _MOST_CORNERS, _MOST_TEXT = 200, 500, 10_000, 200
@@ -102,15 +114,13 @@ class KeptObject(ObjectRequest):
     base: dict[str, Any] | None = None
 
 
-class Sidecar(_Checked):
-    """Everything that is kept of a photograph.
+class KeptFile(_Checked):
+    """What is kept of a photograph or video, in a file of its own.
 
     Attributes:
         source: where it lies, relative to the folder of these files; bytes: its length.
         image_size: (height, width) in pixels; (0, 0) of one that cannot be read.
-        model: by which its masks were made.
-        done: whether somebody said that it is done.
-        objects: in the order in which they were accepted.
+        model: by which masks were made.
     """
 
     version: Literal[1] = 1
@@ -118,6 +128,46 @@ class Sidecar(_Checked):
     bytes: int
     image_size: tuple[int, int]
     model: str
+
+    def check(self) -> None:
+        """Raise ValueError for values that do not fit each other."""
+
+    def write(self, path: Path) -> None:
+        """Write to a file, whole or not at all.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        text = json.dumps(self.model_dump(mode="json"), indent=1)
+        with write_atomically(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What `write` wrote.
+
+        Raises:
+            InputError: it is damaged, or something else.
+        """
+        with open_file(path) as file:
+            text = file.read()
+        try:
+            kept = cls.model_validate_json(text)
+            kept.check()
+        except (ValidationError, ValueError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise InputError(f"{path} is damaged, or of another version: {reason}") from error
+        return kept
+
+
+class Sidecar(KeptFile):
+    """Everything that is kept of a photograph.
+
+    Attributes:
+        done: whether somebody said that it is done.
+        objects: in the order in which they were accepted.
+    """
+
     done: bool = False
     objects: list[KeptObject] = []
 
@@ -131,32 +181,76 @@ class Sidecar(_Checked):
             object_ids=[one.id for one in self.objects],
         )
 
-    def write(self, path: Path) -> None:
-        """Write to a file, whole or not at all.
+    def check(self) -> None:
+        check_ids(self.objects)
+        if self.objects:
+            _ = self.masks  # checks the run lengths
 
-        Raises:
-            InputError: it cannot be written.
-        """
-        text = json.dumps(self.model_dump(mode="json"), indent=1)
-        with write_atomically(path) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
 
-    @classmethod
-    def read(cls, path: Path) -> "Sidecar":
-        """What `write` wrote.
+def check_ids(objects: Sequence[Any]) -> None:
+    """Raise ValueError where two have one id."""
+    if len({one.id for one in objects}) != len(objects):
+        raise ValueError("two objects have one id")
 
-        Raises:
-            InputError: it is damaged, or something else.
-        """
-        with open_file(path) as file:
-            text = file.read()
-        try:
-            sidecar = cls.model_validate_json(text)
-            if sidecar.objects:
-                _ = sidecar.masks  # checks the run lengths
-            if len({one.id for one in sidecar.objects}) != len(sidecar.objects):
-                raise ValueError("two objects have one id")
-        except (ValidationError, ValueError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise InputError(f"{path} is damaged, or of another version: {reason}") from error
-        return sidecar
+
+class VideoPrompt(_Checked):
+    """What is said about an object in a frame: exactly one of a prompt, strokes and absence.
+
+    Attributes:
+        frame: its number.
+        object_id: None for a new object.
+        prompt: of points or a box, as `Prompt.to_dict` gives it.
+        strokes: painted over the mask that is there.
+        absent: whether the object is not in this frame.
+        category: of a new object.
+    """
+
+    frame: Annotated[int, Field(ge=0)]
+    object_id: Annotated[int, Field(ge=1)] | None = None
+    prompt: dict[str, Any] | None = None
+    strokes: Annotated[list[Stroke], Field(max_length=_MOST_STROKES)] = []
+    absent: bool = False
+    category: Name = ""
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if (self.prompt is not None) + bool(self.strokes) + self.absent != 1:
+            raise ValueError("expected one of a prompt, strokes and absent")
+        if self.prompt is not None:
+            ObjectRequest(steps=[self.prompt])  # as in photographs
+        return self
+
+
+class TrackAbout(_Checked):
+    """What an object of a video is, what it is called, and whether the page shows it."""
+
+    category: Name = ""
+    name: Name = ""
+    visible: bool = True
+
+
+class KeptTrack(TrackAbout):
+    """An object of a video.
+
+    Attributes:
+        id: unlike any other in its video, from 1.
+        prompts: how many it has had that were not undone.
+    """
+
+    id: Annotated[int, Field(ge=1)]
+    prompts: Annotated[int, Field(ge=0)] = 0
+
+
+class VideoSidecar(KeptFile):
+    """What is kept of a video besides its session and masks.
+
+    Attributes:
+        count: of its frames.
+        objects: in the order in which they were first prompted.
+    """
+
+    count: Annotated[int, Field(ge=1)]
+    objects: list[KeptTrack] = []
+
+    def check(self) -> None:
+        check_ids(self.objects)
