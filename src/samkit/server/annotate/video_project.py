@@ -317,16 +317,18 @@ class VideoProject:
 
     def _add(self, frame: int, masks: Masks) -> None:
         known = {number: one.prompts for number, one in self.objects.items()}
-        prompted = self.tracker.prompts
-        kinds = {number: self._kind(frame, number) for number in known if frame in prompted[number]}
-        self.tracks.add(frame, masks, known, kinds)
+        given = {
+            number: prompts[frame]
+            for number, prompts in self.tracker.prompts.items()
+            if frame in prompts
+        }
+        kinds = {number: self._kind(frame, number) for number in given}
+        self.tracks.add(frame, _with_painted(masks, given), known, kinds)
 
     def _see(self, frame: int, number: int) -> None:
         """Take over an object in a frame in which it is prompted."""
         masks = self.tracker.masks(frame)
-        chosen = masks[masks.object_ids == number]
-        prompts = {number: self.objects[number].prompts}
-        self.tracks.add(frame, chosen, prompts, {number: self._kind(frame, number)})
+        self._add(frame, masks[masks.object_ids == number])
 
     def _kind(self, frame: int, number: int) -> Kind:
         """Where the mask of a prompted object comes from: one that was seen there is corrected."""
@@ -379,3 +381,17 @@ class VideoProject:
         if not 0 <= frame < self.count:
             raise InputError(f"expected a frame from 0 to {self.count - 1}, got {frame}")
         return frame
+
+
+def _with_painted(masks: Masks, given: dict[int, Prompt]) -> Masks:
+    """Masks of a frame in which some were given by their pixels, which the network has coarser."""
+
+    def exact(number: int) -> npt.NDArray[np.bool_] | None:
+        prompt = given.get(number)
+        mask = None if prompt is None or len(prompt.point_coords) else prompt.mask_input
+        return None if mask is None else mask > 0
+
+    return masks.with_pixels(
+        one.masks[0] if (mask := exact(number)) is None else mask
+        for one, number in zip(masks, masks.object_ids.tolist(), strict=True)
+    )
