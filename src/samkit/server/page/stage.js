@@ -1,6 +1,5 @@
 // The canvas: the picture, masks, prompts; and what the pointer and the keys do on it.
 
-import { Tiles } from "./tiles.js";
 import { Viewport } from "./viewport.js";
 
 const DRAG = 5; // screen pixels from which a click is a box
@@ -14,7 +13,7 @@ export class Stage {
     this.view = new Viewport();
     this.tool = "click";
     this.radius = 12; // of the brush, in screen pixels
-    this.tiles = null;
+    this.picture = null;
     this.steps = [];
     this.gesture = null; // what is going on with the pointer: { kind, points, ... }
     this.cross = null; // moved by the arrow keys, in pixels of the image
@@ -33,16 +32,17 @@ export class Stage {
     canvas.addEventListener("blur", () => { this.space = null; });
   }
 
-  open(index, info) {
+  // A picture has a width and a height, draws itself in a viewport, and can be closed.
+  open(picture) {
     this.close();
-    this.tiles = new Tiles(index, info, () => this.redraw());
-    this.view.setImage(this.tiles.width, this.tiles.height);
+    this.picture = picture;
+    this.view.setImage(picture.width, picture.height);
     this.redraw();
   }
 
   close() {
-    this.tiles?.close();
-    this.tiles = null;
+    this.picture?.close();
+    this.picture = null;
     this.steps = [];
     this.cross = null;
     this.cancel();
@@ -75,8 +75,8 @@ export class Stage {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.fillStyle = getComputedStyle(this.canvas.parentElement).backgroundColor;
     context.fillRect(0, 0, view.width, view.height);
-    if (!this.tiles) return;
-    this.tiles.draw(context, view, ratio);
+    if (!this.picture) return;
+    this.picture.draw(context, view, ratio);
     this.actions.draw(context, view, this.isHidden);
     if (!this.isHidden) this.drawPrompts();
     this.drawGesture();
@@ -170,12 +170,12 @@ export class Stage {
   }
 
   inImage([x, y]) {
-    const { width, height } = this.tiles;
+    const { width, height } = this.picture;
     return [Math.min(width, Math.max(0, x)), Math.min(height, Math.max(0, y))];
   }
 
   down(event) {
-    if (!this.tiles || this.gesture) return;
+    if (!this.picture || this.gesture) return;
     this.canvas.focus();
     this.canvas.setPointerCapture(event.pointerId);
     const screen = this.at(event);
@@ -193,11 +193,11 @@ export class Stage {
   move(event) {
     const screen = this.at(event);
     this.pointer = screen;
-    if (!this.tiles) return;
+    if (!this.picture) return;
     const { gesture } = this;
     const point = this.view.toImage(...screen);
     if (!gesture) {
-      const { width, height } = this.tiles;
+      const { width, height } = this.picture;
       const isInside = point[0] >= 0 && point[1] >= 0 && point[0] < width && point[1] < height;
       if (this.tool === "click" && isInside) this.actions.hover(...point);
       if (this.tool !== "click") this.redraw();
@@ -218,7 +218,7 @@ export class Stage {
   up(event) {
     const { gesture } = this;
     this.gesture = null;
-    if (!gesture || gesture.kind === "pan" || !this.tiles) return;
+    if (!gesture || gesture.kind === "pan" || !this.picture) return;
     const { points, label } = gesture;
     if (gesture.kind === "click") this.actions.click(...points[0], label);
     if (gesture.kind === "box") {
@@ -248,10 +248,10 @@ export class Stage {
   // The keys; whether one was for the canvas.
   key(event) {
     const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (arrow && this.tiles) {
+    if (arrow && this.picture) {
       event.preventDefault();
       const step = event.shiftKey ? 1 : 12 / this.view.scale;
-      const [x, y] = this.cross ?? [this.tiles.width / 2, this.tiles.height / 2];
+      const [x, y] = this.cross ?? [this.picture.width / 2, this.picture.height / 2];
       this.cross = this.inImage([x + arrow[0] * step, y + arrow[1] * step]);
       this.view.show(...this.cross);
       this.redraw();

@@ -4,9 +4,10 @@ import { picture } from "./api.js";
 
 const MOST = 400; // tiles of 512 x 512 that are kept, about 400 MB
 
+// A picture for the stage. `path` is where its tiles are.
 export class Tiles {
-  constructor(index, info, onLoad) {
-    this.index = index;
+  constructor(path, info, onLoad) {
+    this.path = path;
     this.size = info.tile;
     this.levels = info.levels;
     [this.height, this.width] = info.image_size;
@@ -63,7 +64,7 @@ export class Tiles {
 
   async load(key) {
     try {
-      const tile = await picture(`/images/${this.index}/tiles/${key}`, this.stopping.signal);
+      const tile = await picture(`${this.path}/${key}`, this.stopping.signal);
       if (this.stopping.signal.aborted) return tile.close();
       this.tiles.set(key, tile);
       for (const [old, bitmap] of this.tiles) {

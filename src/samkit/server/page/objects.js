@@ -1,32 +1,18 @@
-// The lists beside the image.
+// The list of objects beside the image.
 
 import { colourOf } from "./masks.js";
-
-function element(name, properties = {}, ...children) {
-  const one = Object.assign(document.createElement(name), properties);
-  one.append(...children);
-  return one;
-}
-
-export function showClasses(box, classes, chosen, choose) {
-  box.replaceChildren(...classes.map((name, i) => {
-    const button = element("button", { textContent: i < 9 ? `${i + 1} ${name}` : name, type: "button" });
-    button.setAttribute("role", "radio");
-    button.setAttribute("aria-checked", String(name === chosen));
-    button.addEventListener("click", () => choose(name));
-    return button;
-  }));
-}
+import { element, get } from "./ui.js";
 
 // A list that is being typed into is left alone until that has ended.
-export function showObjects(list, objects, edited, actions) {
+export function showObjects(objects, edited, actions) {
+  const list = get("objects");
   if (list.contains(document.activeElement) && document.activeElement.matches("input")) return;
   const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   list.replaceChildren(...objects.map((one) => row(one, one.id === edited, actions)));
   if (focused) list.querySelector(`[data-key="${focused}"]`)?.focus();
 }
 
-function row(one, isEdited, { edit, change, remove }) {
+function row(one, isEdited, { about, edit, change, remove }) {
   const what = one.name || `${one.category || "object"} ${one.id}`;
   const swatch = element("span", { className: "swatch" });
   swatch.style.background = `rgb(${colourOf(one.id).join(",")})`;
@@ -44,7 +30,7 @@ function row(one, isEdited, { edit, change, remove }) {
   const shown = button(one.visible ? "●" : "○", one.visible ? "Hide" : "Show", () => change(one, { visible: !one.visible }));
   const item = element("li", {},
     swatch, name, shown, button("✎", "Edit", () => edit(one)), button("✕", "Delete", () => remove(one)),
-    element("span", { className: "about", textContent: `${one.category || "no class"}, ${one.mask.area} pixels` }));
+    element("span", { className: "about", textContent: about(one) }));
   if (isEdited) item.setAttribute("aria-current", "true");
   return item;
 }
