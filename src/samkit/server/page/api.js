@@ -44,3 +44,26 @@ export async function picture(path, signal) {
   const answer = await send("GET", path, undefined, signal);
   return createImageBitmap(await answer.blob());
 }
+
+// Server-sent events as they come: the data of each `frame`, until they end or `signal` stops them.
+export async function stream(path, body, signal, onFrame) {
+  const answer = await send("POST", path, body, signal);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) throw new ApiError(0, "unreachable", "the server has stopped answering");
+    const blocks = (text + value).split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const lines = Object.fromEntries(block.split("\n").map((line) => {
+        const colon = line.indexOf(": ");
+        return [line.slice(0, colon), line.slice(colon + 2)];
+      }));
+      const data = JSON.parse(lines.data);
+      if (lines.event === "end") return;
+      if (lines.event === "error") throw new ApiError(200, data.error.code, data.error.message);
+      onFrame(data);
+    }
+  }
+}

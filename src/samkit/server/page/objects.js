@@ -3,6 +3,10 @@
 import { colourOf } from "./masks.js";
 import { element, get } from "./ui.js";
 
+export function labelOf(one) {
+  return one.name || `${one.category || "object"} ${one.id}`;
+}
+
 // A list that is being typed into is left alone until that has ended.
 export function showObjects(objects, edited, actions) {
   const list = get("objects");
@@ -13,7 +17,7 @@ export function showObjects(objects, edited, actions) {
 }
 
 function row(one, isEdited, { about, edit, change, remove }) {
-  const what = one.name || `${one.category || "object"} ${one.id}`;
+  const what = labelOf(one);
   const swatch = element("span", { className: "swatch" });
   swatch.style.background = `rgb(${colourOf(one.id).join(",")})`;
   const name = element("input", { value: one.name, placeholder: what, maxLength: 200 });

@@ -40,6 +40,13 @@ export class Stage {
     this.redraw();
   }
 
+  // Another picture of the same size, which is seen as the one before.
+  replace(picture) {
+    this.picture?.close();
+    this.picture = picture;
+    this.redraw();
+  }
+
   close() {
     this.picture?.close();
     this.picture = null;
