@@ -13,21 +13,25 @@ export function showObjects(objects, edited, actions) {
 }
 
 function row(one, isEdited, { about, edit, change, remove }) {
-  const what = one.name || `${one.category || "object"} ${one.id}`;
+  const what = `${one.name || one.category || "object"} ${one.id}`;
   const swatch = element("span", { className: "swatch" });
   swatch.style.background = `rgb(${colourOf(one.id).join(",")})`;
   const name = element("input", { value: one.name, placeholder: what, maxLength: 200 });
   name.setAttribute("aria-label", `Name of ${what}`);
-  name.addEventListener("keydown", (event) => { if (event.key === "Enter") name.blur(); });
+  name.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") name.value = one.name;
+    if (event.key === "Escape" || event.key === "Enter") get("view").focus();
+  });
   name.addEventListener("blur", () => { if (name.value !== one.name) change(one, { name: name.value }); });
-  const button = (text, label, action) => {
+  const button = (text, label, action, key = label) => {
     const made = element("button", { textContent: text, title: `${label} ${what}`, type: "button" });
     made.setAttribute("aria-label", `${label} ${what}`);
-    made.dataset.key = `${label}-${one.id}`;
+    made.dataset.key = `${key}-${one.id}`;
     made.addEventListener("click", action);
     return made;
   };
-  const shown = button(one.visible ? "●" : "○", one.visible ? "Hide" : "Show", () => change(one, { visible: !one.visible }));
+  const [sign, verb] = one.visible ? ["●", "Hide"] : ["○", "Show"];
+  const shown = button(sign, verb, () => change(one, { visible: !one.visible }), "visible");
   const item = element("li", {},
     swatch, name, shown, button("✎", "Edit", () => edit(one)), button("✕", "Delete", () => remove(one)),
     element("span", { className: "about", textContent: about(one) }));
