@@ -6,6 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from browser.annotator import EXAMPLES
+from PIL import Image
+
+from samkit.media.frames import open_frames
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser")
 CHROMIUM = next(
@@ -25,11 +29,12 @@ def browser():
 
 @pytest.fixture
 def tab(browser, annotating):  # closed before the servers
-    """A tab of 1280 x 800 in which nothing may go wrong."""
+    """A tab of 1280 x 800 in which nothing may go wrong, and nothing may come from elsewhere."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     tab, wrong = context.new_page(), []
     tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("request", lambda one: wrong.append(one.url) if "//127.0.0.1:" not in one.url else None)
     yield tab
     context.close()
     assert wrong == []
@@ -53,3 +58,16 @@ def annotating(tmp_path):
     for process in processes:
         process.terminate()
         process.communicate(timeout=30)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """coffee.jpg and four frames of coffee.mp4."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "1.jpg").write_bytes((EXAMPLES / "coffee.jpg").read_bytes())
+    frames = open_frames(EXAMPLES / "coffee.mp4")
+    for i in range(4):
+        Image.fromarray(frames.read(9 * i)).save(folder / f"{i + 2}.png")
+    frames.close()
+    return folder

@@ -4,87 +4,19 @@ SAMKIT_SCREENSHOTS=docs/images pytest -m browser    also takes the pictures of d
 """
 
 import json
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from browser.annotator import EXAMPLES, Page, expect
 from PIL import Image
 from pycocotools.coco import COCO
 
 import samkit
 from samkit import Prompt
-from samkit.media.frames import open_frames
 from samkit.server.annotate.masks import masks_of_steps
 
-expect = pytest.importorskip("playwright.sync_api", reason="needs the extra browser").expect
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """coffee.jpg and four frames of coffee.mp4."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    (folder / "1.jpg").write_bytes((EXAMPLES / "coffee.jpg").read_bytes())
-    frames = open_frames(EXAMPLES / "coffee.mp4")
-    for i in range(4):
-        Image.fromarray(frames.read(9 * i)).save(folder / f"{i + 2}.png")
-    frames.close()
-    return folder
-
-
-class Page:
-    """What an annotator does on the page, in pixels of the image."""
-
-    def __init__(self, tab, address, size):
-        self.tab, (self.width, self.height) = tab, size
-        tab.goto(address)
-        self.wait_for(0)
-
-    def wait_for(self, index):
-        self.tab.wait_for_selector(f'body[data-ready="{index}"]', timeout=60_000)
-
-    def at(self, x, y):
-        box = self.tab.locator("#view").bounding_box()
-        scale = min(box["width"] / self.width, box["height"] / self.height, 8)
-        left = box["x"] + (box["width"] - self.width * scale) / 2
-        top = box["y"] + (box["height"] - self.height * scale) / 2
-        return left + x * scale, top + y * scale
-
-    def click(self, x, y, **options):
-        with self.answer("/mask"):
-            self.tab.mouse.click(*self.at(x, y), **options)
-
-    def drag(self, *points):
-        with self.answer("/mask"):
-            self.tab.mouse.move(*self.at(*points[0]))
-            self.tab.mouse.down()
-            for point in points[1:]:
-                self.tab.mouse.move(*self.at(*point), steps=5)
-            self.tab.mouse.up()
-
-    def press(self, key, answer=None):
-        if answer is None:
-            self.tab.keyboard.press(key)
-            return
-        with self.answer(answer):
-            self.tab.keyboard.press(key)
-
-    def answer(self, path):
-        return self.tab.expect_response(lambda one: path in one.url and one.ok)
-
-    def status(self, text):
-        expect(self.tab.locator("#status")).to_contain_text(text, timeout=60_000)
-
-    def picture(self, name):
-        if folder := os.environ.get("SAMKIT_SCREENSHOTS"):
-            self.tab.wait_for_timeout(300)
-            file = self.tab.screenshot(type="jpeg", quality=80)
-            Path(folder, f"{name}.jpg").write_bytes(file)
 
 
 def masks_in(path):
@@ -104,7 +36,7 @@ def masks_in(path):
 def test_a_whole_job(tab, annotating, photos, tmp_path):
     out = tmp_path / "out"
     page = Page(tab, annotating(photos, "-o", out, "--classes", "cup,plate"), (600, 400))
-    assert tab.locator("#where").inner_text() == "1/5 1.jpg (open)"
+    expect(tab.locator("#where")).to_have_text("1/5 1.jpg (open)")
 
     # A box, a correction, undone and done again; a class; accepted.
     page.drag((172, 18), (300, 100), (424, 285))

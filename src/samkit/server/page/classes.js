@@ -1,7 +1,7 @@
 // The classes: one is chosen for the object that is being made, and others can be added.
 
 import { call } from "./api.js";
-import { element, fail, get } from "./ui.js";
+import { element, fail, get, say } from "./ui.js";
 
 export class Classes {
   constructor(names, onChange) {
@@ -12,11 +12,17 @@ export class Classes {
       event.preventDefault();
       this.add(get("class-name").value.trim());
     });
+    get("class-name").addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      get("class-name").value = "";
+      get("view").focus();
+    });
   }
 
   // Choosing it again takes it back.
   choose(name) {
     this.chosen = this.chosen === name ? "" : name;
+    say("");
     this.onChange();
   }
 
@@ -32,6 +38,8 @@ export class Classes {
       ({ classes: this.names } = await call("POST", "/classes", { name }));
       get("class-name").value = "";
       this.chosen = name;
+      say("");
+      get("view").focus();
     } catch (error) {
       fail(error);
     }
@@ -40,9 +48,9 @@ export class Classes {
 
   show() {
     get("classes").replaceChildren(...this.names.map((name, i) => {
-      const button = element("button", { textContent: i < 9 ? `${i + 1} ${name}` : name, type: "button" });
-      button.setAttribute("role", "radio");
-      button.setAttribute("aria-checked", String(name === this.chosen));
+      const text = i < 9 ? `${i + 1} ${name}` : name;
+      const button = element("button", { textContent: text, title: name, type: "button" });
+      button.setAttribute("aria-pressed", String(name === this.chosen));
       button.addEventListener("click", () => this.choose(name));
       return button;
     }));

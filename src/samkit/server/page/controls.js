@@ -3,11 +3,11 @@
 import { get, showKeys, toggleTheme } from "./ui.js";
 
 export function setTool(stage, name) {
-  stage.tool = name;
+  stage.setTool(name);
   for (const button of document.querySelectorAll("[data-tool]")) {
-    button.setAttribute("aria-checked", String(button.dataset.tool === name));
+    button.setAttribute("aria-pressed", String(button.dataset.tool === name));
   }
-  stage.redraw();
+  stage.canvas.focus();
 }
 
 // Buttons by their ids.

@@ -4,7 +4,7 @@ import { colourOf } from "./masks.js";
 import { element, get } from "./ui.js";
 
 export function labelOf(one) {
-  return one.name || `${one.category || "object"} ${one.id}`;
+  return `${one.name || one.category || "object"} ${one.id}`;
 }
 
 // A list that is being typed into is left alone until that has ended.
@@ -22,16 +22,20 @@ function row(one, isEdited, { about, edit, change, remove }) {
   swatch.style.background = `rgb(${colourOf(one.id).join(",")})`;
   const name = element("input", { value: one.name, placeholder: what, maxLength: 200 });
   name.setAttribute("aria-label", `Name of ${what}`);
-  name.addEventListener("keydown", (event) => { if (event.key === "Enter") name.blur(); });
+  name.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") name.value = one.name;
+    if (event.key === "Escape" || event.key === "Enter") get("view").focus();
+  });
   name.addEventListener("blur", () => { if (name.value !== one.name) change(one, { name: name.value }); });
-  const button = (text, label, action) => {
+  const button = (text, label, action, key = label) => {
     const made = element("button", { textContent: text, title: `${label} ${what}`, type: "button" });
     made.setAttribute("aria-label", `${label} ${what}`);
-    made.dataset.key = `${label}-${one.id}`;
+    made.dataset.key = `${key}-${one.id}`;
     made.addEventListener("click", action);
     return made;
   };
-  const shown = button(one.visible ? "●" : "○", one.visible ? "Hide" : "Show", () => change(one, { visible: !one.visible }));
+  const [sign, verb] = one.visible ? ["●", "Hide"] : ["○", "Show"];
+  const shown = button(sign, verb, () => change(one, { visible: !one.visible }), "visible");
   const item = element("li", {},
     swatch, name, shown, button("✎", "Edit", () => edit(one)), button("✕", "Delete", () => remove(one)),
     element("span", { className: "about", textContent: about(one) }));

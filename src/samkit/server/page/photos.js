@@ -9,7 +9,7 @@ import { showObjects } from "./objects.js";
 import { Preview } from "./preview.js";
 import { Stage } from "./stage.js";
 import { Tiles } from "./tiles.js";
-import { busy, fail, get, say } from "./ui.js";
+import { busy, element, fail, get, say } from "./ui.js";
 
 const DRAFT_COLOUR = [213, 94, 0];
 
@@ -23,6 +23,7 @@ export class Photos {
     this.current = null; // Mask of the draft
     this.asking = null; // the request for it
     this.isAccepting = false;
+    this.deleted = []; // objects, while that was the last that was done
     this.draft = new Draft(() => this.draftChanged());
     this.classes = new Classes(project.classes, () => this.show());
     this.stage = new Stage(get("view"), {
@@ -50,7 +51,7 @@ export class Photos {
 
   listen() {
     const { draft } = this;
-    const [undo, redo] = [() => draft.undo(), () => draft.redo()];
+    const [undo, redo] = [() => this.undo(), () => draft.redo()];
     const [clear, accept, candidate] = [() => this.clear(), () => this.accept(), () => this.otherCandidate()];
     const [everything, done, save] = [() => this.findEverything(), () => this.setDone(), () => this.export()];
     const [previous, next] = [() => this.open(this.index - 1), () => this.open(this.index + 1)];
@@ -86,7 +87,6 @@ export class Photos {
     if (saved) sessionStorage.setItem(this.draftKey, saved);
     delete document.body.dataset.ready;
     sessionStorage.setItem("samkit-image", this.image.name);
-    say("");
     this.showWhere();
     try {
       const info = await busy("Opening", () => call("GET", this.path));
@@ -100,6 +100,7 @@ export class Photos {
       await busy("Looking at the image", () => call("POST", `${this.path}/ready`));
       if (own !== this.opening) return;
       document.body.dataset.ready = String(index);
+      say(`Ready: ${this.image.name}`);
       setTimeout(() => { // the next one, once this one has been answered
         if (own === this.opening && index + 1 < images.length) {
           call("POST", `/images/${index + 1}/ready`).catch(() => {});
@@ -154,6 +155,8 @@ export class Photos {
 
   draftChanged() {
     if (this.index < 0) return;
+    say("");
+    this.deleted = [];
     this.keepDraft();
     this.preview.clear();
     this.show();
@@ -234,7 +237,13 @@ export class Photos {
     }
   }
 
+  undo() {
+    if (this.deleted.length) this.bringBack();
+    else this.draft.undo();
+  }
+
   clear() {
+    say("");
     if (!this.draft.isEmpty || this.draft.id !== null) this.draft.reset();
     else this.found = [];
     this.preview.clear();
@@ -267,10 +276,9 @@ export class Photos {
   }
 
   async change(one, about) {
-    const { steps, candidate, found, strokes, category, name, visible } = one;
-    const body = { steps, candidate, found, strokes, category, name, visible, ...about };
     const { draft, opening } = this;
     try {
+      const body = { ...asRequest(one), ...about };
       const kept = await call("PUT", `${this.path}/objects/${one.id}`, body);
       if (opening !== this.opening) return;
       Object.assign(one, about);
@@ -284,13 +292,33 @@ export class Photos {
 
   async remove(one) {
     const { draft, opening } = this;
+    get("view").focus(); // the button that was pressed goes away
     try {
       await call("DELETE", `${this.path}/objects/${one.id}`);
       if (opening !== this.opening) return;
       this.objects = this.objects.filter((other) => other.id !== one.id);
+      const before = this.deleted;
       if (draft.id === one.id) draft.reset();
-      say(`Deleted object ${one.id}`);
+      this.deleted = [...before, one];
+      say(`Deleted object ${one.id}; Undo brings it back`);
     } catch (error) {
+      fail(error);
+    }
+    this.show();
+  }
+
+  // The server makes its mask again of what it was made of.
+  async bringBack() {
+    const [one, { opening, path }] = [this.deleted.pop(), this];
+    try {
+      if (one.found !== null) await busy("Finding everything", () => call("POST", `${path}/everything`));
+      const kept = await call("POST", `${path}/objects`, asRequest(one));
+      if (opening !== this.opening) return;
+      this.objects = [...this.objects, { ...kept, mask: await Mask.from(kept.mask) }];
+      if (kept.mask.area === one.mask.area) say(`Object ${one.id} is back as object ${kept.id}`);
+      else say(`Object ${kept.id} is back with another mask: ${this.project.model} made it anew`, true);
+    } catch (error) {
+      if (opening === this.opening) this.deleted.push(one);
       fail(error);
     }
     this.show();
@@ -317,7 +345,8 @@ export class Photos {
   showWhere() {
     const { index, image } = this;
     const count = this.project.images.length;
-    get("where").textContent = image ? `${index + 1}/${count} ${image.name} (${image.state})` : "";
+    const name = element("span", { textContent: image?.name ?? "" });
+    get("where").replaceChildren(`${index + 1}/${count} `, name, ` (${image?.state})`);
     get("where").title = image?.name ?? "";
     get("previous").disabled = index <= 0;
     get("next").disabled = index >= count - 1;
@@ -327,7 +356,7 @@ export class Photos {
   show() {
     const { draft, stage } = this;
     this.showWhere();
-    get("undo").disabled = !draft.canUndo;
+    get("undo").disabled = !draft.canUndo && !this.deleted.length;
     get("redo").disabled = !draft.canRedo;
     get("clear").disabled = draft.isEmpty && draft.id === null && !this.found.length;
     get("accept").disabled = draft.isEmpty;
@@ -342,4 +371,9 @@ export class Photos {
     });
     stage.redraw();
   }
+}
+
+// What the server makes an object of.
+function asRequest({ steps, candidate, found, strokes, category, name, visible }) {
+  return { steps, candidate, found, strokes, category, name, visible };
 }

@@ -23,6 +23,7 @@ export function fail(error) {
 
 // Something that takes a while, with the time that it took so far.
 export async function busy(text, work) {
+  say("");
   const start = performance.now();
   const show = () => {
     get("busy").hidden = false;
