@@ -213,10 +213,11 @@ export class Video {
     say(direction === "forward" ? "Tracking; Esc ends it" : "Tracking backward; Esc ends it");
     this.show();
     const start = performance.now();
-    let count = 0;
+    let [count, last] = [0, this.shown];
     try {
       await stream("/track", { start: this.shown, direction }, this.tracking.signal, (known) => {
         count += 1;
+        last = known.frame;
         get("figures").textContent = `${((1000 * count) / (performance.now() - start)).toFixed(1)} frames per second`;
         this.mark(known);
         this.follow(known);
@@ -227,6 +228,7 @@ export class Video {
       else fail(error);
     }
     this.tracking = null;
+    if (this.follows) this.seek(last);
     this.change(async () => {
       this.take(await call("GET", ""));
       this.takeMasks(await call("GET", `/frames/${this.shown}/masks`));
