@@ -1,6 +1,10 @@
 """Who may call, how much, and that a failure tells nothing."""
 
+import base64
 import errno
+import hashlib
+import html
+import re
 from pathlib import Path
 
 import pytest
@@ -91,6 +95,25 @@ def test_pages_of_other_places_may_not_call(serving):
         assert allowed == ("https://good.example" if "good" in origin else None)
 
 
+def test_what_was_refused_is_counted_by_reason(guarded):
+    for headers in (
+        {"Host": "evil.example"},
+        {"Origin": "https://evil.example", **ONE},
+        {},
+        {"Authorization": "Bearer wrong"},
+        ONE,
+    ):
+        guarded.get("/v1/models", headers=headers)
+    assert refused(guarded, ONE) == {"host": 1, "origin": 1, "token": 2}
+
+
+def refused(client, headers=None):
+    """Reason -> number."""
+    lines = client.get("/metrics", headers=headers).text.splitlines()
+    found = (re.match(r'samkit_refused_total{reason="(.*)"} (.*)', line) for line in lines)
+    return {one[1]: float(one[2]) for one in found if one}
+
+
 def test_too_much_is_refused_before_it_is_read(serving):
     client = serving(body_bytes=1000, video_bytes=5000, json_bytes=1000)
 
@@ -100,13 +123,13 @@ def test_too_much_is_refused_before_it_is_read(serving):
 
     for content in (b"x" * 1001, sent(1100)):
         assert error_of(client.post("/v1/embeddings", content=content)) == (413, "too_large")
-        assert "too_large" in client.get("/metrics").text
     assert error_of(client.post("/v1/embeddings", content=sent(900))) == (422, "image")
     assert error_of(client.post("/v1/videos", content=sent(4900))) == (422, "invalid")
     assert error_of(client.post("/v1/videos", content=sent(5100))) == (413, "too_large")
     for url in ("/v1/videos", "/v1/videos/x/prompts"):  # JSON is never written to disk
         answer = client.post(url, content=b"x" * 2000, headers={"Content-Type": "application/json"})
         assert error_of(answer) == (413, "too_large")
+    assert refused(client) == {"too_large": 5}
 
 
 def test_an_unexpected_failure_tells_nothing(serving, predictors, monkeypatch):
@@ -132,6 +155,18 @@ def test_it_describes_itself(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert "/v1/embeddings/{name}/masks" in paths
     assert "/v1/videos/{name}/track" in paths
+    page = client.get("/docs")
+    assert all(path in page.text for path in paths)
+    assert "Look at an image once" in page.text
+    assert 'rle | png | polygons = "rle"' in html.unescape(page.text)
+    # Nothing of elsewhere, not even if there were a script: the style is the page's own.
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    (style,) = re.findall("<style>(.*?)</style>", page.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert not re.search("https?://|<script|<link", page.text)
+    assert client.get("/redoc").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 import samkit
@@ -26,6 +26,7 @@ from samkit.server.guard import Guard
 from samkit.server.images import Embeddings, image_routes
 from samkit.server.inference import Inference
 from samkit.server.metrics import Metrics
+from samkit.server.reference import REFERENCE_POLICY, reference_page
 from samkit.server.settings import ServerSettings
 from samkit.server.state import ServerState
 from samkit.server.videos import Sessions, video_routes
@@ -100,6 +101,8 @@ def create_app(
         title="samkit",
         version=samkit.__version__,
         description="Promptable segmentation of images and videos.",
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere
+        redoc_url=None,
         lifespan=lifespan,
     )
     add_error_handlers(app)
@@ -136,6 +139,11 @@ def _add_page(app: FastAPI) -> None:
 def _add_service_routes(
     app: FastAPI, state: ServerState, embeddings: Embeddings, sessions: Sessions
 ) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def reference() -> Response:
+        headers = {"Content-Security-Policy": REFERENCE_POLICY}
+        return HTMLResponse(reference_page(app.openapi()), headers=headers)
+
     @app.get("/healthz", tags=["service"])
     async def health() -> dict[str, str]:
         """Whether it runs. Needs no token."""

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +26,14 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+
+
+class _Refusal(ApiError):
+    """An error before the application is asked, with its reason for the figures."""
+
+    def __init__(self, reason: str, *about: Any) -> None:
+        super().__init__(*about)
+        self.reason = reason
 
 
 class Guard:
@@ -51,6 +60,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         start, status, body = time.perf_counter(), [500], None
+        refused: set[str] = set()  # reasons
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -58,16 +68,26 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
             await send(message)
 
+        async def limited() -> Message:
+            assert body is not None
+            try:
+                return await body.receive()
+            except ApiError as error:
+                refused.add(error.code)
+                raise
+
         try:
             scope.setdefault("state", {})["owner"] = self._owner(scope)
             body = self._body(scope, receive)
-            await self._app(scope, body.receive, answer)
+            await self._app(scope, limited, answer)
         except ApiError as error:
-            self._metrics.refused.labels(error.code).inc()
+            refused.add(error.reason if isinstance(error, _Refusal) else error.code)
             await error_response(error)(scope, receive, answer)
         finally:
             if body is not None:
                 body.release()
+            for reason in refused:
+                self._metrics.refused.labels(reason).inc()
             path = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(path, str(status[0])).inc()
             self._metrics.request_seconds.labels(path).observe(time.perf_counter() - start)
@@ -82,12 +102,13 @@ class Guard:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         if not self._is_allowed(_host(headers), self._settings.hosts):
-            raise ApiError(403, "forbidden", "this server is not called so; see --allow-host")
+            raise _Refusal(
+                "host", 403, "forbidden", "this server is not called so; see --allow-host"
+            )
         origin = headers.get("origin")
         if origin is not None and not self._is_same(origin, headers):
-            raise ApiError(
-                403, "forbidden", "pages of other places may not call; see --allow-origin"
-            )
+            message = "pages of other places may not call; see --allow-origin"
+            raise _Refusal("origin", 403, "forbidden", message)
         if not self._tokens or scope["path"] in _OPEN or scope["path"].startswith(_PAGE):
             return ""
         if scope["method"] == "OPTIONS":  # browsers ask so without a token; no route answers it
@@ -97,9 +118,8 @@ class Guard:
         # All are compared, so that the time does not tell which one is like this.
         known = [hmac.compare_digest(token, one) for one in self._tokens]
         if kind.lower() != "bearer" or not any(known):
-            raise ApiError(
-                401, "unauthorized", "expected a valid token", {"WWW-Authenticate": "Bearer"}
-            )
+            wanted = {"WWW-Authenticate": "Bearer"}
+            raise _Refusal("token", 401, "unauthorized", "expected a valid token", wanted)
         return hashlib.sha256(token).hexdigest()
 
     def _is_allowed(self, host: str, hosts: tuple[str, ...]) -> bool:
@@ -125,7 +145,8 @@ class Guard:
             most, weight = settings.body_bytes, 1
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and len(declared) < 20 and int(declared) > most:
-            raise ApiError(413, "too_large", f"expected at most {most} bytes")
+            message = f"expected at most {most} bytes"
+            raise _Refusal("too_large", 413, "too_large", message)
         return LimitedBody(
             receive, most=most, weight=weight, room=self._room, seconds=settings.body_seconds
         )

@@ -14,7 +14,8 @@ class Metrics:
     Attributes:
         requests: number by route and status; request_seconds: their time by route.
         work_seconds: time in the network's thread by kind of work.
-        waiting: requests that wait or are worked on; refused: number by reason.
+        waiting: requests that wait or are worked on.
+        refused: number by reason: host, origin, token, too_large, too_slow, busy.
         kept: number of embeddings and sessions by place, memory or disk.
     """
 
