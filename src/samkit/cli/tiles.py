@@ -21,6 +21,9 @@ __all__ = [
     "segment_tiles",
 ]
 
+# A network sees 1024 x 1024 pixels, of which those of a smaller tile would be 16 x 16 each or more.
+_LEAST_TILE = 64
+
 
 def parse_window(text: str) -> Window:
     """X0,Y0,X1,Y1 in whole pixels."""
@@ -40,6 +43,12 @@ def check_tiles(jobs: Sequence[Job], tile: int, overlap: int | None) -> None:
     """An error of usage where tiles cannot be so, or a picture of the image is to be written."""
     from samkit.mask_generator import tiles_of
 
+    if tile < _LEAST_TILE:
+        raise usage_error(
+            f"expected at least {_LEAST_TILE} pixels, got {tile}: each tile is looked at by itself, "
+            "and in so few pixels no object can be told",
+            "--tile",
+        )
     with as_usage_error("--tile, --overlap"):
         tiles_of((1, 1), tile, overlap)
     check_no_pictures(jobs, "--tile")
