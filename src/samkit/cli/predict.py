@@ -37,6 +37,7 @@ from samkit.cli.parsing import FormatError, parse_box, parse_point, read_mask
 from samkit.cli.streams import standard_streams
 from samkit.cli.tiles import check_no_pictures, parse_window
 from samkit.cli.usage import as_usage_error, usage_error
+from samkit.cli.yolo_classes import YoloClasses
 from samkit.errors import count_of
 
 if TYPE_CHECKING:
@@ -172,6 +173,8 @@ def predict(
     jobs = unfinished(jobs, output, overwrite=overwrite or len(jobs) == 1)
     if not jobs:
         return
+    names = {name for one in asked.values() for name in one.categories.values()}
+    classes = YoloClasses([job.targets for job in jobs], streams.result or output, sorted(names))
 
     import samkit
     from samkit.media.windows import WindowedImage
@@ -196,7 +199,7 @@ def predict(
         category=lambda job, masks: [
             asked[job.source].categories[i] for i in masks.object_ids.tolist()
         ],
-        categories=sorted({name for one in asked.values() for name in one.categories.values()}),
+        classes=classes,
         output=streams.result or output,
         formats=formats,
         base=folder,
