@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from samkit import Prompt, load
 from samkit.masks import Masks
 from samkit.masks.datasets import read_labelstudio
 
@@ -144,6 +145,47 @@ def test_a_table_of_all_images(run, photos, model, tmp_path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["file_name"].rsplit("/")[-1] for row in rows] == ["a.png", "b.jpg", "c.png"]
     assert {row["category"] for row in rows} == {"cell"}
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_candidates_are_told_apart(run, photos, prompts, model, tmp_path, many) -> None:
+    """The same masks, in the same order, as Python gives; of one candidate nothing is said."""
+    boxes = [Prompt.box(5, 5, 30, 20), Prompt.box(1, 1, 20, 9)]
+    expected = load(model).predict(photos / "a.png", boxes, candidates=3)
+    shutil.copy(photos / "a.png", photos / "z.png")
+    images = [photos / "a.png", photos / "z.png"] if many else [photos / "a.png"]
+    command = ("predict", *images, "--box", "5,5,30,20", "--box", "1,1,20,9", "-m", model)
+    names = [f"a{suffix}" for suffix in (".csv", ".json", ".jsonl")]
+    names += [] if many else ["a.geojson", "a_polygons.json"]
+    for count in (1, 3):
+        for name in names:
+            form = ("--format", "polygons") if "polygons" in name else ()
+            code, _, err = run(*command, "--candidates", count, "-o", tmp_path / name, *form)
+            assert code == 0, err
+            rows = rows_of(tmp_path / name)
+            if count == 1:
+                assert not any("candidate" in row for row in rows)
+                continue
+            rows = rows[:6]
+            assert [int(row["candidate"]) for row in rows] == [0, 1, 2, 0, 1, 2]
+            assert [int(row["prompt_index"]) for row in rows] == [0, 0, 0, 1, 1, 1]
+            assert [int(row["object_id"]) for row in rows] == [0, 0, 0, 1, 1, 1]
+            assert np.allclose([float(row["score"]) for row in rows], expected.scores, atol=1e-4)
+    if not many:
+        assert Masks.load(tmp_path / "a.json").candidates.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def rows_of(path):
+    """What a file says of each mask."""
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    data = json.loads(path.read_text())
+    if path.suffix == ".geojson":
+        return [one["properties"] for one in data["features"]]
+    return data["polygons"] if "polygons" in data else data["annotations"]
 
 
 def test_tasks_of_label_studio(run, photos, prompts, model, tmp_path) -> None:
