@@ -110,7 +110,7 @@ def test_images_of_one_name_in_different_folders(run, photos, model, tmp_path) -
     images = (photos / "a.png", photos / "b.jpg", photos / "other" / ".." / "other" / "inner")
     target = tmp_path / "out"
     command = ("predict", *images, "--point", "9,9", "--format", "overlay", "-m", model)
-    code, out, err = run(*command, "-o", target)
+    code, _, err = run(*command, "-o", target)
     assert code == 0, err
     expected = ["a", "b", "other/inner/a_jpg", "other/inner/a_png"]
     files = sorted(path.relative_to(target).as_posix() for path in target.rglob("*.png"))
@@ -250,7 +250,7 @@ def test_images_and_outputs_must_fit(run, photos, model, tmp_path) -> None:
             "would both be",
         ),
         ([photos / "a.png", *point, "-o", "classes.txt", "--format", "yolo"], "names the classes"),
-        ([photos / "a.png", *point, "-o", "a.txt", "--category", "a\nb"], "of one line"),
+        ([photos / "a.png", *point, "-o", "a.txt", "--category", "a\nb"], "of one line, got 'a\\nb'"),
     ]
     for arguments, message in cases:
         code, _, err = run("predict", *arguments)

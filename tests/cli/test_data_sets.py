@@ -80,7 +80,8 @@ def test_images_of_one_name_in_a_file_of_prompts(run, photos, model, tmp_path) -
         shutil.copy(photos / source, photos / name / "x.png")
     entries = [{"image": f"{name}/x.png", "box": [5, 5, 30, 20]} for name in ("one", "two")]
     (photos / "p.json").write_text(json.dumps(entries))
-    code, _, err = run("predict", "--prompts", photos / "p.json", "-o", tmp_path / "out", "-m", model)
+    command = ("predict", "--prompts", photos / "p.json", "-m", model)
+    code, _, err = run(*command, "-o", tmp_path / "out")
     assert code == 0, err
     sizes = {}
     for path in (tmp_path / "out").rglob("*.png"):

@@ -179,9 +179,10 @@ def test_a_coordinate_system_without_a_code(run, model, tmp_path):
     for name in ("b.gpkg", "b.geojson"):
         code, out, err = run("predict", path, *common, tmp_path / name)
         assert (code, out) == (1, "")
-        assert err == f"error: {path}: the map has no longitude and latitude: 'site grid' cannot " \
-            "be transformed\n"  # fmt: skip
-    code, _, err = run("predict", path, "--map-coordinates", "--point", "-3,5", *common[2:], "c.npz")
+        reason = "the map has no longitude and latitude: 'site grid' cannot be transformed"
+        assert err == f"error: {path}: {reason}\n"
+    beside = ("--map-coordinates", "--point", "-3,5", *common[2:], "c.npz")
+    code, _, err = run("predict", path, *beside)
     assert code == 2
     assert "in 'site grid', got -3,5" in " ".join(err.replace("│", " ").split())
 

@@ -15,8 +15,8 @@ import typer
 
 from samkit.cli.parsing import names_file, real_path
 from samkit.cli.streams import StandardStreams, name_of
-from samkit.cli.yolo_classes import YoloClasses
 from samkit.cli.usage import as_usage_error, check_choice, usage_error
+from samkit.cli.yolo_classes import YoloClasses
 from samkit.errors import SamkitError, count_of
 
 if TYPE_CHECKING:

@@ -123,7 +123,8 @@ Tile = Annotated[
     int | None,
     typer.Option(
         metavar="PIXELS",
-        help="Go over the image in tiles of this side, from 64 on, for images that are too large as a whole.",
+        help="Go over the image in tiles of this side, 64 or more, for images that are too large "
+        "as a whole.",
         show_default="the whole image",
     ),
 ]

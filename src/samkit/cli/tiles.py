@@ -45,8 +45,8 @@ def check_tiles(jobs: Sequence[Job], tile: int, overlap: int | None) -> None:
 
     if tile < _LEAST_TILE:
         raise usage_error(
-            f"expected at least {_LEAST_TILE} pixels, got {tile}: each tile is looked at by itself, "
-            "and in so few pixels no object can be told",
+            f"expected at least {_LEAST_TILE} pixels, got {tile}: each tile is looked at by "
+            "itself, and in so few pixels no object can be told",
             "--tile",
         )
     with as_usage_error("--tile, --overlap"):

@@ -42,10 +42,12 @@ class YoloClasses:
         self._file = (folder.parent if names_file(folder) else folder) / _NAME
         if not labels:
             return
-        if wrong := [path for path in labels if path.name == _NAME]:
-            raise usage_error(f"{wrong[0]} names the classes: call the labels otherwise", "-o")
-        if wrong := [name for name in names if not name.isprintable()]:
-            raise usage_error(f"expected names of one line for YOLO, got {wrong[0]!r}")
+        for path in labels:
+            if path.name == _NAME:
+                raise usage_error(f"{path} names the classes: call the labels otherwise", "-o")
+        for name in names:
+            if not name.isprintable():
+                raise usage_error(f"YOLO: expected categories of one line, got {name!r}")
         there = _lines(self._file) if self._file.is_file() else []
         self._is_complete = set(names) <= set(there)
         self.names = [*there, *(name for name in names if name not in there)]

@@ -184,7 +184,7 @@ class MaskStack:
 
     @property
     def candidates(self) -> npt.NDArray[np.int64] | None:
-        """(N,) int64 from 0, which of its prompt's proposals a mask is; None where it is not said."""
+        """(N,) int64 from 0, which of its prompt's proposals each mask is, or None."""
         return self._fields.candidates
 
     @property
