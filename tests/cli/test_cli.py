@@ -250,7 +250,10 @@ def test_images_and_outputs_must_fit(run, photos, model, tmp_path) -> None:
             "would both be",
         ),
         ([photos / "a.png", *point, "-o", "classes.txt", "--format", "yolo"], "names the classes"),
-        ([photos / "a.png", *point, "-o", "a.txt", "--category", "a\nb"], "of one line, got 'a\\nb'"),
+        (
+            [photos / "a.png", *point, "-o", "a.txt", "--category", "a\nb"],
+            "of one line, got 'a\\nb'",
+        ),
     ]
     for arguments, message in cases:
         code, _, err = run("predict", *arguments)
