@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samkit.cli.parsing import FormatError, parse_numbers
+from samkit.cli.streams import name_of
 from samkit.cli.usage import usage_error
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class MapCoordinates:
             raise usage_error(f"expected X0,Y0,X1,Y1 with an area, got {text}", option)
         corners = self._in_pixels([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
         box = np.array([corners.min(0), corners.max(0)])
-        # NaN is nowhere, so this is said of what is there.
+        # So, and not the other way round, because NaN is nowhere.
         if not ((box[1] > 0).all() and (box[0] < self._whole[2:]).all()):
             raise self._beside(text, option)
         return box
@@ -108,7 +109,8 @@ class MapCoordinates:
     def _in_pixels(self, points: Sequence[tuple[float, float]]) -> npt.NDArray[np.float64]:
         import numpy as np
 
-        return self._place.to_pixels(np.array(points))
+        with np.errstate(all="ignore"):  # infinity is beside the map
+            return self._place.to_pixels(np.array(points))
 
     @property
     def _whole(self) -> Window:
@@ -119,7 +121,8 @@ class MapCoordinates:
     def _are_inside(pixels: npt.NDArray[np.float64], window: Window) -> bool:
         import numpy as np
 
-        rounded = pixels.astype(np.float32)  # as prompts are kept: an edge is inside
+        with np.errstate(all="ignore"):
+            rounded = pixels.astype(np.float32)  # as prompts are kept: an edge is inside
         return bool((rounded >= window[:2]).all() and (rounded <= window[2:]).all())
 
     def _check_window(self, text: str, pixels: npt.NDArray[np.float64], option: str) -> None:
@@ -129,7 +132,7 @@ class MapCoordinates:
     def _beside(self, text: str, option: str) -> Exception:
         (left, bottom), (right, top) = self._place.bounds.tolist()
         return usage_error(
-            f"expected it on {self._image}, x from {left:.12g} to {right:.12g} and y from "
+            f"expected it on {name_of(self._image)}, x from {left:.12g} to {right:.12g} and y from "
             f"{bottom:.12g} to {top:.12g} in {self._place.crs_name}, got {text}",
             option,
         )

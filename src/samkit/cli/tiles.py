@@ -21,7 +21,7 @@ __all__ = [
     "segment_tiles",
 ]
 
-# A network sees 1024 x 1024 pixels, of which those of a smaller tile would be 16 x 16 each or more.
+# Most networks see 1024 x 1024 pixels, of which each one of a smaller tile would fill over 16 x 16.
 _LEAST_TILE = 64
 
 
