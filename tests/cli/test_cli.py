@@ -249,9 +249,9 @@ def test_images_and_outputs_must_fit(run, photos, model, tmp_path) -> None:
             [photos / "a.png", photos / "other" / ".." / "a.png", *point, "-o", tmp_path / "out"],
             "would both be",
         ),
-        ([photos / "a.png", *point, "-o", "classes.txt", "--format", "yolo"], "names the classes"),
+        ([photos / "a.png", *point, "-o", tmp_path / "classes.txt"], "names the classes"),
         (
-            [photos / "a.png", *point, "-o", "a.txt", "--category", "a\nb"],
+            [photos / "a.png", *point, "-o", tmp_path / "a.txt", "--category", "a\nb"],
             "of one line, got 'a\\nb'",
         ),
     ]

@@ -183,7 +183,7 @@ def test_a_coordinate_system_without_a_code(run, model, tmp_path):
         assert (code, out) == (1, "")
         reason = "the map has no longitude and latitude: 'site grid' cannot be transformed"
         assert err == f"error: {path}: {reason}\n"
-    beside = ("--map-coordinates", "--point", "-3,5", *common[2:], "c.npz")
+    beside = ("--map-coordinates", "--point", "-3,5", *common[2:], tmp_path / "c.npz")
     code, _, err = run("predict", path, *beside)
     assert code == 2
     assert "in 'site grid', got -3,5" in " ".join(err.replace("│", " ").split())
