@@ -102,6 +102,25 @@ def test_images_that_differ_in_suffix_only(run, photos, model, tmp_path) -> None
     assert names == ["a_jpg.png", "a_png.png", "b.png", "c.png"]
 
 
+def test_images_of_one_name_in_different_folders(run, photos, model, tmp_path) -> None:
+    """They keep their path below the folder of all; the others do then, too."""
+    (photos / "other" / "inner").mkdir(parents=True)
+    shutil.copy(photos / "a.png", photos / "other" / "inner" / "a.png")
+    shutil.copy(photos / "c.png", photos / "other" / "inner" / "a.jpg")
+    images = (photos / "a.png", photos / "b.jpg", photos / "other" / ".." / "other" / "inner")
+    target = tmp_path / "out"
+    command = ("predict", *images, "--point", "9,9", "--format", "overlay", "-m", model)
+    code, _, err = run(*command, "-o", target)
+    assert code == 0, err
+    expected = ["a", "b", "other/inner/a_jpg", "other/inner/a_png"]
+    files = sorted(path.relative_to(target).as_posix() for path in target.rglob("*.png"))
+    assert files == [f"{name}_overlay.png" for name in expected]
+    with Image.open(target / "other/inner/a_jpg_overlay.png") as image:
+        assert image.size == (50, 32)  # that of c.png
+    code, _, err = run(*command, "-o", target)
+    assert "skipped 4 of 4 images" in err
+
+
 def test_an_empty_mask_is_mentioned(run, photos, monkeypatch, model, tmp_path) -> None:
     """As of a click far outside; a mask file shows nothing then."""
     nothing = Masks(np.zeros((2, 30, 50), bool), [0.5, 0.4])
@@ -227,8 +246,13 @@ def test_images_and_outputs_must_fit(run, photos, model, tmp_path) -> None:
         ([photos / "a.png", *point, "-o", "x.npz", "--format", "overlay"], "is for files"),
         ([photos / "a.png", *point, "-o", "x.bmpx"], "expected one of the suffixes"),
         (
-            [photos / "a.png", photos / "other" / "a.png", *point, "-o", tmp_path / "out"],
+            [photos / "a.png", photos / "other" / ".." / "a.png", *point, "-o", tmp_path / "out"],
             "would both be",
+        ),
+        ([photos / "a.png", *point, "-o", tmp_path / "classes.txt"], "names the classes"),
+        (
+            [photos / "a.png", *point, "-o", tmp_path / "a.txt", "--category", "a\nb"],
+            "of one line, got 'a\\nb'",
         ),
     ]
     for arguments, message in cases:

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from samkit import Prompt, load
 from samkit.masks import Masks
 from samkit.masks.datasets import read_labelstudio
 
@@ -65,10 +67,75 @@ def test_a_file_for_each_image(run, prompts, model, tmp_path) -> None:
     code, _, err = run("predict", "--prompts", prompts, "-o", target, "--format", "yolo",
                        "--category", "thing", "-m", model)  # fmt: skip
     assert code == 0, err
-    assert sorted(path.name for path in target.iterdir()) == ["a.txt", "c.txt"]
+    assert sorted(path.name for path in target.iterdir()) == ["a.txt", "c.txt", "classes.txt"]
     numbers = [line.split()[0] for line in (target / "a.txt").read_text().splitlines()]
     # The numbers are those of all categories: cat 0, dog 1, thing 2.
     assert numbers in (["1", "0"], ["1"], ["0"])
+    assert (target / "classes.txt").read_text() == "cat\ndog\nthing\n"
+
+
+def test_images_of_one_name_in_a_file_of_prompts(run, photos, model, tmp_path) -> None:
+    for name, source in (("one", "a.png"), ("two", "c.png")):
+        (photos / name).mkdir()
+        shutil.copy(photos / source, photos / name / "x.png")
+    entries = [{"image": f"{name}/x.png", "box": [5, 5, 30, 20]} for name in ("one", "two")]
+    (photos / "p.json").write_text(json.dumps(entries))
+    command = ("predict", "--prompts", photos / "p.json", "-m", model)
+    code, _, err = run(*command, "-o", tmp_path / "out")
+    assert code == 0, err
+    sizes = {}
+    for path in (tmp_path / "out").rglob("*.png"):
+        with Image.open(path) as image:
+            sizes[path.relative_to(tmp_path / "out").as_posix()] = image.size
+    assert sizes == {"one/x.png": (50, 30), "two/x.png": (50, 32)}
+
+
+def yolo_names(folder, file):
+    """The names of the labels in a file, as readers of YOLO find them."""
+    names = (folder / "classes.txt").read_text().splitlines()
+    return {names[int(line.split()[0])] for line in (folder / file).read_text().splitlines()}
+
+
+def test_numbers_of_classes_stay(run, photos, model, tmp_path) -> None:
+    """One command for each image, with other categories each."""
+    target = tmp_path / "labels"
+    common = ("-m", model, "--format", "yolo", "--category")
+    everything = ("--points-per-side", 2, "--preset", "recall")
+    for arguments, name in (
+        (("predict", photos / "a.png", "--box", "5,5,45,25", "-o", target / "a.txt"), "dog"),
+        (("everything", photos / "b.jpg", *everything, "-o", target), "cat"),
+        (("predict", photos / "c.png", "--box", "5,5,45,25", "-o", target / "c.txt"), "dog"),
+    ):
+        code, _, err = run(*arguments, *common, name)
+        assert code == 0, err
+    assert (target / "classes.txt").read_text().split() == ["dog", "cat"]
+    found = {name: yolo_names(target, f"{name}.txt") for name in "abc"}
+    assert found == {"a": {"dog"}, "b": {"cat"}, "c": {"dog"}}
+
+
+def test_classes_that_cannot_be_read(run, photos, model, tmp_path) -> None:
+    (tmp_path / "classes.txt").write_bytes(b"\xff\xfe")
+    code, out, err = run("predict", photos / "a.png", "--box", "5,5,45,25", "-m", model,
+                         "-o", tmp_path / "a.txt")  # fmt: skip
+    assert (code, out) == (1, "")
+    assert "classes.txt" in err
+    assert (tmp_path / "classes.txt").read_bytes() == b"\xff\xfe"
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_supervision_reads_the_labels(run, photos, model, tmp_path) -> None:
+    supervision = pytest.importorskip("supervision")
+    command = ("predict", photos, "--box", "5,5,45,25", "-m", model, "--category", "cell")
+    code, _, err = run(*command, "-o", tmp_path / "labels", "--format", "yolo")
+    assert code == 0, err
+    names = (tmp_path / "labels" / "classes.txt").read_text().splitlines()
+    (tmp_path / "data.yaml").write_text(f"names: {json.dumps(names)}\n")
+    data = supervision.DetectionDataset.from_yolo(
+        str(photos), str(tmp_path / "labels"), str(tmp_path / "data.yaml"), force_masks=True
+    )
+    assert data.classes == ["cell"]
+    assert len(data) == 3
+    assert all(found.class_id.tolist() == [0] for _, _, found in data)
 
 
 def test_a_table_of_all_images(run, photos, model, tmp_path) -> None:
@@ -79,6 +146,47 @@ def test_a_table_of_all_images(run, photos, model, tmp_path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["file_name"].rsplit("/")[-1] for row in rows] == ["a.png", "b.jpg", "c.png"]
     assert {row["category"] for row in rows} == {"cell"}
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_candidates_are_told_apart(run, photos, prompts, model, tmp_path, many) -> None:
+    """The same masks, in the same order, as Python gives; of one candidate nothing is said."""
+    boxes = [Prompt.box(5, 5, 30, 20), Prompt.box(1, 1, 20, 9)]
+    expected = load(model).predict(photos / "a.png", boxes, candidates=3)
+    shutil.copy(photos / "a.png", photos / "z.png")
+    images = [photos / "a.png", photos / "z.png"] if many else [photos / "a.png"]
+    command = ("predict", *images, "--box", "5,5,30,20", "--box", "1,1,20,9", "-m", model)
+    names = [f"a{suffix}" for suffix in (".csv", ".json", ".jsonl")]
+    names += [] if many else ["a.geojson", "a_polygons.json"]
+    for count in (1, 3):
+        for name in names:
+            form = ("--format", "polygons") if "polygons" in name else ()
+            code, _, err = run(*command, "--candidates", count, "-o", tmp_path / name, *form)
+            assert code == 0, err
+            rows = rows_of(tmp_path / name)
+            if count == 1:
+                assert not any("candidate" in row for row in rows)
+                continue
+            rows = rows[:6]
+            assert [int(row["candidate"]) for row in rows] == [0, 1, 2, 0, 1, 2]
+            assert [int(row["prompt_index"]) for row in rows] == [0, 0, 0, 1, 1, 1]
+            assert [int(row["object_id"]) for row in rows] == [0, 0, 0, 1, 1, 1]
+            assert np.allclose([float(row["score"]) for row in rows], expected.scores, atol=1e-4)
+    if not many:
+        assert Masks.load(tmp_path / "a.json").candidates.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def rows_of(path):
+    """What a file says of each mask."""
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    data = json.loads(path.read_text())
+    if path.suffix == ".geojson":
+        return [one["properties"] for one in data["features"]]
+    return data["polygons"] if "polygons" in data else data["annotations"]
 
 
 def test_tasks_of_label_studio(run, photos, prompts, model, tmp_path) -> None:
@@ -136,6 +244,25 @@ def test_a_bad_image_is_left_out_of_the_file(run, photos, model, tmp_path) -> No
     assert len(data["images"]) == 2
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
+def test_all_images_failed(run, photos, model, tmp_path, suffix) -> None:
+    for path in photos.iterdir():
+        path.write_bytes(b"noise")
+    target = tmp_path / f"all{suffix}"
+    command = ("predict", photos, "--box", "5,5,30,20", "-m", model, "-o")
+    for before in (False, True):
+        if before:
+            target.write_text("of an earlier run")
+        code, out, err = run(*command, target)
+        assert (code, out) == (1, "")
+        assert "3 of 3 images failed" in err
+        assert target.exists() == before
+    assert target.read_text() == "of an earlier run"
+    code, out, err = run(*command, tmp_path / "labels", "--format", "yolo")
+    assert (code, out) == (1, "")
+    assert not (tmp_path / "labels").exists()
+
+
 def test_cleaned_masks_and_soft_edges(run, photos, model, tmp_path) -> None:
     command = ("predict", photos / "a.png", "--box", "5,5,40,25", "-m", model, "-o")
     run(*command, tmp_path / "plain.npz")
@@ -158,6 +285,7 @@ def test_cleaned_masks_and_soft_edges(run, photos, model, tmp_path) -> None:
         ({"image": "a.png", "category": 3, "box": [1, 1, 2, 2]}, "category: expected a name"),
         ({"image": "a.png", "object_id": "x", "box": [1, 1, 2, 2]}, "object_id: expected a whole"),
         ({"image": "a.png"}, "expected points, a box or a mask"),
+        ({"image": "gone.png", "box": [1, 1, 2, 2]}, "entry 1: no such file: "),
         ({"image": "a.png", "box": [1, 1]}, "entry 1"),
         ({"image": "a.png", "mask": "none.png"}, "none.png"),
         ([], "expected an object with image"),

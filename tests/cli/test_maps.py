@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from affine import Affine
 from geotiffs import UTM, drawn, read_features, write_geotiff
 
 from samkit.masks import Masks
@@ -85,7 +86,8 @@ def test_bands_and_scale(run, model, tmp_path):
         (("everything", "-o", "a.png", "--format", "overlay", "--tile", 64), "never read whole"),
         (("everything", "--tile", 64), "never read whole"),
         (("everything", "-o", "a.gpkg", "--tile", 64, "--overlap", 33), "half of the tile"),
-        (("everything", "-o", "a.gpkg", "--tile", 1), "--tile"),
+        (("everything", "-o", "a.gpkg", "--tile", 63), "at least 64 pixels, got 63: each tile is"),
+        (("everything", "-o", "a.gpkg", "--tile", 0), "at least 64 pixels, got 0"),
         (("predict", "--point", "5,5", "--window", "1,2,3"), "whole numbers X0,Y0,X1,Y1"),
         (("predict", "--point", "5,5", "--window", "9,2,3,8"), "x0 < x1 and y0 < y1"),
         (("predict", "--point", "5,5", "--window", "0,0,9,9"), "never read whole"),
@@ -95,8 +97,9 @@ def test_bands_and_scale(run, model, tmp_path):
 def test_wrong_usage(run, ortho, model, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.png").touch()
-    code, _, err = run(arguments[0], ortho, *arguments[1:], "--model", model)
-    assert code == 2
+    code, out, err = run(arguments[0], ortho, *arguments[1:], "--model", model)
+    assert (code, out) == (2, "")
+    assert "warning" not in err
     assert message in " ".join(err.replace("│", " ").split())
 
 
@@ -111,6 +114,79 @@ def test_windows_that_do_not_fit(run, ortho, model, tmp_path, options, message):
     code, _, err = run("predict", ortho, "--model", model, *options, "-o", tmp_path / "a.npz")
     assert code == 1
     assert message in err
+
+
+BOUNDS = "x from 500000 to 500024 and y from 5499982 to 5500000 in EPSG:25832"
+WINDOW = ("--window", "500004,5499986,500020,5499998")
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "message"),
+    [
+        (("--point", "400000,5500000"), "--point", f"{BOUNDS}, got 400000,5500000"),
+        (("--point", "500010,5499990", "--point", "500010,55,0"), "--point", ", got 500010,55,0"),
+        (("--point", "nan,5499990"), "--point", f"{BOUNDS}, got nan,5499990"),
+        (("--point", "1e300,-inf"), "--point", f"{BOUNDS}, got 1e300,-inf"),
+        (("--box", "-inf,0,inf,1e300"), "--box", f"{BOUNDS}, got -inf,0,inf,1e300"),
+        (("--box", "500030,5499990,500040,5499995"), "--box", f"{BOUNDS}, got 500030,5499990,"),
+        (("--box", "500010,5499990,500010,5499995"), "--box", "with an area, got 500010,5499990,"),
+        (("--point", "500010,5499990", "--window", "1,2,3,4"), "--window", f"{BOUNDS}, got 1,2,3,"),
+        (("--point", "500010,5499990", "--window", "1,2,x"), "--window", "X0,Y0,X1,Y1, got '1,2,x"),
+        (("--point", "500002,5499990", *WINDOW), "--point", f"{WINDOW[1]}, got 500002,5499990"),
+        (("--point", "5,5", *WINDOW), "--point", f"{BOUNDS}, got 5,5"),
+        (
+            ("--box", "500002,5499990,500010,5499995", *WINDOW),
+            "--box",
+            f"{WINDOW[1]}, got 500002,5499990,500010,5499995",
+        ),
+    ],
+)
+def test_coordinates_beside_the_map(run, ortho, model, tmp_path, options, option, message):
+    """They are said as they were typed, and beside the map they mean nothing."""
+    command = ("predict", ortho, "--map-coordinates", "--model", model, "-o", tmp_path / "a.npz")
+    code, _, err = run(*command, *options)
+    assert code == 2
+    said = " ".join(err.replace("│", " ").split())
+    assert f"Invalid value for {option}: " in said
+    assert message in said
+    assert not (tmp_path / "a.npz").exists()
+
+
+def test_coordinates_at_the_edges_of_a_map(run, ortho, model, tmp_path):
+    common = ("predict", ortho, "--map-coordinates", "--model", model, "-o", tmp_path / "a.npz")
+    for options in (
+        ("--point", "500000,5500000", "--point", "500024,5499982,0"),
+        ("--box", "499999,5499980,500024,5500000"),
+        ("--point", "500000,5499982", "--window", "499900,5400000,500024,5600000"),
+    ):
+        code, _, err = run(*common, *options)
+        assert code == 0, err
+
+
+def test_a_coordinate_system_without_a_code(run, model, tmp_path):
+    """Files hold it and are right; one that has no place on the earth is an error of one line."""
+    rgb = np.random.default_rng(0).integers(1, 256, (60, 80, 3), np.uint8)
+    city = "+proj=tmerc +lat_0=49.3 +lon_0=9.1 +k=0.99987 +x_0=500000 +y_0=5500000 +ellps=GRS80"
+    path = write_geotiff(tmp_path / "city.tif", rgb, crs=city)
+    common = ("--point", "40,30", "--model", model, "-o")
+    for name in ("a.npz", "a.gpkg", "a.geojson"):
+        code, out, err = run("predict", path, *common, tmp_path / name)
+        assert (code, out.count("\n"), err) == (0, 1, "")
+    expected = Masks.load(tmp_path / "a.npz").masks
+    for name in ("a.gpkg", "a.geojson"):
+        crs, features = read_features(tmp_path / name)
+        assert np.array_equal(drawn(features, crs, path), expected)
+    site = 'LOCAL_CS["site grid",UNIT["metre",1]]'
+    path = write_geotiff(tmp_path / "site.tif", rgb, crs=site, transform=Affine.scale(2))
+    for name in ("b.gpkg", "b.geojson"):
+        code, out, err = run("predict", path, *common, tmp_path / name)
+        assert (code, out) == (1, "")
+        reason = "the map has no longitude and latitude: 'site grid' cannot be transformed"
+        assert err == f"error: {path}: {reason}\n"
+    beside = ("--map-coordinates", "--point", "-3,5", *common[2:], tmp_path / "c.npz")
+    code, _, err = run("predict", path, *beside)
+    assert code == 2
+    assert "in 'site grid', got -3,5" in " ".join(err.replace("│", " ").split())
 
 
 def test_a_map_that_cannot_be_is_found_before_the_work(run, model, tmp_path, monkeypatch):

@@ -377,6 +377,8 @@ def test_bad_files_of_prompts(track, clip, content, message) -> None:
         (["--point", "0:1:1,2", "-o", "a.mp4", "-o", "./a.mp4"], "named twice"),
         (["--point", "0:300:1,2", "-o", "pngs"], "ids from 1 to 254, got 300"),
         (["--point", "0:0:1,2", "-o", "pngs"], "ids from 1 to 254, got 0"),
+        (["--point", "0:65536:1,2", "-o", "a.tif"], "ids from 1 to 65535, got 65536"),
+        (["--point", "0:0:1,2", "-o", "a.json", "-o", "a.tiff"], "ids from 1 to 65535, got 0"),
         (["--point", "0:1:1,2", "--fps", "10"], "the video has times of its own"),
         (["--point", "0:1:1,2", "--fps", "0"], "expected a number from 0.001 to 1000"),
         (["--point", "0:1:1,2", "--fps", "1e-9"], "expected a number from 0.001 to 1000"),
@@ -691,6 +693,27 @@ def test_files_of_data_sets_for_tracking(track, clip: Path, tmp_path: Path) -> N
             seen = video[1]["objects"][str(object_id)]["frames"]
             assert (f"{frame:05d}" in seen) == (area > 0)
             assert (tmp_path / "Annotations" / "clip" / f"{frame:05d}.png").is_file()
+
+
+def test_films_of_one_name_in_one_meta(track, clip: Path, tmp_path: Path) -> None:
+    """Read as YouTube-VOS's readers do: by the names of videos, objects and frames."""
+    for folder in ("one", "two"):
+        options = (clip, *OPTIONS, "-o", "meta.json", "--format", "youtube-vos")
+        code, _, err = track(*options, "-o", f"Annotations/{folder}/")
+        assert code == 0, err
+    videos = json.loads((tmp_path / "meta.json").read_text())["videos"]
+    assert sorted(videos) == ["one", "two"]
+    for name, video in videos.items():
+        assert sorted(video["objects"]) == ["2", "7"]
+        for frame in video["objects"]["7"]["frames"]:
+            labels = Image.open(tmp_path / "Annotations" / name / f"{frame}.png")
+            assert {*np.unique(labels).tolist()} <= {0, 2, 7}
+    pictures = ("--cutouts", "-o", "pictures")  # hold no ids
+    for more in ((), pictures):
+        (tmp_path / "meta.json").unlink()
+        code, _, err = track(*options, *more)
+        assert code == 0, err
+        assert list(json.loads((tmp_path / "meta.json").read_text())["videos"]) == ["clip"]
 
 
 def test_eval_reads_what_track_wrote(track, clip: Path, tmp_path: Path) -> None:

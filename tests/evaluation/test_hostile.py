@@ -13,7 +13,6 @@ from samkit import limits as limits_module
 from samkit.errors import InputError, SamkitError
 from samkit.evaluation import open_dataset, open_sequences
 from samkit.evaluation.datasets import CocoDataset, MaskFolderDataset, read_label_map
-from samkit.evaluation.sequences import FrameFolder
 
 IMAGE: dict[str, Any] = {"id": 1, "file_name": "a.png"}
 SQUARE: dict[str, Any] = {"image_id": 1, "segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]]}
@@ -204,7 +203,7 @@ def test_damaged_masks(folder: Path, damage: Any) -> None:
         mask.write_bytes(data)
     else:
         mask.write_bytes(damage)
-    for use in (lambda: open_dataset(folder)[0], lambda: FrameFolder(folder)[0]):
+    for use in (lambda: open_dataset(folder)[0], lambda: open_sequences(folder)[folder.name][0]):
         with pytest.raises(SamkitError):
             use()
     with pytest.raises(SamkitError):
@@ -218,7 +217,6 @@ def test_paths_that_are_none(path: Any) -> None:
         CocoDataset,
         MaskFolderDataset,
         open_sequences,
-        FrameFolder,
         read_label_map,
     )
     for use in uses:
@@ -228,6 +226,6 @@ def test_paths_that_are_none(path: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/dev/null", "x" * 300, "/dev/null/x", "missing"])
 def test_paths_of_something_else(path: str) -> None:
-    for use in (open_dataset, CocoDataset, MaskFolderDataset, open_sequences, FrameFolder):
+    for use in (open_dataset, CocoDataset, MaskFolderDataset, open_sequences):
         with pytest.raises(InputError):
             use(path)

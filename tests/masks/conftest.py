@@ -19,6 +19,7 @@ def make_masks(count: int, *, full: bool = True, seed: int = 0) -> Masks:
         fields = {
             "object_ids": rng.permutation(count) + 3,
             "prompt_index": rng.integers(0, 3, count),
+            "candidates": rng.integers(0, 3, count),
             "presence": rng.normal(size=count),
             "stability": rng.random(count),
             "points": rng.random((count, 2)) * 9,

@@ -254,11 +254,37 @@ def test_classes_are_names_of_one_line(photos, tmp_path, classes):
         Project([photos], tmp_path / "out", classes=classes)
 
 
-def test_an_image_that_cannot_be_read(page, photos):
-    (photos / "b.png").write_bytes(b"junk")
+@pytest.mark.parametrize("content", [b"junk", picture(3)[:5000], None])
+def test_an_image_that_cannot_be_read(page, photos, content):
+    """It is called as the project calls it: where it lies is nobody's business."""
     client = page()
-    assert error_of(client.get("/v1/project/images/1")) == (422, "image")
+    inner = photos / "inner" / "a.png"
+    inner.unlink() if content is None else inner.write_bytes(content)
+    names = [one["name"] for one in client.get("/v1/project").json()["images"]]
+    url = f"/v1/project/images/{names.index('inner/a.png')}"
+    for answer in (
+        client.get(url),
+        client.get(f"{url}/tiles/0/0/0"),
+        client.post(f"{url}/ready"),
+        client.post(f"{url}/everything"),
+        client.post(f"{url}/mask", json={"steps": [CLICK]}),
+    ):
+        assert error_of(answer) == (422, "image")
+        message = answer.json()["error"]["message"]
+        assert message.startswith("cannot read inner/a.png: ")
+        assert str(photos) not in message
     assert client.get("/v1/project/images/0").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["", " ", " \t ", "\u3000"])
+def test_a_class_has_a_name(page, tmp_path, name):
+    client = page()
+    assert error_of(client.post("/v1/project/classes", json={"name": name})) == (422, "invalid")
+    kept = client.post("/v1/project/images/0/objects", json={"steps": [CLICK], "category": name})
+    assert kept.json()["category"] == ""
+    assert client.get("/v1/project").json()["classes"] == ["cup", "plate"]
+    added = client.post("/v1/project/classes", json={"name": " tea pot "})
+    assert added.json()["classes"] == ["cup", "plate", "tea pot"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', "null"])

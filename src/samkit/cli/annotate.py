@@ -9,7 +9,7 @@ import typer
 
 from samkit.cli.options import Device, Dtype, Model, load_model
 from samkit.cli.serve import run_server
-from samkit.cli.usage import usage_error
+from samkit.cli.usage import as_usage_error, check_there, usage_error
 
 __all__ = ["annotate"]
 
@@ -48,7 +48,7 @@ def annotate(
     """
     import secrets
 
-    from samkit.media import IMAGE_SUFFIXES
+    from samkit.media import IMAGE_SUFFIXES, list_images
     from samkit.server import Project, ServerSettings, VideoProject, create_app
 
     names = [name.strip() for name in classes.split(",") if name.strip()]
@@ -58,9 +58,12 @@ def annotate(
         raise usage_error("expected photographs, or a single video")
     project: Project | VideoProject
     if video:
+        check_there(first, "VIDEO")
         project = VideoProject(first, output, classes=names)
     else:
-        project = Project(images, output, classes=names)
+        with as_usage_error("PHOTO"):
+            photos = list_images(images)
+        project = Project(photos, output, classes=names)
     predictor = load_model(model, device, dtype)
     # Other users of this machine can reach the address, and do not know the token.
     token = secrets.token_urlsafe(16)

@@ -39,7 +39,8 @@ def evaluate(
         typer.Option(
             metavar="PATH",
             help="A COCO file of instances, a folder with images/ and masks/ (values are instance "
-            "ids, 255 is ignored), or a folder of such folders, one for each sequence.",
+            "ids, 255 is ignored) or JPEGImages/ and Annotations/, or with such folders of "
+            "sequences.",
         ),
     ],
     every: Annotated[int, typer.Option(min=1, help="Of folders, only each n-th image.")] = 1,

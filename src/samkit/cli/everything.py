@@ -29,6 +29,7 @@ from samkit.cli.parsing import names_file
 from samkit.cli.streams import standard_streams
 from samkit.cli.tiles import check_tiles, segment_tiles
 from samkit.cli.usage import as_usage_error, usage_error
+from samkit.cli.yolo_classes import YoloClasses
 from samkit.errors import count_of
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def everything(
     jobs = unfinished(jobs, output, overwrite=overwrite)
     if not jobs:
         return
+    classes = YoloClasses([job.targets for job in jobs], streams.result or output, [category])
 
     import samkit
     from samkit.media.windows import WindowedImage
@@ -154,7 +156,7 @@ def everything(
         lambda _, image: segment(image),
         lambda masks: count_of(len(masks), "mask"),
         category=lambda _, masks: [category] * len(masks),
-        categories=[category],
+        classes=classes,
         output=streams.result or output,
         formats=formats,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,13 +42,16 @@ def read_image_prompts(file: Path, category: str, folder: Path) -> dict[Path, Im
         folder: where names of files begin.
 
     Raises:
-        typer.BadParameter: the file cannot be read; the message names the entry.
+        typer.BadParameter: the file cannot be read, or an image is not there; the message names
+            the entry.
     """
     asked: dict[Path, ImagePrompts] = {}
     for entry, origin in read_entries(file, "image"):
         name, its_category = entry.pop("image", None), entry.pop("category", None)
         if not isinstance(name, str) or not name:
             raise bad_file(f"{origin}: image: expected the name of a file, got {name!r:.80}")
+        if not os.path.exists(folder / name):
+            raise bad_file(f"{origin}: no such file: {folder / name}")
         if not isinstance(its_category, str | None):
             raise bad_file(f"{origin}: category: expected a name, got {its_category!r:.80}")
         one = asked.setdefault(folder / name, ImagePrompts())

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +16,7 @@ import typer
 from samkit.cli.parsing import names_file, real_path
 from samkit.cli.streams import StandardStreams, name_of
 from samkit.cli.usage import as_usage_error, check_choice, usage_error
+from samkit.cli.yolo_classes import YoloClasses
 from samkit.errors import SamkitError, count_of
 
 if TYPE_CHECKING:
@@ -129,11 +131,8 @@ def make_jobs(
         jobs = [Job(source=sources[0], targets={output: kind})]
     else:
         kinds = formats or ["overlay" if output is None else "png"]
-        stems = Counter(source.stem for source in sources)
         jobs = []
-        for source in sources:
-            # dog.jpg and dog.webp become dog_jpg.png and dog_webp.png.
-            name = source.stem if stems[source.stem] == 1 else source.name.replace(".", "_")
+        for source, name in zip(sources, _result_names(sources), strict=True):
             files = [(output or Path()) / _FILES[kind].format(name) for kind in kinds]
             if len(set(files)) < len(set(kinds)):
                 both = " and ".join(kinds)
@@ -143,6 +142,26 @@ def make_jobs(
             jobs.append(Job(source=source, targets=dict(zip(files, kinds, strict=True))))
     _check_targets(jobs)
     return jobs
+
+
+def _result_names(sources: Sequence[Path]) -> list[str]:
+    """What the results of images are called in a folder, without a suffix.
+
+    dog.jpg and dog.webp become dog_jpg and dog_webp. Where two images in different folders have one
+    name, all keep their path below the folder that holds them all.
+    """
+    names = [Path(source.name) for source in sources]
+    if len(set(names)) < len(names):
+        places = [Path(os.path.abspath(source)) for source in sources]
+        with suppress(ValueError):  # on two drives
+            common = os.path.commonpath([place.parent for place in places])
+            names = [place.relative_to(common) for place in places]
+    stems = Counter(name.with_suffix("") for name in names)
+    return [
+        str(stem if stems[stem] == 1 else name.with_name(name.name.replace(".", "_")))
+        for name in names
+        for stem in [name.with_suffix("")]
+    ]
 
 
 def find_images(images: list[str], streams: StandardStreams) -> list[Path]:
@@ -178,8 +197,8 @@ def _check_targets(jobs: list[Job]) -> None:
                 )
             if path in written:
                 raise usage_error(
-                    f"{job.source} and {written[path]} have one name, and would both be {target}; "
-                    "run the command once for each folder",
+                    f"{job.source} and {written[path]} would both be {target}; run the command "
+                    "once for each",
                     "-o",
                 )
             written[path] = job.source
@@ -212,7 +231,7 @@ def run_jobs(
     describe: Callable[[Masks], str],
     *,
     category: Callable[[Job, Masks], list[str]],
-    categories: Sequence[str],
+    classes: YoloClasses,
     output: Path | None = None,
     formats: Sequence[str] = (),
     base: Path | None = None,
@@ -226,7 +245,7 @@ def run_jobs(
         segment: job and image -> masks.
         describe: masks -> a few words for the line.
         category: job and masks -> the name of the category of each mask.
-        categories: all of these names.
+        classes: all of these names, and their file.
         output: the file of all images, where jobs have no targets, and
         formats: its format, or empty for that of its suffix.
         base: images in this folder are called relative to it in that file.
@@ -243,7 +262,7 @@ def run_jobs(
     whole = None
     if not jobs[0].targets:
         kind = formats[0] if formats else None
-        whole = open_dataset_writer(cast(Path, output), categories, format=kind)
+        whole = open_dataset_writer(cast(Path, output), classes.names, format=kind)
     done = 0
     console = Console(stderr=True)
     hidden = len(jobs) < 2 or not console.is_terminal
@@ -256,7 +275,8 @@ def run_jobs(
             masks = segment(job, image)
             names = category(job, masks)
             if whole is None:
-                job.save(masks, image, category=names, categories=categories, **options)
+                classes.write()
+                job.save(masks, image, category=names, categories=classes.names, **options)
             else:
                 is_beside = base is not None and job.source.is_relative_to(base)
                 name = job.source.relative_to(cast(Path, base)) if is_beside else job.source
@@ -271,7 +291,9 @@ def run_jobs(
             done += 1
             place = ", ".join(map(name_of, job.targets or [job.source]))
             typer.echo(f"{place}: {describe(masks)}")
-    if whole is not None:
+    if whole is not None and not done:
+        whole.discard()
+    elif whole is not None:
         try:
             whole.close()
         except SamkitError as error:

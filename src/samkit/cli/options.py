@@ -122,9 +122,9 @@ Scale = Annotated[
 Tile = Annotated[
     int | None,
     typer.Option(
-        min=2,
         metavar="PIXELS",
-        help="Go over the image in tiles of this side, for images that are too large as a whole.",
+        help="Go over the image in tiles of this side, 64 or more, for images that are too large "
+        "as a whole.",
         show_default="the whole image",
     ),
 ]

@@ -12,6 +12,7 @@ import typer
 
 from samkit.cli.image_prompts import ImagePrompts, read_image_prompts
 from samkit.cli.jobs import Job, find_images, make_jobs, run_jobs, unfinished
+from samkit.cli.map_coordinates import MapCoordinates
 from samkit.cli.options import (
     Bands,
     Category,
@@ -34,14 +35,9 @@ from samkit.cli.options import (
 )
 from samkit.cli.parsing import FormatError, parse_box, parse_point, read_mask
 from samkit.cli.streams import standard_streams
-from samkit.cli.tiles import (
-    boxes_in_pixels,
-    check_no_pictures,
-    parse_window,
-    points_in_pixels,
-    window_in_pixels,
-)
+from samkit.cli.tiles import check_no_pictures, parse_window
 from samkit.cli.usage import as_usage_error, usage_error
+from samkit.cli.yolo_classes import YoloClasses
 from samkit.errors import count_of
 
 if TYPE_CHECKING:
@@ -132,8 +128,6 @@ def predict(
 
     Example: samkit predict dog.jpg --point 420,310 --point 50,60,0 -o dog.png
     """
-    from samkit.media.georeference import read_georeference
-
     if candidates not in (1, 3):
         raise usage_error(f"expected 1 or 3, got {candidates}", "--candidates")
     clean = cleaning(fill_holes, min_area, largest)
@@ -147,17 +141,17 @@ def predict(
         if rough is not None and (window or map_coordinates):
             raise usage_error("it covers the whole image, not a window or map", "--mask")
         sources = find_images(images or [], streams)
-        points, boxes, part = point, box, window
+        points, boxes = point, box
+        part = None if window is None or map_coordinates else parse_window(window)
         for source in sources:
             if map_coordinates:
-                place = read_georeference(source)
-                points, boxes = points_in_pixels(point, place), boxes_in_pixels(box, place)
-                part = None if window is None else window_in_pixels(window, place)
+                place = MapCoordinates(source, window)
+                points, boxes, part = place.points(point), place.boxes(box), place.window
             if map_coordinates or not asked:
                 with as_usage_error():
                     one = _asked(_prompts(points, boxes, rough, separate), category)
             asked[source] = one
-            windows[source] = None if part is None else parse_window(part)
+            windows[source] = part
         folder = None
     elif images or point or box or mask or separate or map_coordinates:
         raise usage_error(
@@ -179,6 +173,8 @@ def predict(
     jobs = unfinished(jobs, output, overwrite=overwrite or len(jobs) == 1)
     if not jobs:
         return
+    names = {name for one in asked.values() for name in one.categories.values()}
+    classes = YoloClasses([job.targets for job in jobs], streams.result or output, sorted(names))
 
     import samkit
     from samkit.media.windows import WindowedImage
@@ -191,6 +187,8 @@ def predict(
             masks = predictor.predict(
                 image, list(known.values()), candidates=candidates, window=part
             )
+        if candidates > 1:  # which share the id of their object
+            masks = masks.with_candidates([*range(candidates)] * len(known))
         ids = list(known)
         masks = masks.with_object_ids([ids[i] for i in masks.prompt_index.tolist()])
         return masks.cleaned(**clean)
@@ -203,7 +201,7 @@ def predict(
         category=lambda job, masks: [
             asked[job.source].categories[i] for i in masks.object_ids.tolist()
         ],
-        categories=sorted({name for one in asked.values() for name in one.categories.values()}),
+        classes=classes,
         output=streams.result or output,
         formats=formats,
         base=folder,

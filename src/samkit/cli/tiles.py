@@ -1,30 +1,28 @@
-"""Images of which a window or one tile after the other is looked at, and coordinates of maps."""
+"""Images of which a window or one tile after the other is looked at."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from samkit.cli.jobs import Job
-from samkit.cli.parsing import FormatError, parse_numbers, parse_whole
+from samkit.cli.parsing import FormatError, parse_whole
 from samkit.cli.usage import as_usage_error, usage_error
 
 if TYPE_CHECKING:
     from samkit import AutomaticMaskGenerator, Masks
     from samkit.geometry import Window
-    from samkit.media.georeference import Georeference
     from samkit.media.windows import WindowedImage
 
 __all__ = [
-    "boxes_in_pixels",
     "check_no_pictures",
     "check_tiles",
     "parse_window",
-    "points_in_pixels",
     "segment_tiles",
-    "window_in_pixels",
 ]
+
+# Most networks see 1024 x 1024 pixels, of which each one of a smaller tile would fill over 16 x 16.
+_LEAST_TILE = 64
 
 
 def parse_window(text: str) -> Window:
@@ -41,55 +39,16 @@ def parse_window(text: str) -> Window:
         return checked_window(numbers, None)
 
 
-def points_in_pixels(texts: Sequence[str], place: Georeference) -> list[str]:
-    """X,Y or X,Y,LABEL on the map, in pixels; what is none stays as it is."""
-    import numpy as np
-
-    moved = []
-    for text in texts:
-        try:
-            x, y, *label = parse_numbers(text, (2, 3))
-        except FormatError:
-            moved.append(text)
-            continue
-        ((x, y),) = place.to_pixels(np.array([[x, y]])).tolist()
-        moved.append(",".join(map(repr, [x, y, *label])))
-    return moved
-
-
-def boxes_in_pixels(texts: Sequence[str], place: Georeference) -> list[str]:
-    """X0,Y0,X1,Y1 on the map as the box around them in pixels; what is none stays as it is."""
-    import numpy as np
-
-    moved = []
-    for text in texts:
-        try:
-            x0, y0, x1, y1 = parse_numbers(text, (4,))
-        except FormatError:
-            moved.append(text)
-            continue
-        corners = place.to_pixels(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
-        moved.append(",".join(map(repr, [*corners.min(0).tolist(), *corners.max(0).tolist()])))
-    return moved
-
-
-def window_in_pixels(text: str, place: Georeference) -> str:
-    """X0,Y0,X1,Y1 on the map as the window around them that the image has."""
-    (moved,) = boxes_in_pixels([text], place)
-    try:
-        x0, y0, x1, y1 = parse_numbers(moved, (4,))
-        height, width = place.image_size
-        inside = (max(0, math.floor(x0)), max(0, math.floor(y0)), min(width, math.ceil(x1)),
-                  min(height, math.ceil(y1)))  # fmt: skip
-    except (FormatError, ValueError, OverflowError):  # NaN and infinity
-        return text
-    return ",".join(map(str, inside))
-
-
 def check_tiles(jobs: Sequence[Job], tile: int, overlap: int | None) -> None:
     """An error of usage where tiles cannot be so, or a picture of the image is to be written."""
     from samkit.mask_generator import tiles_of
 
+    if tile < _LEAST_TILE:
+        raise usage_error(
+            f"expected at least {_LEAST_TILE} pixels, got {tile}: each tile is looked at by "
+            "itself, and in so few pixels no object can be told",
+            "--tile",
+        )
     with as_usage_error("--tile, --overlap"):
         tiles_of((1, 1), tile, overlap)
     check_no_pictures(jobs, "--tile")

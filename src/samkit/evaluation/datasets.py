@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from samkit.errors import ImageError, InputError
 from samkit.evaluation.coco import coco_mask, read_coco
+from samkit.evaluation.layouts import annotated_folders
 from samkit.evaluation.metrics import BoolArray
 from samkit.files import checked_path
 from samkit.limits import check_mask_size
@@ -26,11 +27,9 @@ __all__ = [
     "MaskFolderDataset",
     "Subset",
     "is_black_and_white",
-    "mask_folders",
     "open_dataset",
     "read_label_map",
     "read_labels",
-    "sequence_folders",
 ]
 
 VOID_LABEL = 255
@@ -120,19 +119,18 @@ class MaskFolderDataset:
 
     0 is background; in 8-bit masks 255 is void (ignored), unless the mask is black and white: then
     white is the only object. An image with several annotations, as in BSDS, has `masks/NAME_0.png`,
-    `NAME_1.png`, ... and is an item for each. In DAVIS's layout, each sequence is such a folder.
+    `NAME_1.png`, ... and is an item for each. Sequences are such folders, or folders within both.
+    They may be called `JPEGImages` and `Annotations`, as in DAVIS and YouTube-VOS, or
+    `SegmentationObject`, as in Pascal VOC.
     """
 
     def __init__(self, root: str | os.PathLike[str], *, every: int = 1) -> None:
         _check_every(every)
         root = checked_path(root, "a folder of images and masks")
-        folders = {"": root}
-        if not os.path.isdir(root / "masks"):
-            folders = {f"{folder.name}/": folder for folder in sequence_folders(root)}
         self._items = [
-            (prefix + mask.stem, image, mask)
-            for prefix, folder in folders.items()
-            for image, mask in _image_mask_pairs(folder, every)
+            (f"{name}/{mask.stem}" if name else mask.stem, image, mask)
+            for name, (images, masks) in annotated_folders(root).items()
+            for image, mask in _image_mask_pairs(images, masks, every)
         ]
 
     def __len__(self) -> int:
@@ -180,8 +178,8 @@ def open_dataset(path: str | os.PathLike[str], *, every: int = 1) -> Dataset:
     """Open annotated images of any of the layouts.
 
     Args:
-        path: a COCO JSON file; or a folder with `instances.json`, with `images/` and `masks/`, or
-            with one folder of `images/` and `masks/` per sequence.
+        path: a COCO JSON file; or a folder with `instances.json`, with `images/` and `masks/`
+            (or `JPEGImages/` and `Annotations/`), or with one folder of these per sequence.
         every: take only each n-th image, of sequences each n-th frame.
 
     Raises:
@@ -196,33 +194,6 @@ def open_dataset(path: str | os.PathLike[str], *, every: int = 1) -> Dataset:
         dataset = CocoDataset(instances)
         return dataset if every == 1 else Subset(dataset, range(0, len(dataset), every))
     return MaskFolderDataset(path, every=every)
-
-
-def mask_folders(root: Path) -> tuple[Path, Path]:
-    """`images/` and `masks/` in a folder.
-
-    Raises:
-        InputError: one of them is missing.
-    """
-    images, masks = root / "images", root / "masks"
-    if not os.path.isdir(images) or not os.path.isdir(masks):
-        raise InputError(f"{root}: expected the folders images/ and masks/ in it")
-    return images, masks
-
-
-def sequence_folders(root: Path) -> list[Path]:
-    """The folders in a folder that have `masks/` in them, sorted.
-
-    Raises:
-        InputError: there is none.
-    """
-    try:
-        folders = sorted(folder for folder in root.iterdir() if os.path.isdir(folder / "masks"))
-    except OSError as error:
-        raise InputError(f"cannot read {root}: {error.strerror or error}") from error
-    if not folders:
-        raise InputError(f"{root}: expected folders with images/ and masks/ in them")
-    return folders
 
 
 def read_label_map(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
@@ -269,9 +240,8 @@ def _check_every(every: object) -> None:
         raise InputError(f"every: expected a whole number from 1 on, got {every!r:.80}")
 
 
-def _image_mask_pairs(folder: Path, every: int) -> list[tuple[Path, Path]]:
+def _image_mask_pairs(images: Path, masks: Path, every: int) -> list[tuple[Path, Path]]:
     """Each n-th image that has masks, once for each mask."""
-    images, masks = mask_folders(folder)
     paths = list_images(images)
     stems = {path.stem for path in paths}
     masks_of: dict[str, list[Path]] = defaultdict(list)
@@ -281,7 +251,7 @@ def _image_mask_pairs(folder: Path, every: int) -> list[tuple[Path, Path]]:
         masks_of[path.stem if own else name].append(path)
     annotated = [path for path in paths if masks_of[path.stem]]
     if not annotated:
-        raise InputError(f"{folder}: no image in images/ has a mask of the same name")
+        raise InputError(f"{images}: no image in it has a mask of the same name in {masks.name}/")
     return [(path, mask) for path in annotated[::every] for mask in masks_of[path.stem]]
 
 

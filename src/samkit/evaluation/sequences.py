@@ -12,11 +12,10 @@ import numpy.typing as npt
 from samkit.errors import InputError
 from samkit.evaluation.datasets import (
     is_black_and_white,
-    mask_folders,
     read_label_map,
     read_labels,
-    sequence_folders,
 )
+from samkit.evaluation.layouts import annotated_folders
 from samkit.evaluation.metrics import BoolArray
 from samkit.files import checked_path
 from samkit.media import list_images
@@ -50,19 +49,20 @@ class AnnotatedVideo(Protocol):
 
 
 class FrameFolder:
-    """`images/NAME.*` in natural order (f2 before f10), some with a `masks/NAME.png`.
+    """Images in natural order (f2 before f10), some with a mask of the same name.
 
     It begins with the first frame that has a mask. Values are ids of objects, the same in all
     frames, and 0 is background. In 8-bit masks 255 is void (ignored), unless no mask of the
     sequence holds anything else: then white is the only object.
 
+    Args:
+        images, masks: their folders.
+
     Raises:
-        InputError: there are no such folders, or no frame has a mask.
+        InputError: these are none, or no frame has a mask.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        root = checked_path(root, "a sequence")
-        images, masks = mask_folders(root)
+    def __init__(self, images: Path, masks: Path) -> None:
         self._frames = open_frames(images)
         self._masks = {path.stem: path for path in list_images(masks)}
         count = self._frames.count or 0
@@ -71,7 +71,9 @@ class FrameFolder:
             raise InputError(f"{images}: expected frames with different names, got one name twice")
         annotated = [i for i, name in enumerate(names) if name in self._masks]
         if not annotated:
-            raise InputError(f"{root}: no image in images/ has a mask of the same name")
+            raise InputError(
+                f"{images}: no image in it has a mask of the same name in {masks.name}/"
+            )
         self._first = annotated[0]
         self._names = names[self._first :]
 
@@ -96,7 +98,8 @@ class FrameFolder:
 
 
 def open_sequences(path: str | os.PathLike[str]) -> dict[str, AnnotatedVideo]:
-    """A folder of sequences, or one sequence: each a folder of `images/` and `masks/`.
+    """A folder of sequences, or one sequence: each a folder of `images/` and `masks/`, or folders
+    within both, which may be called `JPEGImages/` and `Annotations/`.
 
     Raises:
         InputError: there is none.
@@ -104,6 +107,8 @@ def open_sequences(path: str | os.PathLike[str]) -> dict[str, AnnotatedVideo]:
     path = checked_path(path, "a folder of sequences")
     if not os.path.isdir(path):
         raise InputError(f"no such folder: {path}")
-    if os.path.isdir(path / "masks"):
-        return {Path(os.path.realpath(path)).name: FrameFolder(path)}
-    return {folder.name: FrameFolder(folder) for folder in sequence_folders(path)}
+    own = Path(os.path.realpath(path)).name
+    return {
+        name or own: FrameFolder(images, masks)
+        for name, (images, masks) in annotated_folders(path).items()
+    }

@@ -24,6 +24,7 @@ __all__ = ["DOCUMENTS", "read_document", "table", "to_coco"]
 
 # Key in an annotation -> optional field of `Masks`.
 _COCO_KEYS = {
+    "candidate": "candidates",
     "presence": "presence",
     "stability_score": "stability",
     "point": "points",
@@ -84,6 +85,8 @@ def table(masks: Storage, fields: Fields) -> list[dict[str, Any]]:
         ids = int(fields.object_ids[i]), int(fields.prompt_index[i])
         values = (*ids, areas[i], *boxes[i], *centroid, float(fields.scores[i]))
         row = dict(zip(_COLUMNS, values, strict=True))
+        if fields.candidates is not None:
+            row["candidate"] = int(fields.candidates[i])
         for name in ("presence", "stability"):
             values = getattr(fields, name)
             if values is not None:
@@ -119,6 +122,7 @@ def _polygons(masks: Storage, fields: Fields, file_name: str, categories: Catego
         {
             "object_id": int(fields.object_ids[i]),
             "prompt_index": int(fields.prompt_index[i]),
+            **({} if fields.candidates is None else {"candidate": int(fields.candidates[i])}),
             "score": float(fields.scores[i]),
             "rings": [ring.tolist() for ring in rings],
         }

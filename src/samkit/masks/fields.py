@@ -34,6 +34,7 @@ class Fields:
     scores: Floats
     object_ids: Integers
     prompt_index: Integers
+    candidates: Integers | None = None
     presence: Floats | None = None
     stability: Floats | None = None
     points: Floats | None = None
@@ -56,7 +57,11 @@ class Fields:
             for name, shape in _SHAPES.items()
             if given.get(name) is not None
         }
+        candidates = given.get("candidates")
         return cls(
+            candidates=None
+            if candidates is None
+            else checks.identifiers("candidates", candidates, count),
             scores=checks.floats("scores", scores, (count,)),
             object_ids=checks.identifiers("object_ids", given.get("object_ids"), count),
             prompt_index=checks.identifiers("prompt_index", given.get("prompt_index"), count),

@@ -41,6 +41,7 @@ class Masks(MaskStack):
         scores: (N,) predicted IoU, finite.
         object_ids: (N,) integers; 0, 1, 2, ... by default.
         prompt_index: (N,) integers, the prompt of each mask; 0, 1, 2, ... by default.
+        candidates: (N,) integers, which of its prompt's proposals each mask is.
         presence: (N,) finite; in video, how certain it is that the object is in the frame.
         stability, points, crop_boxes: (N,), (N, 2) and (N, 4) finite, of everything mode; see the
             properties of these names.
@@ -123,7 +124,8 @@ class Masks(MaskStack):
         """A row for each mask, for spreadsheets: ``pandas.DataFrame(masks.table())``.
 
         The columns are object_id, prompt_index, area (pixels), the box x0, y0, x1, y1, centroid_x,
-        centroid_y (None for an empty mask), score, and presence and stability where there are any.
+        centroid_y (None for an empty mask), score, and candidate, presence and stability where
+        there are any.
         Coordinates are pixels, from the corner of the image.
         """
         return documents.table(self._storage, self._fields)

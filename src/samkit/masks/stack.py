@@ -37,6 +37,7 @@ class MaskStack:
         *,
         object_ids: npt.ArrayLike | None = None,
         prompt_index: npt.ArrayLike | None = None,
+        candidates: npt.ArrayLike | None = None,
         presence: npt.ArrayLike | None = None,
         stability: npt.ArrayLike | None = None,
         points: npt.ArrayLike | None = None,
@@ -47,6 +48,7 @@ class MaskStack:
         given = {
             "object_ids": object_ids,
             "prompt_index": prompt_index,
+            "candidates": candidates,
             "presence": presence,
             "stability": stability,
             "points": points,
@@ -181,6 +183,11 @@ class MaskStack:
         return self._fields.prompt_index
 
     @property
+    def candidates(self) -> npt.NDArray[np.int64] | None:
+        """(N,) int64 from 0, which of its prompt's proposals each mask is, or None."""
+        return self._fields.candidates
+
+    @property
     def presence(self) -> npt.NDArray[np.float32] | None:
         """(N,) float32 in video, else None."""
         return self._fields.presence
@@ -236,6 +243,15 @@ class MaskStack:
         """
         ids = checks.identifiers("object_ids", object_ids, len(self))
         return self._with(self._storage, dataclasses.replace(self._fields, object_ids=ids))
+
+    def with_candidates(self, candidates: npt.ArrayLike) -> Self:
+        """The same masks as proposals with these numbers, by which files tell them apart.
+
+        Raises:
+            InputError: these are not as many whole numbers as masks.
+        """
+        numbers = checks.identifiers("candidates", candidates, len(self))
+        return self._with(self._storage, dataclasses.replace(self._fields, candidates=numbers))
 
     def with_pixels(self, masks: Iterable[npt.NDArray[np.bool_]]) -> Self:
         """The same objects with other masks (H, W), one for each; boxes are those of the new ones.

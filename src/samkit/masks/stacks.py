@@ -1,6 +1,7 @@
 """The masks of a stack or video as scientists keep them: a TIFF of labels, and a table."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from samkit.masks.rows import RowFile
 from samkit.media.frames import Frames
 from samkit.media.writing import StreamedFile
 
-__all__ = ["LabelStackWriter", "TableWriter"]
+__all__ = ["LabelStackWriter", "TableWriter", "check_stack_ids"]
 
 _MOST_ID = 65535
 
@@ -33,9 +34,7 @@ class LabelStackWriter:
 
     def write(self, frame: int, masks: Masks) -> None:
         ids = masks.object_ids
-        if len(ids) and not 1 <= ids.min() <= ids.max() <= _MOST_ID:
-            wrong = int(ids.min() if ids.min() < 1 else ids.max())
-            raise InputError(f"label stacks hold object ids from 1 to {_MOST_ID}, got {wrong}")
+        check_stack_ids(ids.tolist())
         labels = np.zeros(masks.image_size, np.uint16)
         for i in drawing.painting_order(masks.scores):
             labels[masks[i].masks[0]] = ids[i]
@@ -47,6 +46,16 @@ class LabelStackWriter:
 
     def discard(self) -> None:
         self._file.discard()
+
+
+def check_stack_ids(object_ids: Collection[int]) -> None:
+    """Raise `InputError` for ids that a stack of labels cannot hold."""
+    for object_id in object_ids:
+        if not 1 <= object_id <= _MOST_ID:
+            raise InputError(
+                f"label stacks hold object ids from 1 to {_MOST_ID}, got {object_id}: give it "
+                "another id, or write .json"
+            )
 
 
 def _open_tiff(path: Path) -> Any:

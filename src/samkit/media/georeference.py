@@ -37,6 +37,21 @@ class Georeference:
     matrix: npt.NDArray[np.float64]
     image_size: tuple[int, int]
 
+    @property
+    def crs_name(self) -> str:
+        """What the coordinate reference system is called: its EPSG code, or else its own name."""
+        code = self.crs.to_epsg()
+        if code is not None:
+            return f"EPSG:{code}"
+        return repr(self.crs.to_wkt().split('"')[1])
+
+    @property
+    def bounds(self) -> npt.NDArray[np.float64]:
+        """[[x0, y0], [x1, y1]] of the smallest box on the map that holds the image."""
+        height, width = self.image_size
+        corners = self.to_map(np.array([[0, 0], [width, 0], [0, height], [width, height]]))
+        return np.array([corners.min(0), corners.max(0)])
+
     def to_map(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """xy (N, 2) in pixels -> (N, 2) in the map's own coordinates."""
         return np.asarray(pixels @ self.matrix[:, :2].T + self.matrix[:, 2])
@@ -74,7 +89,10 @@ class Georeference:
         try:
             x, y = warp.transform(self.crs, target, *points.T.tolist())
         except Exception as error:  # of rasterio and of GDAL, of several kinds
-            raise InputError(f"the map has no longitude and latitude: {error}") from error
+            # Their message may have all of the system, which is longer than a screen.
+            raise InputError(
+                f"the map has no longitude and latitude: {self.crs_name} cannot be transformed"
+            ) from error
         result = np.array([x, y], np.float64).T.reshape(-1, 2)
         if not np.isfinite(result).all():
             raise InputError("the image lies, at least partly, where its map has no coordinates")

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from samkit.errors import ImageError
+from samkit.files import open_file
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.server.errors import ApiError
@@ -87,16 +89,26 @@ class Embeddings(Store[KeptEmbedding]):
         self._folder = state.folder
 
     def make(
-        self, owner: str, model: str, predictor: ImagePredictor, image: Path | bytes
+        self,
+        owner: str,
+        model: str,
+        predictor: ImagePredictor,
+        image: Path | bytes,
+        called: str = "the file",
     ) -> tuple[str, KeptEmbedding]:
-        """Embed an image, unless that was done before -> the id, and what is kept."""
-        name = _digest(model, image)
+        """Embed an image, unless that was done before -> the id, and what is kept.
+
+        Raises:
+            ImageError: it cannot be read; the message calls it as `called` says.
+        """
+        with unnamed(image, called):
+            name = _digest(model, image)
         if not self.has(owner, name):
             file = (
                 self._folder
                 / f"{hashlib.sha256(f'{owner}/{name}'.encode()).hexdigest()}.safetensors"
             )
-            with unnamed(image):
+            with unnamed(image, called):
                 embedding = predictor.embed(image)
             self.put(owner, name, KeptEmbedding(embedding, model, file))
         return name, self.get(owner, name)
@@ -105,7 +117,7 @@ class Embeddings(Store[KeptEmbedding]):
 def _digest(model: str, image: Path | bytes) -> str:
     """An id that the same model and the same bytes always have."""
     digest = hashlib.sha256(model.encode() + b"\0")
-    with io.BytesIO(image) if isinstance(image, bytes) else image.open("rb") as file:
+    with io.BytesIO(image) if isinstance(image, bytes) else open_file(image, ImageError) as file:
         while part := file.read(_PART):
             digest.update(part)
     return digest.hexdigest()

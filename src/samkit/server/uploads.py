@@ -61,12 +61,12 @@ async def received_file(request: Request, state: ServerState, path: Path) -> Pat
 
 
 @contextmanager
-def unnamed(path: Path | bytes) -> Iterator[None]:
-    """Errors about a file do not say where the server has it."""
+def unnamed(path: Path | bytes, name: str = "the file") -> Iterator[None]:
+    """Errors about a file call it so, and do not say where the server has it."""
     try:
         yield
     except InputError as error:
-        raise type(error)(str(error).replace(str(path), "the file")) from error
+        raise type(error)(str(error).replace(str(path), name)) from error
 
 
 def _kind(request: Request) -> str:

@@ -30,6 +30,7 @@ from samkit.cli.track.outputs import (
     JSON_FORMATS,
     Look,
     Outputs,
+    check_ids,
     check_outputs,
     default_output,
     holds_pngs,
@@ -214,7 +215,6 @@ def track(
         if "://" in name:
             raise usage_error(f"expected a file or folder, got an address: {name}", "-o")
 
-    from samkit.masks.sequences import check_png_ids
     from samkit.weights import MODELS
 
     targets = [Path(name) for name in output] or [default_output(video)]
@@ -222,9 +222,7 @@ def track(
     inputs = [Path(name) for name in files if name is not None]
     check_outputs(targets, inputs, overwrite=overwrite)
     _check_look(look, targets)
-    if not cutouts and any(not names_file(target) for target in targets):
-        with as_usage_error("-o"):
-            check_png_ids([prompt.object_id for prompt in frame_prompts])
+    check_ids(targets, look, [prompt.object_id for prompt in frame_prompts])
     if model in MODELS and not MODELS[model].config.has_memory:  # known before it is downloaded
         raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
     frames = _open(video, how)

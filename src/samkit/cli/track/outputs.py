@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samkit.cli.parsing import names_file, real_path
 from samkit.cli.streams import name_of
-from samkit.cli.usage import usage_error
+from samkit.cli.usage import as_usage_error, usage_error
 from samkit.errors import InputError, count_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "JSON_FORMATS",
     "Look",
     "Outputs",
+    "check_ids",
     "check_outputs",
     "default_output",
     "holds_pngs",
@@ -33,7 +34,8 @@ __all__ = [
 
 
 JSON_FORMATS = ("coco", "sav", "youtube-vos")
-_FILES = (".mp4", ".mov", ".json", ".csv", ".tif", ".tiff")
+_STACKS = (".tif", ".tiff")
+_FILES = (".mp4", ".mov", ".json", ".csv", *_STACKS)
 
 
 def default_output(video: str) -> Path:
@@ -118,6 +120,24 @@ class Look:
     clean: dict[str, Any] = field(default_factory=dict)
 
 
+def check_ids(outputs: list[Path], look: Look, object_ids: Collection[int]) -> None:
+    """An error of usage for ids that an output cannot hold, before any work."""
+    from samkit.masks.sequences import check_png_ids
+    from samkit.masks.stacks import check_stack_ids
+
+    with as_usage_error("-o"):
+        if _folder_of_ids(outputs, look) is not None:
+            check_png_ids(object_ids)
+        if any(names_file(path) and path.suffix.lower() in _STACKS for path in outputs):
+            check_stack_ids(object_ids)
+
+
+def _folder_of_ids(outputs: list[Path], look: Look) -> Path | None:
+    """The first folder that gets indexed PNGs."""
+    folders = [path for path in outputs if not names_file(path)]
+    return folders[0] if folders and not look.cutouts else None
+
+
 class Outputs:
     """The output files of a run, written frame by frame.
 
@@ -137,6 +157,10 @@ class Outputs:
         rate: float | None,
         run: str = "",
     ) -> None:
+        if look.json == "youtube-vos" and (folder := _folder_of_ids(paths, look)) is not None:
+            name = real_path(folder).name  # by which readers find the PNGs
+        elif look.json != "coco":
+            name = Path(name).stem
         self._outputs = [
             _Output(path, _writer(path, frames, look, name, rate, run)) for path in paths
         ]
@@ -241,12 +265,12 @@ def _writer(
     suffix = path.suffix.lower()
     if suffix == ".json":
         if look.json == "sav":
-            return SavWriter(path, frames, name=Path(name).stem)
+            return SavWriter(path, frames, name=name)
         if look.json == "youtube-vos":
-            return YouTubeVosWriter(path, frames, name=Path(name).stem)
+            return YouTubeVosWriter(path, frames, name=name)
         return CocoVideoWriter(path, frames, name=name)
     if suffix == ".csv":
         return TableWriter(path, frames)
-    if suffix in (".tif", ".tiff"):
+    if suffix in _STACKS:
         return LabelStackWriter(path)
     return PictureVideoWriter(path, frames, rate=rate, feather=look.feather, refine=look.refine)

@@ -20,6 +20,7 @@ from samkit.server.annotate.folder import SidecarFolder, place_of, short_names
 from samkit.server.annotate.masks import masks_of_steps, painted
 from samkit.server.annotate.sidecars import KeptObject, ObjectRequest, Sidecar
 from samkit.server.annotate.tiles import Pyramid
+from samkit.server.uploads import unnamed
 
 __all__ = ["CLASSES", "EXPORTS", "Project"]
 
@@ -100,7 +101,8 @@ class Project:
     def pyramid(self, index: int) -> Pyramid:
         """The picture in tiles. Those used last are kept."""
         if self.check(index) not in self._pyramids:
-            pyramid = Pyramid(read_image(self.images[index]))
+            with unnamed(self.images[index], self.names[index]):
+                pyramid = Pyramid(read_image(self.images[index]))
             sidecar, size = self._sidecars.get(index), pyramid.full.shape[:2]
             if sidecar is not None and sidecar.objects and sidecar.image_size != size:
                 raise InputError(

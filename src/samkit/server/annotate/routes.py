@@ -51,8 +51,8 @@ def annotation_routes(state: ServerState, embeddings: Embeddings, project: Proje
         return await state.inference.run(name, work, request, patient=patient)
 
     def embedding(request: Request, index: int) -> ImageEmbedding:
-        image = project.images[project.check(index)]
-        _, kept = embeddings.make(owner_of(request), model, predictor, image)
+        image, name = project.images[project.check(index)], project.names[index]
+        _, kept = embeddings.make(owner_of(request), model, predictor, image, name)
         return kept.value
 
     def made(request: Request, index: int, object_id: int | None, wanted: ObjectRequest) -> Masks:

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from samkit.errors import InputError, PromptError
 from samkit.files import open_file
@@ -29,8 +37,11 @@ __all__ = [
 # Enough for what people click and paint, and few enough to compute at once.
 _MOST_STEPS, _MOST_STROKES, _MOST_CORNERS, _MOST_TEXT = 200, 500, 10_000, 200
 _Coordinate = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
-Name = Annotated[str, Field(max_length=_MOST_TEXT, pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""What people call a thing: one line, as lists of classes have one for each."""
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=_MOST_TEXT, pattern=r"^[^\x00-\x1f\x7f]*$"),
+]
+"""What people call a thing: one line, as lists of classes have one for each, no spaces around."""
 
 
 class _Checked(BaseModel):
