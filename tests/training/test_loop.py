@@ -5,7 +5,6 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -452,14 +451,6 @@ def test_the_trunk_has_a_learning_rate_of_its_own(config, tmp_path):
         return sum(float((state[name] - before[name]).abs().sum()) for name in trunk)
 
     assert moved(slow) == pytest.approx(0.1 * moved(whole), rel=0.2)
-
-
-def test_some_prompts_of_each_image_are_corrected(config):
-    trainer = Trainer(replace(config, prompts=replace(config.prompts, corrected=2)))
-    chosen = trainer._corrected(3, 5, np.random.default_rng(0)).reshape(3, 2)
-    assert (chosen // 5 == torch.arange(3)[:, None]).all()
-    assert (chosen[:, 0] != chosen[:, 1]).all()
-    assert trainer._corrected(3, 1, np.random.default_rng(0)).tolist() == [0, 1, 2]
 
 
 def test_imagenet_weights_fit_one_encoder(config, tmp_path):

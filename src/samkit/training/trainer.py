@@ -16,24 +16,15 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError, InputError
 from samkit.files import parse_json
-from samkit.nn import (
-    PRIOR_LIMIT,
-    ImageFeatures,
-    MaskPrediction,
-    MemoryNetwork,
-    Network,
-    PromptTensors,
-    TokenLabel,
-    build,
-)
+from samkit.nn import MemoryNetwork, Network, TokenLabel, build
 from samkit.sizes import from_dict
 from samkit.training.config import MEMORY_PARTS, TRUNK, Stage, TrainingConfig
 from samkit.training.distributed import Worker
-from samkit.training.losses import Outcome, prediction_loss
+from samkit.training.interaction import interact
+from samkit.training.losses import Outcome
 from samkit.training.pretrained import load_imagenet
-from samkit.training.sampling import Batch, correction_clicks
+from samkit.training.sampling import Batch
 from samkit.training.tracking import ClipBatch, propagate
-from samkit.transforms import BINARY_LOGIT
 from samkit.weights.loading import check_shapes
 from samkit.weights.tensor_file import write_torch
 from samkit.weights.torch_reader import read_torch
@@ -215,42 +206,10 @@ class Trainer:
 
     def _losses(self, batch: Batch, rounds: int, rng: Generator) -> list[Tensor]:
         """The losses of all rounds of prompts."""
-        features = self.network.encode_image(self._pixels(batch.images))
-        owners = torch.arange(len(batch.images), device=self.device)
-        owners = owners.repeat_interleave(batch.points.shape[1])
-        features = features.select(owners)
-        target = self._tensor(batch.targets).flatten(0, 1).float() / 255
-        points = self._tensor(batch.points).flatten(0, 1)
-        labels = self._tensor(batch.labels).flatten(0, 1)
-
-        has_mask = self._tensor(batch.has_mask).flatten()
-        rough = self._tensor(batch.masks).flatten(0, 1)[:, None].float() / 255
-        masks = (rough * 2 - 1) * BINARY_LOGIT if bool(has_mask.any()) else None
-        prediction = self._decode(features, points, labels, masks, has_mask)
-        first = prediction_loss(prediction, target, self.config.loss)
-        losses = [first.loss]
-        if rounds:  # some of each image's prompts go on
-            some = self._corrected(len(batch.images), batch.points.shape[1], rng)
-            features, prediction = features.select(some), prediction.select(some)
-            points, labels, target = points[some], labels[some], target[some]
-        for _ in range(rounds):
-            previous = _previous_masks(prediction, rng)
-            clicks, kinds = correction_clicks(
-                (previous[:, 0] > 0).cpu().numpy(), (target > 0.5).cpu().numpy(), rng
-            )
-            points = torch.cat([points, self._tensor(clicks)[:, None]], 1)
-            labels = torch.cat([labels, self._tensor(kinds)[:, None]], 1)
-            prediction = self._decode(features, points, labels, previous)
-            outcome = prediction_loss(prediction, target, self.config.loss)
-            losses.append(outcome.loss / rounds)
+        pixels = self._pixels(batch.images)
+        losses, first = interact(self.network, pixels, batch, self.config, rounds, rng)
         self._record_prompts(batch, first)
         return losses
-
-    def _corrected(self, images: int, prompts: int, rng: Generator) -> Tensor:
-        """Indices of the prompts to correct, of (images, prompts) in rows."""
-        count = min(prompts, self.config.prompts.corrected)
-        chosen = [rng.choice(prompts, count, replace=False) + i * prompts for i in range(images)]
-        return self._tensor(np.concatenate(chosen))
 
     def _pixels(self, images: npt.NDArray[np.uint8]) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W), normalised."""
@@ -259,31 +218,6 @@ class Trainer:
 
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
-
-    def _decode(
-        self,
-        features: ImageFeatures,
-        points: Tensor,
-        labels: Tensor,
-        masks: Tensor | None,
-        has_mask: Tensor | None = None,
-    ) -> MaskPrediction:
-        prompts = PromptTensors.padded(
-            points,
-            labels,
-            pad_boxes=self.network.config.prompt_encoder.pad_boxes,
-            masks=masks,
-            has_mask=None if masks is None else has_mask,
-        )
-        prediction = self.network.decode_masks(features, prompts)
-        # Losses are computed in float32, also where the network runs in bfloat16.
-        score = prediction.object_score
-        return replace(
-            prediction,
-            logits=prediction.logits.float(),
-            iou=prediction.iou.float(),
-            object_score=None if score is None else score.float(),
-        )
 
     def _record_prompts(self, batch: Batch, first: Outcome) -> None:
         """Record the IoU of the masks after the first prompts."""
@@ -453,14 +387,3 @@ def _load_weights(network: Network, start: Network) -> None:
     if not start.has_memory:
         weights = {n: own[n] if n.startswith(MEMORY_PARTS) else t for n, t in weights.items()}
     network.load_state_dict(weights)
-
-
-def _previous_masks(prediction: MaskPrediction, rng: Generator) -> Tensor:
-    """Logits (N, 1, h, w) to correct: the single masks, or the candidates of the best scores."""
-    if rng.random() < 0.5:
-        logits = prediction.logits.detach()[:, 0]
-    else:
-        chosen = prediction.iou[:, 1:].argmax(1) + 1
-        rows = torch.arange(len(chosen), device=chosen.device)
-        logits = prediction.logits.detach()[rows, chosen]
-    return logits.clamp(-PRIOR_LIMIT, PRIOR_LIMIT)[:, None]
