@@ -1,11 +1,9 @@
 """The state of a training run, and the training step."""
 
-import json
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,8 +12,7 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from samkit.errors import CheckpointError, InputError
-from samkit.files import parse_json
+from samkit.errors import InputError
 from samkit.nn import MemoryNetwork, Network, TokenLabel, build
 from samkit.sizes import from_dict
 from samkit.training.config import MEMORY_PARTS, TRUNK, Stage, TrainingConfig
@@ -25,9 +22,6 @@ from samkit.training.losses import Outcome
 from samkit.training.pretrained import load_imagenet
 from samkit.training.sampling import Batch
 from samkit.training.tracking import ClipBatch, propagate
-from samkit.weights.loading import check_shapes
-from samkit.weights.tensor_file import write_torch
-from samkit.weights.torch_reader import read_torch
 
 __all__ = ["AnyBatch", "Report", "Trainer"]
 
@@ -67,14 +61,13 @@ class Report:
 
 
 class Trainer:
-    """The state of a run, as a checkpoint holds it, and the training step."""
+    """The state of a run, and the training step."""
 
     def __init__(
         self,
         config: TrainingConfig,
         *,
         start: Network | None = None,
-        resume_from: Path | None = None,
         worker: Worker | None = None,
         device: torch.device | None = None,
     ) -> None:
@@ -113,8 +106,6 @@ class Trainer:
         self._metrics: dict[str, list[float]] = {}
         self._images = 0
         self._since = time.monotonic()
-        if resume_from is not None:
-            self._load(resume_from)
 
     def start_clock(self) -> None:
         """Count time from now on, added to the seconds so far."""
@@ -261,80 +252,6 @@ class Trainer:
         network.has_memory = self.network.has_memory
         return network.eval()
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint."""
-        state = {
-            "config": json.dumps(self.config.to_dict()),
-            "network": self.network.state_dict(),
-            "average": self.ema,
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "measured": self.validated,
-        }
-        write_torch(path, state)
-
-    def _load(self, path: Path) -> None:
-        """Restore the state from a checkpoint of the same configuration."""
-        if not path.is_file():
-            raise CheckpointError(f"cannot resume: there is no checkpoint {path}")
-        expected = "expected the whole file that training has written"
-        try:
-            state: dict[str, Any] = read_torch(path)
-            theirs = dict(parse_json(state["config"], "its config"))
-        except Exception as error:  # another or damaged file raises nearly anything
-            raise CheckpointError(f"{path} is not a checkpoint of a run: {expected}") from error
-        ours = json.loads(json.dumps(self.config.to_dict()))
-        # Validation and the cache change no weights.
-        ignored = ("validation", "validate_every", "validation_images", "cache_megabytes")
-        changed = sorted(n for n in ours if n not in ignored and ours[n] != theirs.get(n))
-        if changed:
-            raise CheckpointError(
-                f"{path} belongs to a run with other {', '.join(changed)}, and only the same run "
-                "is resumed; begin a new one from the weights of that one instead"
-            )
-        try:
-            self._restore(state)
-        except Exception as error:
-            raise CheckpointError(f"{path} is damaged: {expected} ({error})") from error
-        self.start_clock()
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Take over what `save` wrote; damaged values raise nearly anything."""
-        check_shapes("its network", state["network"], self.network.state_dict())
-        check_shapes("its average", state["average"], self.ema)
-        _check_kinds(state["network"], self.network.state_dict())
-        _check_kinds(state["average"], self.ema)
-        step, seconds, validated = state["step"], state["seconds"], state["measured"]
-        if type(step) is not int or type(validated) is not int or type(seconds) is not float:
-            raise ValueError(f"step {step!r:.80} after {seconds!r:.80} seconds")
-        last = math.inf if self.config.steps is None else self.config.steps
-        if not 0 <= step <= last or not -1 <= validated <= step or not 0 <= seconds < math.inf:
-            raise ValueError(f"step {step} after {seconds} seconds")
-        self.network.load_state_dict(state["network"])
-        for name, value in self.ema.items():
-            value.copy_(state["average"][name])
-        settings = self._settings()
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self._settings() != settings:
-            raise ValueError("its optimizer has other settings")
-        if step and len(self.optimizer.state) != len(self.trainable):
-            raise ValueError("its optimizer lacks moments")
-        for parameter, moments in self.optimizer.state.items():
-            count = parameter.new_zeros(())
-            wanted = {"step": count, "exp_avg": parameter, "exp_avg_sq": parameter}
-            check_shapes("its optimizer", moments, wanted)
-            _check_kinds(moments, wanted)
-            if float(moments["step"]) != step:
-                raise ValueError("its optimizer is at another step")
-        self.step, self.seconds, self.validated = step, seconds, validated
-
-    def _settings(self) -> list[dict[str, Any]]:
-        """Those of the optimiser, without the learning rate, which every step sets."""
-        left_out = ("lr", "params")
-        groups = self.optimizer.param_groups
-        return [{n: v for n, v in group.items() if n not in left_out} for group in groups]
-
 
 def _parameter_groups(
     parameters: Mapping[str, Tensor], config: TrainingConfig
@@ -350,18 +267,6 @@ def _parameter_groups(
         {"params": params, "factor": factor, "weight_decay": decay}
         for (factor, decay), params in groups.items()
     ]
-
-
-def _check_kinds(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Check that tensors are plain, of the expected types, and finite."""
-    for name, want in expected.items():
-        tensor = tensors[name]
-        is_plain = tensor.layout == want.layout and not tensor.is_meta
-        # Optimisers crash where numbers share memory, as those of expanded tensors do.
-        if tensor.dtype != want.dtype or not is_plain or not tensor.is_contiguous():
-            raise ValueError(f"{name} is {tensor.dtype}, expected plain {want.dtype}")
-        if not bool(tensor.isfinite().all()):
-            raise ValueError(f"{name} is not finite")
 
 
 def _load_weights(network: Network, start: Network) -> None:
