@@ -9,6 +9,7 @@ import pytest
 from videos import number_of, picture
 
 from samkit.errors import InputError
+from samkit.media import video_writer
 from samkit.media.frames import open_frames
 from samkit.media.video_writer import VideoWriter
 
@@ -158,7 +159,7 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     video = VideoWriter(tmp_path / "out.mp4")
     video.write(picture(0))
-    monkeypatch.setattr(VideoWriter, "_encode", full)
+    monkeypatch.setattr(video_writer._Video, "write", full)
     with pytest.raises(InputError, match="No space left"):
         video.write(picture(1))
     video.close()

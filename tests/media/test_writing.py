@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from samkit.errors import InputError
-from samkit.media.writing import check_writable, write_atomically
+from samkit.media.writing import StreamedFile, check_writable, write_atomically
 
 
 def test_nothing_is_left_or_changed(tmp_path: Path) -> None:
@@ -68,3 +69,18 @@ def test_an_empty_file_may_be_written(tmp_path: Path) -> None:
     with write_atomically(tmp_path / "a.txt") as temporary:
         temporary.write_text("")
     assert (tmp_path / "a.txt").read_bytes() == b""
+
+
+def test_a_streamed_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    """Each try says why, and nothing is left."""
+
+    def no_room(path: Path) -> IO[str]:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    file = StreamedFile(tmp_path / "out.txt", no_room)
+    for _ in range(2):
+        with pytest.raises(InputError, match="No space left on device"), file.writing():
+            pass
+    file.close()
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from PIL import Image
 from tiny import tiny_sam2
 
 from samkit.sizes import to_dict
-from samkit.training import DataSource, SceneConfig, Stage, TrainingConfig
+from samkit.training import DataSource, SceneConfig, Stage, TrainingConfig, loop
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +59,9 @@ def config(photos):
         steps=6,
         warmup=2,
     )
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """Report every second step."""
+    monkeypatch.setattr(loop, "_LOG_EVERY", 2)

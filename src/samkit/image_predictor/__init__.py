@@ -2,6 +2,7 @@
 
 from samkit.image_predictor.batching import prompts_at_once
 from samkit.image_predictor.embedding import ImageEmbedding
-from samkit.image_predictor.predictor import ImagePredictor, check_finite, load
+from samkit.image_predictor.masks import check_finite
+from samkit.image_predictor.predictor import ImagePredictor, load
 
 __all__ = ["ImageEmbedding", "ImagePredictor", "check_finite", "load", "prompts_at_once"]

@@ -8,10 +8,18 @@ import torch
 from samkit.errors import InputError, shown
 from samkit.nn import Network
 
-__all__ = ["HALF_PARTS", "find_device", "find_dtype", "own_dtypes", "without_autocast"]
+__all__ = [
+    "dtype_of",
+    "find_device",
+    "find_dtype",
+    "is_placed",
+    "own_dtypes",
+    "place_network",
+    "without_autocast",
+]
 
-HALF_PARTS = ("image_encoder", "memory_attention")
-"""What can run in half precision: nearly all of the time is spent there."""
+# What can run in half precision: nearly all of the time is spent there.
+_HALF_PARTS = ("image_encoder", "memory_attention")
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -49,13 +57,36 @@ def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     return found
 
 
+def dtype_of(network: Network, dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """`find_dtype` for the parts of a network that can run in half precision, if it may."""
+    found = find_dtype(dtype, device)
+    return found if network.config.half_precision else torch.float32
+
+
+def place_network(network: Network, device: torch.device, dtype: torch.dtype) -> None:
+    """Bring a network to its device and dtypes, in place."""
+    network.to(device, torch.float32)
+    for part in _HALF_PARTS:
+        if hasattr(network, part):
+            getattr(network, part).to(dtype)
+
+
+def is_placed(network: Network, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `place_network` would change nothing."""
+    return all(
+        tensor.device == device
+        and tensor.dtype == (dtype if name.startswith(_HALF_PARTS) else torch.float32)
+        for name, tensor in network.named_parameters()
+    )
+
+
 @contextmanager
 def own_dtypes(network: Network, dtype: torch.dtype | None = None) -> Iterator[None]:
     """Run a predictor's network in the dtypes that the predictor gave it.
 
     Args:
         network: the network; the first weight of each of its parts is looked at.
-        dtype: of `HALF_PARTS`; None for any that they have in common.
+        dtype: of the parts that can run in half precision; None for any that they have in common.
 
     Raises:
         InputError: the caller has changed them since.
@@ -64,7 +95,7 @@ def own_dtypes(network: Network, dtype: torch.dtype | None = None) -> Iterator[N
         first = next(part.parameters(), None)
         found = torch.float32 if first is None else first.dtype
         expected = torch.float32
-        if name in HALF_PARTS:
+        if name in _HALF_PARTS:
             dtype = expected = dtype or (found if found in _DTYPES.values() else expected)
         if found != expected:
             raise InputError(

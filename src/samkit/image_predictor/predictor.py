@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samkit import weights
-from samkit.errors import ImageError, InputError, PromptError, SamkitError, shown
+from samkit.errors import ImageError, InputError, shown
 from samkit.geometry import checked_size
 from samkit.image_predictor.batching import decoder_batches
-from samkit.image_predictor.device import HALF_PARTS, find_device, find_dtype, own_dtypes
+from samkit.image_predictor.device import (
+    dtype_of,
+    find_device,
+    find_dtype,
+    is_placed,
+    own_dtypes,
+    place_network,
+)
 from samkit.image_predictor.embedding import ImageEmbedding, check_features
+from samkit.image_predictor.masks import masks_of
+from samkit.image_predictor.priors import prior_logits
 from samkit.image_predictor.prompt_tokens import prompt_tensors
 from samkit.image_predictor.windows import prompts_in_window, read_window
 from samkit.masks import Masks
@@ -26,7 +35,7 @@ from samkit.prompts import Prompt, as_prompts
 from samkit.transforms import ImageTransform
 from samkit.weights.tensor_file import fingerprint
 
-__all__ = ["ImagePredictor", "check_finite", "load"]
+__all__ = ["ImagePredictor", "load"]
 
 # Beyond this many bytes low-resolution logits are not kept.
 _LOGITS_BYTES = 2**28
@@ -64,11 +73,11 @@ class ImagePredictor:
                 "by name or file: samkit.load(...)"
             )
         self.device = find_device(device)
-        self.dtype = _dtype_of(network, dtype, self.device)
+        self.dtype = dtype_of(network, dtype, self.device)
         self._network_id = fingerprint(network, parts=_EMBEDDING_PARTS)
-        if not _is_placed(network, self.device, self.dtype):
+        if not is_placed(network, self.device, self.dtype):
             network = copy.deepcopy(network)
-            _place(network, self.device, self.dtype)
+            place_network(network, self.device, self.dtype)
         self.network = network.eval()
 
     def __repr__(self) -> str:
@@ -142,14 +151,14 @@ class ImagePredictor:
             return self.predict(pixels, inner, candidates=candidates).placed(inside[:2], size)
         embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
         self.check_embedding(embedding)
-        priors = None if prior is None else self._prior_logits(prior, prompts, embedding)
+        priors = None if prior is None else prior_logits(prior, prompts, embedding.transform)
 
         total = len(prompts) * width
         h, w = embedding.transform.mask_size
         keep_logits = total * h * w * 4 <= _LOGITS_BYTES
 
         parts = [
-            _masks(prediction, embedding.transform, start, total=total, keep_logits=keep_logits)
+            masks_of(prediction, embedding.transform, start, total=total, keep_logits=keep_logits)
             for start, prediction in self._decode(embedding, prompts, priors, candidates)
         ]
         return Masks.concatenate(parts) if parts else Masks.empty(embedding.image_size)
@@ -326,41 +335,6 @@ class ImagePredictor:
             raise InputError(f"candidates: expected 1 or {available}, got {shown(candidates)}")
         return count
 
-    def _prior_logits(
-        self, prior: Masks, prompts: Sequence[Prompt], embedding: ImageEmbedding
-    ) -> Tensor:
-        if not isinstance(prior, Masks):
-            raise InputError(
-                f"prior: expected Masks of an earlier call, got {type(prior).__name__}; "
-                "give pixels as a prompt: Prompt.mask(array)"
-            )
-        if len(prior) != len(prompts):
-            hint = "; keep one per prompt with prior.best()" if len(prior) > len(prompts) else ""
-            raise InputError(
-                f"prior: expected one mask for each of {len(prompts)} prompts, "
-                f"got {len(prior)}{hint}"
-            )
-        if any(prompt.mask_input is not None for prompt in prompts):
-            raise PromptError("a prompt has a mask already: give either it or prior=")
-        if prior.image_size != embedding.image_size:
-            raise InputError(
-                f"prior: expected masks of this image of size {embedding.image_size}, "
-                f"got masks of size {prior.image_size}"
-            )
-        if prior.logits is None:
-            raise InputError(
-                "prior: expected masks with low-resolution logits, which these do not have; "
-                "give their pixels as a prompt instead: Prompt.mask(masks.masks[i])"
-            )
-        if not np.isfinite(prior.logits).all():
-            raise InputError("prior: expected finite logits, got NaN or infinity")
-        if prior.logits.shape[1:] != embedding.transform.mask_size:
-            raise InputError(
-                f"prior: expected logits of size {embedding.transform.mask_size}, "
-                f"got {prior.logits.shape[1:]}: they are another network's"
-            )
-        return torch.from_numpy(np.array(prior.logits, np.float32))
-
 
 def load(
     model: str | Path = "pico",
@@ -386,66 +360,9 @@ def load(
     find_dtype(dtype, place)  # before a long download
     predictor = ImagePredictor(weights.load_network(model), device="cpu", dtype="float32")
     # Nothing else uses the network, so it is changed and not copied.
-    predictor.device, predictor.dtype = place, _dtype_of(predictor.network, dtype, place)
-    _place(predictor.network, predictor.device, predictor.dtype)
+    predictor.device, predictor.dtype = place, dtype_of(predictor.network, dtype, place)
+    place_network(predictor.network, predictor.device, predictor.dtype)
     return predictor
-
-
-def _masks(
-    prediction: MaskPrediction,
-    transform: ImageTransform,
-    first_prompt: int,
-    *,
-    total: int,
-    keep_logits: bool,
-) -> Masks:
-    """One decoder call's prediction, of `total` masks; prompts are counted from `first_prompt`."""
-    check_finite(prediction.iou)
-    N, K = prediction.iou.shape
-    logits = prediction.logits.flatten(0, 1)  # (N * K, h, w)
-    # One at a time: at the image's size, logits take far more memory than a mask.
-    masks = ((transform.masks_to_image(low[None])[0] > 0).cpu().numpy() for low in logits)
-    return Masks.from_pixels(
-        masks,
-        transform.image_size,
-        prediction.iou.flatten().float().cpu().numpy(),
-        total=total,
-        # Each candidate is an object of its own, so that pictures tell them apart.
-        object_ids=first_prompt * K + np.arange(N * K),
-        prompt_index=first_prompt + np.repeat(np.arange(N), K),
-        logits=logits.float().cpu().numpy() if keep_logits else None,
-    )
-
-
-def check_finite(iou: Tensor) -> None:
-    """Raise SamkitError if predicted IoUs are NaN or infinite."""
-    if not bool(iou.isfinite().all()):
-        raise SamkitError(
-            "the network's answer is not a number: its weights are damaged, or its dtype is too "
-            "narrow (try float32)"
-        )
-
-
-def _dtype_of(network: Network, dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """The dtype of `HALF_PARTS`."""
-    found = find_dtype(dtype, device)
-    return found if network.config.half_precision else torch.float32
-
-
-def _place(network: Network, device: torch.device, dtype: torch.dtype) -> None:
-    """Bring a network to its device and dtypes, in place."""
-    network.to(device, torch.float32)
-    for part in HALF_PARTS:
-        if hasattr(network, part):
-            getattr(network, part).to(dtype)
-
-
-def _is_placed(network: Network, device: torch.device, dtype: torch.dtype) -> bool:
-    return all(
-        tensor.device == device
-        and tensor.dtype == (dtype if name.startswith(HALF_PARTS) else torch.float32)
-        for name, tensor in network.named_parameters()
-    )
 
 
 def _several(name: str, value: Any) -> list[Any]:

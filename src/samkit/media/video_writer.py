@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from samkit.errors import InputError
-from samkit.media.writing import PendingFile
+from samkit.media.writing import StreamedFile
 
 __all__ = ["VideoWriter"]
 
@@ -61,7 +62,6 @@ _CODECS = {
 _UNIT = Fraction(1, 90_000)  # usual in video: most frame rates are whole numbers of it
 _BT709 = 1  # number of the colour space in H.264
 _LIMITED_RANGE = 1
-_ERRORS = (OSError, ValueError, av.FFmpegError)
 
 
 class VideoWriter:
@@ -108,14 +108,12 @@ class VideoWriter:
         if not self._rate:
             raise InputError(f"rate: expected at least 0.00001 frames per second, got {rate}")
         self._unit, self._aspect = unit, pixel_aspect
-        self._file: PendingFile | None = None
-        self._container: OutputContainer | None = None
-        self._stream: VideoStream | None = None
-        self._size = (0, 0)
+        self._file = StreamedFile(path, self._open)
+        self._is_closed = False
+        self._size: tuple[int, int] | None = None  # (H, W) of the frames
         self._first = Fraction(0)  # time of the first frame
         self._last = Fraction(0)  # time of the last one
         self._ticks = -1  # time of the last one after the first, in units
-        self._is_broken = False
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -136,11 +134,13 @@ class VideoWriter:
                 file cannot be written.
         """
         height, width = _size_of(frame, self._codec.channels)
-        if self._stream is None:
-            self._begin(height, width, time)
-        elif self._file is None:
+        if self._is_closed:
             raise InputError(f"{self._path} is closed")
-        if (height, width) != self._size:
+        if self._size is None:
+            self._size = (height, width)
+            self._first = Fraction(0) if time is None else Fraction(time)
+            self._last = self._first - 1 / self._rate
+        elif (height, width) != self._size:
             raise InputError(
                 f"expected a frame of the size of those before {self._size} (height, width), "
                 f"got {(height, width)}"
@@ -152,11 +152,8 @@ class VideoWriter:
         picture = av.VideoFrame.from_ndarray(even, format=self._codec.source)
         picture = _reformatted(picture, self._codec)
         picture.pts, picture.time_base = self._ticks, self._unit
-        try:
-            self._encode(picture)
-        except _ERRORS as error:
-            self._is_broken = True
-            raise self._cannot(error) from error
+        with self._file.writing() as video:
+            video.write(picture)
 
     def close(self) -> None:
         """Finish the file and put it in place. If a frame could not be written, it is removed.
@@ -164,50 +161,30 @@ class VideoWriter:
         Raises:
             InputError: it cannot be finished.
         """
-        if self._file is None or self._is_broken:
-            self.discard()
-            return
-        assert self._container is not None
-        try:
-            self._encode(None)
-            self._container.close()
-        except _ERRORS as error:
-            self.discard()
-            raise self._cannot(error) from error
-        file, self._file = self._file, None
-        file.keep()
+        self._is_closed = True
+        self._file.close()
 
     def discard(self) -> None:
         """Remove what was written; a file that was there before stays."""
-        if self._file is None:
-            return
-        file, self._file = self._file, None
-        assert self._container is not None
-        with contextlib.suppress(*_ERRORS):
-            self._container.close()
-        file.discard()
+        self._is_closed = True
+        self._file.discard()
 
-    def _begin(self, height: int, width: int, time: float | Fraction | None) -> None:
-        file = PendingFile(self._path)
-        try:
-            container = av.open(str(file.temporary), "w", options={"movflags": "faststart"})
-            codec = self._codec
+    def _open(self, path: Path) -> "_Video":
+        """The file, for frames as large as the first one."""
+        assert self._size is not None
+        codec = self._codec
+        height, width = (side + side % 2 if codec.even else side for side in self._size)
+        with _os_errors():
+            container = av.open(str(path), "w", options={"movflags": "faststart"})
             stream: Any = container.add_stream(codec.name, rate=self._rate, options=codec.options)
-        except _ERRORS as error:
-            file.discard()
-            raise self._cannot(error) from error
         context = stream.codec_context
-        more = (width % 2, height % 2) if self._codec.even else (0, 0)
-        context.width, context.height = width + more[0], height + more[1]
-        context.pix_fmt = self._codec.encoded
+        context.width, context.height = width, height
+        context.pix_fmt = codec.encoded
         stream.time_base = context.time_base = self._unit
         context.sample_aspect_ratio = self._aspect
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
-        self._file, self._container, self._stream = file, container, stream
-        self._size = (height, width)
-        self._first = Fraction(0) if time is None else Fraction(time)
-        self._last = self._first - 1 / self._rate
+        return _Video(container, stream)
 
     def _advance(self, time: float | Fraction | None) -> None:
         """Work out when the next frame is shown."""
@@ -220,14 +197,31 @@ class VideoWriter:
             )
         self._last, self._ticks = shown, ticks
 
-    def _encode(self, picture: av.VideoFrame | None) -> None:
-        assert self._stream is not None
-        assert self._container is not None
-        for packet in self._stream.encode(picture):
-            self._container.mux(packet)
 
-    def _cannot(self, error: Exception) -> InputError:
-        return InputError(f"cannot write {self._path}: {getattr(error, 'strerror', None) or error}")
+@dataclass(frozen=True)
+class _Video:
+    """A file of FFmpeg's that is being written. All that goes wrong is an OSError."""
+
+    container: OutputContainer
+    stream: VideoStream
+
+    def write(self, picture: av.VideoFrame | None) -> None:
+        """Add a picture; None for what the encoder holds back."""
+        with _os_errors():
+            for packet in self.stream.encode(picture):
+                self.container.mux(packet)
+
+    def close(self) -> None:
+        with _os_errors(), contextlib.closing(self.container):
+            self.write(None)
+
+
+@contextlib.contextmanager
+def _os_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, av.FFmpegError) as error:
+        raise OSError(getattr(error, "strerror", None) or str(error)) from error
 
 
 def _reformatted(picture: av.VideoFrame, codec: _Codec) -> av.VideoFrame:

@@ -199,10 +199,9 @@ class StreamedFile(Generic[T]):
             InputError: the place cannot be written, or the block raised an OSError.
         """
         try:
-            if self._file is None:
-                self._file = PendingFile(self._path)
+            if self._writer is None:
+                self._file = self._file or PendingFile(self._path)
                 self._writer = self._open(self._file.temporary)
-            assert self._writer is not None
             yield self._writer
         except OSError as error:
             self.is_broken = True
@@ -223,17 +222,18 @@ class StreamedFile(Generic[T]):
         except OSError as error:
             self.discard()
             raise self._cannot(error) from error
-        file, self._file = self._file, None
+        file, self._file, self._writer = self._file, None, None
         file.keep()
 
     def discard(self) -> None:
         """Remove what was written; a file that was there before stays."""
         if self._file is None:
             return
-        file, self._file = self._file, None
+        file, writer = self._file, self._writer
+        self._file = self._writer = None
         with suppress(OSError):  # closing writes what is left, and may have no room
-            if self._writer is not None:
-                self._writer.close()
+            if writer is not None:
+                writer.close()
         file.discard()
 
     def _cannot(self, error: OSError) -> InputError:

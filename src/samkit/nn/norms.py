@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from samkit.sizes import NORM_GROUPS, Norm
+from samkit.sizes.image_encoders import NORM_GROUPS, Norm
 
 __all__ = ["block_norm"]
 

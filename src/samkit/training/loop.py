@@ -14,6 +14,7 @@ from samkit.evaluation.datasets import Dataset, open_dataset
 from samkit.files import checked_path
 from samkit.media.writing import check_writable
 from samkit.nn import Network
+from samkit.training import checkpoints
 from samkit.training.batches import Batches, open_batches
 from samkit.training.config import TrainingConfig, check_numbers, check_types, network_sizes
 from samkit.training.data import held_out
@@ -83,7 +84,7 @@ def train(
         open_dataset(path)  # raises its errors here rather than in another process
     if is_main_process():
         check_writable(checkpoint)
-    build = partial(Trainer, config, start=start, resume_from=checkpoint if resume else None)
+    build = partial(_trainer, config, start, checkpoint if resume else None)
     group = worker_group(processes, device or torch.device("cpu"), _run_worker, (build, stop_after))
     with group as (worker, device):
         if worker.rank:
@@ -93,6 +94,20 @@ def train(
             log = Log(checkpoint, tensorboard=folder, step=trainer.step)
             yield from _run_main(trainer, checkpoint, log, processes, stop_after, checkpoint_every)
     yield trainer.ema_network()
+
+
+def _trainer(
+    config: TrainingConfig,
+    start: Network | None,
+    checkpoint: Path | None,
+    worker: Worker,
+    device: torch.device | None,
+) -> Trainer:
+    """The state of the run at its start, or as a checkpoint holds it."""
+    trainer = Trainer(config, start=start, worker=worker, device=device)
+    if checkpoint is not None:
+        checkpoints.resume(trainer, checkpoint)
+    return trainer
 
 
 def _run_main(
@@ -113,13 +128,13 @@ def _run_main(
                     log.write(event)
                     yield event
                 if time.monotonic() - saved > checkpoint_every:
-                    trainer.save(checkpoint)
+                    checkpoints.save(trainer, checkpoint)
                     saved = time.monotonic()
     finally:
         log.close()
         # Also where a run is interrupted, or an error ends it.
         if trainer.is_consistent and trainer.step > first:
-            trainer.save(checkpoint)
+            checkpoints.save(trainer, checkpoint)
 
 
 def _run_worker(

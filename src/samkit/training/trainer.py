@@ -1,11 +1,9 @@
 """The state of a training run, and the training step."""
 
-import json
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,29 +12,16 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from samkit.errors import CheckpointError, InputError
-from samkit.files import parse_json
-from samkit.nn import (
-    PRIOR_LIMIT,
-    ImageFeatures,
-    MaskPrediction,
-    MemoryNetwork,
-    Network,
-    PromptTensors,
-    TokenLabel,
-    build,
-)
+from samkit.errors import InputError
+from samkit.nn import MemoryNetwork, Network, TokenLabel, build
 from samkit.sizes import from_dict
 from samkit.training.config import MEMORY_PARTS, TRUNK, Stage, TrainingConfig
 from samkit.training.distributed import Worker
-from samkit.training.losses import Outcome, prediction_loss
+from samkit.training.interaction import interact
+from samkit.training.losses import Outcome
 from samkit.training.pretrained import load_imagenet
-from samkit.training.sampling import Batch, correction_clicks
+from samkit.training.sampling import Batch
 from samkit.training.tracking import ClipBatch, propagate
-from samkit.transforms import BINARY_LOGIT
-from samkit.weights.loading import check_shapes
-from samkit.weights.tensor_file import write_torch
-from samkit.weights.torch_reader import read_torch
 
 __all__ = ["AnyBatch", "Report", "Trainer"]
 
@@ -76,14 +61,13 @@ class Report:
 
 
 class Trainer:
-    """The state of a run, as a checkpoint holds it, and the training step."""
+    """The state of a run, and the training step."""
 
     def __init__(
         self,
         config: TrainingConfig,
         *,
         start: Network | None = None,
-        resume_from: Path | None = None,
         worker: Worker | None = None,
         device: torch.device | None = None,
     ) -> None:
@@ -122,8 +106,6 @@ class Trainer:
         self._metrics: dict[str, list[float]] = {}
         self._images = 0
         self._since = time.monotonic()
-        if resume_from is not None:
-            self._load(resume_from)
 
     def start_clock(self) -> None:
         """Count time from now on, added to the seconds so far."""
@@ -215,42 +197,10 @@ class Trainer:
 
     def _losses(self, batch: Batch, rounds: int, rng: Generator) -> list[Tensor]:
         """The losses of all rounds of prompts."""
-        features = self.network.encode_image(self._pixels(batch.images))
-        owners = torch.arange(len(batch.images), device=self.device)
-        owners = owners.repeat_interleave(batch.points.shape[1])
-        features = features.select(owners)
-        target = self._tensor(batch.targets).flatten(0, 1).float() / 255
-        points = self._tensor(batch.points).flatten(0, 1)
-        labels = self._tensor(batch.labels).flatten(0, 1)
-
-        has_mask = self._tensor(batch.has_mask).flatten()
-        rough = self._tensor(batch.masks).flatten(0, 1)[:, None].float() / 255
-        masks = (rough * 2 - 1) * BINARY_LOGIT if bool(has_mask.any()) else None
-        prediction = self._decode(features, points, labels, masks, has_mask)
-        first = prediction_loss(prediction, target, self.config.loss)
-        losses = [first.loss]
-        if rounds:  # some of each image's prompts go on
-            some = self._corrected(len(batch.images), batch.points.shape[1], rng)
-            features, prediction = features.select(some), prediction.select(some)
-            points, labels, target = points[some], labels[some], target[some]
-        for _ in range(rounds):
-            previous = _previous_masks(prediction, rng)
-            clicks, kinds = correction_clicks(
-                (previous[:, 0] > 0).cpu().numpy(), (target > 0.5).cpu().numpy(), rng
-            )
-            points = torch.cat([points, self._tensor(clicks)[:, None]], 1)
-            labels = torch.cat([labels, self._tensor(kinds)[:, None]], 1)
-            prediction = self._decode(features, points, labels, previous)
-            outcome = prediction_loss(prediction, target, self.config.loss)
-            losses.append(outcome.loss / rounds)
+        pixels = self._pixels(batch.images)
+        losses, first = interact(self.network, pixels, batch, self.config, rounds, rng)
         self._record_prompts(batch, first)
         return losses
-
-    def _corrected(self, images: int, prompts: int, rng: Generator) -> Tensor:
-        """Indices of the prompts to correct, of (images, prompts) in rows."""
-        count = min(prompts, self.config.prompts.corrected)
-        chosen = [rng.choice(prompts, count, replace=False) + i * prompts for i in range(images)]
-        return self._tensor(np.concatenate(chosen))
 
     def _pixels(self, images: npt.NDArray[np.uint8]) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W), normalised."""
@@ -259,31 +209,6 @@ class Trainer:
 
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
-
-    def _decode(
-        self,
-        features: ImageFeatures,
-        points: Tensor,
-        labels: Tensor,
-        masks: Tensor | None,
-        has_mask: Tensor | None = None,
-    ) -> MaskPrediction:
-        prompts = PromptTensors.padded(
-            points,
-            labels,
-            pad_boxes=self.network.config.prompt_encoder.pad_boxes,
-            masks=masks,
-            has_mask=None if masks is None else has_mask,
-        )
-        prediction = self.network.decode_masks(features, prompts)
-        # Losses are computed in float32, also where the network runs in bfloat16.
-        score = prediction.object_score
-        return replace(
-            prediction,
-            logits=prediction.logits.float(),
-            iou=prediction.iou.float(),
-            object_score=None if score is None else score.float(),
-        )
 
     def _record_prompts(self, batch: Batch, first: Outcome) -> None:
         """Record the IoU of the masks after the first prompts."""
@@ -327,80 +252,6 @@ class Trainer:
         network.has_memory = self.network.has_memory
         return network.eval()
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint."""
-        state = {
-            "config": json.dumps(self.config.to_dict()),
-            "network": self.network.state_dict(),
-            "average": self.ema,
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "measured": self.validated,
-        }
-        write_torch(path, state)
-
-    def _load(self, path: Path) -> None:
-        """Restore the state from a checkpoint of the same configuration."""
-        if not path.is_file():
-            raise CheckpointError(f"cannot resume: there is no checkpoint {path}")
-        expected = "expected the whole file that training has written"
-        try:
-            state: dict[str, Any] = read_torch(path)
-            theirs = dict(parse_json(state["config"], "its config"))
-        except Exception as error:  # another or damaged file raises nearly anything
-            raise CheckpointError(f"{path} is not a checkpoint of a run: {expected}") from error
-        ours = json.loads(json.dumps(self.config.to_dict()))
-        # Validation and the cache change no weights.
-        ignored = ("validation", "validate_every", "validation_images", "cache_megabytes")
-        changed = sorted(n for n in ours if n not in ignored and ours[n] != theirs.get(n))
-        if changed:
-            raise CheckpointError(
-                f"{path} belongs to a run with other {', '.join(changed)}, and only the same run "
-                "is resumed; begin a new one from the weights of that one instead"
-            )
-        try:
-            self._restore(state)
-        except Exception as error:
-            raise CheckpointError(f"{path} is damaged: {expected} ({error})") from error
-        self.start_clock()
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Take over what `save` wrote; damaged values raise nearly anything."""
-        check_shapes("its network", state["network"], self.network.state_dict())
-        check_shapes("its average", state["average"], self.ema)
-        _check_kinds(state["network"], self.network.state_dict())
-        _check_kinds(state["average"], self.ema)
-        step, seconds, validated = state["step"], state["seconds"], state["measured"]
-        if type(step) is not int or type(validated) is not int or type(seconds) is not float:
-            raise ValueError(f"step {step!r:.80} after {seconds!r:.80} seconds")
-        last = math.inf if self.config.steps is None else self.config.steps
-        if not 0 <= step <= last or not -1 <= validated <= step or not 0 <= seconds < math.inf:
-            raise ValueError(f"step {step} after {seconds} seconds")
-        self.network.load_state_dict(state["network"])
-        for name, value in self.ema.items():
-            value.copy_(state["average"][name])
-        settings = self._settings()
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self._settings() != settings:
-            raise ValueError("its optimizer has other settings")
-        if step and len(self.optimizer.state) != len(self.trainable):
-            raise ValueError("its optimizer lacks moments")
-        for parameter, moments in self.optimizer.state.items():
-            count = parameter.new_zeros(())
-            wanted = {"step": count, "exp_avg": parameter, "exp_avg_sq": parameter}
-            check_shapes("its optimizer", moments, wanted)
-            _check_kinds(moments, wanted)
-            if float(moments["step"]) != step:
-                raise ValueError("its optimizer is at another step")
-        self.step, self.seconds, self.validated = step, seconds, validated
-
-    def _settings(self) -> list[dict[str, Any]]:
-        """Those of the optimiser, without the learning rate, which every step sets."""
-        left_out = ("lr", "params")
-        groups = self.optimizer.param_groups
-        return [{n: v for n, v in group.items() if n not in left_out} for group in groups]
-
 
 def _parameter_groups(
     parameters: Mapping[str, Tensor], config: TrainingConfig
@@ -416,18 +267,6 @@ def _parameter_groups(
         {"params": params, "factor": factor, "weight_decay": decay}
         for (factor, decay), params in groups.items()
     ]
-
-
-def _check_kinds(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Check that tensors are plain, of the expected types, and finite."""
-    for name, want in expected.items():
-        tensor = tensors[name]
-        is_plain = tensor.layout == want.layout and not tensor.is_meta
-        # Optimisers crash where numbers share memory, as those of expanded tensors do.
-        if tensor.dtype != want.dtype or not is_plain or not tensor.is_contiguous():
-            raise ValueError(f"{name} is {tensor.dtype}, expected plain {want.dtype}")
-        if not bool(tensor.isfinite().all()):
-            raise ValueError(f"{name} is not finite")
 
 
 def _load_weights(network: Network, start: Network) -> None:
@@ -453,14 +292,3 @@ def _load_weights(network: Network, start: Network) -> None:
     if not start.has_memory:
         weights = {n: own[n] if n.startswith(MEMORY_PARTS) else t for n, t in weights.items()}
     network.load_state_dict(weights)
-
-
-def _previous_masks(prediction: MaskPrediction, rng: Generator) -> Tensor:
-    """Logits (N, 1, h, w) to correct: the single masks, or the candidates of the best scores."""
-    if rng.random() < 0.5:
-        logits = prediction.logits.detach()[:, 0]
-    else:
-        chosen = prediction.iou[:, 1:].argmax(1) + 1
-        rows = torch.arange(len(chosen), device=chosen.device)
-        logits = prediction.logits.detach()[rows, chosen]
-    return logits.clamp(-PRIOR_LIMIT, PRIOR_LIMIT)[:, None]

@@ -1,33 +1,26 @@
 """Prompts on frames of a video to masks in all of it."""
 
-import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samkit.arguments import switch, whole_number
-from samkit.errors import InputError, count_of, shown
+from samkit.errors import InputError, count_of
 from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.media.frames import Frames, VideoSource, open_frames
-from samkit.memory.arguments import (
-    checked_id,
-    checked_prompt,
-    checked_prompts,
-    network_with_memory,
-)
+from samkit.memory.arguments import checked_id, checked_prompt, checked_prompts, network_with_memory
 from samkit.prompts import Prompt
 from samkit.video.embedded_frames import EmbeddedFrames
+from samkit.video.passes import Direction, checked_range, passes
 from samkit.video.session import Session
 from samkit.video.session_file import read_session, write_session
-from samkit.video.smoothing import MOST_SMOOTHING, smoothed
+from samkit.video.smoothing import checked_reach, smoothed
 
 __all__ = ["VideoPredictor"]
-
-Direction = Literal["forward", "backward", "both"]
 
 
 class VideoPredictor:
@@ -217,10 +210,7 @@ class VideoPredictor:
     @property
     def prompts(self) -> dict[int, dict[int, Prompt]]:
         """Object id -> frame -> all its prompts there, joined; in the order of the last ones."""
-        return {
-            object_id: {frame: one.prompt for frame, one in state.prompted.items()}
-            for object_id, state in self._session.objects.items()
-        }
+        return self._session.prompts
 
     @property
     def last_prompt(self) -> tuple[int, int] | None:
@@ -271,29 +261,9 @@ class VideoPredictor:
                 `track` has begun since, or the tracker is closed.
         """
         self._check_open()
-        if not isinstance(direction, str) or direction not in ("forward", "backward", "both"):
-            raise InputError(
-                f"direction: expected forward, backward or both, got {shown(direction)}"
-            )
-        if self._session.is_live:
-            raise InputError("there is no video to track in; give frames one by one to step()")
-        if not self._session.objects:
-            raise InputError("nothing to track: prompt an object first")
-        first = self._session.first_prompt if start is None else whole_number("start", start)
-        count = self._session.frame_count
-        # A forward pass may start after the last frame: it is empty.
-        beyond = count is not None and first > count - (direction == "backward")
-        if first < 0 or beyond:
-            frames = "a frame from 0 on" if count is None else f"a frame from 0 to {count - 1}"
-            raise InputError(f"start: expected {frames}, got {first}")
-        end = None if stop is None else whole_number("stop", stop)
-        if end is not None and (end > first if direction == "backward" else end < first):
-            side = "before" if direction == "backward" else "after"
-            raise InputError(f"stop: expected a frame {side} {first}, got {end}")
+        first, end = checked_range(self._session, direction, start, stop)
         results = self._track(direction, first, end)
-        reach = whole_number("smooth", smooth, 0)
-        if reach > MOST_SMOOTHING:
-            raise InputError(f"smooth: expected 0 to {MOST_SMOOTHING} frames, got {reach}")
+        reach = checked_reach(smooth)
         return results if reach == 0 else self._smoothed(results, reach)
 
     def step(self, frame: Any, prompts: Mapping[int, Prompt] | None = None) -> Masks:
@@ -397,11 +367,10 @@ class VideoPredictor:
         self, results: Iterator[tuple[int, Masks]], reach: int
     ) -> Iterator[tuple[int, Masks]]:
         assert self._frames.frames is not None
-        objects = self._session.objects
         return smoothed(
             results,
             self._frames.frames.read,
-            lambda frame, object_id: object_id in objects and frame in objects[object_id].prompted,
+            self._session.is_prompted,
             reach=reach,
             non_overlapping=self.non_overlapping,
         )
@@ -411,33 +380,15 @@ class VideoPredictor:
     ) -> Iterator[tuple[int, Masks]]:
         self._passes += 1
         own_pass = self._passes
-        if direction == "both":
-            self._session.turn = first
-        if direction != "backward":
-            numbers = itertools.count(first) if stop is None else range(first, stop)
-            yield from self._pass(numbers, own_pass, backward=False)
-        if direction != "forward":
-            both = direction == "both"
-            end = -1 if stop is None or both else stop
-            yield from self._pass(range(first - both, end, -1), own_pass, backward=True)
 
-    def _pass(
-        self, numbers: Iterable[int], own_pass: int, *, backward: bool
-    ) -> Iterator[tuple[int, Masks]]:
-        """Go through frames until the video ends, or all objects are gone."""
-        for number in numbers:
+        def check() -> None:
             self._check_open()
             if own_pass != self._passes:
                 raise InputError(
                     "another track() has begun since; a tracker makes one pass at a time"
                 )
-            if not self._session.objects:
-                return
-            embedding = self._frames.embed(number)
-            if embedding is None:
-                return
-            self._session.propagate(number, embedding, backward=backward)
-            yield number, self._session.masks(number)
+
+        yield from passes(self._session, self._frames, direction, first, stop, check)
 
     def _check_open(self) -> None:
         if self._is_closed:

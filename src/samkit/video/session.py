@@ -70,6 +70,18 @@ class Session:
         """The first frame that has a prompt. There is at least one object."""
         return min(frame for state in self.objects.values() for frame in state.prompted)
 
+    @property
+    def prompts(self) -> dict[int, dict[int, Prompt]]:
+        """Object id -> frame -> all its prompts there, joined; in the order of the last ones."""
+        return {
+            object_id: {frame: one.prompt for frame, one in state.prompted.items()}
+            for object_id, state in self.objects.items()
+        }
+
+    def is_prompted(self, frame: int, object_id: int) -> bool:
+        """Whether an object has a prompt in a frame."""
+        return object_id in self.objects and frame in self.objects[object_id].prompted
+
     def prompt(self, frame: int, object_id: int, prompt: Prompt, embedding: ImageEmbedding) -> None:
         """Predict an object in a frame from a prompt, and remember it."""
         self.image_size = embedding.image_size

@@ -255,8 +255,8 @@ def _check_video(frames: Frames | None, session: Session) -> None:
 def _prompt_log(session: Session) -> str:
     """The prompts as a JSON list, a line for each."""
     lines = [
-        json.dumps({"frame": frame, "object_id": object_id, **one.prompt.to_dict()})
-        for object_id, state in session.objects.items()
-        for frame, one in state.prompted.items()
+        json.dumps({"frame": frame, "object_id": object_id, **prompt.to_dict()})
+        for object_id, prompts in session.prompts.items()
+        for frame, prompt in prompts.items()
     ]
     return "[" + ",".join(f"\n  {line}" for line in lines) + "\n]\n"

@@ -15,15 +15,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from samkit.arguments import whole_number
+from samkit.errors import InputError
 from samkit.masks import Masks
 
-__all__ = ["MOST_SMOOTHING", "smoothed"]
+__all__ = ["checked_reach", "smoothed"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-MOST_SMOOTHING = 16
-"""Frames before and after that can have a share."""
-
+# Frames before and after that can have a share.
+_MOST = 16
 # Longest side in pixels of what is averaged; logits have 256 at most.
 _SIDE = 854
 # A frame counts as much as both neighbours: repeated, that is a binomial filter, by which nothing
@@ -64,6 +65,18 @@ class _Frame:
     grey: npt.NDArray[np.uint8]
     link: _Link | None
     soft: dict[int, Floats]
+
+
+def checked_reach(smooth: int) -> int:
+    """How many frames before and after have a share, as `VideoPredictor.track` takes it.
+
+    Raises:
+        InputError: none that can be.
+    """
+    reach = whole_number("smooth", smooth, 0)
+    if reach > _MOST:
+        raise InputError(f"smooth: expected 0 to {_MOST} frames, got {reach}")
+    return reach
 
 
 def smoothed(

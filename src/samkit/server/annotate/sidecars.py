@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,9 @@ from samkit.files import open_file
 from samkit.masks import Masks
 from samkit.media import write_atomically
 from samkit.prompts import Prompt
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "KeptFile",
@@ -154,7 +157,7 @@ class KeptFile(_Checked):
             temporary.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> "Self":
         """What `write` wrote.
 
         Raises:
@@ -224,7 +227,7 @@ class VideoPrompt(_Checked):
     category: Name = ""
 
     @model_validator(mode="after")
-    def _check_one(self) -> Self:
+    def _check_one(self) -> "Self":
         if (self.prompt is not None) + bool(self.strokes) + self.absent != 1:
             raise ValueError("expected one of a prompt, strokes and absent")
         if self.prompt is not None:

@@ -1,0 +1,55 @@
+"""Sizes of every network, as values; without torch.
+
+A network is built from a `NetworkConfig` and nothing else: `SamConfig` (SAM, MobileSAM) or
+`Sam2Config` (SAM 2, 2.1, pico), each with the sizes of one of the image encoders. What depends on
+the model, such as whether images keep their aspect, is a property here, so that no other code
+distinguishes models. samkit's own weight files hold sizes as JSON (`to_dict`, `from_dict`).
+
+From the bottom to the top, each file imports only those before it:
+
+- `image_encoders`: a class for each kind;
+- `parts`: prompt encoder, mask decoder and memory;
+- `checks`: types and ranges of all values;
+- `networks`: the families, of these parts;
+- `models`: those of the released networks, and of `pico`;
+- `as_json`: to plain values and back.
+"""
+
+from samkit.sizes.as_json import differences, from_dict, to_dict
+from samkit.sizes.image_encoders import (
+    Activation,
+    EfficientNetLiteConfig,
+    HieraConfig,
+    ImageEncoderConfig,
+    Norm,
+    Resampling,
+    TinyViTConfig,
+    ViTConfig,
+)
+from samkit.sizes.models import mobile_sam, pico, sam2, sam_vit
+from samkit.sizes.networks import NetworkConfig, Sam2Config, SamConfig
+from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
+
+__all__ = [
+    "Activation",
+    "EfficientNetLiteConfig",
+    "HieraConfig",
+    "ImageEncoderConfig",
+    "MaskDecoderConfig",
+    "MemoryConfig",
+    "NetworkConfig",
+    "Norm",
+    "PromptEncoderConfig",
+    "Resampling",
+    "Sam2Config",
+    "SamConfig",
+    "TinyViTConfig",
+    "ViTConfig",
+    "differences",
+    "from_dict",
+    "mobile_sam",
+    "pico",
+    "sam2",
+    "sam_vit",
+    "to_dict",
+]

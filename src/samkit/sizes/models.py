@@ -1,0 +1,89 @@
+"""Sizes of the released networks, and of `pico`."""
+
+from typing import Literal
+
+from samkit.sizes.image_encoders import (
+    EfficientNetLiteConfig,
+    HieraConfig,
+    TinyViTConfig,
+    ViTConfig,
+)
+from samkit.sizes.networks import Sam2Config, SamConfig
+from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
+
+__all__ = ["mobile_sam", "pico", "sam2", "sam_vit"]
+
+
+def sam_vit(size: Literal["b", "l", "h"]) -> SamConfig:
+    """Sizes of the released SAM models (2304.02643)."""
+    encoder = {
+        "b": ViTConfig(),
+        "l": ViTConfig(dim=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
+        "h": ViTConfig(dim=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31)),
+    }[size]
+    return SamConfig(image_encoder=encoder)
+
+
+def mobile_sam() -> SamConfig:
+    """Sizes of MobileSAM (2306.14289)."""
+    return SamConfig(image_encoder=TinyViTConfig())
+
+
+def sam2(
+    size: Literal["tiny", "small", "base-plus", "large"], *, version: str = "2.1"
+) -> Sam2Config:
+    """Sizes of the released SAM 2 models (2408.00714); version is "2" or "2.1"."""
+    encoder = {
+        "tiny": HieraConfig(),
+        "small": HieraConfig(stages=(1, 2, 11, 2), global_blocks=(7, 10, 13)),
+        "base-plus": HieraConfig(
+            dim=112,
+            heads=2,
+            stages=(2, 3, 16, 3),
+            global_blocks=(12, 16, 20),
+            position_size=(14, 14),
+        ),
+        "large": HieraConfig(
+            dim=144,
+            heads=2,
+            stages=(2, 6, 36, 4),
+            global_blocks=(23, 33, 43),
+            window_sizes=(8, 4, 16, 8),
+        ),
+    }[size]
+    added = version != "2"
+    memory = MemoryConfig(occlusion_embedding=added, pointer_time=added)
+    return Sam2Config(image_encoder=encoder, memory=memory)
+
+
+def pico() -> Sam2Config:
+    """Sizes of samkit's own small model: a SAM 2 network of 6 million parameters.
+
+    The differences from SAM 2 were chosen by measurement, see docs/models/pico.md.
+    """
+    return Sam2Config(
+        image_encoder=EfficientNetLiteConfig(),
+        prompt_encoder=PromptEncoderConfig(mask_channels=64, pad_boxes=True, draw_prompts=True),
+        mask_decoder=MaskDecoderConfig(
+            heads=4,
+            mlp_dim=512,
+            iou_head_dim=128,
+            high_resolution=True,
+            iou_sigmoid=True,
+            object_score=True,
+            fusion_blocks=2,
+        ),
+        memory=MemoryConfig(
+            dim=32,
+            layers=2,
+            mlp_dim=512,
+            dropout=0.0,
+            fuser_layers=1,
+            residual=True,
+            previous_mask=True,
+        ),
+        dim=128,
+        image_size=(320, 416),  # most photographs and nearly all videos are wide
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
+    )

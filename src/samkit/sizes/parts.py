@@ -1,0 +1,89 @@
+"""Sizes of the parts that all image encoders share: prompt encoder, mask decoder, memory."""
+
+from dataclasses import dataclass
+
+__all__ = ["MaskDecoderConfig", "MemoryConfig", "PromptEncoderConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptEncoderConfig:
+    """How prompts become tokens and a dense map.
+
+    Attributes:
+        mask_channels: hidden channels of the mask-prompt convolutions.
+        pad_boxes: whether a prompt with a box also gets the "not a point" token (SAM 2: yes,
+            SAM: only prompts without a box get it).
+        draw_prompts: also draw clicks and boxes into the dense prompt (an addition of samkit's
+            own, used by `pico`: a small network hardly learns the positions of tokens without it).
+    """
+
+    mask_channels: int = 16
+    pad_boxes: bool = False
+    draw_prompts: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskDecoderConfig:
+    """Mask decoder of SAM (2304.02643, appendix A) with the options that SAM 2 added.
+
+    Attributes:
+        high_resolution: add stride-4 and stride-8 image features while upscaling.
+        iou_sigmoid: map the predicted IoU to 0..1.
+        object_score: predict whether the object is in the image.
+        fusion_blocks: bottleneck blocks over image and dense prompt together, before the
+            transformer (an addition of samkit's own, used by `pico`).
+        dynamic_multimask: where the single mask is unstable, take the best of the three instead.
+        stability_delta: logit offset of the stability score.
+        stability_threshold: a single mask less stable than this is replaced.
+    """
+
+    depth: int = 2
+    heads: int = 8
+    mlp_dim: int = 2048
+    candidates: int = 3
+    iou_head_depth: int = 3
+    iou_head_dim: int = 256
+    high_resolution: bool = False
+    iou_sigmoid: bool = False
+    object_score: bool = False
+    fusion_blocks: int = 0
+    dynamic_multimask: bool = False
+    stability_delta: float = 0.05
+    stability_threshold: float = 0.98
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """Memory of SAM 2 (2408.00714, section 4): its attention, its encoder and its pointers.
+
+    Attributes:
+        dim: channels of a stored memory.
+        slots: memories in reach: the prompted frame and slots - 1 recent ones.
+        pointers: object pointers in reach.
+        layers, heads, mlp_dim, dropout: sizes of the memory attention.
+        fuser_layers: ConvNeXt blocks that mix mask and image in the memory encoder.
+        sigmoid_scale, sigmoid_bias: mask probabilities enter the encoder as scale * p + bias.
+        occlusion_embedding: mark memories of frames where the object is absent (SAM 2.1).
+        pointer_time: pointers carry a projected temporal encoding (SAM 2.1).
+        residual: the output of attention is added to the features of a frame, instead of replacing
+            them (an addition of samkit's own, used by `pico`: training the memory then does not
+            change masks of images).
+        previous_mask: the mask in one frame is a mask prompt in the next (an addition of samkit's
+            own, used by `pico`: after little training attention does not localise objects).
+    """
+
+    dim: int = 64
+    slots: int = 7
+    pointers: int = 16
+    layers: int = 4
+    heads: int = 1
+    mlp_dim: int = 2048
+    dropout: float = 0.1
+    rope_theta: float = 10000.0
+    fuser_layers: int = 2
+    sigmoid_scale: float = 20.0
+    sigmoid_bias: float = -10.0
+    occlusion_embedding: bool = True
+    pointer_time: bool = True
+    residual: bool = False
+    previous_mask: bool = False
