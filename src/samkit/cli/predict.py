@@ -187,8 +187,6 @@ def predict(
             masks = predictor.predict(
                 image, list(known.values()), candidates=candidates, window=part
             )
-        if candidates > 1:  # which share the id of their object
-            masks = masks.with_candidates([*range(candidates)] * len(known))
         ids = list(known)
         masks = masks.with_object_ids([ids[i] for i in masks.prompt_index.tolist()])
         return masks.cleaned(**clean)

@@ -33,6 +33,7 @@ def masks_of(
         # Each candidate is an object of its own, so that pictures tell them apart.
         object_ids=first_prompt * K + np.arange(N * K),
         prompt_index=first_prompt + np.repeat(np.arange(N), K),
+        candidates=np.tile(np.arange(K), N) if K > 1 else None,
         logits=logits.float().cpu().numpy() if keep_logits else None,
     )
 

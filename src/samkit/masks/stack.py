@@ -244,15 +244,6 @@ class MaskStack:
         ids = checks.identifiers("object_ids", object_ids, len(self))
         return self._with(self._storage, dataclasses.replace(self._fields, object_ids=ids))
 
-    def with_candidates(self, candidates: npt.ArrayLike) -> Self:
-        """The same masks as proposals with these numbers, by which files tell them apart.
-
-        Raises:
-            InputError: these are not as many whole numbers as masks.
-        """
-        numbers = checks.identifiers("candidates", candidates, len(self))
-        return self._with(self._storage, dataclasses.replace(self._fields, candidates=numbers))
-
     def with_pixels(self, masks: Iterable[npt.NDArray[np.bool_]]) -> Self:
         """The same objects with other masks (H, W), one for each; boxes are those of the new ones.
 
