@@ -1,5 +1,6 @@
 """Videos of known pixels, made with PyAV."""
 
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+
+from samkit.media.frames import Frames
 
 
 def picture(i: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
@@ -28,6 +31,16 @@ def number_of(frame: np.ndarray) -> int:
     height, width = frame.shape[:2]
     row = frame[height * 3 // 4].mean(1)
     return sum(int(row[(2 * bit + 1) * width // 16] > 127) << bit for bit in range(8))
+
+
+def all_of(frames: Frames) -> list[np.ndarray]:
+    """Every frame, read until there are no more."""
+    found = []
+    for i in itertools.count():
+        try:
+            found.append(frames.read(i))
+        except IndexError:
+            return found
 
 
 def make_video(

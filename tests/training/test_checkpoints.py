@@ -9,10 +9,7 @@ from tiny import make, tiny_sam2
 from training.helpers import assert_same, final
 
 from samkit.errors import CheckpointError, InputError
-from samkit.training import (
-    Validation,
-    train,
-)
+from samkit.training import Validation, train
 from samkit.training.trainer import Trainer
 from samkit.weights import save_network
 

@@ -14,12 +14,7 @@ from training.helpers import assert_same, final
 
 from samkit.errors import InputError, SamkitError
 from samkit.sizes import to_dict
-from samkit.training import (
-    DataSource,
-    Stage,
-    fine_tuning,
-    train,
-)
+from samkit.training import DataSource, Stage, fine_tuning, train
 from samkit.training import log as log_module
 from samkit.training.config import MEMORY_PARTS, TRUNK
 from samkit.training.trainer import Trainer

@@ -13,11 +13,7 @@ from samkit.evaluation import evaluate_interactive, open_dataset
 from samkit.evaluation.datasets import Subset
 from samkit.image_predictor import ImagePredictor
 from samkit.sizes import to_dict
-from samkit.training import (
-    Validation,
-    fine_tuning,
-    train,
-)
+from samkit.training import Validation, fine_tuning, train
 from samkit.training.data import held_out, training_files
 
 

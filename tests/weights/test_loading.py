@@ -10,11 +10,7 @@ from safetensors.torch import load_file, save_file
 from tiny import make, tiny_pico
 from weights.helpers import same_weights
 
-from samkit.errors import (
-    CheckpointError,
-    CheckpointKeysError,
-    InputError,
-)
+from samkit.errors import CheckpointError, CheckpointKeysError, InputError
 from samkit.nn import Sam2
 from samkit.sizes import to_dict
 from samkit.weights import keys_sam, load_network, save_network

@@ -9,11 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from weights.helpers import same_weights, write_hugging_face
 
-from samkit.errors import (
-    CheckpointError,
-    DownloadError,
-    UnknownModelError,
-)
+from samkit.errors import CheckpointError, DownloadError, UnknownModelError
 from samkit.nn import Sam
 from samkit.weights import find_model, load_network
 from samkit.weights.registry import MODELS, RegisteredModel

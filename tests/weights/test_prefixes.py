@@ -9,10 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from weights.helpers import same_weights, write_hugging_face
 
-from samkit.errors import (
-    CheckpointError,
-    CheckpointKeysError,
-)
+from samkit.errors import CheckpointError, CheckpointKeysError
 from samkit.sizes import to_dict
 from samkit.weights import load_network
 from samkit.weights.layouts import detect_layout, table_of
