@@ -12,7 +12,7 @@ from samkit.server.annotate.sidecars import VideoPrompt
 
 pytestmark = pytest.mark.browser
 
-SIZE, SPOON = (360, 240), (220, 190)
+SIZE, SPOON = (360, 240), (274, 205)
 
 
 @pytest.fixture
@@ -70,9 +70,15 @@ def test_a_whole_job(page, tab, tmp_path):
     page.press("t")
     page.status("16 frames tracked")
     assert timelines(tab) == {1: "p" + "t" * 19 + "c" + "t" * 15, 2: "-" * 20 + "p" + "t" * 15}
+    for _ in range(2):
+        page.press("<")
+    page.wait_for(15)
+    for _ in range(5):
+        page.press(".")
+    page.wait_for(20)
+    page.picture("annotate-video")
     page.press("l")
     expect(tab.locator("#status")).to_contain_text(" in frame ")
-    page.picture("annotate-video")
 
     # It is all there after a reload; tracking backward can be ended.
     tab.reload()
