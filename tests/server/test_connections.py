@@ -1,6 +1,7 @@
 """Connections whose clients stall, over real sockets."""
 
 import asyncio
+import socket
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -121,3 +122,28 @@ def test_who_stalls(looks, ended):
         )
         connection._look()
     assert bool(aborted) == ended
+
+
+def test_answers_do_not_wait_for_acknowledgements():
+    """Also where the socket was made outside, as `samkit serve` does."""
+
+    async def run(listener):
+        loop = asyncio.get_running_loop()
+        made = loop.create_future()
+
+        class Watched(Connection):
+            def connection_made(self, transport):
+                super().connection_made(transport)
+                made.set_result(transport.get_extra_info("socket"))
+
+        server = uvicorn.Server(uvicorn.Config(app, http=Watched, lifespan="off"))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        found = (await made).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()
+        server.should_exit = True
+        await serving
+        return found
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert asyncio.run(asyncio.wait_for(run(listener), 60))

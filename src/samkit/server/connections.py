@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import socket
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -25,6 +26,10 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # asyncio does so only where the listening socket names its protocol, and
+        # `socket.create_server` does not; each answer would wait 40 ms for an acknowledgement.
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._seen: Any = None  # what was waited for at the last look
         self._unread: float = 0  # bytes of the answer that were left then
         self._stalled = 0  # looks since anything happened
