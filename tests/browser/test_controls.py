@@ -91,6 +91,8 @@ def test_escape_leaves_what_was_begun_with_keys(tab, page):
 
 def test_the_margin_is_not_the_image(tab, page, out):
     tab.set_viewport_size({"width": 1280, "height": 900})  # above and below
+    # The page learns of its size between two frames of the screen.
+    tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.tab.mouse.click(*page.at(300, -5))
     page.press("p")
     page.tab.mouse.click(*page.at(300, -5))
