@@ -1,6 +1,6 @@
 # make demo   install samkit into .venv and segment a photograph, offline
 # make test   install the test extra too, check the code and run every test
-# make test-browser  the page in Chromium, which has to be installed (apt-get install chromium)
+# make test-browser  the page in Chromium; root on Debian gets it, others install it by themselves
 # make check  only lint, formatting and types
 
 PYTHON ?= python3
@@ -38,8 +38,12 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
 	@touch $(VENV)/.installed $@
 
+# Without Chromium the tests are skipped, and say so.
 $(VENV)/.installed-browser: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,browser]'
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || test "$$(id -u)" != 0 || \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install chromium; } || \
+		echo 'Chromium cannot be installed by apt-get'
 	@touch $@
 
 $(BIN)/python:
