@@ -1,5 +1,6 @@
 """`samkit serve`: over a real socket, as a program of its own."""
 
+import base64
 import http.client
 import io
 import json
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from samkit import limits
+from samkit.masks.brush import decode_brush
 
 IMAGE = Path(__file__).parents[2] / "examples" / "coffee.jpg"
 
@@ -116,9 +118,34 @@ def test_the_page_of_a_folder_is_for_whoever_has_its_address(started, tmp_path):
     assert [one["name"] for one in project["images"]] == ["coffee.jpg"]
 
 
+def test_label_studio_clicks_with_the_token_as_a_password(started):
+    _, port = started("--label-studio", "--root", str(IMAGE.parent), "--token", "a-long-token")
+    password = base64.b64encode(b"labels:a-long-token").decode()
+    headers = {"Authorization": f"Basic {password}", "Content-Type": "application/json"}
+    assert ask(port, "GET", "/health")[0] == 401
+    assert ask(port, "GET", "/health", headers=headers)[1]["status"] == "UP"
+    config = """<View><Image name="image" value="$image"/>
+                <BrushLabels name="tag" toName="image"><Label value="cup"/></BrushLabels></View>"""
+    region = {"type": "rectanglelabels", "to_name": "image"}
+    region |= {"original_width": 600, "original_height": 400}
+    value = {"x": 28.7, "y": 4.5, "width": 42, "height": 66.75, "rectanglelabels": ["cup"]}
+    body = {
+        "tasks": [{"id": 1, "data": {"image": "/data/local-files/?d=coffee.jpg"}}],
+        "label_config": config,
+        "params": {"context": {"result": [region | {"value": value}]}},
+    }
+    status, answer = ask(port, "POST", "/predict", json.dumps(body), headers)
+    assert status == 200
+    (found,) = answer["results"][0]["result"]
+    mask = decode_brush(found["value"]["rle"], (400, 600), "the cup")
+    assert 40_000 < mask.sum() < 60_000
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--label-studio-origin", "https://a.example"), "--label-studio"),
+        (("--label-studio", "--label-studio-origin", "a.example"), "https://example.org"),
         (("--host", "0.0.0.0"), "--token"),
         (("--token", "short"), "8 characters"),
         (("--memory", "much"), "500MB"),

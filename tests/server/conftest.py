@@ -31,11 +31,14 @@ def serving(predictors, tmp_path):
     """Make clients of an application with these settings, and end them."""
     clients = []
 
-    def serving(project=None, **settings):
+    def serving(project=None, label_studio=None, **settings):
         folder = tmp_path / "kept"
         folder.mkdir(exist_ok=True)
         app = create_app(
-            predictors, ServerSettings(**{"folder": folder, **settings}), project=project
+            predictors,
+            ServerSettings(**{"folder": folder, **settings}),
+            project=project,
+            label_studio=label_studio,
         )
         client = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
         clients.append(client.__enter__())

@@ -62,6 +62,20 @@ def serve(
             help="Requests may name files below it instead of sending them.",
         ),
     ] = None,
+    label_studio: Annotated[
+        bool,
+        typer.Option(
+            "--label-studio", help="Answer Label Studio's clicks: /health, /setup, /predict."
+        ),
+    ] = False,
+    label_studio_origin: Annotated[
+        list[str],
+        typer.Option(
+            metavar="ORIGIN",
+            help="Where its images may be fetched: https://studio.example.org. The first is Label "
+            "Studio's own, and gets the token of its API in SAMKIT_LABEL_STUDIO_TOKEN.",
+        ),
+    ] = [],  # noqa: B006
     memory: Annotated[
         str, typer.Option(metavar="SIZE", help="Of embeddings in memory, such as 500MB or 4GB.")
     ] = "1GB",
@@ -82,8 +96,10 @@ def serve(
         raise usage_error("others can reach this address: give a --token", "--host")
     if any(len(one) < 8 for one in token):
         raise usage_error("expected at least 8 characters", "--token")
+    if label_studio_origin and not label_studio:
+        raise usage_error("give --label-studio too", "--label-studio-origin")
 
-    from samkit.server import ServerSettings, create_app
+    from samkit.server import LabelStudio, ServerSettings, create_app
     from samkit.server.settings import LOOPBACK
 
     with as_usage_error("options"):
@@ -95,9 +111,13 @@ def serve(
             memory_bytes=_bytes(memory),
             waiting=waiting,
         )
+        studio = LabelStudio(
+            origins=tuple(label_studio_origin),
+            token=os.environ.get("SAMKIT_LABEL_STUDIO_TOKEN", ""),
+        )
     names = [name.strip() for name in models.split(",")]
     predictors = {name: load_model(name, device, dtype, "--models") for name in names}
-    app = create_app(predictors, settings)
+    app = create_app(predictors, settings, label_studio=studio if label_studio else None)
     run_server(app, host, port, "samkit serves at", image_pixels=_IMAGE_PIXELS)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from samkit import rle
 from samkit.errors import InputError, shown
@@ -21,7 +22,20 @@ from samkit.masks.categories import Categories
 from samkit.masks.fields import Fields
 from samkit.masks.storage import Storage, hold
 
-__all__ = ["as_task", "checked_tasks", "document", "image_of", "is_tasks", "read_one", "read_task"]
+__all__ = [
+    "as_task",
+    "brush_region",
+    "checked_tasks",
+    "document",
+    "image_of",
+    "is_tasks",
+    "label_of",
+    "read_one",
+    "read_task",
+    "rectangle_corners",
+    "size_of",
+    "size_record",
+]
 
 _Record: TypeAlias = dict[str, Any]
 _Size: TypeAlias = tuple[int, int]
@@ -40,16 +54,12 @@ def as_task(masks: Storage, fields: Fields, image: str, categories: Categories) 
         masks, fields, categories: of the image.
         image: its name or address.
     """
-    height, width = masks.image_size
-    size = {"original_width": width, "original_height": height, "image_rotation": 0}
     regions = [
         {
             "id": f"mask_{i}",
-            "type": "brushlabels",
             "from_name": "tag",
             "to_name": "image",
-            **size,
-            "value": {"format": "rle", "rle": encode_brush(mask), "brushlabels": [name]},
+            **brush_region(mask, name),
             "score": score,
         }
         for i, (mask, name, score) in enumerate(
@@ -61,6 +71,22 @@ def as_task(masks: Storage, fields: Fields, image: str, categories: Categories) 
     if regions:
         prediction["score"] = float(np.mean([one["score"] for one in regions]))
     return {"data": {"image": image}, "predictions": [prediction]}
+
+
+def brush_region(mask: rle.BoolArray, label: str | None) -> _Record:
+    """What a mask (H, W) is in a region that a brush painted; without a label, it has none."""
+    value = {
+        "format": "rle",
+        "rle": encode_brush(mask),
+        "brushlabels": [] if label is None else [label],
+    }
+    return {"type": "brushlabels", **size_record(mask.shape), "value": value}
+
+
+def size_record(image_size: tuple[int, ...]) -> _Record:
+    """The size (height, width) of an image as regions say it."""
+    height, width = image_size
+    return {"original_width": width, "original_height": height, "image_rotation": 0}
 
 
 def is_tasks(data: object) -> bool:
@@ -132,7 +158,7 @@ def read_task(task: _Record, what: str) -> tuple[Storage, Fields, list[str]] | N
     regions = [one for one in results if _kind(one) in _DRAWN]
     if not regions:
         return None
-    sizes = [_size(one, f"{what}, region {i}") for i, one in enumerate(regions)]
+    sizes = [size_of(one, f"{what}, region {i}") for i, one in enumerate(regions)]
     if len(set(sizes)) > 1:
         raise InputError(f"{what}: expected regions of one image size, got {sorted(set(sizes))}")
 
@@ -150,7 +176,7 @@ def read_task(task: _Record, what: str) -> tuple[Storage, Fields, list[str]] | N
     return (
         masks,
         fields,
-        [_label(one) or names.get(str(one.get("id")), _NO_LABEL) for one in regions],
+        [label_of(one) or names.get(str(one.get("id")), _NO_LABEL) for one in regions],
     )
 
 
@@ -177,7 +203,7 @@ def _kind(region: _Record) -> str:
     return str(region.get("type", "")).removesuffix("labels")
 
 
-def _label(region: _Record) -> str | None:
+def label_of(region: _Record) -> str | None:
     """The first label of a region, if this record says any."""
     value = region.get("value")
     labels = value.get(str(region.get("type"))) if isinstance(value, dict) else None
@@ -190,12 +216,16 @@ def _labels(results: list[_Record]) -> dict[str, str]:
     return {
         one["id"]: label
         for one in results
-        if isinstance(one.get("id"), str) and (label := _label(one)) is not None
+        if isinstance(one.get("id"), str) and (label := label_of(one)) is not None
     }
 
 
-def _size(region: _Record, what: str) -> _Size:
-    """(height, width) of the image."""
+def size_of(region: _Record, what: str) -> _Size:
+    """(height, width) of the image that a region is of.
+
+    Raises:
+        InputError: it says none, the image was turned, or `samkit.limits` does not allow the size.
+    """
     given = region.get("original_height"), region.get("original_width")
     size = checked_size(given, f"{what}: original_height and original_width")
     check_image_size(*size, what, InputError)
@@ -222,7 +252,18 @@ def _polygon(value: _Record, size: _Size, what: str) -> rle.BoolArray:
 
 
 def _rectangle(value: _Record, size: _Size, what: str) -> rle.BoolArray:
-    """A rectangle that was turned about its first corner, clockwise, by so many degrees."""
+    outline = rectangle_corners(value, size, what).ravel()
+    return rle.decode_one(rle.encode_polygons([outline], size, what), size)
+
+
+def rectangle_corners(value: _Record, size: _Size, what: str) -> npt.NDArray[np.float64]:
+    """The corners (4, 2) xy, in pixels, of a rectangle in per cent of an image's size (H, W).
+
+    It was turned about its first corner, clockwise, by so many degrees.
+
+    Raises:
+        InputError: it is none.
+    """
     sides = [value.get(key) for key in ("x", "y", "width", "height")]
     x, y, across, down = checks.floats(f"{what}: x, y, width and height", sides, (4,)).tolist()
     turned = value.get("rotation") or 0
@@ -231,8 +272,7 @@ def _rectangle(value: _Record, size: _Size, what: str) -> rle.BoolArray:
     corner = np.array([x * width, y * height]) / 100
     right = np.array([math.cos(angle), math.sin(angle)]) * across * width / 100
     below = np.array([-math.sin(angle), math.cos(angle)]) * down * height / 100
-    outline = np.concatenate([corner, corner + right, corner + right + below, corner + below])
-    return rle.decode_one(rle.encode_polygons([outline], size, what), size)
+    return np.stack([corner, corner + right, corner + right + below, corner + below])
 
 
 # Type of a region -> the mask of its value.

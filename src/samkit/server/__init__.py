@@ -18,6 +18,7 @@ else:
 
 from samkit.server.annotate import Project, VideoProject
 from samkit.server.app import create_app
+from samkit.server.labelstudio import LabelStudio
 from samkit.server.settings import ServerSettings
 
-__all__ = ["Project", "ServerSettings", "VideoProject", "create_app"]
+__all__ = ["LabelStudio", "Project", "ServerSettings", "VideoProject", "create_app"]

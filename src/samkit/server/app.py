@@ -21,10 +21,12 @@ from samkit.server.annotate import (
     annotation_routes,
     video_annotation_routes,
 )
+from samkit.server.bodies import Room
 from samkit.server.errors import add_error_handlers
 from samkit.server.guard import Guard
 from samkit.server.images import Embeddings, image_routes
 from samkit.server.inference import Inference
+from samkit.server.labelstudio import PATHS, LabelStudio, label_studio_routes
 from samkit.server.metrics import Metrics
 from samkit.server.reference import REFERENCE_POLICY, reference_page
 from samkit.server.settings import ServerSettings
@@ -46,6 +48,7 @@ def create_app(
     settings: ServerSettings | None = None,
     *,
     project: Project | VideoProject | None = None,
+    label_studio: LabelStudio | None = None,
 ) -> FastAPI:
     """A server for programs, as an ASGI application.
 
@@ -58,6 +61,7 @@ def create_app(
         predictors: one, or several by name, of which the first is the default.
         settings: what is allowed; by default what suits programs on this machine.
         project: photographs or a video to be annotated on the server's page, which is at `/` then.
+        label_studio: that Label Studio may ask it too, and where its images are.
 
     Raises:
         InputError: there is no predictor, or it is something else; or nothing can be written to the
@@ -85,6 +89,7 @@ def create_app(
         settings=settings,
         inference=Inference(settings.waiting, metrics),
         metrics=metrics,
+        room=Room(settings.pending_bytes),
         folder=folder,
     )
     embeddings, sessions = Embeddings(state), Sessions(state)
@@ -116,6 +121,8 @@ def create_app(
             routes = annotation_routes(state, embeddings, project)
         app.include_router(routes, prefix="/v1/project")
         _add_page(app)
+    if label_studio is not None:
+        app.include_router(label_studio_routes(state, embeddings, label_studio))
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -123,7 +130,13 @@ def create_app(
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
         )
-    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    app.add_middleware(
+        Guard,
+        settings=settings,
+        metrics=metrics,
+        room=state.room,
+        passwords=() if label_studio is None else PATHS,
+    )
     return app
 
 

@@ -1,9 +1,10 @@
 """What is checked of every request before anything else."""
 
+import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,12 +46,22 @@ class Guard:
         app: what answers requests that pass.
         settings: what is allowed.
         metrics: counts requests.
+        room: that bodies take.
+        passwords: paths to which a token may also come as the password of basic authentication,
+            whatever the user name.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: ServerSettings,
+        metrics: Metrics,
+        room: Room,
+        passwords: Collection[str] = (),
+    ) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._tokens = [token.encode() for token in settings.tokens]
-        self._room = Room(settings.pending_bytes)
+        self._room, self._passwords = room, passwords
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -114,10 +125,12 @@ class Guard:
         if scope["method"] == "OPTIONS":  # browsers ask so without a token; no route answers it
             return ""
         kind, _, given = headers.get("authorization", "").partition(" ")
-        token = given.strip().encode("latin-1")
+        kind, token = kind.lower(), given.strip().encode("latin-1")
+        if kind == "basic" and scope["path"] in self._passwords:
+            kind, token = "bearer", _password(token)
         # All are compared, so that the time does not tell which one is like this.
         known = [hmac.compare_digest(token, one) for one in self._tokens]
-        if kind.lower() != "bearer" or not any(known):
+        if kind != "bearer" or not any(known):
             wanted = {"WWW-Authenticate": "Bearer"}
             raise _Refusal("token", 401, "unauthorized", "expected a valid token", wanted)
         return hashlib.sha256(token).hexdigest()
@@ -150,6 +163,14 @@ class Guard:
         return LimitedBody(
             receive, most=most, weight=weight, room=self._room, seconds=settings.body_seconds
         )
+
+
+def _password(credentials: bytes) -> bytes:
+    """The password of basic authentication; empty where it is damaged."""
+    try:
+        return base64.b64decode(credentials, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def _host(headers: Mapping[str, str]) -> str:

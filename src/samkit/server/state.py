@@ -8,6 +8,7 @@ from fastapi import Request
 
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
+from samkit.server.bodies import Room
 from samkit.server.errors import ApiError
 from samkit.server.inference import Inference
 from samkit.server.metrics import Metrics
@@ -25,6 +26,7 @@ class ServerState:
         settings: what is allowed.
         inference: the thread in which they run.
         metrics: figures.
+        room: for what is received.
         folder: for files; it is there while the server runs.
     """
 
@@ -32,6 +34,7 @@ class ServerState:
     settings: ServerSettings
     inference: Inference
     metrics: Metrics
+    room: Room
     folder: Path
 
     def model(self, name: str | None) -> tuple[str, ImagePredictor]:
