@@ -9,13 +9,16 @@ It needs samkit[serve] only where it starts the server; to ask, what comes with 
 import argparse
 import base64
 import contextlib
+import hashlib
 import http.client
 import io
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,38 +29,75 @@ from PIL import Image
 HERE = Path(__file__).parent
 
 
+# Times that a request is sent, and seconds to wait where the server does not say how many.
+ATTEMPTS, PAUSE = 8, 1.0
+
+
+class Refused(Exception):
+    """An answer that is an error. Code and message are the server's; see docs/server.md."""
+
+    def __init__(self, error: urllib.error.HTTPError) -> None:
+        self.status, self.pause = error.code, float(error.headers.get("Retry-After", PAUSE))
+        text = error.read().decode(errors="replace")
+        try:
+            answer = json.loads(text)["error"]
+        except (ValueError, KeyError, TypeError):  # of a proxy
+            answer = {"code": "", "message": text}
+        self.code = answer["code"]
+        super().__init__(f"{self.status} {answer['message']}")
+
+
 class Server:
     """A server by its address, such as http://127.0.0.1:8000."""
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
+        self.ids: dict[str, str] = {}  # hash of an image -> its id there
 
-    def post(self, path: str, body: object) -> http.client.HTTPResponse:
-        """Send bytes as they are, or anything else as JSON."""
+    def post(self, path: str, body: object, about: str = "") -> http.client.HTTPResponse:
+        """Send bytes as they are, or anything else as JSON.
+
+        Where several servers answer behind one address, `about` says which requests belong to one.
+        """
         is_file = isinstance(body, bytes)
         request = urllib.request.Request(
             self.address + path, body if is_file else json.dumps(body).encode(), method="POST"
         )
         kind = "application/octet-stream" if is_file else "application/json"
         request.add_header("Content-Type", kind)
+        if about:
+            request.add_header("X-Session-Id", about)
         if token := os.environ.get("SAMKIT_TOKEN"):
             request.add_header("Authorization", f"Bearer {token}")
         try:
             return urllib.request.urlopen(request, timeout=300)
         except urllib.error.HTTPError as error:
-            sys.exit(f"{path}: {error.code} {error.read().decode()}")
+            raise Refused(error) from None
 
     def masks(self, image: bytes, prompts: list[dict], **options: object) -> dict:
-        """Look at an image, and ask for masks. The id serves for any number of prompts."""
-        with self.post("/v1/embeddings", image) as answer:
-            name = json.load(answer)["id"]
+        """Masks of an image, which is sent where the server has not seen it, or not any more."""
+        about = hashlib.sha256(image).hexdigest()
         body = {"prompts": prompts, **options}
-        with self.post(f"/v1/embeddings/{name}/masks", body) as answer:
-            return json.load(answer)
+        for attempt in range(ATTEMPTS):
+            try:
+                if about not in self.ids:
+                    with self.post("/v1/embeddings", image, about) as answer:
+                        self.ids[about] = json.load(answer)["id"]
+                with self.post(f"/v1/embeddings/{self.ids[about]}/masks", body, about) as answer:
+                    return json.load(answer)
+            except (Refused, OSError, http.client.HTTPException) as error:
+                is_last = attempt == ATTEMPTS - 1
+                if isinstance(error, Refused) and error.code == "expired" and not is_last:
+                    self.ids.pop(about, None)
+                elif is_last or (isinstance(error, Refused) and error.status < 500):
+                    raise
+                else:  # it is busy, restarts, or went away: all of this can be asked twice
+                    time.sleep(getattr(error, "pause", PAUSE))
+        raise AssertionError
 
-    def track(self, name: str, **options: object) -> Iterator[dict]:
+    def track(self, name: str, about: str, **options: object) -> Iterator[dict]:
         """The frames of a session, each as soon as it is tracked."""
-        with self.post(f"/v1/videos/{name}/track", options) as events:
+        with self.post(f"/v1/videos/{name}/track", options, about) as events:
             kind = ""
             for line in map(bytes.decode, events):
                 if line.startswith("event: "):
@@ -107,14 +147,18 @@ def main() -> None:
         picture(answer, cup).save(output / "cup.png")
         print(f"outputs/cup.png: {cup['area']} pixels, score {cup['score']:.2f}")
 
-        with server.post("/v1/videos", (HERE / "coffee.mp4").read_bytes()) as video:
+        about = secrets.token_hex(8)
+        with server.post("/v1/videos", (HERE / "coffee.mp4").read_bytes(), about) as video:
             name = json.load(video)["id"]
         prompt = {"frame": 0, "object_id": 1, "prompt": {"box": [114, 0, 303, 188]}}
-        server.post(f"/v1/videos/{name}/prompts", prompt).close()
-        for frame in server.track(name, stop=8):
+        server.post(f"/v1/videos/{name}/prompts", prompt, about).close()
+        for frame in server.track(name, about, stop=8):
             (cup,) = frame["masks"]
             print(f"frame {frame['frame']}: {cup['area']} pixels, there {cup['presence']:.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (Refused, OSError) as error:
+        sys.exit(f"the server did not answer as it should: {error}")

@@ -59,6 +59,7 @@ PROMISES = {
         "40_000 < cup['area'] < 60_000 and os.path.isfile('outputs/cup.png')",
         "tracked == [0, 1, 2, 3]",
         "mine.status_code == 401",
+        "suggestion['result'][0]['value']['brushlabels'] == ['cup']",
     ),
     "training.md": (
         "os.path.isfile('outputs/cells.safetensors') and os.path.isfile('outputs/cell.png')",
@@ -172,6 +173,8 @@ def test_blocks_are_run_or_are_shipped_files() -> None:
         ("server.md", "it serves until Ctrl-C"),
         ("server.md", "needs a server"),
         ("server.md", "for browsers"),
+        ("server.md", "it serves until Ctrl-C"),
+        ("server.md", "it serves until Ctrl-C"),
         ("server.md", "it serves until Ctrl-C"),
         ("server.md", "for nginx"),
     ]

@@ -1,11 +1,15 @@
 """The scripts in examples/, offline; what they write is read by what people would read it with."""
 
 import csv
+import hashlib
 import json
 import re
 import runpy
+import socket
+import subprocess
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -220,6 +224,67 @@ def test_a_client_of_a_server(example) -> None:
     tracked = re.findall(r"^frame (\d): (\d+) pixels, there (\d\.\d\d)$", out, re.MULTILINE)
     assert [int(frame) for frame, _, _ in tracked] == list(range(8))
     assert all(10_000 < int(area) < 40_000 for _, area, _ in tracked)
+
+
+@pytest.fixture
+def scripted():
+    """A server on this machine that answers what it is told to, one after the other."""
+    answers, seen = [], []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append((self.path, self.headers["X-Session-Id"]))
+            status, body = answers.pop(0)
+            self.send_response(status)
+            self.send_header("Retry-After", "0")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", answers, seen
+        server.shutdown()
+
+
+def test_a_client_sends_again_what_its_server_has_lost(scripted) -> None:
+    address, answers, seen = scripted
+    client = runpy.run_path(str(ROOT / "examples" / "client.py"))
+    server = client["Server"](address)
+    expired = (404, '{"error": {"code": "expired", "message": "not here"}}')
+    image, masks = "/v1/embeddings", "/v1/embeddings/{}/masks".format
+    answers += [(201, '{"id": "a"}'), (200, '{"n": 1}'), (200, '{"n": 2}')]
+    assert [server.masks(b"x", [{}])["n"] for _ in range(2)] == [1, 2]
+    answers += [expired, (201, '{"id": "b"}'), (500, "Internal Server Error")]
+    answers += [expired, (503, "{}"), (201, '{"id": "c"}'), (200, '{"n": 3}')]
+    assert server.masks(b"x", [{}])["n"] == 3
+    asked = [image, masks("a"), masks("a"), masks("a"), image, masks("b"), masks("b"), image, image]
+    assert [path for path, _ in seen] == [*asked, masks("c")]
+    assert {about for _, about in seen} == {hashlib.sha256(b"x").hexdigest()}
+    answers += [(422, '{"error": {"code": "prompt", "message": "prompt 0: odd"}}')]
+    with pytest.raises(client["Refused"], match="prompt 0: odd"):
+        server.masks(b"x", [{}])
+    answers += [expired, (201, '{"id": "d"}')] * 10
+    with pytest.raises(client["Refused"], match="not here"):  # it does not try for ever
+        server.masks(b"x", [{}])
+
+
+def test_a_replica_is_lost_and_no_mask() -> None:
+    pytest.importorskip("ray.serve", reason="ray is large, and this takes half a minute")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    load = ["--clients", "2", "--requests", "40", "--kill", "1", "--port", port]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "ray_serve.py", *load],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "80 requests in" in done.stdout, done.stderr
+    assert "0 wrong masks" in done.stdout
 
 
 def test_every_example_is_listed() -> None:

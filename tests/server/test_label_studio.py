@@ -158,7 +158,17 @@ def test_where_nothing_was_clicked_nothing_is_suggested(studio, changes):
 
 
 def test_a_click_off_the_object_alone_suggests_nothing(studio):
-    assert predict(studio, click(9, 9, positive=False)).json() == {"results": []}
+    (found,) = predict(studio, click(9, 9, positive=False)).json()["results"]  # it expects one
+    assert (found["result"], found["score"]) == ([], 0)
+
+
+def test_tasks_bring_their_annotations(studio):
+    """Of which a byte of run lengths takes up to five characters."""
+    annotations = [{"result": [{"value": {"rle": [255] * 1_200_000}}]}]
+    tasks = [{"id": 1, "data": {"image": data_uri()}, "annotations": annotations}]
+    assert regions_of(predict(studio, click(20, 20), tasks=tasks))
+    annotations *= 4
+    assert error_of(predict(studio, click(20, 20), tasks=tasks)) == (413, "too_large")
 
 
 @pytest.mark.parametrize(

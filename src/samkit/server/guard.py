@@ -20,6 +20,8 @@ __all__ = ["Guard"]
 _OPEN, _PAGE = ("/healthz", "/"), "/page/"
 _VIDEOS = "/v1/videos"
 _UPLOADS = ("/v1/embeddings", "/v1/everything", _VIDEOS)
+# Tasks of Label Studio come with all that was annotated in them.
+_TASKS, _TASK_FACTOR = "/predict", 4
 # Bytes of memory that a byte of JSON can become, such as that of an empty list.
 _JSON_WEIGHT = 32
 _HEADERS = (
@@ -152,6 +154,8 @@ class Guard:
         is_json = headers.get(b"content-type", b"").strip().lower().startswith(b"application/json")
         if scope["path"] not in _UPLOADS or is_json:
             most, weight = settings.json_bytes, _JSON_WEIGHT
+            if scope["path"] == _TASKS:
+                most *= _TASK_FACTOR
         elif scope["path"] == _VIDEOS:  # to disk as it comes
             most, weight = settings.video_bytes, 0
         else:

@@ -62,7 +62,8 @@ class Question:
         tags: for the answer.
         image: address of the image, as the task has it.
         image_size: (height, width) that Label Studio has found it to have.
-        prompts: label of each object, or None, -> its prompt, as `Prompt.from_dict` takes it.
+        prompts: label of each object, or None, -> its prompt, as `Prompt.from_dict` takes it; none
+            of objects of which it was only clicked where they are not.
     """
 
     tags: Tags
@@ -102,7 +103,7 @@ def question_of(request: PredictRequest) -> Question | None:
     for i, one in enumerate(regions):
         _add(objects, one, size, f"region {i}")
     prompts = {label: made for label, one in objects.items() if (made := one.as_prompt())}
-    return Question(tags, image, size, prompts) if prompts else None
+    return Question(tags, image, size, prompts)
 
 
 def _add(

@@ -44,8 +44,11 @@ def label_studio_routes(
     async def predict(request: Request, wanted: PredictRequest) -> Response:
         """Masks of what was clicked in a task: one for each label."""
         question = question_of(wanted)
-        if question is None:
+        if question is None:  # nothing was clicked
             return JSONResponse({"results": []})
+        if not question.prompts:  # nothing on an object; one result is expected all the same
+            nothing = {"result": [], "score": 0.0, "model_version": version}
+            return JSONResponse({"results": [nothing]})
         labels, prompts = list(question.prompts), as_prompts(list(question.prompts.values()))
 
         def work(kept: KeptEmbedding) -> dict[str, Any]:
