@@ -161,6 +161,7 @@ def test_paths_as_label_studio_has_them(serving, site, place):
         "/\ud800",
         "a.png",
         "../a.png",
+        "http://127.0.0.1:{port}/a.png?" + "x" * 9000,
     ],
 )
 def test_no_other_places(serving, site, place):
@@ -178,7 +179,7 @@ def test_no_other_places(serving, site, place):
         "/predict", content=body.encode(), headers={"Content-Type": "application/json"}
     )
     assert error_of(answer)[0] in (403, 422)
-    assert site.seen == [] or site.paths[0] not in ("/a.png",)
+    assert "/a.png" not in [path.partition("?")[0] for path in site.paths]
 
 
 def test_without_origins_nothing_is_fetched(serving, site):

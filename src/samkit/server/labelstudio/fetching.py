@@ -19,6 +19,7 @@ from samkit.server.labelstudio.origins import Address, IPAddress, LabelStudio, O
 __all__ = ["Fetcher"]
 
 _PART = 2**16
+_LONGEST = 8192  # letters of an address
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 3
 # Bytes of an answer that is a token.
@@ -57,6 +58,8 @@ class Fetcher:
                 403, "forbidden", "it is not said where Label Studio is; see --label-studio-origin"
             )
         try:
+            if len(text) > _LONGEST:
+                raise ValueError
             if text.startswith("/"):
                 text = urljoin(f"{self._origins[0]}/", text)
             address = Address.of(text)
