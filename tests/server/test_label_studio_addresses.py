@@ -11,6 +11,9 @@ from server.calls import embed, error_of, picture
 from server.studio import click, predict, regions_of
 
 from samkit.server import LabelStudio
+from samkit.server.bodies import Room
+from samkit.server.errors import ApiError
+from samkit.server.labelstudio.fetching import Fetcher
 
 PNG = picture()
 FOUND = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(PNG), PNG)
@@ -23,6 +26,7 @@ class Site:
 
     def __init__(self):
         self.answers, self.seen, self.released = {}, [], threading.Event()
+        self.begins = b""  # what is sent of answers that do not come
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -30,8 +34,8 @@ class Site:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 site.seen.append((self.command, self.path, dict(self.headers), body))
                 answer = site.answers.get(self.path, b"HTTP/1.1 404 Not Found\r\n\r\n")
-                self.wfile.write(answer or b"")
-                if answer is None:  # never
+                self.wfile.write(site.begins if answer is None else answer)
+                if answer is None:
                     site.released.wait(60)
 
             do_POST = do_GET
@@ -293,12 +297,16 @@ def test_what_does_not_fit_or_is_damaged(serving, site):
     assert regions_of(ask(client, "/a.png"))
 
 
-def test_who_does_not_answer_is_not_waited_for(serving, site):
-    site.answers["/never"] = None
-    client = serving(label_studio=LabelStudio(origins=(site.origin,)), body_seconds=0.3)
-    answer = ask(client, "/never")
-    assert error_of(answer) == (422, "image")
-    assert "0.3 seconds" in answer.text
+@pytest.mark.parametrize("begins", [None, FOUND[:-50]])
+def test_who_does_not_answer_is_not_waited_for(site, begins):
+    site.answers["/never"], site.begins = None, begins or b""
+    room = Room(10**6)
+    allowed = LabelStudio(origins=(site.origin,))
+    fetcher = Fetcher(allowed, most=10**6, seconds=0.3, room=room)
+    with pytest.raises(ApiError, match=r"0\.3 seconds") as caught:
+        asyncio.run(fetcher.get(fetcher.address("/never")))
+    assert (caught.value.status_code, caught.value.code) == (422, "image")
+    room.take(10**6)  # all of it is there again
 
 
 def test_nobody_listens_there(serving):
