@@ -32,7 +32,7 @@ BOX = (172, 18, 424, 285)
 
 @contextlib.contextmanager
 def serving(replicas: int, port: int):
-    """Run the example -> the ids of its replicas' processes."""
+    """Run the example until the end of the block."""
     command = [sys.executable, EXAMPLES / "ray_serve.py", "--replicas", replicas, "--port", port]
     with subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -43,7 +43,7 @@ def serving(replicas: int, port: int):
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
                     break
                 time.sleep(0.1)
-            yield process
+            yield
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
