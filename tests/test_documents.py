@@ -169,6 +169,7 @@ def test_blocks_are_run_or_are_shipped_files() -> None:
             left_out += [(page, reason)] * bool(reason)
     assert left_out == [
         ("annotate.md", "it serves until Ctrl-C"),
+        ("annotate.md", "it serves until Ctrl-C"),
         ("camera.md", "needs a camera"),
         ("server.md", "it serves until Ctrl-C"),
         ("server.md", "needs a server"),
