@@ -177,6 +177,23 @@ def test_a_prompt_is_kept_though_masks_were_not_saved_since(page, tmp_path):
     assert all((again[number] == mask).all() for number, mask in expected.items())
 
 
+def test_an_id_that_is_used_again_has_nothing_of_the_object_before(page):
+    for take_away in ("remove", "undo"):
+        client = page()
+        prompt(client)
+        prompt(client, 3, prompt=CLICK)
+        track(client)
+        if take_away == "remove":
+            client.delete("/v1/project/objects/2")
+        else:
+            client.post("/v1/project/undo")
+        prompt(client, 5, prompt=CLICK)
+        again = page()  # without any tracking since
+        assert timelines(again)[2] == "-" * 5 + "p" + "-" * 6
+        for number in (1, 2):
+            again.delete(f"/v1/project/objects/{number}")
+
+
 def test_a_network_that_was_not_the_one_before(page, opened, predictors, tmp_path):
     with pytest.raises(InputError, match="tracking"):
         opened().begin(predictors["plain"], "plain")

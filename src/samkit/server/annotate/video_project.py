@@ -136,8 +136,10 @@ class VideoProject:
         }
         if tracks.is_file():
             self.tracks = Tracks.read(tracks, self.count, self.image_size)
-            for gone in self.tracks.object_ids - set(self.objects):
-                self.tracks.forget(gone)
+            if gone := self.tracks.object_ids - set(self.objects):
+                for number in gone:
+                    self.tracks.forget(number)
+                self.tracks.write(tracks)
         for number, prompts in self._tracker.prompts.items():
             for frame in prompts:
                 self._see(frame, number)
@@ -217,7 +219,7 @@ class VideoProject:
                 self._see(prompted, number)
         else:
             self._forget(number)
-        self._save()
+        self._save(also_masks=True)  # its id may be another object's next
         return last
 
     def remove(self, number: int) -> None:
@@ -229,7 +231,7 @@ class VideoProject:
         self._object(number)
         self.tracker.remove(number)
         self._forget(number)
-        self._save()
+        self._save(also_masks=True)  # its id may be another object's next
 
     def change(self, number: int, about: TrackAbout) -> None:
         """Say what an object is.
