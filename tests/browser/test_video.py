@@ -32,7 +32,7 @@ def timelines(tab):
         }"""
     )
     # Whether the network takes an object for absent in a frame is not the page's matter.
-    return {one["id"]: one["timeline"].replace("a", "t") for one in answer["objects"]}
+    return {one["id"]: one["timeline"].replace("T", "t") for one in answer["objects"]}
 
 
 def test_a_whole_job(page, tab, tmp_path):
@@ -96,8 +96,8 @@ def test_a_whole_job(page, tab, tmp_path):
 
     tab.locator("#form").select_option("coco")
     tab.locator("#export").click()
-    page.status("coffee-coco.json")
-    data = json.loads((tmp_path / "out/coffee-coco.json").read_text())
+    page.status("coffee.mp4-coco.json")
+    data = json.loads((tmp_path / "out/coffee.mp4-coco.json").read_text())
     assert [one["name"] for one in data["categories"]] == ["cup", "spoon"]
     assert len(data["images"]) == 36
 

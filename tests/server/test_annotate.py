@@ -370,6 +370,13 @@ def test_tiles_make_up_the_picture(size):
     assert pyramid.levels == 1 + max(0, int(np.ceil(np.log2(max(size) / TILE))))
 
 
+def test_strokes_that_would_take_minutes_are_refused():
+    stroke = Stroke(points=[(0, 0)] * 1000, radius=1e5)
+    with pytest.raises(InputError, match="too many pixels"):
+        painted(np.zeros((4000, 5000), bool), [stroke])
+    assert painted(np.zeros((4, 5), bool), [stroke]).all()
+
+
 def test_a_sidecar_is_what_was_written(tmp_path):
     sidecar = Sidecar(source="a", bytes=7, image_size=(3, 4), model="pico", done=True)
     sidecar.write(tmp_path / "a.json")

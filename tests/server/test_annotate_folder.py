@@ -126,6 +126,20 @@ def test_a_photograph_that_has_changed_is_refused(opened, photo):
         opened(image).pixels(0)
 
 
+@pytest.mark.parametrize("form", ["png", "labelme"])
+def test_photographs_are_not_written_over(photo, tmp_path, form):
+    image = photo(f"photos/{form}/1.png")
+    other = photo(f"photos/{form}/2.png")
+    before = image.read_bytes(), other.read_bytes()
+    project = Project([image.parent], tmp_path / "photos")
+    put(project, 0, "kept")
+    with pytest.raises(InputError, match="is there already"):
+        project.export(form)
+    assert (image.read_bytes(), other.read_bytes()) == before
+    image.parent.rename(tmp_path / "elsewhere")
+    assert Project([tmp_path / "elsewhere"], tmp_path / "photos").export(form).is_dir()
+
+
 def test_two_files_of_one_photograph(opened, photo, tmp_path):
     put(opened(photo("photos/1.bmp")), 0, "kept")
     file = tmp_path / "out/objects/1.bmp.json"

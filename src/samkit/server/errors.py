@@ -41,7 +41,8 @@ def error_response(error: Exception) -> JSONResponse:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body")
-        return _answer(422, "invalid", f"{where}: {first['msg']}".lstrip(": "))
+        reason = first["msg"].removeprefix("Value error, ")
+        return _answer(422, "invalid", f"{where}: {reason}".lstrip(": "))
     if isinstance(error, SamkitError):
         kinds = ((PromptError, "prompt"), (ImageError, "image"), (InputError, "invalid"))
         for kind, code in kinds:

@@ -1,9 +1,11 @@
 """The thread in which networks run."""
 
 import asyncio
+import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +17,8 @@ from samkit.server.errors import ApiError
 from samkit.server.metrics import Metrics
 
 __all__ = ["Inference"]
+
+_LOG = logging.getLogger("samkit.server")
 
 T = TypeVar("T")
 
@@ -36,6 +40,7 @@ class Inference:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="samkit")
         self._most, self._metrics = most_waiting, metrics
         self._lock = threading.Lock()
+        self._soon: deque[Callable[[], Any]] = deque()
         self._waiting = 0
         self._seconds = 0.1
 
@@ -79,12 +84,23 @@ class Inference:
             result.cancel()
 
     def soon(self, work: Callable[[], Any]) -> None:
-        """Do something short in the thread, which nobody waits for."""
-        self._pool.submit(work)
+        """Do something short in the thread, which nobody waits for; it is done in any case."""
+        self._soon.append(work)
+        with suppress(RuntimeError):  # it has ended: `close` does it
+            self._pool.submit(self._do_soon)
 
     def close(self) -> None:
-        """End after the work that has begun."""
+        """End after the work that has begun, and what was to be done soon."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._do_soon()
+
+    def _do_soon(self) -> None:
+        while self._soon:
+            work = self._soon.popleft()
+            try:
+                work()
+            except Exception:
+                _LOG.exception("what was to be done soon failed")
 
     def _enter(self) -> bool:
         with self._lock:

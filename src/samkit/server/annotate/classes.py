@@ -7,7 +7,7 @@ from samkit.errors import InputError, shown
 from samkit.files import open_file
 from samkit.media import write_atomically
 
-__all__ = ["ClassNames", "write_lines"]
+__all__ = ["ClassNames", "read_lines", "write_lines"]
 
 
 class ClassNames(list[str]):
@@ -25,7 +25,7 @@ class ClassNames(list[str]):
         given = list(given)
         if not all(isinstance(name, str) and name.isprintable() for name in given):
             raise InputError(f"classes: expected names of one line, got {shown(given)}")
-        super().__init__(dict.fromkeys([*given, *_lines(file)]))
+        super().__init__(dict.fromkeys([*given, *read_lines(file)]))
         self._file = file
 
     def add(self, name: str) -> None:
@@ -34,9 +34,10 @@ class ClassNames(list[str]):
         Raises:
             InputError: the file cannot be written.
         """
-        if name not in self:
-            self.append(name)
-        write_lines(self._file, self)
+        if name in self:
+            return
+        write_lines(self._file, [*self, name])
+        self.append(name)
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -49,9 +50,10 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
     """The lines of a file; none if it is not there."""
     if not path.is_file():
         return []
     with open_file(path) as file:
-        return [line for line in file.read().decode("utf-8", "replace").splitlines() if line]
+        text = file.read().decode("utf-8", "replace").replace("\r\n", "\n")
+    return [line for line in text.split("\n") if line]

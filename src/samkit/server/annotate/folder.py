@@ -124,7 +124,7 @@ def short_names(places: Sequence[Path]) -> list[str]:
 
 def _length(image: Path) -> int:
     try:
-        return image.stat().st_size
+        return image.stat().st_size if image.is_file() else 0
     except OSError:  # it is gone
         return -1
 

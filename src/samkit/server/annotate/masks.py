@@ -16,6 +16,8 @@ __all__ = ["masks_of_steps", "painted"]
 
 # Binary digits of a pixel's parts in coordinates of strokes.
 _SHIFT = 4
+# Pixels that all strokes may cover, counted at each of their points: some seconds.
+_MOST_PAINTED = 2**34
 
 
 def masks_of_steps(
@@ -49,7 +51,16 @@ def masks_of_steps(
 
 
 def painted(mask: npt.NDArray[np.bool_], strokes: Sequence[Stroke]) -> npt.NDArray[np.bool_]:
-    """A mask (H, W) with strokes over it, in their order."""
+    """A mask (H, W) with strokes over it, in their order.
+
+    Raises:
+        InputError: painting them would take too long.
+    """
+    work = sum(
+        len(stroke.points) * min(4 * stroke.radius**2, float(mask.size)) for stroke in strokes
+    )
+    if work > _MOST_PAINTED:
+        raise InputError("strokes: expected fewer or smaller ones; they cover too many pixels")
     canvas = mask.astype(np.uint8)
     for stroke in strokes:
         # Middles of pixels are whole numbers to the drawing.

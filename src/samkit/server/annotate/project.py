@@ -16,6 +16,7 @@ from samkit.masks import Masks
 from samkit.masks.datasets import open_dataset_writer
 from samkit.media import list_images, read_image
 from samkit.server.annotate.classes import ClassNames, write_lines
+from samkit.server.annotate.exports import place_of_export
 from samkit.server.annotate.folder import SidecarFolder, place_of, short_names
 from samkit.server.annotate.masks import masks_of_steps, painted
 from samkit.server.annotate.sidecars import KeptObject, ObjectRequest, Sidecar
@@ -214,10 +215,10 @@ class Project:
             rle=_run_lengths(masks),
             base=base if wanted.found is not None else None,
         )
-        objects = [kept if one.id == object_id else one for one in sidecar.objects]
-        self._keep(index, sidecar, objects=objects if before else [*objects, kept])
         if kept.category:
             self.classes.add(kept.category)
+        objects = [kept if one.id == object_id else one for one in sidecar.objects]
+        self._keep(index, sidecar, objects=objects if before else [*objects, kept])
         return kept
 
     def remove(self, index: int, object_id: int) -> None:
@@ -248,7 +249,7 @@ class Project:
         """Write the objects of all images that have some, or are done -> the file or folder.
 
         Raises:
-            InputError: an unknown form, or it cannot be written.
+            InputError: an unknown form, it cannot be written, or something else is there.
         """
         if form not in EXPORTS:
             raise InputError(f"expected one of {', '.join(EXPORTS)}, got {shown(form)}")
@@ -258,7 +259,7 @@ class Project:
         names = [*self.classes, *(name for _, sidecar in used for name in _categories(sidecar))]
         classes = list(dict.fromkeys(names))
         if form in _ONE_FILE:
-            path = self.folder / _ONE_FILE[form]
+            path = place_of_export(self.folder, _ONE_FILE[form])
             writer = open_dataset_writer(path, classes, format=form)
             try:
                 for i, sidecar in used:
@@ -267,7 +268,7 @@ class Project:
             finally:
                 writer.discard()
             return path
-        folder = self.folder / form
+        folder = place_of_export(self.folder, form)
         files = [folder / f"{name}{_FOLDERS[form]}" for name in _without_suffixes(self.names)]
         for i in {*range(len(self))} - {i for i, _ in used}:  # whose last object was deleted
             files[i].unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -38,11 +39,20 @@ __all__ = [
 ]
 
 # Enough for what people click and paint, and few enough to compute at once.
-_MOST_STEPS, _MOST_STROKES, _MOST_CORNERS, _MOST_TEXT = 200, 500, 10_000, 200
+_MOST_STEPS, _MOST_POINTS, _MOST_STROKES, _MOST_CORNERS, _MOST_TEXT = 200, 500, 500, 10_000, 200
 _Coordinate = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("expected one line of letters and signs that can be seen")
+    return name
+
+
 Name = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, max_length=_MOST_TEXT, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    StringConstraints(strip_whitespace=True, max_length=_MOST_TEXT),
+    AfterValidator(_printable),
 ]
 """What people call a thing: one line, as lists of classes have one for each, no spaces around."""
 
@@ -94,10 +104,14 @@ class ObjectRequest(_Checked):
         for step in steps:
             if not isinstance(step, dict) or "mask" in step:
                 raise ValueError("expected points or a box, got a mask")
+            if len(points := step.get("points") or []) > _MOST_POINTS:
+                raise ValueError(f"expected at most {_MOST_POINTS} points, got {len(points)}")
             try:
                 Prompt.from_dict(step)
             except PromptError as error:
                 raise ValueError(str(error)) from None
+        if sum(len(step.get("points") or []) for step in steps) > _MOST_POINTS:
+            raise ValueError(f"expected at most {_MOST_POINTS} points in all steps")
         return steps
 
     @model_validator(mode="after")
@@ -170,7 +184,9 @@ class KeptFile(_Checked):
             kept.check()
         except (ValidationError, ValueError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise InputError(f"{path} is damaged, or of another version: {reason}") from error
+            raise InputError(
+                f"{path} is damaged, of another version, or nothing of samkit: {reason}"
+            ) from error
         return kept
 
 

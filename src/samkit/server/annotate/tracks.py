@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from statistics import median
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from samkit.errors import InputError
 from samkit.files import open_file
@@ -16,15 +19,16 @@ from samkit.media import write_atomically
 
 __all__ = ["Look", "SeenObject", "Tracks"]
 
-# Of an object, how many of its lowest scores are worth a look, and how far apart.
-_LOWEST, _APART = 5, 10
+# Of an object, how many of its lowest scores are worth a look, how far apart, and how far below
+# the middle one.
+_LOWEST, _APART, _LOW = 5, 10, 0.05
 # An area that changes by so much from a frame to the next one is worth a look.
 _JUMP = 1.5
 
 Kind = Literal["prompted", "corrected", "tracked"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
 class SeenObject:
     """An object in a frame.
 
@@ -37,11 +41,11 @@ class SeenObject:
     """
 
     rle: str
-    area: int
+    area: Annotated[int, Field(ge=0)]
     score: float
     presence: float | None
     kind: Kind
-    prompts: int
+    prompts: Annotated[int, Field(ge=0)]
 
     @property
     def is_there(self) -> bool:
@@ -50,11 +54,18 @@ class SeenObject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """A frame in which an object is worth a look, and why."""
+    """A frame in which an object is worth a look, and why.
+
+    Attributes:
+        frame, object_id: where.
+        reason: in words.
+        score: 0 of changes, so that they come first.
+    """
 
     frame: int
     object_id: int
     reason: str
+    score: float = 0.0
 
 
 class Tracks:
@@ -98,12 +109,22 @@ class Tracks:
 
     def forget(self, object_id: int, prompts: int = 0) -> None:
         """Forget what an object looks like since it had more than so many prompts."""
-        for frame in list(self.frames):
-            seen = self.frames[frame].get(object_id)
-            if seen is not None and seen.prompts > prompts:
+        for frame, seen in self.of_object(object_id).items():
+            if seen.prompts > prompts:
                 del self.frames[frame][object_id]
                 if not self.frames[frame]:
                     del self.frames[frame]
+
+    def of_object(self, object_id: int) -> dict[int, SeenObject]:
+        """An object by frame."""
+        frames = self.frames.items()
+        return {frame: there[object_id] for frame, there in frames if object_id in there}
+
+    def put_back(self, object_id: int, seen: dict[int, SeenObject]) -> None:
+        """Put what `of_object` gave in place of what an object looks like now."""
+        self.forget(object_id)
+        for frame, one in seen.items():
+            self.frames.setdefault(frame, {})[object_id] = one
 
     def masks(self, frame: int, image_size: tuple[int, int], ids: Sequence[int]) -> Masks:
         """The masks of a frame, of those of these objects that are known there, in their order."""
@@ -120,41 +141,42 @@ class Tracks:
         )
 
     def timeline(self, object_id: int, count: int) -> str:
-        """A letter for each frame: p(rompted), c(orrected), t(racked), a(bsent), - not known."""
+        """A letter for each frame: p(rompted), c(orrected), t(racked), - not known.
+
+        Large letters say that the object is absent there.
+        """
         letters = ["-"] * count
-        for frame, there in self.frames.items():
-            if object_id in there:
-                seen = there[object_id]
-                is_absent = seen.kind == "tracked" and not seen.is_there
-                letters[frame] = "a" if is_absent else seen.kind[0]
+        for frame, seen in self.of_object(object_id).items():
+            letters[frame] = seen.kind[0] if seen.is_there else seen.kind[0].upper()
         return "".join(letters)
 
     def worth_a_look(self, object_id: int) -> list[Look]:
-        """Frames in which an object comes, goes or jumps, then those with its lowest scores."""
-        frames = sorted(frame for frame, there in self.frames.items() if object_id in there)
-        seen = {frame: self.frames[frame][object_id] for frame in frames}
-
-        def look(frame: int, reason: str) -> Look:
-            return Look(frame=frame, object_id=object_id, reason=reason)
-
+        """Frames in which an object comes, goes or jumps, then those with scores low for it."""
+        seen = self.of_object(object_id)
+        frames = sorted(seen)
         looks = [
-            look(frame, reason)
+            Look(frame=frame, object_id=object_id, reason=reason)
             for before, frame in pairwise(frames)
             if frame == before + 1
             and seen[frame].kind == "tracked"
             and (reason := _change(seen[before], seen[frame]))
         ]
-        tracked = [frame for frame in frames if seen[frame].kind == "tracked"]
-        lowest: list[int] = []
-        for frame in sorted(tracked, key=lambda frame: seen[frame].score):
-            near = [*(one.frame for one in looks), *lowest]
-            if (
-                len(lowest) < _LOWEST
-                and seen[frame].is_there
-                and all(abs(frame - other) >= _APART for other in near)
-            ):
-                lowest.append(frame)
-        return [*looks, *(look(frame, f"score {seen[frame].score:.2f}") for frame in lowest)]
+        scores = {
+            frame: one.score
+            for frame, one in seen.items()
+            if one.kind == "tracked" and one.is_there
+        }
+        low = median(scores.values()) - _LOW if scores else 0.0
+        lowest: list[Look] = []
+        for frame, score in sorted(scores.items(), key=lambda item: item[1]):
+            near = [one.frame for one in (*looks, *lowest)]
+            if len(lowest) == _LOWEST or score > low:
+                break
+            if all(abs(frame - other) >= _APART for other in near):
+                reason = f"score {score:.2f}"
+                look = Look(frame=frame, object_id=object_id, reason=reason, score=score)
+                lowest.append(look)
+        return [*looks, *lowest]
 
     def write(self, path: Path) -> None:
         """Write to a file, whole or not at all: a line of JSON for each frame.
@@ -190,13 +212,10 @@ def _read_lines(path: Path) -> Iterator[tuple[int, dict[int, SeenObject]]]:
     with open_file(path) as file:
         for line in file:
             values: dict[str, Any] = json.loads(line)
-            objects = {}
-            for one in values["objects"]:
-                number = int(one.pop("id"))
-                objects[number] = SeenObject(**one)
-                if one["kind"] not in ("prompted", "corrected", "tracked"):
-                    raise ValueError(f"a mask is {one['kind']!r}")
-            yield int(values["frame"]), objects
+            yield (
+                int(values["frame"]),
+                {int(one.pop("id")): SeenObject(**one) for one in values["objects"]},
+            )
 
 
 def _change(before: SeenObject, now: SeenObject) -> str:

@@ -2,8 +2,10 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +26,12 @@ from samkit.masks.stacks import LabelStackWriter, TableWriter
 from samkit.media.frames import open_frames
 from samkit.prompts import Prompt
 from samkit.server.annotate.classes import ClassNames
+from samkit.server.annotate.exports import place_of_export
 from samkit.server.annotate.folder import SidecarFolder, place_of
 from samkit.server.annotate.masks import painted
 from samkit.server.annotate.project import CLASSES
 from samkit.server.annotate.sidecars import KeptTrack, TrackAbout, VideoPrompt, VideoSidecar
-from samkit.server.annotate.tracks import Kind, Look, Tracks
+from samkit.server.annotate.tracks import Kind, Look, SeenObject, Tracks
 from samkit.video import VideoPredictor
 
 __all__ = ["VIDEO_EXPORTS", "VideoProject"]
@@ -46,6 +49,8 @@ _ENDINGS = {
 VIDEO_EXPORTS = tuple(_ENDINGS)
 """What a video can be exported as; see `samkit track`."""
 
+# Folders of what is kept, and endings of the files in the second one.
+_VIDEOS, _SESSIONS = "videos", "sessions"
 _SESSION, _MASKS = ".safetensors", ".masks.jsonl"
 # What was tracked is saved when saving it took less than this part of the time since.
 _SAVING = 0.05
@@ -68,6 +73,7 @@ class VideoProject:
         classes: names of categories.
         objects: by id, in the order in which they were first prompted.
         tracks: what they look like.
+        failure: why they could not be saved when tracking ended; "" if they are.
 
     Raises:
         InputError: the video cannot be read, a class has no name, or the folder cannot be written,
@@ -84,7 +90,7 @@ class VideoProject:
         self._video, self.folder = place_of(Path(video)), Path(folder)
         self.name = self._video.name
         self.classes = ClassNames(self.folder / CLASSES, classes)
-        self._sidecars = SidecarFolder(VideoSidecar, self.folder / "videos", [self._video])
+        self._sidecars = SidecarFolder(VideoSidecar, self.folder / _VIDEOS, [self._video])
         self._frames = open_frames(self._video)
         if not self._frames.seekable or self._frames.count is None:
             raise InputError(f"{self._video}: expected frames that can be read in any order")
@@ -97,6 +103,9 @@ class VideoProject:
         self._tracker: VideoPredictor | None = None
         self._model = ""
         self._saved, self._saving_took = 0.0, 0.0
+        self.failure = ""
+        # What objects looked like before each prompt that can be undone; not kept in files.
+        self._before: deque[tuple[tuple[int, int], dict[int, SeenObject]]] = deque(maxlen=16)
 
     def begin(self, predictor: ImagePredictor, model: str) -> None:
         """Begin, or go on from what is kept.
@@ -111,12 +120,17 @@ class VideoProject:
         """
         self._model, kept = model, self._sidecars.get(0)
         if kept is None:
+            session = self.folder / _SESSIONS / f"{self.name}{_SESSION}"
+            if session.exists() and not (self.folder / _VIDEOS / f"{self.name}.json").exists():
+                raise InputError(f"{session} is there without its file in {_VIDEOS}")
             self._tracker = VideoPredictor(predictor, self._video)
             return
-        if (kept.count, kept.image_size) != (self.count, self.image_size):
+        now = self._sidecars.about(0)["bytes"], self.count, self.image_size
+        if (kept.bytes, kept.count, kept.image_size) != now:
             raise InputError(
-                f"{self.name} has changed: what is kept is for {kept.count} frames of "
-                f"{kept.image_size} (height, width), and it has {self.count} of {self.image_size}"
+                f"{self.name} has changed: what is kept is for {kept.bytes} bytes, {kept.count} "
+                f"frames of {kept.image_size} (height, width), and it has {now[0]} bytes, "
+                f"{now[1]} frames of {now[2]}"
             )
         if kept.objects and kept.model != model:
             raise InputError(
@@ -124,7 +138,7 @@ class VideoProject:
             )
         session, tracks = self._file(_SESSION), self._file(_MASKS)
         if not session.is_file():
-            if tracks.is_file():
+            if kept.objects or tracks.is_file():
                 raise InputError(f"{session} is missing")
             self._tracker = VideoPredictor(predictor, self._video)
             return
@@ -141,6 +155,7 @@ class VideoProject:
                     self.tracks.forget(number)
                 self.tracks.write(tracks)
         for number, prompts in self._tracker.prompts.items():
+            self.tracks.forget(number, self.objects[number].prompts)
             for frame in prompts:
                 self._see(frame, number)
 
@@ -179,12 +194,18 @@ class VideoProject:
             about = KeptTrack(id=number, category=wanted.category)
         else:
             about = self._object(number)
-        self.tracker.prompt(frame, number, self._prompt_of(wanted))
-        self.objects[number] = about.model_copy(update={"prompts": about.prompts + 1})
-        self._see(frame, number)
-        self._save()
         if about.category:
             self.classes.add(about.category)
+        before = self.tracks.of_object(number)
+        self.tracker.prompt(frame, number, self._prompt_of(wanted))
+        self._before.append(((frame, number), before))
+        self.objects[number] = about.model_copy(update={"prompts": about.prompts + 1})
+        self._see(frame, number)
+        try:
+            self._save()
+        except InputError:
+            self._take_back()
+            raise
         return number
 
     def _prompt_of(self, wanted: VideoPrompt) -> Prompt:
@@ -200,26 +221,36 @@ class VideoProject:
     def undo(self) -> tuple[int, int]:
         """Take back the last prompt, with what was tracked of its object since.
 
+        What was there before comes back, unless it was before the server began.
+
         Returns:
             Frame and id of the object.
 
         Raises:
             InputError: there is nothing to undo, or it cannot be saved.
         """
+        last = self._take_back()
+        self._save(also_masks=True)  # its id may be another object's next
+        return last
+
+    def _take_back(self) -> tuple[int, int]:
         last = self.tracker.last_prompt
         self.tracker.undo()
         assert last is not None  # or undo would have raised
         number = last[1]
-        if number in self.tracker.object_ids:
-            about = self.objects[number]
-            left = max(about.prompts - 1, 0)
-            self.objects[number] = about.model_copy(update={"prompts": left})
+        before = self._before.pop()[1] if self._before and self._before[-1][0] == last else None
+        if number not in self.tracker.object_ids:
+            self._forget(number)
+            return last
+        about = self.objects[number]
+        left = max(about.prompts - 1, 0)
+        self.objects[number] = about.model_copy(update={"prompts": left})
+        if before is None:  # from before a restart
             self.tracks.forget(number, left)
             for prompted in self.tracker.prompts[number]:
                 self._see(prompted, number)
         else:
-            self._forget(number)
-        self._save(also_masks=True)  # its id may be another object's next
+            self.tracks.put_back(number, before)
         return last
 
     def remove(self, number: int) -> None:
@@ -239,10 +270,15 @@ class VideoProject:
         Raises:
             InputError: there is none, or it cannot be saved.
         """
-        self.objects[number] = self._object(number).model_copy(update=about.model_dump())
-        self._save_about()
+        before = self._object(number)
         if about.category:
             self.classes.add(about.category)
+        self.objects[number] = before.model_copy(update=about.model_dump())
+        try:
+            self._save_about()
+        except InputError:
+            self.objects[number] = before
+            raise
 
     def track(self, start: int, *, backward: bool = False) -> Generator[int, None, None]:
         """Track all objects from a frame on, that frame too.
@@ -255,7 +291,8 @@ class VideoProject:
             InputError: nothing was prompted, there is no such frame, one cannot be read, or masks
                 cannot be saved; or another pass has begun since.
         """
-        results = self.tracker.track("backward" if backward else "forward", start=start)
+        direction: Literal["forward", "backward"] = "backward" if backward else "forward"
+        results = self.tracker.track(direction, start=self._checked(start))
         return self._track(results)
 
     def _track(self, results: Iterator[tuple[int, Masks]]) -> Generator[int, None, None]:
@@ -266,18 +303,20 @@ class VideoProject:
                     self._save(also_masks=True)
                 yield frame
         finally:
+            self.failure = "what was tracked could not be saved"
             self._save(also_masks=True)
 
     def worth_a_look(self) -> list[Look]:
         """Frames that are worth a look: changes before low scores."""
         looks = [look for number in self.objects for look in self.tracks.worth_a_look(number)]
-        return sorted(looks, key=lambda look: look.reason.startswith("score"))
+        return sorted(looks, key=lambda look: (look.score, look.frame))
 
     def export(self, form: str) -> Path:
         """Write the masks of the frames that have some -> the file or folder.
 
         Raises:
-            InputError: an unknown form, there is nothing, or it cannot be written.
+            InputError: an unknown form, there is nothing, it cannot be written, or something else
+                is there.
         """
         if form not in VIDEO_EXPORTS:
             raise InputError(f"expected one of {', '.join(VIDEO_EXPORTS)}, got {shown(form)}")
@@ -297,7 +336,9 @@ class VideoProject:
 
     def _writer(self, form: str) -> tuple[Path, SequenceWriter]:
         frames, stem = self._frames, Path(self.name).stem
-        path = self.folder / f"{stem}{_ENDINGS[form]}"
+        about = self._sidecars.file(0)
+        assert about is not None  # as there are masks
+        path = place_of_export(self.folder, f"{about.stem}{_ENDINGS[form]}")
         if form in ("mp4", "mov"):
             return path, PictureVideoWriter(path, frames)
         if form == "png":
@@ -340,23 +381,27 @@ class VideoProject:
     def _forget(self, number: int) -> None:
         self.objects.pop(number, None)
         self.tracks.forget(number)
+        others = [one for one in self._before if one[0][1] != number]
+        self._before = deque(others, self._before.maxlen)
 
     def _save(self, *, also_masks: bool = False) -> None:
         start = time.monotonic()
-        if self._sidecars.file(0) is None:
+        if not self.tracker.object_ids:
             self._save_about()
-        if self.tracker.object_ids:
-            self.tracker.save(self._file(_SESSION))
-        else:
             self._file(_MASKS).unlink(missing_ok=True)
             self._file(_SESSION).unlink(missing_ok=True)
-        self._save_about()
+        else:
+            if self._sidecars.file(0) is None:
+                self._save_about(objects=[])
+            self.tracker.save(self._file(_SESSION))
+            self._save_about()
         if also_masks and self.tracker.object_ids:
             self.tracks.write(self._file(_MASKS))
             self._saved = time.monotonic()
             self._saving_took = self._saved - start
+            self.failure = ""
 
-    def _save_about(self) -> None:
+    def _save_about(self, objects: Sequence[KeptTrack] | None = None) -> None:
         self._sidecars.put(
             0,
             VideoSidecar(
@@ -364,7 +409,7 @@ class VideoProject:
                 image_size=self.image_size,
                 model=self._model,
                 count=self.count,
-                objects=list(self.objects.values()),
+                objects=list(self.objects.values() if objects is None else objects),
             ),
         )
 
@@ -372,7 +417,7 @@ class VideoProject:
         """A file of what is kept besides the sidecar, which is there."""
         about = self._sidecars.file(0)
         assert about is not None
-        return self.folder / "sessions" / f"{about.stem}{suffix}"
+        return self.folder / _SESSIONS / f"{about.stem}{suffix}"
 
     def _object(self, number: int) -> KeptTrack:
         if number not in self.objects:

@@ -174,6 +174,8 @@ def _objects(project: VideoProject) -> dict[str, Any]:
             for one in project.worth_a_look()
         ],
         "classes": project.classes,
+        "can_undo": project.tracker.last_prompt is not None,
+        "failure": project.failure,
     }
 
 

@@ -40,8 +40,11 @@ export async function call(method, path, body, signal) {
   return answer.status === 204 ? null : answer.json();
 }
 
+// Pictures are kept by the browser, but not for another page at this address: it may show others.
+const page = crypto.randomUUID();
+
 export async function picture(path, signal) {
-  const answer = await send("GET", path, undefined, signal);
+  const answer = await send("GET", `${path}?page=${page}`, undefined, signal);
   return createImageBitmap(await answer.blob());
 }
 

@@ -43,7 +43,7 @@ export class Photos {
     setTool(this.stage, "click");
     this.listen();
     get("form").replaceChildren(...project.exports.map((name) => new Option(name)));
-    const last = project.images.findIndex((one) => one.name === sessionStorage.getItem("samkit-image"));
+    const last = project.images.findIndex((one) => one.name === sessionStorage.getItem(this.imageKey));
     const left = project.images.findIndex((one) => one.state !== "done");
     await this.open(last >= 0 ? last : Math.max(0, left));
     get("view").focus();
@@ -86,7 +86,7 @@ export class Photos {
     this.draft.reset();
     if (saved) sessionStorage.setItem(this.draftKey, saved);
     delete document.body.dataset.ready;
-    sessionStorage.setItem("samkit-image", this.image.name);
+    sessionStorage.setItem(this.imageKey, this.image.name);
     this.showWhere();
     try {
       const info = await busy("Opening", () => call("GET", this.path));
@@ -135,7 +135,11 @@ export class Photos {
   // The draft
 
   get draftKey() {
-    return `samkit-draft-${this.image?.name}`;
+    return `samkit-draft-${this.project.folder}-${this.image?.name}`;
+  }
+
+  get imageKey() {
+    return `samkit-image-${this.project.folder}`;
   }
 
   keepDraft() {

@@ -4,8 +4,11 @@ import { colourOf } from "./masks.js";
 
 const ROW = 18, BAR = 10, MOST_ROWS = 8, EDGE = 8;
 // Of the frames that one pixel stands for, the first of these letters is shown.
-const ORDER = "cpat-";
-const WORDS = { p: "prompted", c: "corrected", t: "tracked", a: "absent", "-": "not known" };
+const ORDER = "CcPpTt-";
+const WORDS = {
+  p: "prompted", c: "corrected", t: "tracked", "-": "not known",
+  P: "said to be absent", C: "said to be absent", T: "absent",
+};
 
 export class Timeline {
   constructor(canvas, seek) {
@@ -22,7 +25,10 @@ export class Timeline {
       this.isHeld = true;
       this.seek(this.frameAt(event));
     });
-    canvas.addEventListener("pointermove", (event) => { if (this.isHeld) this.seek(this.frameAt(event)); });
+    canvas.addEventListener("pointermove", (event) => {
+      canvas.title = this.titleAt(event);
+      if (this.isHeld) this.seek(this.frameAt(event));
+    });
     for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => { this.isHeld = false; });
   }
 
@@ -39,6 +45,20 @@ export class Timeline {
   text() {
     const states = this.objects.map((one) => `${one.label} ${WORDS[one.timeline[this.frame]]}`);
     return [`frame ${this.frame} of ${this.count - 1}`, ...states].join(", ");
+  }
+
+  titleAt(event) {
+    const row = Math.floor((event.clientY - this.canvas.getBoundingClientRect().top - 3) / ROW);
+    const [one, frame] = [this.rows()[row], this.frameAt(event)];
+    return one ? `frame ${frame}: ${one.label} ${WORDS[one.timeline[frame]]}` : `frame ${frame}`;
+  }
+
+  // The chosen object is always among them.
+  rows() {
+    const rows = this.objects.slice(-MOST_ROWS);
+    const chosen = this.objects.find((one) => one.id === this.chosen);
+    if (chosen && !rows.includes(chosen)) rows[0] = chosen;
+    return rows;
   }
 
   frameAt(event) {
@@ -62,11 +82,7 @@ export class Timeline {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const style = getComputedStyle(canvas);
     const [front, line] = [style.color, style.getPropertyValue("--line")];
-    // The chosen object is always among the rows.
-    const rows = this.objects.slice(-MOST_ROWS);
-    const chosen = this.objects.find((one) => one.id === this.chosen);
-    if (chosen && !rows.includes(chosen)) rows[0] = chosen;
-    rows.forEach((one, i) => this.drawRow(one, 3 + i * ROW, width, { front, line }));
+    this.rows().forEach((one, i) => this.drawRow(one, 3 + i * ROW, width, { front, line }));
     context.fillStyle = front;
     const x = EDGE + ((this.frame + 0.5) / count) * (width - 2 * EDGE);
     context.fillRect(x - 1, 0, 2, height);
@@ -88,17 +104,17 @@ export class Timeline {
       const letter = this.letterOf(one, first, columns);
       for (last = first + 1; last < columns && this.letterOf(one, last, columns) === letter;) last += 1;
       const [x, length] = [EDGE + first * step, (last - first) * step];
-      const isBar = letter !== "a" && letter !== "-"; // or a thin line
+      const isBar = "pct".includes(letter); // or a thin line
       context.fillStyle = letter === "-" ? line : colour;
       context.fillRect(x, middle - (isBar ? BAR / 2 : 1), length, isBar ? BAR : 2);
-      if (letter === "p" || letter === "c") {
+      if ("PpCc".includes(letter)) {
         for (let i = 0; i < last - first; i++) marks.push([x + (i + 0.5) * step, letter]);
       }
     }
     // A disc where it was prompted, a diamond where it was corrected.
     for (const [x, letter] of marks) {
       context.beginPath();
-      if (letter === "p") context.arc(x, middle, 5.5, 0, 2 * Math.PI);
+      if ("Pp".includes(letter)) context.arc(x, middle, 5.5, 0, 2 * Math.PI);
       else [[0, -6.5], [6.5, 0], [0, 6.5], [-6.5, 0]].forEach(([dx, dy]) => context.lineTo(x + dx, middle + dy));
       context.closePath();
       context.fillStyle = "#fff";

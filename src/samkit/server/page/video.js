@@ -17,7 +17,8 @@ export class Video {
     this.objects = [];
     this.looks = []; // frames that are worth one, with an object and a reason
     this.look = -1; // the one that was gone to last
-    this.frame = Number(sessionStorage.getItem("samkit-frame")) || 0; // that is wanted in view
+    this.frameKey = `samkit-frame-${project.folder}-${project.name}`;
+    this.frame = Number(sessionStorage.getItem(this.frameKey)) || 0; // that is wanted in view
     if (this.frame >= project.frames) this.frame = 0;
     this.shown = -1; // that is in view
     this.masks = new Map(); // of objects there: id -> { kind, score, mask, ... }
@@ -25,6 +26,8 @@ export class Video {
     this.subject = { id: null }; // what clicks are about; a new object without an id
     this.sent = []; // prompts that can be undone: { subject, body }
     this.undone = [];
+    this.canUndo = false;
+    this.hasDeleted = false; // last of all
     this.queue = Promise.resolve(); // what changes objects happens one after the other
     this.tracking = null; // ends it
     this.follows = false; // whether frames are shown as they are tracked
@@ -110,21 +113,28 @@ export class Video {
   async put(bitmap, known) {
     const isFirst = this.shown < 0;
     this.shown = known.frame;
-    sessionStorage.setItem("samkit-frame", String(known.frame));
+    sessionStorage.setItem(this.frameKey, String(known.frame));
     if (isFirst) this.stage.open(new Still(bitmap));
     else this.stage.replace(new Still(bitmap));
     await this.takeMasks(known);
     document.body.dataset.ready = String(known.frame);
   }
 
+  // In step with the film: frames that do not come in time are left out.
   async play() {
     this.isPlaying = !this.isPlaying;
     this.show();
-    while (this.isPlaying && this.frame < this.project.frames - 1) {
-      const due = performance.now() + 1000 / (this.project.rate ?? 25);
-      await this.goTo(this.frame + 1);
-      if (this.shown !== this.frame) break; // it could not be loaded
-      await new Promise((resolve) => { setTimeout(resolve, due - performance.now()); });
+    const [last, rate] = [this.project.frames - 1, (this.project.rate ?? 25) / 1000];
+    const [first, start] = [this.frame === last ? 0 : this.frame, performance.now()];
+    let frame = first;
+    while (this.isPlaying && frame < last) {
+      const next = first + Math.floor((performance.now() - start) * rate);
+      if (next > frame) {
+        frame = Math.min(next, last);
+        await this.goTo(frame);
+        if (this.shown !== this.frame) break; // it could not be loaded
+      }
+      await new Promise(requestAnimationFrame);
     }
     this.isPlaying = false;
     this.show();
@@ -132,8 +142,9 @@ export class Video {
 
   // What the server knows
 
-  take({ objects, looks, classes }) {
+  take({ objects, looks, classes, can_undo: canUndo }) {
     this.objects = objects;
+    this.canUndo = canUndo;
     this.looks = looks;
     this.classes.names = classes;
     if (this.subject.id !== null && !this.chosen) this.subject = { id: null };
@@ -162,6 +173,7 @@ export class Video {
     const { subject, shown: frame } = this;
     if (what.absent && subject.id === null) return say("Choose an object first", true);
     this.undone = [];
+    this.hasDeleted = false;
     const body = { frame, category: this.classes.chosen, ...what };
     this.change(() => this.send(body, subject));
   }
@@ -179,12 +191,19 @@ export class Video {
   }
 
   undo() {
+    if (this.hasDeleted) {
+      this.hasDeleted = false;
+      return say("What was deleted does not come back; Undo again takes back the last prompt", true);
+    }
     this.change(async () => {
       const data = await call("POST", "/undo");
       const last = this.sent.pop();
-      if (last) this.undone.push(last);
+      // Another tab may have been the last one.
+      const isOurs = last && last.subject.id === data.object_id && last.body.frame === data.frame;
+      if (isOurs) this.undone.push(last);
+      else [this.sent, this.undone] = [[], []];
       const isLeft = data.objects.some((one) => one.id === data.object_id);
-      this.subject = last?.subject ?? { id: data.object_id };
+      this.subject = isOurs ? last.subject : { id: data.object_id };
       this.subject.id = isLeft ? data.object_id : null;
       this.take(data);
       this.seek(data.frame);
@@ -205,11 +224,15 @@ export class Video {
 
   async track(direction) {
     if (this.tracking) return;
-    if (!this.objects.length) return say("Click an object first", true);
+    this.tracking = new AbortController();
     await this.queue;
+    if (!this.objects.length || this.tracking.signal.aborted) {
+      if (!this.objects.length) say("Click an object first", true);
+      this.tracking = null;
+      return this.show();
+    }
     this.isPlaying = false;
     this.follows = true;
-    this.tracking = new AbortController();
     say(direction === "forward" ? "Tracking; Esc ends it" : "Tracking backward; Esc ends it");
     this.show();
     const start = performance.now();
@@ -230,7 +253,9 @@ export class Video {
     this.tracking = null;
     if (this.follows) this.seek(last);
     this.change(async () => {
-      this.take(await call("GET", ""));
+      const project = await call("GET", "");
+      this.take(project);
+      if (project.failure) say(project.failure, true);
       this.takeMasks(await call("GET", `/frames/${this.shown}/masks`));
     });
   }
@@ -242,7 +267,7 @@ export class Video {
   mark({ frame, masks }) {
     for (const { id, kind, is_there: isThere } of masks) {
       const one = this.objects.find((other) => other.id === id);
-      const letter = kind === "tracked" && !isThere ? "a" : kind[0];
+      const letter = isThere ? kind[0] : kind[0].toUpperCase();
       if (one) one.timeline = one.timeline.slice(0, frame) + letter + one.timeline.slice(frame + 1);
     }
     this.showWhere();
@@ -302,11 +327,11 @@ export class Video {
   }
 
   remove(one) {
-    if (!confirm(`Delete ${labelOf(one)} in all frames?`)) return;
+    if (!confirm(`Delete ${labelOf(one)} in all frames? It does not come back.`)) return;
     this.change(async () => {
       this.take(await call("DELETE", `/objects/${one.id}`));
       this.sent = this.sent.filter(({ subject }) => subject.id !== one.id);
-      this.undone = [];
+      [this.undone, this.hasDeleted] = [[], true];
       this.masks.delete(one.id);
       this.prompts = this.prompts.filter(({ id }) => id !== one.id);
       say(`Deleted ${labelOf(one)}`);
@@ -349,7 +374,7 @@ export class Video {
     const { objects, subject } = this;
     this.showWhere();
     get("where").textContent = this.project.name;
-    get("undo").disabled = !objects.length;
+    get("undo").disabled = !this.canUndo;
     get("redo").disabled = !this.undone.length;
     get("fresh").disabled = subject.id === null;
     get("absent").disabled = subject.id === null;
@@ -370,7 +395,7 @@ export class Video {
 
   about(one) {
     const seen = this.masks.get(one.id);
-    const state = !seen ? "not known here" : seen.is_there ? `${seen.kind}, score ${seen.score.toFixed(2)}` : "absent";
+    const state = !seen ? "not known here" : seen.is_there ? `${seen.kind}, score ${seen.score.toFixed(2)}` : `${seen.kind}, absent`;
     return `${one.category || "no class"} · ${state}`;
   }
 
