@@ -131,3 +131,29 @@ def test_what_nobody_waits_for_is_not_held():
         assert held() is None  # though its turn has not come
 
     in_a_loop(scenario)
+
+
+def test_what_is_to_be_done_soon_is_done_though_it_ends():
+    done = []
+
+    async def scenario(inference, release):
+        inference.soon(lambda: done.append(1))
+        inference.soon(lambda: 1 / 0)  # said in the log, and no harm to the others
+        inference.soon(lambda: done.append(2))
+        ending.append(inference)
+
+    ending = []
+    in_a_loop(scenario)
+    assert done == [1, 2]
+    ending[0].soon(lambda: done.append(3))
+    ending[0].close()
+    assert done == [1, 2, 3]
+
+
+def test_nothing_is_begun_once_it_ends():
+    async def scenario(inference, release):
+        inference.is_ending = lambda: True
+        with pytest.raises(ApiError, match="ends"):
+            await inference.run("late", lambda: 1, Client(), patient=True)
+
+    in_a_loop(scenario)

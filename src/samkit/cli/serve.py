@@ -190,4 +190,6 @@ def run_server(
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=5,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        app.state.inference.is_ending = lambda: server.should_exit
+        server.run(sockets=[listener])

@@ -110,6 +110,7 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.state.inference = state.inference  # for whoever runs it
     add_error_handlers(app)
     app.include_router(image_routes(state, embeddings), prefix="/v1")
     app.include_router(video_routes(state, sessions), prefix="/v1")

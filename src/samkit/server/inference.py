@@ -34,11 +34,15 @@ class Inference:
     Args:
         most_waiting: requests that may wait; more are refused.
         metrics: told of the times.
+
+    Attributes:
+        is_ending: says whether the server ends, so that what goes on for long is to end too.
     """
 
     def __init__(self, most_waiting: int, metrics: Metrics) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="samkit")
         self._most, self._metrics = most_waiting, metrics
+        self.is_ending: Callable[[], bool] = lambda: False
         self._lock = threading.Lock()
         self._soon: deque[Callable[[], Any]] = deque()
         self._waiting = 0
@@ -56,8 +60,10 @@ class Inference:
             patient: wait until there is room instead of refusing.
 
         Raises:
-            ApiError: too many wait already, or the client has gone away.
+            ApiError: too many wait already, the client has gone away, or the server ends.
         """
+        if self.is_ending():
+            raise ApiError(503, "busy", "the server ends")
         while not self._enter():
             if not patient:
                 self._metrics.refused.labels("busy").inc()
