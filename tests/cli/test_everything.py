@@ -150,3 +150,32 @@ def test_jsonl_cannot_be_loaded(tmp_path):
     Masks(np.ones((1, 2, 3), bool), [1.0]).save(tmp_path / "a.jsonl")
     with pytest.raises(InputError, match="expected a file"):
         Masks.load(tmp_path / "a.jsonl")
+
+
+def test_several_processes_give_the_same_files(run, photos, model, tmp_path):
+    (photos / "b.jpg").write_bytes(b"no picture")
+    command = ("everything", photos, "--model", model, *OPTIONS, "-o")
+    one = run(*command, tmp_path / "one")
+    code, out, err = run(*command, tmp_path / "two", "--jobs", 2)
+    assert one[0] == code == 1
+    assert out.replace("two", "one") == one[1]
+    assert "b.jpg" in err
+    assert "2 processes of " in err
+    names = [path.name for path in sorted((tmp_path / "two").iterdir())]
+    assert names == ["a.json", "c.json"]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_one_file_of_several_processes_is_in_order(run, photos, model, tmp_path):
+    command = ("everything", photos, "--model", model, *OPTIONS, "-o")
+    assert run(*command, tmp_path / "one.json")[0] == 0
+    assert run(*command, tmp_path / "two.json", "--jobs", 3)[0] == 0
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_wrong_usage_of_several_processes(run, photos, tmp_path):
+    code, _, err = run("everything", photos, "-o", tmp_path, "--jobs", 2, "--model", "nothing")
+    assert code == 2
+    assert "nothing" in err
+    assert run("everything", photos, "-o", tmp_path, "--jobs", 0)[0] == 2

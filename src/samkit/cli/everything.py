@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samkit.cli.jobs import find_images, make_jobs, run_jobs, unfinished
+from samkit.cli.jobs import ImageWork, find_images, make_jobs, run_jobs, unfinished
 from samkit.cli.options import (
     Bands,
     Category,
     Device,
     Dtype,
     Images,
+    Jobs,
     Model,
     Output,
     Overlap,
@@ -102,6 +104,7 @@ def everything(
     bands: Bands = None,
     scale: Scale = "full",
     overwrite: Overwrite = False,
+    processes: Jobs = 1,
     model: Model = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -109,7 +112,8 @@ def everything(
     """Find all masks of images, without prompts.
 
     In a folder of results, files that are there are left out, so that an interrupted run goes on
-    where it stopped. Every file is written whole or not at all.
+    where it stopped. Every file is written whole or not at all. With --jobs several processes share
+    the images.
 
     With --tile an image is never read whole, and objects that the edges of tiles cut are joined.
     Of a GeoTIFF .geojson and .gpkg are maps.
@@ -141,22 +145,49 @@ def everything(
         return
     classes = YoloClasses([job.targets for job in jobs], streams.result or output, [category])
 
-    import samkit
-    from samkit.media.windows import WindowedImage
-
-    predictor = load_model(model, device, dtype)
-    with as_usage_error():
-        generator = samkit.AutomaticMaskGenerator(predictor, preset=preset, **given)
-    segment: Callable[[Any], Masks] = generator
-    if tile is not None:
-        segment = partial(segment_tiles, generator, tile, overlap, shown=len(jobs) == 1)
     run_jobs(
         jobs,
-        partial(samkit.read_image if tile is None else WindowedImage, page=page, **how),
-        lambda _, image: segment(image),
-        lambda masks: count_of(len(masks), "mask"),
-        category=lambda _, masks: [category] * len(masks),
+        _Everything(
+            model=(model, device, dtype),
+            options={"preset": preset, **given},
+            tiles=None if tile is None else (tile, overlap),
+            reading={"page": page, **how},
+            category=category,
+            shown=len(jobs) == 1,
+        ),
         classes=classes,
+        processes=processes,
         output=streams.result or output,
         formats=formats,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Everything:
+    """Loads the model; gives what finds all masks of an image."""
+
+    model: tuple[str | None, str, str]
+    options: dict[str, Any]
+    tiles: tuple[int, int | None] | None
+    reading: dict[str, Any]
+    category: str
+    shown: bool
+
+    def __call__(self) -> ImageWork:
+        import samkit
+        from samkit.media.windows import WindowedImage
+
+        predictor = load_model(*self.model)
+        with as_usage_error():
+            generator = samkit.AutomaticMaskGenerator(predictor, **self.options)
+        segment: Callable[[Any], Masks] = generator
+        if self.tiles is not None:
+            segment = partial(segment_tiles, generator, *self.tiles, shown=self.shown)
+        return ImageWork(
+            read=partial(
+                samkit.read_image if self.tiles is None else WindowedImage, **self.reading
+            ),
+            segment=lambda _, image: segment(image),
+            describe=lambda masks: count_of(len(masks), "mask"),
+            category=lambda _, masks: [self.category] * len(masks),
+        )

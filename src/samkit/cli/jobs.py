@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from samkit import Masks
+    from samkit.masks.datasets import DatasetWriter
 
-__all__ = ["Job", "find_images", "holds_all", "make_jobs", "run_jobs", "unfinished"]
+__all__ = ["ImageWork", "Job", "find_images", "holds_all", "make_jobs", "run_jobs", "unfinished"]
 
 # Format -> the file in a folder, of an image's name.
 _FILES = {
@@ -224,14 +226,68 @@ def unfinished(jobs: list[Job], output: Path | None, *, overwrite: bool) -> list
     return left
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageWork:
+    """What a process does with each image, once its model is loaded.
+
+    Attributes:
+        read: file -> image: (H, W, 3) uint8 RGB, where no target needs pixels anything else.
+        segment: job and image -> masks.
+        describe: masks -> a few words for the line.
+        category: job and masks -> the name of the category of each mask.
+    """
+
+    read: Callable[[Path], Any]
+    segment: Callable[[Job, Any], Masks]
+    describe: Callable[[Masks], str]
+    category: Callable[[Job, Masks], list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What became of an image: it failed, or was described; its masks where one file has all."""
+
+    failure: str | None = None
+    description: str = ""
+    masks: Masks | None = None
+    category: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begin:
+    """Loads the model of a process; gives what does a job."""
+
+    begin: Callable[[], ImageWork]
+    classes: YoloClasses
+    options: dict[str, Any]
+
+    def __call__(self) -> Callable[[Job], _Outcome]:
+        return partial(_do, self.begin(), self.classes, self.options)
+
+
+def _do(work: ImageWork, classes: YoloClasses, options: dict[str, Any], job: Job) -> _Outcome:
+    try:
+        job.check_maps()
+        image = work.read(job.source)
+        masks = work.segment(job, image)
+        names = work.category(job, masks)
+        description = work.describe(masks)
+        if not job.targets:
+            return _Outcome(description=description, masks=masks.without_logits(), category=names)
+        classes.write()
+        job.save(masks, image, category=names, categories=classes.names, **options)
+        return _Outcome(description=description)
+    except SamkitError as error:
+        is_named = str(job.source) in str(error)
+        return _Outcome(failure=str(error) if is_named else f"{job.source}: {error}")
+
+
 def run_jobs(
     jobs: Sequence[Job],
-    read: Callable[[Path], Any],
-    segment: Callable[[Job, Any], Masks],
-    describe: Callable[[Masks], str],
+    begin: Callable[[], ImageWork],
     *,
-    category: Callable[[Job, Masks], list[str]],
     classes: YoloClasses,
+    processes: int = 1,
     output: Path | None = None,
     formats: Sequence[str] = (),
     base: Path | None = None,
@@ -241,11 +297,9 @@ def run_jobs(
 
     Args:
         jobs: what to do.
-        read: file -> image: (H, W, 3) uint8 RGB, where no target needs pixels anything else.
-        segment: job and image -> masks.
-        describe: masks -> a few words for the line.
-        category: job and masks -> the name of the category of each mask.
-        classes: all of these names, and their file.
+        begin: loads the model; called in each process, so it can be pickled.
+        classes: all names of categories, and their file.
+        processes: how many share the jobs; 1 is this one.
         output: the file of all images, where jobs have no targets, and
         formats: its format, or empty for that of its suffix.
         base: images in this folder are called relative to it in that file.
@@ -254,43 +308,35 @@ def run_jobs(
     Raises:
         typer.Exit: 1 at the end if an image failed, 130 after Ctrl-C.
     """
-    from rich.console import Console
-    from rich.progress import track
-
+    from samkit.cli.progress import progress_line
     from samkit.masks.datasets import open_dataset_writer
 
+    doing = _Begin(begin=begin, classes=classes, options=options)
     whole = None
     if not jobs[0].targets:
         kind = formats[0] if formats else None
         whole = open_dataset_writer(cast(Path, output), classes.names, format=kind)
     done = 0
-    console = Console(stderr=True)
-    hidden = len(jobs) < 2 or not console.is_terminal
     failures = []
     stopped = False
-    for job in track(jobs, "Segmenting", console=console, transient=True, disable=hidden):
-        try:
-            job.check_maps()
-            image = read(job.source)
-            masks = segment(job, image)
-            names = category(job, masks)
-            if whole is None:
-                classes.write()
-                job.save(masks, image, category=names, categories=classes.names, **options)
-            else:
-                is_beside = base is not None and job.source.is_relative_to(base)
-                name = job.source.relative_to(cast(Path, base)) if is_beside else job.source
-                whole.write(name, masks, names)
-        except SamkitError as error:
-            is_named = str(job.source) in str(error)
-            failures.append(str(error) if is_named else f"{job.source}: {error}")
-        except KeyboardInterrupt:
-            stopped = True
-            break
-        else:
-            done += 1
-            place = ", ".join(map(name_of, job.targets or [job.source]))
-            typer.echo(f"{place}: {describe(masks)}")
+    try:
+        with (
+            closing(_outcomes(jobs, doing, min(processes, len(jobs)))) as outcomes,
+            progress_line(len(jobs)) as advance,
+        ):
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                failure = outcome.failure
+                if failure is None and whole is not None:
+                    failure = _add(whole, job, outcome, base)
+                if failure is None:
+                    done += 1
+                    place = ", ".join(map(name_of, job.targets or [job.source]))
+                    typer.echo(f"{place}: {outcome.description}")
+                else:
+                    failures.append(failure)
+                advance()
+    except KeyboardInterrupt:
+        stopped = True
     if whole is not None and not done:
         whole.discard()
     elif whole is not None:
@@ -309,3 +355,32 @@ def run_jobs(
         if len(jobs) > 1:
             typer.echo(f"{len(failures)} of {len(jobs)} images failed", err=True)
         raise typer.Exit(1)
+
+
+def _outcomes(
+    jobs: Sequence[Job], doing: _Begin, processes: int
+) -> Generator[_Outcome, None, None]:
+    """What becomes of each job, in their order."""
+    from samkit.processes import Ended, in_processes
+
+    if processes == 1:
+        yield from map(doing(), jobs)
+        return
+    results = in_processes(doing, jobs, processes, lambda line: typer.echo(line, err=True))
+    with closing(results):
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, Ended):
+                text = f"{job.source}: two processes ended in the middle of it ({result.reason})"
+                result = _Outcome(failure=text)
+            yield result
+
+
+def _add(whole: DatasetWriter, job: Job, outcome: _Outcome, base: Path | None) -> str | None:
+    """Write masks to the file of all images; what was wrong, if anything."""
+    is_beside = base is not None and job.source.is_relative_to(base)
+    name = job.source.relative_to(cast(Path, base)) if is_beside else job.source
+    try:
+        whole.write(name, cast("Masks", outcome.masks), outcome.category)
+    except SamkitError as error:
+        return f"{job.source}: {error}"
+    return None

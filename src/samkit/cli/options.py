@@ -23,6 +23,7 @@ __all__ = [
     "Feather",
     "FillHoles",
     "Images",
+    "Jobs",
     "Largest",
     "MinArea",
     "Model",
@@ -98,6 +99,12 @@ Refine = Annotated[
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Also do images whose files are there already.")
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", min=1, metavar="N", help="Processes that share the images, of one model each."
+    ),
 ]
 Page = Annotated[
     int | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samkit.cli.image_prompts import ImagePrompts, read_image_prompts
-from samkit.cli.jobs import Job, find_images, make_jobs, run_jobs, unfinished
+from samkit.cli.jobs import ImageWork, Job, find_images, make_jobs, run_jobs, unfinished
 from samkit.cli.map_coordinates import MapCoordinates
 from samkit.cli.options import (
     Bands,
@@ -20,6 +21,7 @@ from samkit.cli.options import (
     Dtype,
     Feather,
     FillHoles,
+    Jobs,
     Largest,
     MinArea,
     Model,
@@ -41,7 +43,7 @@ from samkit.cli.yolo_classes import YoloClasses
 from samkit.errors import count_of
 
 if TYPE_CHECKING:
-    from samkit import Masks, Prompt
+    from samkit import ImagePredictor, Masks, Prompt
 
 __all__ = ["predict"]
 
@@ -111,6 +113,7 @@ def predict(
     bands: Bands = None,
     scale: Scale = "full",
     overwrite: Overwrite = False,
+    processes: Jobs = 1,
     model: Model = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -176,36 +179,61 @@ def predict(
     names = {name for one in asked.values() for name in one.categories.values()}
     classes = YoloClasses([job.targets for job in jobs], streams.result or output, sorted(names))
 
-    import samkit
-    from samkit.media.windows import WindowedImage
-
-    predictor = load_model(model, device, dtype)
-
-    def segment(job: Job, image: Any) -> Masks:
-        known, part = asked[job.source].prompts, windows[job.source]
-        with nullcontext() if part is None else image:
-            masks = predictor.predict(
-                image, list(known.values()), candidates=candidates, window=part
-            )
-        ids = list(known)
-        masks = masks.with_object_ids([ids[i] for i in masks.prompt_index.tolist()])
-        return masks.cleaned(**clean)
-
     run_jobs(
         jobs,
-        partial(samkit.read_image if window is None else WindowedImage, page=page, **how),
-        segment,
-        _describe,
-        category=lambda job, masks: [
-            asked[job.source].categories[i] for i in masks.object_ids.tolist()
-        ],
+        _Predict(
+            model=(model, device, dtype),
+            asked=asked,
+            windows=windows,
+            reading={"page": page, **how},
+            candidates=candidates,
+            cleaning=clean,
+        ),
         classes=classes,
+        processes=processes,
         output=streams.result or output,
         formats=formats,
         base=folder,
         feather=feather,
         refine=refine,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Predict:
+    """Loads the model; gives what answers the prompts of an image."""
+
+    model: tuple[str | None, str, str]
+    asked: dict[Path, ImagePrompts]
+    windows: dict[Path, tuple[int, int, int, int] | None]
+    reading: dict[str, Any]
+    candidates: int
+    cleaning: dict[str, Any]
+
+    def __call__(self) -> ImageWork:
+        import samkit
+        from samkit.media.windows import WindowedImage
+
+        predictor = load_model(*self.model)
+        has_window = any(part is not None for part in self.windows.values())
+        return ImageWork(
+            read=partial(WindowedImage if has_window else samkit.read_image, **self.reading),
+            segment=partial(self._segment, predictor),
+            describe=_describe,
+            category=lambda job, masks: [
+                self.asked[job.source].categories[i] for i in masks.object_ids.tolist()
+            ],
+        )
+
+    def _segment(self, predictor: ImagePredictor, job: Job, image: Any) -> Masks:
+        known, part = self.asked[job.source].prompts, self.windows[job.source]
+        with nullcontext() if part is None else image:
+            masks = predictor.predict(
+                image, list(known.values()), candidates=self.candidates, window=part
+            )
+        ids = list(known)
+        masks = masks.with_object_ids([ids[i] for i in masks.prompt_index.tolist()])
+        return masks.cleaned(**self.cleaning)
 
 
 def _describe(masks: Masks) -> str:
