@@ -7,11 +7,16 @@ import pytest
 from transformers import Sam2Config, Sam2VideoConfig, SamConfig
 
 from samkit.errors import CheckpointError
-from samkit.sizes import MemoryConfig, sam2, sam_vit
+from samkit.sizes import HieraConfig, MemoryConfig, ViTConfig, sam2, sam_vit
 from samkit.weights import MODELS, hugging_face
 from samkit.weights.hugging_face import config_from_json, config_to_json
 
-WRITABLE = [name for name in MODELS if name not in ("pico", "mobile-sam")]
+SIZES = {m.config: name for name, m in reversed(MODELS.items())}
+WRITABLE = [
+    name
+    for config, name in SIZES.items()
+    if isinstance(config.image_encoder, (HieraConfig, ViTConfig))
+]
 
 
 def test_defaults_are_the_released_sizes():

@@ -26,7 +26,7 @@ from samkit.sizes.image_encoders import (
     TinyViTConfig,
     ViTConfig,
 )
-from samkit.sizes.models import mobile_sam, pico, sam2, sam_vit
+from samkit.sizes.models import med_sam2, mobile_sam, pico, sam2, sam_vit, slim_sam
 from samkit.sizes.networks import NetworkConfig, Sam2Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
@@ -47,9 +47,11 @@ __all__ = [
     "ViTConfig",
     "differences",
     "from_dict",
+    "med_sam2",
     "mobile_sam",
     "pico",
     "sam2",
     "sam_vit",
+    "slim_sam",
     "to_dict",
 ]

@@ -40,6 +40,11 @@ _OTHERS = (
     (r"(layer[1-4]\.\d+\.(conv|bn)\d\..*|fc\.weight)", "a ResNet"),
     (r"(model\.)?layers\.\d+\.(self_attn|mlp)\..*", "a language model"),
     (r"(state|param_groups|optimizer|exp_avg)\b.*", "the state of an optimizer"),
+    (
+        r"(deconv\d|deconv_out|decoder_head)\..*",
+        "the extra decoder of micro-sam, which samkit does not use (give the file beside it, such "
+        "as vit_b_lm)",
+    ),
     (r"(image|prompt)_encoder\..*", "part of a SAM network"),
 )
 
