@@ -12,6 +12,7 @@ from samkit.sizes import (
     MaskDecoderConfig,
     MemoryConfig,
     PromptEncoderConfig,
+    RepViTConfig,
     Sam2Config,
     SamConfig,
     TinyViTConfig,
@@ -67,6 +68,22 @@ def tiny_sam2(*, draw_prompts: bool = False, **encoder: object) -> Sam2Config:
     )
 
 
+def tiny_edge_tam() -> Sam2Config:
+    config = tiny_sam2()
+    return replace(
+        config,
+        image_encoder=RepViTConfig(dims=(4, 8, 12, 16), depths=(1, 1, 2, 1)),
+        memory=replace(
+            config.memory,
+            occlusion_embedding=False,
+            pointer_time=False,
+            latents=5,
+            grid_latents=2,
+            perceiver_layers=1,
+        ),
+    )
+
+
 def tiny_pico(**encoder: object) -> Sam2Config:
     """All of samkit's own additions."""
     sizes = {
@@ -115,4 +132,5 @@ CONFIGS = {
     "mobile-sam": tiny_mobile_sam(),
     "sam2": tiny_sam2(),
     "pico": tiny_pico(),
+    "edge-tam": tiny_edge_tam(),
 }

@@ -169,8 +169,8 @@ def test_one_copy_is_enough(name):
     ("state", "message"),
     [
         ({"pe1": torch.ones(2), "pe2": torch.zeros(2)}, "differ"),
-        ({"points": torch.ones(3, 2)}, "hold 2 rows"),
-        ({"points": torch.tensor(1.0)}, "hold 2 rows"),
+        ({"points": torch.ones(3, 2)}, "hold 2 equal parts"),
+        ({"points": torch.tensor(1.0)}, "hold 2 equal parts"),
         ({"points": torch.ones(2, 2), "p.0": torch.ones(1, 2)}, "both mean"),
         ({"a.1.norm.x": torch.ones(1), "b.1.layer_norm.x": torch.ones(1)}, "both mean"),
     ],

@@ -20,6 +20,7 @@ def test_names_are_those_of_the_documentation():
         "sam-vit-h",
         "mobile-sam",
         *(f"{version}-{size}" for version in ("sam2", "sam2.1") for size in SIZES),
+        "edge-tam",
         "tiny-sam",
         "slim-sam-50",
         "slim-sam-77",
@@ -110,6 +111,7 @@ def test_unknown_name_suggests_the_nearest(asked, nearest):
         ("vit_b_lm.pt", "micro-sam-vit-b-lm"),
         ("nowhere/MedSAM2_CTLesion.pt", "medsam2-ct-lesion"),
         ("tinysam.pth", "tiny-sam"),
+        ("checkpoints/edgetam.pt", "edge-tam"),
     ],
 )
 def test_names_that_others_use_are_understood(asked, meant, tmp_path, monkeypatch):

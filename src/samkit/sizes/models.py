@@ -6,13 +6,14 @@ from typing import Literal
 from samkit.sizes.image_encoders import (
     EfficientNetLiteConfig,
     HieraConfig,
+    RepViTConfig,
     TinyViTConfig,
     ViTConfig,
 )
 from samkit.sizes.networks import Sam2Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
-__all__ = ["med_sam2", "mobile_sam", "pico", "sam2", "sam_vit", "slim_sam"]
+__all__ = ["edge_tam", "med_sam2", "mobile_sam", "pico", "sam2", "sam_vit", "slim_sam"]
 
 
 def sam_vit(size: Literal["b", "l", "h"]) -> SamConfig:
@@ -69,6 +70,14 @@ def sam2(
 def med_sam2() -> Sam2Config:
     """Sizes of MedSAM2 (2504.03600): the tiny SAM 2.1, for images of 512 x 512."""
     return replace(sam2("tiny"), image_size=(512, 512))
+
+
+def edge_tam() -> Sam2Config:
+    """Sizes of EdgeTAM (2501.07256): SAM 2 with another image encoder and smaller memories."""
+    memory = MemoryConfig(
+        layers=2, occlusion_embedding=False, pointer_time=False, latents=256, grid_latents=16
+    )
+    return Sam2Config(image_encoder=RepViTConfig(), memory=memory)
 
 
 def pico() -> Sam2Config:

@@ -1,5 +1,6 @@
 """Sizes of whole networks: what is common to all, and a class for each family."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -164,9 +165,16 @@ class Sam2Config(NetworkConfig):
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # of ImageNet
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
+    @property
+    def input_step(self) -> int:
+        # Windows of the map, each of which becomes a token of the memory, are equally large.
+        return math.lcm(super().input_step, self.stride * max(1, self.memory.grid_latents))
+
     def validate(self) -> None:
         super().validate()
         memory = self.memory
+        if bool(memory.latents) != bool(memory.grid_latents):
+            raise ValueError("memory: expected latents and grid_latents, or none of them")
         # Pointers are cut into tokens of the memory's channels.
         fits = self.dim % memory.dim == 0 if 0 < memory.dim < self.dim else memory.dim > 0
         if memory.slots < 1 or memory.dim % 4 or not fits:

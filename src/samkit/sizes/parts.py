@@ -70,6 +70,10 @@ class MemoryConfig:
             change masks of images).
         previous_mask: the mask in one frame is a mask prompt in the next (an addition of samkit's
             own, used by `pico`: after little training attention does not localise objects).
+        latents: tokens that sum up a whole memory; 0: a memory is a map, as in SAM 2 (EdgeTAM,
+            2501.07256, section 3.2).
+        grid_latents: rows and columns of further tokens, each of which sums up a window of the map.
+        perceiver_layers: layers that make such tokens.
     """
 
     dim: int = 64
@@ -87,3 +91,6 @@ class MemoryConfig:
     pointer_time: bool = True
     residual: bool = False
     previous_mask: bool = False
+    latents: int = 0
+    grid_latents: int = 0
+    perceiver_layers: int = 2

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from samkit.errors import CheckpointError
-from samkit.weights import keys_sam, keys_sam2
+from samkit.weights import keys_edgetam, keys_sam, keys_sam2
 from samkit.weights.keys import Layout, RenameTable, name_pattern
 
 __all__ = [
@@ -20,13 +20,16 @@ __all__ = [
 ]
 
 # The layouts of each model; one whose signs are also in files of others comes before them.
-_MODELS: tuple[tuple[Layout, ...], ...] = (keys_sam2.LAYOUTS, keys_sam.LAYOUTS)
+_MODELS: tuple[tuple[Layout, ...], ...] = (
+    keys_edgetam.LAYOUTS,
+    keys_sam2.LAYOUTS,
+    keys_sam.LAYOUTS,
+)
 
 # Relatives that samkit has no network for. They come first, because they look like SAM too.
 _RELATIVES = (
     (r"(.*\.)?(hf_token|hf_mlp|compress_vit_feat)\..*", "HQ-SAM"),
     (r"(detector|tracker|tracker_model|detector_model)\..*", "SAM 3"),
-    (r"(.*\.)?spatial_perceiver\..*", "EdgeTAM"),
     (
         r"image_encoder\.(backbone|features|stages)\..*",
         "another variant of SAM (EfficientViT-SAM, EdgeSAM or the like)",

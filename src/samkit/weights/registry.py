@@ -10,7 +10,16 @@ import difflib
 from dataclasses import dataclass
 
 from samkit.errors import UnknownModelError
-from samkit.sizes import NetworkConfig, med_sam2, mobile_sam, pico, sam2, sam_vit, slim_sam
+from samkit.sizes import (
+    NetworkConfig,
+    edge_tam,
+    med_sam2,
+    mobile_sam,
+    pico,
+    sam2,
+    sam_vit,
+    slim_sam,
+)
 
 __all__ = ["MODELS", "RegisteredModel", "did_you_mean", "find_model", "name_elsewhere"]
 
@@ -100,6 +109,7 @@ _TABLE = (
         url=f"{_SAM21}/sam2.1_hiera_base_plus.pt", sha256="a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
     RegisteredModel(name="sam2.1-large", config=sam2("large"), parameters=224_446_642, year=2024,
         url=f"{_SAM21}/sam2.1_hiera_large.pt", sha256="2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
+    RegisteredModel(name="edge-tam", config=edge_tam(), parameters=13_895_794, year=2025, repository="yonigozlan/EdgeTAM-hf"),
     RegisteredModel(name="tiny-sam", config=mobile_sam(), parameters=9_808_452, year=2023,
         url=f"{_TINY}/tinysam_42.3.pth"),
     RegisteredModel(name="slim-sam-50", config=slim_sam("50"), parameters=27_961_776, year=2023,
@@ -151,6 +161,7 @@ _ELSEWHERE = {
     "sam2.1-small": ("sam2.1_s", "sam2.1_hiera_s", "sam2.1_hiera_small"),
     "sam2.1-base-plus": ("sam2.1_b", "sam2.1_hiera_b+", "sam2.1_hiera_base_plus"),
     "sam2.1-large": ("sam2.1_l", "sam2.1_hiera_l", "sam2.1_hiera_large"),
+    "edge-tam": ("edgetam", "edgetam_hf"),
     "tiny-sam": ("tinysam", "tiny_sam", "tinysam_42.3"),
     "slim-sam-50": ("slimsam_50_uniform",),
     "slim-sam-77": ("slimsam_77_uniform",),
