@@ -48,6 +48,11 @@ def tiny_mobile_sam(**encoder: object) -> SamConfig:
     )
 
 
+def tiny_hq_sam() -> SamConfig:
+    config = tiny_sam()
+    return replace(config, mask_decoder=replace(config.mask_decoder, high_quality=True))
+
+
 def tiny_sam2(*, draw_prompts: bool = False, **encoder: object) -> Sam2Config:
     sizes = {
         "dim": 8,
@@ -130,6 +135,7 @@ def make(config: SamConfig | Sam2Config) -> Sam | Sam2:
 CONFIGS = {
     "sam": tiny_sam(),
     "mobile-sam": tiny_mobile_sam(),
+    "hq-sam": tiny_hq_sam(),
     "sam2": tiny_sam2(),
     "pico": tiny_pico(),
     "edge-tam": tiny_edge_tam(),

@@ -8,6 +8,7 @@ from transformers import (
     Sam2Config,
     Sam2VideoConfig,
     SamConfig,
+    SamHQConfig,
 )
 
 from samkit.errors import CheckpointError
@@ -15,6 +16,7 @@ from samkit.sizes import (
     EfficientNetLiteConfig,
     TinyViTConfig,
     edge_tam,
+    hq_sam,
     sam2,
     sam_vit,
 )
@@ -30,7 +32,12 @@ WRITABLE = [
 
 
 # The image encoder of EdgeTAM is timm's, without which its configuration cannot be made.
-CLASSES = {"sam": SamConfig, "sam2": Sam2Config, "sam2_video": Sam2VideoConfig}
+CLASSES = {
+    "sam": SamConfig,
+    "sam_hq": SamHQConfig,
+    "sam2": Sam2Config,
+    "sam2_video": Sam2VideoConfig,
+}
 
 
 def test_defaults_are_the_released_sizes():
@@ -38,11 +45,17 @@ def test_defaults_are_the_released_sizes():
     assert config_from_json({"model_type": "sam2"}) == sam2("tiny")
     assert config_from_json({"model_type": "sam2_video"}) == sam2("tiny")
     assert config_from_json({"model_type": "edgetam"}) == edge_tam()
+    assert config_from_json({"model_type": "sam_hq"}) == hq_sam("b")
 
 
 @pytest.mark.parametrize(
     ("theirs", "ours"),
-    [(SamConfig, sam_vit("b")), (Sam2Config, sam2("tiny")), (Sam2VideoConfig, sam2("tiny"))],
+    [
+        (SamConfig, sam_vit("b")),
+        (SamHQConfig, hq_sam("b")),
+        (Sam2Config, sam2("tiny")),
+        (Sam2VideoConfig, sam2("tiny")),
+    ],
 )
 def test_what_transformers_writes(theirs, ours):
     assert config_from_json(json.loads(theirs().to_json_string(use_diff=False))) == ours
@@ -56,7 +69,13 @@ def find(values, path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "theirs"), [("sam", SamConfig), ("sam2", Sam2Config), ("sam2_video", Sam2VideoConfig)]
+    ("kind", "theirs"),
+    [
+        ("sam", SamConfig),
+        ("sam_hq", SamHQConfig),
+        ("sam2", Sam2Config),
+        ("sam2_video", Sam2VideoConfig),
+    ],
 )
 def test_defaults_in_the_tables_are_those_of_transformers(kind, theirs):
     values = json.loads(theirs().to_json_string(use_diff=False))
@@ -176,7 +195,7 @@ def test_there_and_back(name, memory):
         ({}, "of type None"),
         (
             {"model_type": "bert"},
-            "of type 'bert'; expected 'sam' or 'sam2' or 'sam2_video' or 'edge",
+            "of type 'bert'; expected 'sam' or 'sam_hq' or 'sam2' or 'sam2_video' or 'edge",
         ),
         ({"model_type": ["sam"]}, "cannot understand here"),
         ([], "cannot understand here"),

@@ -20,6 +20,8 @@ def test_names_are_those_of_the_documentation():
         "sam-vit-h",
         "mobile-sam",
         *(f"{version}-{size}" for version in ("sam2", "sam2.1") for size in SIZES),
+        "hq-sam-tiny",
+        *(f"hq-sam-vit-{size}" for size in "blh"),
         "edge-tam",
         "tiny-sam",
         "slim-sam-50",
@@ -112,6 +114,7 @@ def test_unknown_name_suggests_the_nearest(asked, nearest):
         ("nowhere/MedSAM2_CTLesion.pt", "medsam2-ct-lesion"),
         ("tinysam.pth", "tiny-sam"),
         ("checkpoints/edgetam.pt", "edge-tam"),
+        ("sam_hq_vit_l.pth", "hq-sam-vit-l"),
     ],
 )
 def test_names_that_others_use_are_understood(asked, meant, tmp_path, monkeypatch):

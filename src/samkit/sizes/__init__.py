@@ -27,7 +27,16 @@ from samkit.sizes.image_encoders import (
     TinyViTConfig,
     ViTConfig,
 )
-from samkit.sizes.models import edge_tam, med_sam2, mobile_sam, pico, sam2, sam_vit, slim_sam
+from samkit.sizes.models import (
+    edge_tam,
+    hq_sam,
+    med_sam2,
+    mobile_sam,
+    pico,
+    sam2,
+    sam_vit,
+    slim_sam,
+)
 from samkit.sizes.networks import NetworkConfig, Sam2Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
@@ -50,6 +59,7 @@ __all__ = [
     "differences",
     "edge_tam",
     "from_dict",
+    "hq_sam",
     "med_sam2",
     "mobile_sam",
     "pico",

@@ -60,6 +60,11 @@ class ImageEncoderConfig(ABC):
         return 1
 
     @property
+    def early_dim(self) -> int:
+        """Channels of the early map that HQ-SAM reads; 0 where an encoder gives none."""
+        return 0
+
+    @property
     def input_step(self) -> int:
         """Height and width of the input are multiples of this."""
         return 32
@@ -119,6 +124,10 @@ class ViTConfig(ImageEncoderConfig):
         return self.patch_size
 
     @property
+    def early_dim(self) -> int:
+        return self.dim
+
+    @property
     def follows_from_shapes(self) -> bool:
         own = (self.activation, self.norm, self.norm_eps)
         return own == (ViTConfig.activation, ViTConfig.norm, ViTConfig.norm_eps)
@@ -156,6 +165,10 @@ class TinyViTConfig(ImageEncoderConfig):
     local_conv_size: int = 3
     dropout: float = 0.0
     drop_path: float = 0.0
+
+    @property
+    def early_dim(self) -> int:
+        return self.dims[2]
 
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
         return sum(self.depths), list(zip(self.dims, self.heads, strict=True))

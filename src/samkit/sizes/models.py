@@ -13,7 +13,7 @@ from samkit.sizes.image_encoders import (
 from samkit.sizes.networks import Sam2Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
-__all__ = ["edge_tam", "med_sam2", "mobile_sam", "pico", "sam2", "sam_vit", "slim_sam"]
+__all__ = ["edge_tam", "hq_sam", "med_sam2", "mobile_sam", "pico", "sam2", "sam_vit", "slim_sam"]
 
 
 def sam_vit(size: Literal["b", "l", "h"]) -> SamConfig:
@@ -38,6 +38,12 @@ def slim_sam(pruned: Literal["50", "77"]) -> SamConfig:
 def mobile_sam() -> SamConfig:
     """Sizes of MobileSAM (2306.14289) and of TinySAM (2312.13789)."""
     return SamConfig(image_encoder=TinyViTConfig())
+
+
+def hq_sam(size: Literal["b", "l", "h", "tiny"]) -> SamConfig:
+    """Sizes of HQ-SAM (2306.01567): SAM or MobileSAM ("tiny") with another output."""
+    network = mobile_sam() if size == "tiny" else sam_vit(size)
+    return replace(network, mask_decoder=MaskDecoderConfig(high_quality=True))
 
 
 def sam2(

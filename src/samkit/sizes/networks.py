@@ -111,6 +111,8 @@ class NetworkConfig(ABC):
             raise ValueError(f"image_size: expected multiples of {step}, got {size}")
         if not len(self.mean) == len(self.std) == self.image_encoder.in_channels or 0 in self.std:
             raise ValueError("expected as many means and deviations (not 0) as input channels")
+        if decoder.high_quality and not self.image_encoder.early_dim:
+            raise ValueError("high_quality: expected an image encoder of SAM or MobileSAM")
         if self.dim % 8 or self.prompt_encoder.mask_channels < 4:
             raise ValueError("expected dim a multiple of 8, and 4 mask channels at least")
         if not 1 <= decoder.candidates <= _MOST_CANDIDATES:  # each has layers of its own
@@ -130,7 +132,7 @@ class NetworkConfig(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SamConfig(NetworkConfig):
-    """SAM or MobileSAM."""
+    """SAM, MobileSAM or HQ-SAM."""
 
     family: ClassVar[str] = "sam"
     keep_aspect: ClassVar[bool] = True

@@ -33,6 +33,7 @@ class MaskDecoderConfig:
         fusion_blocks: bottleneck blocks over image and dense prompt together, before the
             transformer (an addition of samkit's own, used by `pico`).
         dynamic_multimask: where the single mask is unstable, take the best of the three instead.
+        high_quality: add logits of finer maps to those of every mask (HQ-SAM, 2306.01567).
         stability_delta: logit offset of the stability score.
         stability_threshold: a single mask less stable than this is replaced.
     """
@@ -48,6 +49,7 @@ class MaskDecoderConfig:
     object_score: bool = False
     fusion_blocks: int = 0
     dynamic_multimask: bool = False
+    high_quality: bool = False
     stability_delta: float = 0.05
     stability_threshold: float = 0.98
 

@@ -20,6 +20,7 @@ from samkit.sizes import (
     SamConfig,
     ViTConfig,
     edge_tam,
+    hq_sam,
 )
 from samkit.weights.infer import ratio
 
@@ -178,6 +179,20 @@ _SAM = Table(
         ("image_encoder.published_norms", True, "its ViT has layer norms"),
         ("prompt_encoder.pad_boxes", False, "its SAM does not pad boxes"),
     ),
+)
+
+_SAM_HQ = Table(
+    architecture="SamHQModel",
+    start=hq_sam("b"),
+    rows=(
+        *_SAM.rows,
+        Implied("vision_config.model_type", "sam_hq_vision_model"),
+        Implied("prompt_encoder_config.model_type", "sam_hq_prompt_encoder"),
+        Implied("mask_decoder_config.model_type", "sam_hq_mask_decoder"),
+        Implied("mask_decoder_config.vit_dim", lambda c: c.image_encoder.dim, 768),
+    ),
+    fixed=_SAM.fixed,
+    limits=_SAM.limits,
 )
 
 _SAM2 = Table(
@@ -350,6 +365,7 @@ _EDGETAM_VIDEO = Table(
 
 TABLES = {
     "sam": _SAM,
+    "sam_hq": _SAM_HQ,
     "sam2": _SAM2,
     "sam2_video": _SAM2_VIDEO,
     "edgetam": _EDGETAM,
@@ -361,4 +377,6 @@ TABLES = {
 def kind_of(config: NetworkConfig, *, memory: bool) -> str:
     """The type of model that holds a network of these sizes, as far as transformers has one."""
     kind = "edgetam" if isinstance(config.image_encoder, RepViTConfig) else config.family
+    if config.mask_decoder.high_quality:
+        kind = f"{kind}_hq"
     return f"{kind}_video" if memory and f"{kind}_video" in TABLES else kind

@@ -237,6 +237,7 @@ def _mask_decoder(shapes: _Shapes, released: MaskDecoderConfig) -> MaskDecoderCo
         candidates=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
         iou_head_depth=_count(shapes, "mask_decoder.iou_prediction_head.layers"),
         iou_head_dim=shapes["mask_decoder.iou_prediction_head.layers.0.weight"][0],
+        high_quality="mask_decoder.hq.token.weight" in shapes,
     )
 
 
