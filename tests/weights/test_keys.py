@@ -13,6 +13,8 @@ from transformers import (
     Sam2VideoConfig,
     Sam2VideoModel,
     SamConfig,
+    SamHQConfig,
+    SamHQModel,
     SamModel,
 )
 
@@ -59,6 +61,7 @@ def test_there_and_back(name, layout):
     ("name", "model"),
     [
         ("sam-vit-b", lambda: SamModel(SamConfig())),
+        ("hq-sam-vit-b", lambda: SamHQModel(SamHQConfig())),
         ("sam2.1-tiny", lambda: Sam2VideoModel(Sam2VideoConfig())),
         (
             "sam2-tiny",
