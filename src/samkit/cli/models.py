@@ -24,8 +24,8 @@ def models() -> None:
         table.add_row(model.name, millions, str(model.year), model.licence, _where(model))
     Console(soft_wrap=True).print(table)
     typer.echo(
-        "\nOthers are downloaded at first use or, where it says so, fetched by you. Any checkpoint "
-        "file loads too."
+        "\nOthers are downloaded at first use; of those by hand, loading them says from where to fetch "
+        "the file.\nAny checkpoint file loads too."
     )
 
 
@@ -42,4 +42,4 @@ def _where(model: "RegisteredModel") -> str:
     path = cache_folder() / model.filename
     if os.path.isfile(path):
         return str(path)
-    return "no" if model.sha256 else f"no: {model.url} -> {path}"
+    return "no" if model.sha256 else "no, by hand"
