@@ -12,6 +12,7 @@ from samkit.sizes import (
     MaskDecoderConfig,
     MemoryConfig,
     PromptEncoderConfig,
+    RepViTConfig,
     Sam2Config,
     SamConfig,
     TinyViTConfig,
@@ -47,6 +48,11 @@ def tiny_mobile_sam(**encoder: object) -> SamConfig:
     )
 
 
+def tiny_hq_sam() -> SamConfig:
+    config = tiny_sam()
+    return replace(config, mask_decoder=replace(config.mask_decoder, high_quality=True))
+
+
 def tiny_sam2(*, draw_prompts: bool = False, **encoder: object) -> Sam2Config:
     sizes = {
         "dim": 8,
@@ -64,6 +70,22 @@ def tiny_sam2(*, draw_prompts: bool = False, **encoder: object) -> Sam2Config:
         memory=MemoryConfig(dim=8, layers=1, mlp_dim=24, fuser_layers=1),
         dim=16,
         image_size=(128, 128),
+    )
+
+
+def tiny_edge_tam() -> Sam2Config:
+    config = tiny_sam2()
+    return replace(
+        config,
+        image_encoder=RepViTConfig(dims=(4, 8, 12, 16), depths=(1, 1, 2, 1)),
+        memory=replace(
+            config.memory,
+            occlusion_embedding=False,
+            pointer_time=False,
+            latents=5,
+            grid_latents=2,
+            perceiver_layers=1,
+        ),
     )
 
 
@@ -113,6 +135,8 @@ def make(config: SamConfig | Sam2Config) -> Sam | Sam2:
 CONFIGS = {
     "sam": tiny_sam(),
     "mobile-sam": tiny_mobile_sam(),
+    "hq-sam": tiny_hq_sam(),
     "sam2": tiny_sam2(),
     "pico": tiny_pico(),
+    "edge-tam": tiny_edge_tam(),
 }

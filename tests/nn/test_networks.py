@@ -173,7 +173,7 @@ def test_every_parameter_of_the_image_part_learns(config: nn_config.SamConfig) -
     if prediction.object_score is not None:
         loss = loss + prediction.object_score.square().mean()
     loss.backward()
-    memory = ("memory", "maskmem", "no_mem_pos", "no_obj", "obj_ptr", "mask_downsample")
+    memory = ("memory", "maskmem", "no_mem_pos", "no_obj", "obj_ptr", "mask_downsample", "spatial")
     idle = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     idle = [name for name in idle if not name.startswith(memory)]
     # What the bias of the keys adds is the same for all keys of a query: softmax takes it away.

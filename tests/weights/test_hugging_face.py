@@ -4,25 +4,58 @@ import json
 from dataclasses import replace
 
 import pytest
-from transformers import Sam2Config, Sam2VideoConfig, SamConfig
+from transformers import (
+    Sam2Config,
+    Sam2VideoConfig,
+    SamConfig,
+    SamHQConfig,
+)
 
 from samkit.errors import CheckpointError
-from samkit.sizes import MemoryConfig, sam2, sam_vit
+from samkit.sizes import (
+    EfficientNetLiteConfig,
+    TinyViTConfig,
+    edge_tam,
+    hq_sam,
+    sam2,
+    sam_vit,
+)
 from samkit.weights import MODELS, hugging_face
 from samkit.weights.hugging_face import config_from_json, config_to_json
 
-WRITABLE = [name for name in MODELS if name not in ("pico", "mobile-sam")]
+SIZES = {m.config: name for name, m in reversed(MODELS.items())}
+WRITABLE = [
+    name
+    for config, name in SIZES.items()
+    if not isinstance(config.image_encoder, (EfficientNetLiteConfig, TinyViTConfig))
+]
+
+
+# The image encoder of EdgeTAM is timm's, without which its configuration cannot be made.
+CLASSES = {
+    "sam": SamConfig,
+    "sam_hq": SamHQConfig,
+    "sam2": Sam2Config,
+    "sam2_video": Sam2VideoConfig,
+}
 
 
 def test_defaults_are_the_released_sizes():
     assert config_from_json({"model_type": "sam"}) == sam_vit("b")
     assert config_from_json({"model_type": "sam2"}) == sam2("tiny")
     assert config_from_json({"model_type": "sam2_video"}) == sam2("tiny")
+    assert config_from_json({"model_type": "edgetam"}) == edge_tam()
+    assert config_from_json({"model_type": "sam_hq"}) == hq_sam("b")
 
 
 @pytest.mark.parametrize(
     ("theirs", "ours"),
-    [(SamConfig, sam_vit("b")), (Sam2Config, sam2("tiny")), (Sam2VideoConfig, sam2("tiny"))],
+    [
+        (SamConfig, sam_vit("b")),
+        (SamHQConfig, hq_sam("b")),
+        (Sam2Config, sam2("tiny")),
+        (Sam2VideoConfig, sam2("tiny")),
+    ],
 )
 def test_what_transformers_writes(theirs, ours):
     assert config_from_json(json.loads(theirs().to_json_string(use_diff=False))) == ours
@@ -36,11 +69,17 @@ def find(values, path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "theirs"), [("sam", SamConfig), ("sam2", Sam2Config), ("sam2_video", Sam2VideoConfig)]
+    ("kind", "theirs"),
+    [
+        ("sam", SamConfig),
+        ("sam_hq", SamHQConfig),
+        ("sam2", Sam2Config),
+        ("sam2_video", Sam2VideoConfig),
+    ],
 )
 def test_defaults_in_the_tables_are_those_of_transformers(kind, theirs):
     values = json.loads(theirs().to_json_string(use_diff=False))
-    table = hugging_face._TABLES[kind]
+    table = hugging_face.TABLES[kind]
     defaults = {row.theirs: row.default for row in table.rows if row.default is not None}
     stated = {**defaults, **table.fixed}
     assert {path: find(values, path) for path in stated} == stated
@@ -142,17 +181,22 @@ def test_there_and_back(name, memory):
     config = MODELS[name].config
     values = json.loads(json.dumps(config_to_json(config, memory=memory, dtype="float32")))
     if config.family == "sam2" and not memory:
-        config = replace(config, memory=MemoryConfig())
+        start = hugging_face.TABLES[values["model_type"]].start
+        config = replace(config, memory=start.memory)
     assert config_from_json(values) == config
-    kind = {"sam": SamConfig, "sam2": Sam2VideoConfig if memory else Sam2Config}[config.family]
-    assert config_from_json(json.loads(kind(**values).to_json_string())) == config
+    theirs = CLASSES.get(values["model_type"])
+    if theirs is not None:
+        assert config_from_json(json.loads(theirs(**values).to_json_string())) == config
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({}, "of type None"),
-        ({"model_type": "bert"}, "of type 'bert'; expected 'sam' or 'sam2' or 'sam2_video'"),
+        (
+            {"model_type": "bert"},
+            "of type 'bert'; expected 'sam' or 'sam_hq' or 'sam2' or 'sam2_video' or 'edge",
+        ),
         ({"model_type": ["sam"]}, "cannot understand here"),
         ([], "cannot understand here"),
         ({"model_type": "sam", "vision_config": {"hidden_size": 0}}, "cannot understand here"),

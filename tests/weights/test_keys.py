@@ -13,16 +13,20 @@ from transformers import (
     Sam2VideoConfig,
     Sam2VideoModel,
     SamConfig,
+    SamHQConfig,
+    SamHQModel,
     SamModel,
 )
 
 from samkit.errors import CheckpointError
 from samkit.nn import build
+from samkit.sizes import TinyViTConfig
 from samkit.weights import MODELS, keys_sam, keys_sam2
 from samkit.weights.keys import RenameTable, Repeated, Stacked
 from samkit.weights.layouts import detect_layout, is_memory, is_unused, table_of
 
-RELEASED = [name for name in MODELS if name != "pico"]
+# One of each size.
+RELEASED = list({m.config: name for name, m in reversed(MODELS.items()) if name != "pico"}.values())
 
 
 def on_meta(make):
@@ -30,11 +34,14 @@ def on_meta(make):
         return make().state_dict()
 
 
-# Transformers has no MobileSAM.
+def in_transformers(name):
+    return not isinstance(MODELS[name].config.image_encoder, TinyViTConfig)
+
+
 @pytest.mark.parametrize(
     ("name", "layout"),
     [(name, "meta") for name in RELEASED]
-    + [(name, "hugging-face") for name in RELEASED if name != "mobile-sam"],
+    + [(name, "hugging-face") for name in RELEASED if in_transformers(name)],
 )
 def test_there_and_back(name, layout):
     config = MODELS[name].config
@@ -54,6 +61,7 @@ def test_there_and_back(name, layout):
     ("name", "model"),
     [
         ("sam-vit-b", lambda: SamModel(SamConfig())),
+        ("hq-sam-vit-b", lambda: SamHQModel(SamHQConfig())),
         ("sam2.1-tiny", lambda: Sam2VideoModel(Sam2VideoConfig())),
         (
             "sam2-tiny",
@@ -164,8 +172,8 @@ def test_one_copy_is_enough(name):
     ("state", "message"),
     [
         ({"pe1": torch.ones(2), "pe2": torch.zeros(2)}, "differ"),
-        ({"points": torch.ones(3, 2)}, "hold 2 rows"),
-        ({"points": torch.tensor(1.0)}, "hold 2 rows"),
+        ({"points": torch.ones(3, 2)}, "hold 2 equal parts"),
+        ({"points": torch.tensor(1.0)}, "hold 2 equal parts"),
         ({"points": torch.ones(2, 2), "p.0": torch.ones(1, 2)}, "both mean"),
         ({"a.1.norm.x": torch.ones(1), "b.1.layer_norm.x": torch.ones(1)}, "both mean"),
     ],

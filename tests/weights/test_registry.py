@@ -20,6 +20,15 @@ def test_names_are_those_of_the_documentation():
         "sam-vit-h",
         "mobile-sam",
         *(f"{version}-{size}" for version in ("sam2", "sam2.1") for size in SIZES),
+        "hq-sam-tiny",
+        *(f"hq-sam-vit-{size}" for size in "blh"),
+        "edge-tam",
+        "tiny-sam",
+        "slim-sam-50",
+        "slim-sam-77",
+        *(f"micro-sam-vit-{size}-{kind}" for kind in ("lm", "em-organelles") for size in "tbl"),
+        "medsam2",
+        *(f"medsam2-{of}" for of in ("2411", "ct-lesion", "mri-liver-lesion", "us-heart")),
     ]
 
 
@@ -39,11 +48,17 @@ def test_sources(name):
     if name == "pico":
         assert model.url is None
         assert model.filename == "pico.safetensors"
-    else:
+        assert model.is_bundled
+        return
+    assert not model.is_bundled
+    assert (model.url is None) != (model.repository is None)
+    if model.url is not None:
         assert model.url.startswith("https://")
+    if model.sha256 is not None:
+        assert model.url is not None
         assert len(model.sha256) == 64
         assert int(model.sha256, 16)
-        assert model.filename.endswith((".pt", ".pth"))
+    assert model.is_folder or model.filename.endswith((".pt", ".pth"))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -58,7 +73,10 @@ def test_versions_of_sam2_differ_in_their_memory(size):
 
 def test_files_are_different():
     assert len({m.filename for m in MODELS.values()}) == len(MODELS)
-    assert len({m.sha256 for m in MODELS.values()}) == len(MODELS)
+    checksums = [m.sha256 for m in MODELS.values() if m.sha256]
+    assert len(set(checksums)) == len(checksums) == 12
+    places = [(m.url, m.repository, m.hub_file) for m in MODELS.values() if not m.is_bundled]
+    assert len(set(places)) == len(places)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +110,11 @@ def test_unknown_name_suggests_the_nearest(asked, nearest):
         ("sam2.1_t", "sam2.1-tiny"),
         ("vit_b", "sam-vit-b"),
         ("pico.pt", "pico"),
+        ("vit_b_lm.pt", "micro-sam-vit-b-lm"),
+        ("nowhere/MedSAM2_CTLesion.pt", "medsam2-ct-lesion"),
+        ("tinysam.pth", "tiny-sam"),
+        ("checkpoints/edgetam.pt", "edge-tam"),
+        ("sam_hq_vit_l.pth", "hq-sam-vit-l"),
     ],
 )
 def test_names_that_others_use_are_understood(asked, meant, tmp_path, monkeypatch):

@@ -1,8 +1,12 @@
 """`samkit models`: what can be loaded by name."""
 
 import os
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from samkit.weights import RegisteredModel
 
 __all__ = ["models"]
 
@@ -12,14 +16,30 @@ def models() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from samkit.weights import MODELS, cache_folder
+    from samkit.weights import MODELS
 
-    cache = cache_folder()
     table = Table("name", "parameters", "year", "licence", "on this machine", box=None)
     for model in MODELS.values():
-        cached = cache / model.filename
-        where = "bundled" if model.url is None else str(cached) if os.path.isfile(cached) else "no"
         millions = f"{model.parameters / 1e6:.1f} M"
-        table.add_row(model.name, millions, str(model.year), model.licence, where)
+        table.add_row(model.name, millions, str(model.year), model.licence, _where(model))
     Console(soft_wrap=True).print(table)
-    typer.echo("\nOthers are downloaded at first use. Any checkpoint file loads too.")
+    typer.echo(
+        "\nOthers are downloaded at first use; of those by hand, loading them says from where to fetch "
+        "the file.\nAny checkpoint file loads too."
+    )
+
+
+def _where(model: "RegisteredModel") -> str:
+    from huggingface_hub import try_to_load_from_cache
+
+    from samkit.weights import cache_folder
+
+    if model.is_bundled:
+        return "bundled"
+    if model.repository is not None:
+        cached = try_to_load_from_cache(model.repository, model.hub_file)
+        return cached if isinstance(cached, str) else "no"
+    path = cache_folder() / model.filename
+    if os.path.isfile(path):
+        return str(path)
+    return "no" if model.sha256 else "no, by hand"

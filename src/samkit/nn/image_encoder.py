@@ -62,15 +62,23 @@ class ViTImageEncoder(nn.Module):
             for i in range(config.depth)
         )
         self.neck = neck(config.dim, out_dim)
+        self.early_block = min(config.global_blocks, default=config.depth - 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (B, C, H, W) -> features (B, D, H / patch, W / patch)."""
+        return self.with_early_map(pixels)[0]
+
+    def with_early_map(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Features, and the map (B, C, H / patch, W / patch) after the first global attention."""
         x = self.patch_embed(pixels)
         positions = resize_positions(self.pos_embed, x.shape[1:3], self.position_resampling)
         x = self.dropout(x + positions.to(x.dtype))
-        for block in self.blocks:
+        early = x
+        for i, block in enumerate(self.blocks):
             x = block(x)
-        return self.neck(x.permute(0, 3, 1, 2))
+            if i == self.early_block:
+                early = x
+        return self.neck(x.permute(0, 3, 1, 2)), early.permute(0, 3, 1, 2)
 
 
 def resize_positions(positions: Tensor, grid: Sequence[int], mode: Resampling) -> Tensor:

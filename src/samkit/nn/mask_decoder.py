@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from samkit.nn.bottleneck import Bottleneck
 from samkit.nn.features import ImageFeatures
+from samkit.nn.hq_head import HQHead
 from samkit.nn.image_views import ImageViews
 from samkit.nn.layers import MLP, LayerNorm2d
 from samkit.nn.prompt_encoder import PromptEmbedding
@@ -67,7 +68,8 @@ class Attended:
         tokens, iou, object_score: as in `MaskPrediction`.
         views: image tokens for each prompt.
         grid: (h, w), rows and columns of the image tokens.
-        high_resolution: as in `ImageFeatures`, of one image or of N.
+        high_resolution, further: as in `ImageFeatures`, of one image or of N.
+        hq_token: (N, D) output token of HQ-SAM, else None.
     """
 
     tokens: Tensor
@@ -76,10 +78,12 @@ class Attended:
     views: ImageViews
     grid: tuple[int, int]
     high_resolution: tuple[Tensor, ...]
+    further: tuple[Tensor, ...] = ()
+    hq_token: Tensor | None = None
 
     def select(self, index: Tensor) -> "Attended":
         """Some of the prompts."""
-        score = self.object_score
+        score, token = self.object_score, self.hq_token
         return replace(
             self,
             tokens=self.tokens[index],
@@ -87,13 +91,15 @@ class Attended:
             object_score=None if score is None else score[index],
             views=self.views.select(index),
             high_resolution=tuple(_of(level, index) for level in self.high_resolution),
+            further=tuple(_of(level, index) for level in self.further),
+            hq_token=None if token is None else token[index],
         )
 
 
 class MaskDecoder(nn.Module):
     """Tokens attend to the image; each mask token then becomes a filter over upscaled features."""
 
-    def __init__(self, config: MaskDecoderConfig, dim: int) -> None:
+    def __init__(self, config: MaskDecoderConfig, dim: int, *, early_dim: int = 0) -> None:
         super().__init__()
         self.config = config
         masks = config.candidates + 1
@@ -122,6 +128,8 @@ class MaskDecoder(nn.Module):
         if config.object_score:
             self.obj_score_token = nn.Embedding(1, dim)
             self.pred_obj_score_head = MLP(dim, dim, 1, 3)
+        if config.high_quality:
+            self.hq = HQHead(dim, early_dim)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -163,12 +171,14 @@ class MaskDecoder(nn.Module):
         )
         first = 1 if self.config.object_score else 0
         return Attended(
-            tokens=tokens[:, first + 1 : own.shape[1]],
+            tokens=tokens[:, first + 1 : first + 2 + self.config.candidates],
             iou=self.iou_prediction_head(tokens[:, first]),
             object_score=self.pred_obj_score_head(tokens[:, 0]) if first else None,
             views=views,
             grid=(h, w),
             high_resolution=features.high_resolution,
+            further=features.further,
+            hq_token=tokens[:, own.shape[1] - 1] if self.config.high_quality else None,
         )
 
     def masks(self, attended: Attended) -> MaskPrediction:
@@ -186,6 +196,8 @@ class MaskDecoder(nn.Module):
             _to_cells(level, attended.grid, doublings)
             for level, doublings in zip(attended.high_resolution, (2, 1), strict=False)
         ]
+        token = attended.hq_token
+        hq_filters = None if token is None else self.hq.mlp(token)
         h, w = attended.grid
         logits = [filters.new_empty(0, filters.shape[1], 4 * h, 4 * w)]
         for some, x in attended.views.linear(*_as_linear(first)):
@@ -196,8 +208,12 @@ class MaskDecoder(nn.Module):
             x = F.linear(x, weight, bias).unflatten(3, (4, -1)).flatten(2, 3)  # (n, P, 16, D / 8)
             if finer:
                 x += _of(finer[0], some)
-            x = act2(x).flatten(1, 2) @ filters[some].transpose(1, 2)  # (n, P * 16, K)
-            logits.append(_from_cells(x, attended.grid))
+            x = act2(x).flatten(1, 2)  # (n, P * 16, D / 8)
+            masks = _from_cells(x @ filters[some].transpose(1, 2), attended.grid)
+            if hq_filters is not None:
+                upscaled, shared = _from_cells(x, attended.grid), _of(attended.further[0], some)
+                masks = masks + self.hq(hq_filters[some], upscaled, shared)
+            logits.append(masks)
         return MaskPrediction(
             logits=torch.cat(logits),
             iou=attended.iou,
@@ -209,6 +225,8 @@ class MaskDecoder(nn.Module):
         tokens = [self.iou_token.weight, self.mask_tokens.weight]
         if self.config.object_score:
             tokens.insert(0, self.obj_score_token.weight)
+        if self.config.high_quality:
+            tokens.append(self.hq.token.weight)
         return torch.cat(tokens)[None]
 
     def single(self, prediction: MaskPrediction) -> MaskPrediction:

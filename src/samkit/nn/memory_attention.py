@@ -22,6 +22,7 @@ class MemoryAttention(nn.Module):
         super().__init__()
         self.head_dim = dim // config.heads
         self.theta = config.rope_theta
+        self.latents, self.grid_latents = config.latents, config.grid_latents
         self.layers = nn.ModuleList(MemoryAttentionLayer(config, dim) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
         if config.residual:  # untrained attention changes features little
@@ -37,7 +38,7 @@ class MemoryAttention(nn.Module):
 
         Args:
             features: (1 or N, D, h, w) of the current frame.
-            memory: of N objects, on the same grid.
+            memory: of N objects, on the same grid, or of latents.
 
         Returns:
             Features (N, D, h, w).
@@ -46,11 +47,19 @@ class MemoryAttention(nn.Module):
         positions = sine_positions(features.shape[1], h, w).to(features)
         x = (features + 0.1 * positions).flatten(2).transpose(1, 2).contiguous()
         turns = axial_rotary(self.head_dim, h, w, theta=self.theta, device=x.device)
+        memory_turns = self._turns_of_latents(x.device) if self.latents else turns
         # On a CPU the memory of one object fits the cache, and needs no padding.
         memories = memory.one_by_one() if fast_on_cpu(x) else [memory]
         for layer in self.layers:
-            x = layer(x, memories, turns)
+            x = layer(x, memories, turns, memory_turns)
         return self.norm(x).transpose(1, 2).unflatten(2, (h, w))
+
+    def _turns_of_latents(self, device: torch.device) -> Tensor:
+        """Rotary positions of one memory: latents that sum up all of it are not turned."""
+        side, dim = self.grid_latents, self.head_dim
+        whole = axial_rotary(dim, 1, 1, theta=self.theta, device=device)
+        grid = axial_rotary(dim, side, side, theta=self.theta, device=device)
+        return torch.cat([whole.expand(self.latents, *whole.shape[1:]), grid])
 
 
 class MemoryAttentionLayer(nn.Module):
@@ -67,22 +76,35 @@ class MemoryAttentionLayer(nn.Module):
         self.norm3 = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, memories: list[MemoryTokens], turns: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, memories: list[MemoryTokens], turns: Tensor, memory_turns: Tensor
+    ) -> Tensor:
         """(1 or N, h * w, D) and memories, of all N objects or of each alone -> (N, h * w, D)."""
         # Before the first cross-attention, all objects share one frame.
         y = self.norm1(x)
-        x = x + self.dropout(self.self_attn(y, y, y, turns))
+        x = x + self.dropout(self.self_attn(y, y, y, turns, turns))
         if len(memories) == 1:
-            return self._recall(x, memories[0], turns)
+            return self._recall(x, memories[0], turns, memory_turns)
         frames = x.expand(len(memories), -1, -1).split(1)
         return torch.cat(
-            [self._recall(x, memory, turns) for x, memory in zip(frames, memories, strict=True)]
+            [
+                self._recall(x, memory, turns, memory_turns)
+                for x, memory in zip(frames, memories, strict=True)
+            ]
         )
 
-    def _recall(self, x: Tensor, memory: MemoryTokens, turns: Tensor) -> Tensor:
+    def _recall(
+        self, x: Tensor, memory: MemoryTokens, turns: Tensor, memory_turns: Tensor
+    ) -> Tensor:
         mask = None if memory.attended is None else memory.attended[:, None, None, :]
         y = self.cross_attn_image(
-            self.norm2(x), memory.keys, memory.tokens, turns, memory.pointer_tokens, mask
+            self.norm2(x),
+            memory.keys,
+            memory.tokens,
+            turns,
+            memory_turns,
+            memory.pointer_tokens,
+            mask,
         )
         x = x + self.dropout(y)
         y = F.relu(self.linear1(self.norm3(x)))
@@ -107,19 +129,20 @@ class RotaryAttention(nn.Module):
         k: Tensor,
         v: Tensor,
         turns: Tensor,
+        key_turns: Tensor,
         unrotated_keys: int = 0,
         mask: Tensor | None = None,
     ) -> Tensor:
         """(1 or B, h * w, C), (B, K, C'), (B, K, C') -> (B, h * w, C).
 
-        Queries and keys are rotated by `turns`, those of `axial_rotary`, except the last
-        `unrotated_keys` keys, which have no position on the grid. Keys where mask (B, 1, 1, K) is
-        False are not attended to.
+        Queries are rotated by `turns` and keys by `key_turns`, as of `axial_rotary`, except the
+        last `unrotated_keys` keys, which have no position on the grid. Keys where mask (B, 1, 1, K)
+        is False are not attended to.
         """
         q, k = (self._heads(x) for x in (self.q_proj(q), self.k_proj(k)))
         rotated = k.shape[-2] - unrotated_keys
         q = apply_rotary(q, turns).expand(k.shape[0], -1, -1, -1)
-        k = torch.cat([apply_rotary(k[:, :, :rotated], turns), k[:, :, rotated:]], 2)
+        k = torch.cat([apply_rotary(k[:, :, :rotated], key_turns), k[:, :, rotated:]], 2)
         dropout = self.dropout if self.training else 0.0
         if self.heads == 1 and mask is None and not dropout and fast_on_cpu(q):
             x = attend_then_project(q, k, v, self.v_proj)

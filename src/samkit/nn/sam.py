@@ -1,9 +1,9 @@
-"""SAM (2304.02643) and MobileSAM (2306.14289): image encoder, prompt encoder, mask decoder."""
+"""SAM (2304.02643), MobileSAM (2306.14289) and HQ-SAM (2306.01567)."""
 
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from samkit.nn.features import ImageFeatures
 from samkit.nn.image_encoder import ViTImageEncoder
@@ -15,22 +15,34 @@ from samkit.sizes import ImageEncoderConfig, SamConfig, TinyViTConfig, ViTConfig
 
 __all__ = ["Sam"]
 
-_ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, SamConfig], nn.Module]] = {
+_ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, SamConfig], ViTImageEncoder | TinyViT]] = {
     ViTConfig: lambda sizes, network: ViTImageEncoder(sizes, network.dim, network.image_size),
     TinyViTConfig: lambda sizes, network: TinyViT(sizes, network.dim),
 }
 
 
 class Sam(Network):
-    """The whole network."""
+    """Image encoder, prompt encoder and mask decoder."""
+
+    config: SamConfig
+    image_encoder: ViTImageEncoder | TinyViT
 
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
         self.config = config
         self.image_encoder = _ENCODERS[type(config.image_encoder)](config.image_encoder, config)
         self.prompt_encoder = PromptEncoder(config.prompt_encoder, config.dim, stride=config.stride)
-        self.mask_decoder = MaskDecoder(config.mask_decoder, config.dim)
+        self.mask_decoder = MaskDecoder(
+            config.mask_decoder, config.dim, early_dim=config.image_encoder.early_dim
+        )
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
-        embedding = self.image_encoder(pixels).to(self.mask_decoder.dtype).contiguous()
-        return ImageFeatures(embedding=embedding, stride=self.config.stride)
+        dtype, stride = self.mask_decoder.dtype, self.config.stride
+        if not self.config.mask_decoder.high_quality:
+            embedding = self.image_encoder(pixels).to(dtype).contiguous()
+            return ImageFeatures(embedding=embedding, stride=stride)
+        embedding, early = (
+            each.to(dtype).contiguous() for each in self.image_encoder.with_early_map(pixels)
+        )
+        further = (self.mask_decoder.hq.features(embedding, early),)
+        return ImageFeatures(embedding=embedding, further=further, stride=stride)

@@ -25,9 +25,17 @@ from samkit.nn.memory import (
 from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.memory_encoder import MASK_STRIDE, MemoryEncoder
 from samkit.nn.network import MemoryNetwork
+from samkit.nn.perceiver import Perceiver
 from samkit.nn.position_encoding import sine_positions, temporal_sine
 from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptEncoder, PromptTensors
-from samkit.sizes import EfficientNetLiteConfig, HieraConfig, ImageEncoderConfig, Sam2Config
+from samkit.nn.rep_vit import RepViT
+from samkit.sizes import (
+    EfficientNetLiteConfig,
+    HieraConfig,
+    ImageEncoderConfig,
+    RepViTConfig,
+    Sam2Config,
+)
 
 __all__ = ["Sam2"]
 
@@ -46,6 +54,9 @@ _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]
         EfficientNetLite(sizes), sizes.stage_dims, network
     ),
     HieraConfig: lambda sizes, network: pyramid(Hiera(sizes), sizes.stage_dims, network),
+    RepViTConfig: lambda sizes, network: pyramid(
+        nn.Sequential(OrderedDict(body=RepViT(sizes))), sizes.dims, network
+    ),
 }
 
 
@@ -77,6 +88,8 @@ class Sam2(MemoryNetwork):
             self.obj_ptr_tpos_proj = nn.Linear(dim, memory.dim)
         if memory.occlusion_embedding:
             self.no_obj_embed_spatial = _embedding(1, memory.dim)
+        if memory.latents:
+            self.spatial_perceiver = Perceiver(memory)
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         dtype = self.mask_decoder.dtype
@@ -127,8 +140,12 @@ class Sam2(MemoryNetwork):
         )
 
     def memory_positions(self, grid: tuple[int, int]) -> Tensor:
-        positions = sine_positions(self.config.memory.dim, *grid)[0].flatten(1).t()
-        return positions.to(self.maskmem_tpos_enc)
+        memory = self.config.memory
+        if memory.latents:
+            grid = (memory.grid_latents, memory.grid_latents)
+        positions = sine_positions(memory.dim, *grid)[0].flatten(1).t()
+        whole = positions.new_zeros(memory.latents, memory.dim)  # which are nowhere on the grid
+        return torch.cat([whole, positions]).to(self.maskmem_tpos_enc)
 
     def _tokens(self, one: ReachableMemory, where: Tensor) -> MemoryTokens:
         """The memories of one object (N = 1), with the positions (M, d) of each."""
@@ -207,9 +224,12 @@ class Sam2(MemoryNetwork):
         if memory.occlusion_embedding:
             absent = (prediction.object_score <= 0).to(maps)[..., None, None]
             maps = maps + absent * self.no_obj_embed_spatial[..., None, None]
+        tokens = maps.flatten(2).transpose(1, 2)
+        if memory.latents:
+            tokens = self.spatial_perceiver(maps)
         return [
-            Memory(tokens=one.flatten(1).t(), pointer=pointer)
-            for one, pointer in zip(maps, prediction.pointer, strict=True)
+            Memory(tokens=one, pointer=pointer)
+            for one, pointer in zip(tokens, prediction.pointer, strict=True)
         ]
 
 

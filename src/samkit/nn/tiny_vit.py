@@ -47,10 +47,15 @@ class TinyViT(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (B, C, H, W) -> features (B, D, H / 16, W / 16)."""
-        x = self.patch_embed(pixels)
-        for layer in self.layers:
+        return self.with_early_map(pixels)[0]
+
+    def with_early_map(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Features, and the map (B, C, H / 16, W / 16) after the second stage."""
+        early = self.layers[1](self.layers[0](self.patch_embed(pixels)))
+        x = early
+        for layer in self.layers[2:]:
             x = layer(x)
-        return self.neck(x)
+        return self.neck(x), early
 
 
 class ConvNorm(nn.Module):

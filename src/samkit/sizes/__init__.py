@@ -22,11 +22,21 @@ from samkit.sizes.image_encoders import (
     HieraConfig,
     ImageEncoderConfig,
     Norm,
+    RepViTConfig,
     Resampling,
     TinyViTConfig,
     ViTConfig,
 )
-from samkit.sizes.models import mobile_sam, pico, sam2, sam_vit
+from samkit.sizes.models import (
+    edge_tam,
+    hq_sam,
+    med_sam2,
+    mobile_sam,
+    pico,
+    sam2,
+    sam_vit,
+    slim_sam,
+)
 from samkit.sizes.networks import NetworkConfig, Sam2Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
@@ -40,16 +50,21 @@ __all__ = [
     "NetworkConfig",
     "Norm",
     "PromptEncoderConfig",
+    "RepViTConfig",
     "Resampling",
     "Sam2Config",
     "SamConfig",
     "TinyViTConfig",
     "ViTConfig",
     "differences",
+    "edge_tam",
     "from_dict",
+    "hq_sam",
+    "med_sam2",
     "mobile_sam",
     "pico",
     "sam2",
     "sam_vit",
+    "slim_sam",
     "to_dict",
 ]

@@ -7,6 +7,7 @@ from samkit.sizes.image_encoders import (
     EfficientNetLiteConfig,
     HieraConfig,
     ImageEncoderConfig,
+    RepViTConfig,
     TinyViTConfig,
     ViTConfig,
 )
@@ -16,7 +17,8 @@ from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderCon
 __all__ = ["differences", "from_dict", "to_dict"]
 
 _ENCODERS_BY_KIND: dict[str, type[ImageEncoderConfig]] = {
-    cls.kind: cls for cls in (EfficientNetLiteConfig, HieraConfig, TinyViTConfig, ViTConfig)
+    cls.kind: cls
+    for cls in (EfficientNetLiteConfig, HieraConfig, RepViTConfig, TinyViTConfig, ViTConfig)
 }
 _FAMILIES: dict[str, type[NetworkConfig]] = {cls.family: cls for cls in (SamConfig, Sam2Config)}
 _PARTS: dict[str, type[Any]] = {

@@ -11,6 +11,7 @@ __all__ = [
     "HieraConfig",
     "ImageEncoderConfig",
     "Norm",
+    "RepViTConfig",
     "Resampling",
     "TinyViTConfig",
     "ViTConfig",
@@ -57,6 +58,11 @@ class ImageEncoderConfig(ABC):
     def prompt_scale(self) -> int:
         """Size of the prompt frame over that of the input; 2 for EfficientViT-SAM at 512."""
         return 1
+
+    @property
+    def early_dim(self) -> int:
+        """Channels of the early map that HQ-SAM reads; 0 where an encoder gives none."""
+        return 0
 
     @property
     def input_step(self) -> int:
@@ -118,6 +124,10 @@ class ViTConfig(ImageEncoderConfig):
         return self.patch_size
 
     @property
+    def early_dim(self) -> int:
+        return self.dim
+
+    @property
     def follows_from_shapes(self) -> bool:
         own = (self.activation, self.norm, self.norm_eps)
         return own == (ViTConfig.activation, ViTConfig.norm, ViTConfig.norm_eps)
@@ -156,6 +166,10 @@ class TinyViTConfig(ImageEncoderConfig):
     dropout: float = 0.0
     drop_path: float = 0.0
 
+    @property
+    def early_dim(self) -> int:
+        return self.dims[2]
+
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
         return sum(self.depths), list(zip(self.dims, self.heads, strict=True))
 
@@ -184,6 +198,27 @@ class HieraConfig(ImageEncoderConfig):
         if len(self.window_sizes) != len(self.stages) or len(self.stages) < 4:
             raise ValueError("image_encoder: expected four stages, each with a window size")
         return sum(self.stages), [(self.dim, self.heads)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepViTConfig(ImageEncoderConfig):
+    """RepViT (2307.09283), the image encoder of EdgeTAM (2501.07256); by default the size "M1".
+
+    Attributes:
+        dims, depths: channels and number of blocks of each stage.
+    """
+
+    kind: ClassVar[str] = "rep_vit"
+
+    dims: tuple[int, ...] = (48, 96, 192, 384)
+    depths: tuple[int, ...] = (2, 2, 14, 2)
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if not len(self.dims) == len(self.depths) == 4:
+            raise ValueError("image_encoder: expected four stages, each with a depth")
+        if min(*self.dims, *self.depths) < 1:
+            raise ValueError("image_encoder: expected dims and depths of 1 and more")
+        return sum(self.depths), [(dim, 1) for dim in self.dims]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,19 @@
 """Sizes of the released networks, and of `pico`."""
 
+from dataclasses import replace
 from typing import Literal
 
 from samkit.sizes.image_encoders import (
     EfficientNetLiteConfig,
     HieraConfig,
+    RepViTConfig,
     TinyViTConfig,
     ViTConfig,
 )
 from samkit.sizes.networks import Sam2Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
-__all__ = ["mobile_sam", "pico", "sam2", "sam_vit"]
+__all__ = ["edge_tam", "hq_sam", "med_sam2", "mobile_sam", "pico", "sam2", "sam_vit", "slim_sam"]
 
 
 def sam_vit(size: Literal["b", "l", "h"]) -> SamConfig:
@@ -24,9 +26,24 @@ def sam_vit(size: Literal["b", "l", "h"]) -> SamConfig:
     return SamConfig(image_encoder=encoder)
 
 
+def slim_sam(pruned: Literal["50", "77"]) -> SamConfig:
+    """Sizes of SlimSAM (2312.05284), SAM's ViT-B with so many percent of its channels pruned."""
+    encoder = {
+        "50": ViTConfig(dim=384, mlp_ratio=1536 / 384),
+        "77": ViTConfig(dim=168, mlp_ratio=696 / 168),
+    }[pruned]
+    return SamConfig(image_encoder=encoder)
+
+
 def mobile_sam() -> SamConfig:
-    """Sizes of MobileSAM (2306.14289)."""
+    """Sizes of MobileSAM (2306.14289) and of TinySAM (2312.13789)."""
     return SamConfig(image_encoder=TinyViTConfig())
+
+
+def hq_sam(size: Literal["b", "l", "h", "tiny"]) -> SamConfig:
+    """Sizes of HQ-SAM (2306.01567): SAM or MobileSAM ("tiny") with another output."""
+    network = mobile_sam() if size == "tiny" else sam_vit(size)
+    return replace(network, mask_decoder=MaskDecoderConfig(high_quality=True))
 
 
 def sam2(
@@ -54,6 +71,19 @@ def sam2(
     added = version != "2"
     memory = MemoryConfig(occlusion_embedding=added, pointer_time=added)
     return Sam2Config(image_encoder=encoder, memory=memory)
+
+
+def med_sam2() -> Sam2Config:
+    """Sizes of MedSAM2 (2504.03600): the tiny SAM 2.1, for images of 512 x 512."""
+    return replace(sam2("tiny"), image_size=(512, 512))
+
+
+def edge_tam() -> Sam2Config:
+    """Sizes of EdgeTAM (2501.07256): SAM 2 with another image encoder and smaller memories."""
+    memory = MemoryConfig(
+        layers=2, occlusion_embedding=False, pointer_time=False, latents=256, grid_latents=16
+    )
+    return Sam2Config(image_encoder=RepViTConfig(), memory=memory)
 
 
 def pico() -> Sam2Config:

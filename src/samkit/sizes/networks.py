@@ -1,5 +1,6 @@
 """Sizes of whole networks: what is common to all, and a class for each family."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -110,6 +111,8 @@ class NetworkConfig(ABC):
             raise ValueError(f"image_size: expected multiples of {step}, got {size}")
         if not len(self.mean) == len(self.std) == self.image_encoder.in_channels or 0 in self.std:
             raise ValueError("expected as many means and deviations (not 0) as input channels")
+        if decoder.high_quality and not self.image_encoder.early_dim:
+            raise ValueError("high_quality: expected an image encoder of SAM or MobileSAM")
         if self.dim % 8 or self.prompt_encoder.mask_channels < 4:
             raise ValueError("expected dim a multiple of 8, and 4 mask channels at least")
         if not 1 <= decoder.candidates <= _MOST_CANDIDATES:  # each has layers of its own
@@ -129,7 +132,7 @@ class NetworkConfig(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SamConfig(NetworkConfig):
-    """SAM or MobileSAM."""
+    """SAM, MobileSAM or HQ-SAM."""
 
     family: ClassVar[str] = "sam"
     keep_aspect: ClassVar[bool] = True
@@ -164,9 +167,16 @@ class Sam2Config(NetworkConfig):
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # of ImageNet
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
+    @property
+    def input_step(self) -> int:
+        # Windows of the map, each of which becomes a token of the memory, are equally large.
+        return math.lcm(super().input_step, self.stride * max(1, self.memory.grid_latents))
+
     def validate(self) -> None:
         super().validate()
         memory = self.memory
+        if bool(memory.latents) != bool(memory.grid_latents):
+            raise ValueError("memory: expected latents and grid_latents, or none of them")
         # Pointers are cut into tokens of the memory's channels.
         fits = self.dim % memory.dim == 0 if 0 < memory.dim < self.dim else memory.dim > 0
         if memory.slots < 1 or memory.dim % 4 or not fits:

@@ -33,6 +33,7 @@ class MaskDecoderConfig:
         fusion_blocks: bottleneck blocks over image and dense prompt together, before the
             transformer (an addition of samkit's own, used by `pico`).
         dynamic_multimask: where the single mask is unstable, take the best of the three instead.
+        high_quality: add logits of finer maps to those of every mask (HQ-SAM, 2306.01567).
         stability_delta: logit offset of the stability score.
         stability_threshold: a single mask less stable than this is replaced.
     """
@@ -48,6 +49,7 @@ class MaskDecoderConfig:
     object_score: bool = False
     fusion_blocks: int = 0
     dynamic_multimask: bool = False
+    high_quality: bool = False
     stability_delta: float = 0.05
     stability_threshold: float = 0.98
 
@@ -70,6 +72,10 @@ class MemoryConfig:
             change masks of images).
         previous_mask: the mask in one frame is a mask prompt in the next (an addition of samkit's
             own, used by `pico`: after little training attention does not localise objects).
+        latents: tokens that sum up a whole memory; 0: a memory is a map, as in SAM 2 (EdgeTAM,
+            2501.07256, section 3.2).
+        grid_latents: rows and columns of further tokens, each of which sums up a window of the map.
+        perceiver_layers: layers that make such tokens.
     """
 
     dim: int = 64
@@ -87,3 +93,6 @@ class MemoryConfig:
     pointer_time: bool = True
     residual: bool = False
     previous_mask: bool = False
+    latents: int = 0
+    grid_latents: int = 0
+    perceiver_layers: int = 2

@@ -23,7 +23,7 @@ from samkit.errors import DownloadError, InputError
 from samkit.files import open_file, read_json
 from samkit.limits import limits
 
-__all__ = ["OFFLINE_VARIABLES", "cache_folder", "fetch", "is_offline"]
+__all__ = ["OFFLINE_VARIABLES", "cache_folder", "fetch", "is_offline", "put_by_hand"]
 
 _CHUNK = 2**20
 _TIMEOUT_SECONDS = 30.0
@@ -99,6 +99,21 @@ def fetch(
     except OSError as error:
         raise DownloadError(f"cannot write {target}: {error.strerror or error}") from error
     return target
+
+
+def put_by_hand(url: str, *, filename: str) -> Path:
+    """The cached file of that name, which cannot be verified, so that it is not downloaded.
+
+    Raises:
+        DownloadError: it is not there; the message says from where to fetch it, and to where.
+    """
+    target = cache_folder() / filename
+    if target.is_file():
+        return target
+    raise DownloadError(
+        f"{url} was not downloaded: no sha256 of it is published, and nothing is downloaded that "
+        f"cannot be verified. Fetch it yourself, and put it at {target} or give its path"
+    )
 
 
 def _complete(url: str, target: Path, sha256: str, most: int, progress: bool | None) -> None:

@@ -15,7 +15,7 @@ from samkit.weights.checkpoint import FOLDER_WEIGHTS, read_placement
 from samkit.weights.download import OFFLINE_VARIABLES, is_offline
 from samkit.weights.registry import did_you_mean
 
-__all__ = ["fetch_folder", "is_hub_id"]
+__all__ = ["fetch_file", "fetch_folder", "is_hub_id"]
 
 # Where nothing answers at all; a packet that was lost is sent again after one second.
 _TIMEOUT_SECONDS = 3.0
@@ -44,6 +44,20 @@ def fetch_folder(repository: str) -> Path:
     raise CheckpointError(
         f"{repository} on the Hugging Face hub has none of {', '.join(FOLDER_WEIGHTS)}"
     )
+
+
+def fetch_file(repository: str, filename: str) -> Path:
+    """Download one file of a repository, unless it is in the hub's cache; return where it is.
+
+    Raises:
+        DownloadError: it does not exist, is not accessible, or the network failed.
+    """
+    if cached := _cached(repository, filename):
+        return cached
+    _check_connection(repository)
+    if downloaded := _downloaded(repository, filename):
+        return downloaded
+    raise DownloadError(f"{repository} on the Hugging Face hub has no {filename}")
 
 
 def _weights(repository: str, get: Callable[[str, str], Path | None]) -> Path | None:

@@ -20,10 +20,12 @@ from samkit.sizes import (
     MemoryConfig,
     NetworkConfig,
     PromptEncoderConfig,
+    RepViTConfig,
     Sam2Config,
     SamConfig,
     TinyViTConfig,
     ViTConfig,
+    edge_tam,
     mobile_sam,
     sam2,
 )
@@ -151,6 +153,8 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
             "the header that has the sizes of another network is missing: write such files with "
             "samkit.weights.save_network"
         )
+    if f"{trunk}.body.stem.conv1.c.weight" in shapes:
+        return _with_heads(shapes, replace(edge_tam(), image_encoder=_rep_vit(shapes)))
     _, dim, height, width = shapes[f"{trunk}.pos_embed"]
     depth = _count(shapes, f"{trunk}.blocks")
     starts = [i for i in range(1, depth) if f"{trunk}.blocks.{i}.proj.weight" in shapes]
@@ -166,14 +170,28 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
         )
     index = sizes.index((dim, stages))
     released = _RELEASED[index]
+    encoder = replace(
+        encoders[index],
+        position_size=(height, width),
+        mlp_ratio=ratio(dim, shapes[f"{trunk}.blocks.0.mlp.layers.0.weight"][0]),
+        in_channels=shapes[f"{trunk}.patch_embed.proj.weight"][1],
+    )
+    return _with_heads(shapes, replace(released, image_encoder=encoder))
+
+
+def _rep_vit(shapes: _Shapes) -> RepViTConfig:
+    stages = [f"image_encoder.trunk.body.stages_{i}.blocks" for i in range(4)]
+    return RepViTConfig(
+        dims=tuple(shapes[f"{stage}.0.channel_mixer.conv2.c.weight"][0] for stage in stages),
+        depths=tuple(_count(shapes, stage) for stage in stages),
+        in_channels=shapes["image_encoder.trunk.body.stem.conv1.c.weight"][1],
+    )
+
+
+def _with_heads(shapes: _Shapes, released: Sam2Config) -> Sam2Config:
+    """Sizes with those of the parts beside the image encoder that follow from the tensors."""
     return replace(
         released,
-        image_encoder=replace(
-            encoders[index],
-            position_size=(height, width),
-            mlp_ratio=ratio(dim, shapes[f"{trunk}.blocks.0.mlp.layers.0.weight"][0]),
-            in_channels=shapes[f"{trunk}.patch_embed.proj.weight"][1],
-        ),
         prompt_encoder=_prompt_encoder(shapes, released.prompt_encoder),
         mask_decoder=_mask_decoder(shapes, released.mask_decoder),
         memory=_memory(shapes, released.memory) if has_memory(shapes) else released.memory,
@@ -183,7 +201,7 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
 
 def _memory(shapes: _Shapes, memory: MemoryConfig) -> MemoryConfig:
     slots, _, _, dim = shapes["maskmem_tpos_enc"]
-    return replace(
+    memory = replace(
         memory,
         dim=dim,
         slots=slots,
@@ -192,6 +210,14 @@ def _memory(shapes: _Shapes, memory: MemoryConfig) -> MemoryConfig:
         fuser_layers=_count(shapes, "memory_encoder.fuser.layers"),
         occlusion_embedding="no_obj_embed_spatial" in shapes,
         pointer_time="obj_ptr_tpos_proj.weight" in shapes,
+    )
+    if "spatial_perceiver.latents" not in shapes:
+        return replace(memory, latents=0, grid_latents=0)
+    return replace(
+        memory,
+        latents=shapes["spatial_perceiver.latents"][0],
+        grid_latents=math.isqrt(shapes["spatial_perceiver.latents_2d"][0]),
+        perceiver_layers=_count(shapes, "spatial_perceiver.layers"),
     )
 
 
@@ -211,6 +237,7 @@ def _mask_decoder(shapes: _Shapes, released: MaskDecoderConfig) -> MaskDecoderCo
         candidates=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
         iou_head_depth=_count(shapes, "mask_decoder.iou_prediction_head.layers"),
         iou_head_dim=shapes["mask_decoder.iou_prediction_head.layers.0.weight"][0],
+        high_quality="mask_decoder.hq.token.weight" in shapes,
     )
 
 

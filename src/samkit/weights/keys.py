@@ -26,7 +26,7 @@ _PLACEHOLDERS = {"{i}": r"(?P<i>\d+)", "{j}": r"(?P<j>\d+)", "{rest}": r"(?P<res
 
 @dataclass(frozen=True, kw_only=True)
 class Stacked:
-    """Several tensors of ours are one tensor of theirs, along the first axis."""
+    """Several tensors of ours, of equal sizes, are one of theirs, along the first axis."""
 
     ours: tuple[str, ...]
     theirs: str
@@ -73,13 +73,13 @@ class RenameTable:
         for name, tensor in state.items():
             if name in stacked:
                 step = stacked[name]
-                if tensor.ndim == 0 or tensor.shape[0] != len(step.ours):
+                if tensor.ndim == 0 or tensor.shape[0] % len(step.ours):
                     raise CheckpointError(
-                        f"expected {name} to hold {len(step.ours)} rows, "
+                        f"expected {name} to hold {len(step.ours)} equal parts, "
                         f"got shape {tuple(tensor.shape)}"
                     )
-                for i, ours in enumerate(step.ours):
-                    _put(result, ours, tensor[i : i + 1])
+                for ours, part in zip(step.ours, tensor.chunk(len(step.ours)), strict=True):
+                    _put(result, ours, part)
             elif name in repeated:
                 ours = repeated[name].ours
                 if ours not in result:

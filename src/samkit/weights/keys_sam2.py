@@ -19,6 +19,7 @@ MEMORY = (
     "no_mem_pos_enc",
     "no_obj_ptr",
     "no_obj_embed_spatial",
+    "spatial_perceiver.{rest}",  # of EdgeTAM
 )
 
 # fmt: off

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from samkit.errors import CheckpointError
-from samkit.weights import keys_sam, keys_sam2
+from samkit.weights import keys_edgetam, keys_hq_sam, keys_sam, keys_sam2
 from samkit.weights.keys import Layout, RenameTable, name_pattern
 
 __all__ = [
@@ -20,13 +20,17 @@ __all__ = [
 ]
 
 # The layouts of each model; one whose signs are also in files of others comes before them.
-_MODELS: tuple[tuple[Layout, ...], ...] = (keys_sam2.LAYOUTS, keys_sam.LAYOUTS)
+_MODELS: tuple[tuple[Layout, ...], ...] = (
+    keys_edgetam.LAYOUTS,
+    keys_sam2.LAYOUTS,
+    keys_hq_sam.LAYOUTS,
+    keys_sam.LAYOUTS,
+)
 
 # Relatives that samkit has no network for. They come first, because they look like SAM too.
 _RELATIVES = (
-    (r"(.*\.)?(hf_token|hf_mlp|compress_vit_feat)\..*", "HQ-SAM"),
+    (r"sam_mask_decoder\.(hf_token|hf_mlp)\..*", "HQ-SAM 2"),
     (r"(detector|tracker|tracker_model|detector_model)\..*", "SAM 3"),
-    (r"(.*\.)?spatial_perceiver\..*", "EdgeTAM"),
     (
         r"image_encoder\.(backbone|features|stages)\..*",
         "another variant of SAM (EfficientViT-SAM, EdgeSAM or the like)",
@@ -40,6 +44,11 @@ _OTHERS = (
     (r"(layer[1-4]\.\d+\.(conv|bn)\d\..*|fc\.weight)", "a ResNet"),
     (r"(model\.)?layers\.\d+\.(self_attn|mlp)\..*", "a language model"),
     (r"(state|param_groups|optimizer|exp_avg)\b.*", "the state of an optimizer"),
+    (
+        r"(deconv\d|deconv_out|decoder_head)\..*",
+        "the extra decoder of micro-sam, which samkit does not use (give the file beside it, such "
+        "as vit_b_lm)",
+    ),
     (r"(image|prompt)_encoder\..*", "part of a SAM network"),
 )
 
@@ -73,7 +82,7 @@ def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -
     kind = _kind(state)
     if isinstance(kind, Layout):
         return kind
-    expected = "expected SAM, MobileSAM, SAM 2 or SAM 2.1"
+    expected = "expected SAM, MobileSAM, HQ-SAM, SAM 2, SAM 2.1 or EdgeTAM"
     if kind is not None:
         raise CheckpointError(f"{source} looks like {kind}; {expected}")
     first = ", ".join(list(state)[:3])

@@ -8,7 +8,6 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from samkit.files import checked_path, parse_json
 from samkit.nn import Network, build
 from samkit.sizes import NetworkConfig, Sam2Config, from_dict, to_dict
 from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_state_dict
-from samkit.weights.download import fetch
-from samkit.weights.hub import fetch_folder, is_hub_id
+from samkit.weights.download import fetch, put_by_hand
+from samkit.weights.hub import fetch_file, fetch_folder, is_hub_id
 from samkit.weights.hugging_face import config_from_json
 from samkit.weights.infer import former_pico, infer_config, infer_memory
 from samkit.weights.keys import Layout
@@ -33,7 +32,13 @@ from samkit.weights.layouts import (
     is_unused,
     unwrapped,
 )
-from samkit.weights.registry import MODELS, RegisteredModel, did_you_mean, find_model
+from samkit.weights.registry import (
+    MODELS,
+    RegisteredModel,
+    did_you_mean,
+    find_model,
+    name_elsewhere,
+)
 from samkit.weights.tensor_file import write_safetensors
 
 __all__ = [
@@ -217,17 +222,7 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
             f"{str(source)[:80]!r} is neither a name nor a path: {reason}"
         ) from error
     if isinstance(source, str) and source in MODELS:
-        model = MODELS[source]
-        if model.url is None or model.sha256 is None:
-            return Path(__file__).with_name(model.filename), model
-        where = fetch(
-            model.url,
-            filename=model.filename,
-            sha256=model.sha256,
-            most_bytes=_MOST_PER_PARAMETER * model.parameters,
-            progress=progress,
-        )
-        return where, model
+        return _fetched(MODELS[source], progress), MODELS[source]
     if path.exists():
         return path, None
     if not isinstance(source, str) or _is_path(source):
@@ -244,6 +239,24 @@ def _locate(source: str | Path, progress: bool | None) -> tuple[Path, Registered
     return path, find_model(source)
 
 
+def _fetched(model: RegisteredModel, progress: bool | None) -> Path:
+    if model.repository is not None:
+        if model.is_folder:
+            return fetch_folder(model.repository)
+        return fetch_file(model.repository, model.hub_file)
+    if model.url is None:
+        return Path(__file__).with_name(model.filename)
+    if model.sha256 is None:
+        return put_by_hand(model.url, filename=model.filename)
+    return fetch(
+        model.url,
+        filename=model.filename,
+        sha256=model.sha256,
+        most_bytes=_MOST_PER_PARAMETER * model.parameters,
+        progress=progress,
+    )
+
+
 def _is_path(text: str) -> bool:
     """Whether a text can mean nothing but a file or folder."""
     return (
@@ -257,7 +270,11 @@ def _config(
     state: Mapping[str, Tensor],
     registered: RegisteredModel | None,
 ) -> NetworkConfig:
-    """Sizes from the first of these that is there: header, config.json, registry, shapes."""
+    """Sizes from the first of these that is there: header, config.json, registry, shapes.
+
+    A file that is called as one of a registered model has its sizes, if its tensors fit: they do
+    not tell the size of the input.
+    """
     source = checkpoint.source
     if _CONFIG_KEY in checkpoint.metadata:
         try:
@@ -277,16 +294,26 @@ def _config(
         return config
     if registered is not None:
         return registered.config
+    named = MODELS.get(name_elsewhere(Path(source).name) or "")
+    if named is not None and _fits(source, family, state, named.config):
+        return named.config
     try:
         config = infer_config(state, family, source)
         _check(source, family, state, config)
         return config
     except CheckpointError:
         for model in MODELS.values():  # one may have the same shapes
-            with suppress(CheckpointError):
-                _check(source, family, state, model.config)
+            if _fits(source, family, state, model.config):
                 return model.config
         raise
+
+
+def _fits(source: str, family: str, state: Mapping[str, Tensor], config: NetworkConfig) -> bool:
+    try:
+        _check(source, family, state, config)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _check(source: str, family: str, state: Mapping[str, Tensor], config: NetworkConfig) -> None:

@@ -10,7 +10,17 @@ import difflib
 from dataclasses import dataclass
 
 from samkit.errors import UnknownModelError
-from samkit.sizes import NetworkConfig, mobile_sam, pico, sam2, sam_vit
+from samkit.sizes import (
+    NetworkConfig,
+    edge_tam,
+    hq_sam,
+    med_sam2,
+    mobile_sam,
+    pico,
+    sam2,
+    sam_vit,
+    slim_sam,
+)
 
 __all__ = ["MODELS", "RegisteredModel", "did_you_mean", "find_model", "name_elsewhere"]
 
@@ -18,6 +28,10 @@ _SAM = "https://dl.fbaipublicfiles.com/segment_anything"
 _SAM2 = "https://dl.fbaipublicfiles.com/segment_anything_2/072824"
 _SAM21 = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
 _MOBILE = "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights"
+_TINY = "https://github.com/xinghaochen/TinySAM/releases/download/3.0"
+_BIOIMAGE = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io"
+# The files of a folder in the layout of transformers.
+_FOLDER = "model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +43,11 @@ class RegisteredModel:
         config: sizes of the network.
         parameters: number of trainable values.
         year: of publication.
-        url: where its weights are published; None for the bundled `pico`.
-        sha256: of the whole file, in hexadecimal digits; None for the bundled `pico`.
+        url: where its weights are published.
+        sha256: of the whole file, in hexadecimal digits; None: nobody has published it, so that
+            the file is not downloaded but put into the cache by hand.
+        repository: on the Hugging Face hub, in which the weights are instead of at a URL.
+        hub_file: their file there.
         licence: SPDX identifier of the weights' licence.
     """
 
@@ -40,12 +57,30 @@ class RegisteredModel:
     year: int
     url: str | None = None
     sha256: str | None = None
+    repository: str | None = None
+    hub_file: str = _FOLDER
     licence: str = "Apache-2.0"
 
     @property
+    def is_bundled(self) -> bool:
+        """Whether its weights are part of the package."""
+        return self.url is None and self.repository is None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether its weights are a folder in the layout of transformers."""
+        return self.repository is not None and self.hub_file == _FOLDER
+
+    @property
     def filename(self) -> str:
-        """Name of the weight file in the cache."""
-        return self.url.rsplit("/", 1)[1] if self.url else f"{self.name}.safetensors"
+        """Name of the weight file in the cache; of a folder, that of its repository."""
+        if self.repository is not None:
+            return self.repository.rpartition("/")[2] if self.is_folder else self.hub_file
+        if self.url is None:
+            return f"{self.name}.safetensors"
+        published = self.url.rpartition("/")[2]
+        # Files that are fetched by hand are often called as those of others.
+        return published if self.sha256 else f"{self.name}.{published.rpartition('.')[2]}"
 
 
 # fmt: off
@@ -75,6 +110,43 @@ _TABLE = (
         url=f"{_SAM21}/sam2.1_hiera_base_plus.pt", sha256="a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
     RegisteredModel(name="sam2.1-large", config=sam2("large"), parameters=224_446_642, year=2024,
         url=f"{_SAM21}/sam2.1_hiera_large.pt", sha256="2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
+    RegisteredModel(name="hq-sam-tiny", config=hq_sam("tiny"), parameters=10_256_964, year=2023,
+        repository="lkeab/hq-sam", hub_file="sam_hq_vit_tiny.pth"),
+    RegisteredModel(name="hq-sam-vit-b", config=hq_sam("b"), parameters=94_806_576, year=2023,
+        repository="lkeab/hq-sam", hub_file="sam_hq_vit_b.pth"),
+    RegisteredModel(name="hq-sam-vit-l", config=hq_sam("l"), parameters=313_676_080, year=2023,
+        repository="lkeab/hq-sam", hub_file="sam_hq_vit_l.pth"),
+    RegisteredModel(name="hq-sam-vit-h", config=hq_sam("h"), parameters=642_686_000, year=2023,
+        repository="lkeab/hq-sam", hub_file="sam_hq_vit_h.pth"),
+    RegisteredModel(name="edge-tam", config=edge_tam(), parameters=13_895_794, year=2025, repository="yonigozlan/EdgeTAM-hf"),
+    RegisteredModel(name="tiny-sam", config=mobile_sam(), parameters=9_808_452, year=2023,
+        url=f"{_TINY}/tinysam_42.3.pth"),
+    RegisteredModel(name="slim-sam-50", config=slim_sam("50"), parameters=27_961_776, year=2023,
+        repository="nielsr/slimsam-50-uniform"),
+    RegisteredModel(name="slim-sam-77", config=slim_sam("77"), parameters=9_723_528, year=2023,
+        repository="nielsr/slimsam-77-uniform"),
+    RegisteredModel(name="micro-sam-vit-t-lm", config=mobile_sam(), parameters=9_808_452, year=2025, licence="CC-BY-4.0",
+        url=f"{_BIOIMAGE}/faithful-chicken/1.1/files/vit_t.pt"),
+    RegisteredModel(name="micro-sam-vit-b-lm", config=sam_vit("b"), parameters=93_735_472, year=2025, licence="CC-BY-4.0",
+        url=f"{_BIOIMAGE}/diplomatic-bug/1.2/files/vit_b.pt"),
+    RegisteredModel(name="micro-sam-vit-l-lm", config=sam_vit("l"), parameters=312_342_832, year=2025, licence="CC-BY-4.0",
+        url=f"{_BIOIMAGE}/idealistic-rat/1.2/files/vit_l.pt"),
+    RegisteredModel(name="micro-sam-vit-t-em-organelles", config=mobile_sam(), parameters=9_808_452, year=2025, licence="CC-BY-4.0",
+        url=f"{_BIOIMAGE}/greedy-whale/1/files/vit_t.pt"),
+    RegisteredModel(name="micro-sam-vit-b-em-organelles", config=sam_vit("b"), parameters=93_735_472, year=2025, licence="CC-BY-4.0",
+        url=f"{_BIOIMAGE}/noisy-ox/1.2/files/vit_b.pt"),
+    RegisteredModel(name="micro-sam-vit-l-em-organelles", config=sam_vit("l"), parameters=312_342_832, year=2025, licence="CC-BY-4.0",
+        url=f"{_BIOIMAGE}/humorous-crab/1.2/files/vit_l.pt"),
+    RegisteredModel(name="medsam2", config=med_sam2(), parameters=38_962_498, year=2025, licence="CC-BY-SA-4.0",
+        repository="wanglab/MedSAM2", hub_file="MedSAM2_latest.pt"),
+    RegisteredModel(name="medsam2-2411", config=med_sam2(), parameters=38_962_498, year=2025, licence="CC-BY-SA-4.0",
+        repository="wanglab/MedSAM2", hub_file="MedSAM2_2411.pt"),
+    RegisteredModel(name="medsam2-ct-lesion", config=med_sam2(), parameters=38_962_498, year=2025, licence="CC-BY-SA-4.0",
+        repository="wanglab/MedSAM2", hub_file="MedSAM2_CTLesion.pt"),
+    RegisteredModel(name="medsam2-mri-liver-lesion", config=med_sam2(), parameters=38_962_498, year=2025, licence="CC-BY-SA-4.0",
+        repository="wanglab/MedSAM2", hub_file="MedSAM2_MRI_LiverLesion.pt"),
+    RegisteredModel(name="medsam2-us-heart", config=med_sam2(), parameters=38_962_498, year=2025, licence="CC-BY-SA-4.0",
+        repository="wanglab/MedSAM2", hub_file="MedSAM2_US_Heart.pt"),
 )
 # fmt: on
 
@@ -84,7 +156,7 @@ MODELS: dict[str, RegisteredModel] = {model.name: model for model in _TABLE}
 
 # Name here -> names elsewhere, and those of files without their suffix: Ultralytics (sam_b, sam2_t),
 # Meta's keys and files (vit_b, sam2_hiera_tiny) and configs (sam2_hiera_t), Hugging Face
-# (sam-vit-base, sam2-hiera-tiny). Read with "_" for "-".
+# (sam-vit-base, sam2-hiera-tiny), and the publishers' own. Read with "_" for "-".
 _ELSEWHERE = {
     "sam-vit-b": ("sam_b", "vit_b", "sam_vit_b_01ec64", "sam_vit_base"),
     "sam-vit-l": ("sam_l", "vit_l", "sam_vit_l_0b3195", "sam_vit_large"),
@@ -98,6 +170,25 @@ _ELSEWHERE = {
     "sam2.1-small": ("sam2.1_s", "sam2.1_hiera_s", "sam2.1_hiera_small"),
     "sam2.1-base-plus": ("sam2.1_b", "sam2.1_hiera_b+", "sam2.1_hiera_base_plus"),
     "sam2.1-large": ("sam2.1_l", "sam2.1_hiera_l", "sam2.1_hiera_large"),
+    "hq-sam-tiny": ("sam_hq_vit_tiny",),
+    "hq-sam-vit-b": ("sam_hq_vit_b", "sam_hq_vit_base"),
+    "hq-sam-vit-l": ("sam_hq_vit_l", "sam_hq_vit_large"),
+    "hq-sam-vit-h": ("sam_hq_vit_h", "sam_hq_vit_huge"),
+    "edge-tam": ("edgetam", "edgetam_hf"),
+    "tiny-sam": ("tinysam", "tiny_sam", "tinysam_42.3"),
+    "slim-sam-50": ("slimsam_50_uniform",),
+    "slim-sam-77": ("slimsam_77_uniform",),
+    "micro-sam-vit-t-lm": ("vit_t_lm", "micro_sam_vit_t_lm"),
+    "micro-sam-vit-b-lm": ("vit_b_lm", "micro_sam_vit_b_lm"),
+    "micro-sam-vit-l-lm": ("vit_l_lm", "micro_sam_vit_l_lm"),
+    "micro-sam-vit-t-em-organelles": ("vit_t_em_organelles", "micro_sam_vit_t_em_organelles"),
+    "micro-sam-vit-b-em-organelles": ("vit_b_em_organelles", "micro_sam_vit_b_em_organelles"),
+    "micro-sam-vit-l-em-organelles": ("vit_l_em_organelles", "micro_sam_vit_l_em_organelles"),
+    "medsam2": ("medsam2_latest",),
+    "medsam2-2411": ("medsam2_2411",),
+    "medsam2-ct-lesion": ("medsam2_ctlesion",),
+    "medsam2-mri-liver-lesion": ("medsam2_mri_liverlesion",),
+    "medsam2-us-heart": ("medsam2_us_heart",),
 }
 _HERE = {other: name for name, others in _ELSEWHERE.items() for other in others}
 

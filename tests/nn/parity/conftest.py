@@ -92,8 +92,8 @@ def _randomise(model: nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
-            if "positional_embedding" in name:
-                continue  # random already, and the copies have to stay equal
+            if "positional_embedding" in name or not tensor.is_floating_point():
+                continue  # random already, and the copies have to stay equal; or a count
             fan_in = tensor[0].numel() if tensor.ndim > 1 else 25
             tensor.normal_(0, max(0.02, fan_in**-0.5), generator=generator)
             if "norm" in name and name.endswith("weight"):

@@ -55,17 +55,18 @@ class Theirs:
     sharply, also when others are looked at in the same call.
     """
 
-    def __init__(self, model, predictor, video):
+    def __init__(self, model, predictor, video, session=Sam2VideoInferenceSession):
         config = predictor.network.config
         pixels = [
             predictor.embed(frame).transform.pixels(frame, config.mean, config.std)
             for frame in video
         ]
         self.model = model
-        self.session = Sam2VideoInferenceSession(
+        self.session = session(
             video=torch.cat(pixels), video_height=SIZE, video_width=SIZE, dtype=torch.float32
         )
-        single, remember = model._run_single_frame_inference, model._batch_encode_memories
+        single = model._run_single_frame_inference
+        remember = getattr(model, "_batch_encode_memories", None)
 
         def with_previous_mask(**given):
             if given["point_inputs"] is not None:
@@ -81,7 +82,8 @@ class Theirs:
                 remember(**{**given, **{name: value[i : i + 1] for name, value in lists.items()}})
 
         model._run_single_frame_inference = with_previous_mask
-        model._batch_encode_memories = one_by_one
+        if remember is not None:
+            model._batch_encode_memories = one_by_one
 
     def prompt(self, frame, object_id, points, labels):
         index = self.session.obj_id_to_idx(object_id)

@@ -1,0 +1,121 @@
+"""RepViT (2307.09283), the image encoder of EdgeTAM (2501.07256): convolutions alone."""
+
+from collections import OrderedDict
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samkit.nn.tiny_vit import ConvNorm
+from samkit.sizes import RepViTConfig
+
+__all__ = ["RepViT"]
+
+_MLP_RATIO = 2
+# Channels between the two layers of squeeze-and-excitation: a quarter, in steps of 8.
+_SQUEEZE, _SQUEEZE_STEP = 4, 8
+
+
+class RepViT(nn.Module):
+    """A stem, then four stages of blocks."""
+
+    def __init__(self, config: RepViTConfig) -> None:
+        super().__init__()
+        first = config.dims[0]
+        self.stem = nn.Sequential(
+            OrderedDict(
+                conv1=ConvNorm(config.in_channels, first // 2, 3, stride=2),
+                act1=nn.GELU(),
+                conv2=ConvNorm(first // 2, first, 3, stride=2),
+            )
+        )
+        before = (first, *config.dims)
+        # Named, not numbered, as in the released checkpoints.
+        self.stages_0, self.stages_1, self.stages_2, self.stages_3 = (
+            stage(before[i], dim, depth, downsample=i > 0)
+            for i, (dim, depth) in enumerate(zip(config.dims, config.depths, strict=True))
+        )
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Normalised pixels (B, C, H, W) -> maps (B, C_i, H / s, W / s) of strides 4, 8, 16, 32."""
+        x = self.stem(pixels)
+        maps = []
+        for each in (self.stages_0, self.stages_1, self.stages_2, self.stages_3):
+            x = each(x)
+            maps.append(x)
+        return maps
+
+
+def stage(in_dim: int, dim: int, depth: int, *, downsample: bool) -> nn.Sequential:
+    """Blocks of the same size; every other one with squeeze-and-excitation, the first included."""
+    blocks = nn.Sequential(*(Block(dim, squeeze=i % 2 == 0) for i in range(depth)))
+    if not downsample:
+        return nn.Sequential(OrderedDict(blocks=blocks))
+    return nn.Sequential(OrderedDict(downsample=Downsample(in_dim, dim), blocks=blocks))
+
+
+class Block(nn.Module):
+    """Mixes places (depthwise), then channels (pointwise): (B, C, H, W) -> the same shape."""
+
+    def __init__(self, dim: int, *, squeeze: bool) -> None:
+        super().__init__()
+        self.token_mixer = TokenMixer(dim)
+        self.se = SqueezeExcitation(dim) if squeeze else nn.Identity()
+        self.channel_mixer = channel_mixer(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.se(self.token_mixer(x))
+        return x + self.channel_mixer(x)
+
+
+class Downsample(nn.Module):
+    """A block, half the size, more channels, and a channel mixer."""
+
+    def __init__(self, in_dim: int, dim: int) -> None:
+        super().__init__()
+        self.pre_block = Block(in_dim, squeeze=False)
+        self.spatial_downsample = ConvNorm(in_dim, in_dim, 3, stride=2, groups=in_dim)
+        self.channel_downsample = ConvNorm(in_dim, dim)
+        self.ffn = channel_mixer(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.channel_downsample(self.spatial_downsample(self.pre_block(x)))
+        return x + self.ffn(x)
+
+
+class TokenMixer(nn.Module):
+    """The sum of a depthwise 3x3 convolution, a depthwise 1x1 one, and the input (2101.03697)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv = ConvNorm(dim, dim, 3, groups=dim)
+        self.conv1 = ConvNorm(dim, dim, groups=dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + self.conv1(x) + x
+
+
+class SqueezeExcitation(nn.Module):
+    """Scales each channel by what all channels have on average (1709.01507)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        hidden = max(_SQUEEZE_STEP, round_to_step(dim / _SQUEEZE))
+        self.fc1 = nn.Conv2d(dim, hidden, 1)
+        self.fc2 = nn.Conv2d(hidden, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True))))
+        return x * scale.sigmoid()
+
+
+def round_to_step(channels: float) -> int:
+    """The nearest multiple of the step, upwards where two are equally near."""
+    return int(channels + _SQUEEZE_STEP / 2) // _SQUEEZE_STEP * _SQUEEZE_STEP
+
+
+def channel_mixer(dim: int) -> nn.Sequential:
+    """A pointwise MLP with norms."""
+    hidden = dim * _MLP_RATIO
+    return nn.Sequential(
+        OrderedDict(conv1=ConvNorm(dim, hidden), act=nn.GELU(), conv2=ConvNorm(hidden, dim))
+    )
