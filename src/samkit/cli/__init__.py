@@ -11,6 +11,7 @@ from samkit.cli.annotate import annotate
 from samkit.cli.convert import convert
 from samkit.cli.eval import evaluate
 from samkit.cli.everything import everything
+from samkit.cli.export import export
 from samkit.cli.models import models
 from samkit.cli.predict import predict
 from samkit.cli.serve import serve
@@ -35,6 +36,7 @@ app.command()(models)
 app.command("eval")(evaluate)
 app.command()(train)
 app.command()(convert)
+app.command()(export)
 app.command()(annotate)
 app.command()(serve)
 

@@ -1,0 +1,6 @@
+"""Networks as ONNX files, each compared with the network before it is kept."""
+
+from samkit.exporter.exporting import PARTS, Parts, check, export
+from samkit.exporter.layouts import LAYOUTS, LayoutName
+
+__all__ = ["LAYOUTS", "PARTS", "LayoutName", "Parts", "check", "export"]
