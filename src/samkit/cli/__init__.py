@@ -8,6 +8,7 @@ import warnings
 import typer
 
 from samkit.cli.annotate import annotate
+from samkit.cli.benchmark import benchmark
 from samkit.cli.convert import convert
 from samkit.cli.eval import evaluate
 from samkit.cli.everything import everything
@@ -37,6 +38,7 @@ app.command("eval")(evaluate)
 app.command()(train)
 app.command()(convert)
 app.command()(export)
+app.command()(benchmark)
 app.command()(annotate)
 app.command()(serve)
 

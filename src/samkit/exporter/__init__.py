@@ -2,5 +2,6 @@
 
 from samkit.exporter.exporting import PARTS, Parts, check, export
 from samkit.exporter.layouts import LAYOUTS, LayoutName
+from samkit.exporter.speed import Speed, measure
 
-__all__ = ["LAYOUTS", "PARTS", "LayoutName", "Parts", "check", "export"]
+__all__ = ["LAYOUTS", "PARTS", "LayoutName", "Parts", "Speed", "check", "export", "measure"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from samkit.errors import ExportError
 from samkit.exporter.layouts import Layout, RandomPrompts
 from samkit.exporter.parts import Part, memory_parts
+from samkit.exporter.samples import CLIP, PHOTOGRAPH
 from samkit.image_predictor import ImagePredictor
 from samkit.media import read_image
 from samkit.nn import Network, Sam2
@@ -187,23 +187,16 @@ def compare_clip(exported: ImagePredictor, network: Network) -> Differences:
 
 
 def _track(predictor: ImagePredictor) -> Iterator[NDArray[np.bool_]]:
-    tracker = VideoPredictor(predictor, sample("coffee.mp4"))
+    tracker = VideoPredictor(predictor, CLIP)
     for object_id, prompt in _PROMPTS.items():
         tracker.prompt(0, object_id, prompt)
     for _, masks in tracker.track(stop=_FRAMES):
         yield masks.masks
 
 
-def sample(name: str) -> Path:
-    """The photograph or clip with which exports are compared, as the package or checkout has it."""
-    package = Path(__file__).parent
-    places = package / "samples" / name, package.parents[2] / "examples" / name
-    return next((place for place in places if place.is_file()), places[0])
-
-
 def _photographs() -> list[NDArray[np.uint8]]:
     """One that is wide, and one that is high."""
-    image = np.asarray(read_image(sample("coffee.jpg")))
+    image = np.asarray(read_image(PHOTOGRAPH))
     return [image, np.ascontiguousarray(np.rot90(image)[: image.shape[0]])]
 
 
