@@ -1,7 +1,12 @@
 """Settings for every test."""
 
+from pathlib import Path
+
 import hypothesis
+import pytest
 import torch
+
+import samkit
 
 # Tiny networks gain nothing from threads, and lose much where other programs use the machine.
 torch.set_num_threads(1)
@@ -9,3 +14,11 @@ torch.set_num_threads(1)
 # Nor does a test fail because the machine is busy with something else.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session")
+def exported_pico(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an export of pico, with its memory. Tests do not change it."""
+    folder = tmp_path_factory.mktemp("exports") / "pico"
+    samkit.export(samkit.load("pico", device="cpu", dtype="float32"), folder, parts="video")
+    return folder

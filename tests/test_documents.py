@@ -171,6 +171,8 @@ def test_blocks_are_run_or_are_shipped_files() -> None:
         ("annotate.md", "it serves until Ctrl-C"),
         ("annotate.md", "it serves until Ctrl-C"),
         ("camera.md", "needs a camera"),
+        ("export.md", "tests/cli/test_export.py runs it"),
+        ("export.md", "tests/runtimes runs it"),
         ("server.md", "it serves until Ctrl-C"),
         ("server.md", "needs a server"),
         ("server.md", "for browsers"),

@@ -11,6 +11,7 @@ from samkit.errors import (
     CheckpointError,
     CheckpointKeysError,
     DownloadError,
+    ExportError,
     ImageError,
     InputError,
     MissingDependencyError,
@@ -27,6 +28,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointKeysError",
     "DownloadError",
+    "ExportError",
     "ImageEmbedding",
     "ImageError",
     "ImagePredictor",
@@ -41,6 +43,7 @@ __all__ = [
     "UnsafeCheckpointError",
     "VideoPredictor",
     "__version__",
+    "export",
     "load",
     "read_image",
     "set_limits",
@@ -54,6 +57,7 @@ _HOME = {
     "MemoryPredictor": "memory_predictor",
     "Prompt": "prompts",
     "VideoPredictor": "video",
+    "export": "exporter",
     "load": "image_predictor",
     "read_image": "media",
     "set_limits": "limits",
@@ -61,6 +65,7 @@ _HOME = {
 """Name -> the module of samkit that defines it."""
 
 if TYPE_CHECKING:
+    from samkit.exporter import export
     from samkit.image_predictor import ImageEmbedding, ImagePredictor, load
     from samkit.limits import set_limits
     from samkit.mask_generator import AutomaticMaskGenerator

@@ -8,6 +8,7 @@ SamkitError
 ├── CheckpointError                     a weight file that cannot be used
 │   ├── CheckpointKeysError             its tensors do not fit the network
 │   └── UnsafeCheckpointError           it holds code, which samkit never runs
+├── ExportError                         an export failed, or does not do what the network does
 ├── DownloadError                       weights could not be fetched or verified
 └── MissingDependencyError              an optional package is not installed
 
@@ -18,6 +19,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointKeysError",
     "DownloadError",
+    "ExportError",
     "ImageError",
     "InputError",
     "MissingDependencyError",
@@ -91,6 +93,10 @@ class UnsafeCheckpointError(CheckpointError):
 
 class DownloadError(SamkitError):
     """A download failed, or what arrived is not what was expected."""
+
+
+class ExportError(SamkitError):
+    """A network cannot be exported, or what was exported does something else."""
 
 
 class MissingDependencyError(SamkitError, ImportError):

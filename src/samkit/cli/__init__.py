@@ -8,9 +8,11 @@ import warnings
 import typer
 
 from samkit.cli.annotate import annotate
+from samkit.cli.benchmark import benchmark
 from samkit.cli.convert import convert
 from samkit.cli.eval import evaluate
 from samkit.cli.everything import everything
+from samkit.cli.export import export
 from samkit.cli.models import models
 from samkit.cli.predict import predict
 from samkit.cli.serve import serve
@@ -35,6 +37,8 @@ app.command()(models)
 app.command("eval")(evaluate)
 app.command()(train)
 app.command()(convert)
+app.command()(export)
+app.command()(benchmark)
 app.command()(annotate)
 app.command()(serve)
 

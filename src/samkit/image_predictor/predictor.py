@@ -32,6 +32,7 @@ from samkit.masks import Masks
 from samkit.media import read_image
 from samkit.nn import ImageFeatures, MaskPrediction, Network
 from samkit.prompts import Prompt, as_prompts
+from samkit.runtimes import RUNTIMES, Runtime, is_export, load_exported, open_folder
 from samkit.transforms import ImageTransform
 from samkit.weights.tensor_file import fingerprint
 
@@ -341,28 +342,49 @@ def load(
     *,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
+    runtime: Runtime | None = None,
 ) -> ImagePredictor:
     """A predictor by name, file, folder or Hugging Face id.
 
     Args:
         model: a name of `samkit models` ("pico" is part of samkit and needs no download), a
-            checkpoint file (.pt, .pth, .safetensors), a folder in Hugging Face's layout or a
-            repository id ("facebook/sam2.1-hiera-tiny").
-        device, dtype: as in `ImagePredictor`.
+            checkpoint file (.pt, .pth, .safetensors), a folder in Hugging Face's layout, a
+            repository id ("facebook/sam2.1-hiera-tiny") or a folder of `samkit.export`.
+        device, dtype: as in `ImagePredictor`; an export runs on the CPU in float32.
+        runtime: what runs an export, with as many threads as torch has now: "onnx" (onnxruntime,
+            the default) or "openvino".
 
     Raises:
         UnknownModelError: nothing has this name; the nearest is suggested.
         CheckpointError: the file is no checkpoint of a known family, or does not fit.
         DownloadError: the weights could not be fetched or verified.
-        InputError: the device or dtype is unknown or not available.
+        InputError: the device, dtype or runtime is unknown or not available.
+        MissingDependencyError: what runs the export is not installed.
     """
     place = find_device(device)
-    find_dtype(dtype, place)  # before a long download
+    found = find_dtype(dtype, place)  # before a long download
+    if is_export(model) and str(model) not in weights.MODELS:
+        if device != "auto" and place.type != "cpu":
+            raise InputError(f"device: an export runs on the CPU, got {shown(device)}")
+        if dtype != "auto" and found != torch.float32:
+            raise InputError(f"dtype: an export runs in float32, got {shown(dtype)}")
+        return _exported(model, "onnx" if runtime is None else runtime)
+    if runtime is not None:
+        raise InputError(
+            f"runtime: it goes with a folder that `samkit export` wrote, got {shown(str(model))}"
+        )
     predictor = ImagePredictor(weights.load_network(model), device="cpu", dtype="float32")
     # Nothing else uses the network, so it is changed and not copied.
     predictor.device, predictor.dtype = place, dtype_of(predictor.network, dtype, place)
     place_network(predictor.network, predictor.device, predictor.dtype)
     return predictor
+
+
+def _exported(model: str | Path, runtime: Runtime) -> ImagePredictor:
+    if runtime not in RUNTIMES:
+        raise InputError(f"runtime: expected one of {', '.join(RUNTIMES)}, got {shown(runtime)}")
+    network = load_exported(open_folder(model), runtime)
+    return ImagePredictor(network, device="cpu", dtype="float32")
 
 
 def _several(name: str, value: Any) -> list[Any]:

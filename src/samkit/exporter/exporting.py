@@ -1,0 +1,287 @@
+"""A network as a folder of ONNX files, compared with it before the folder is there."""
+
+import copy
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import torch
+
+from samkit.arguments import switch
+from samkit.errors import ExportError, InputError, MissingDependencyError, shown
+from samkit.exporter.layouts import LAYOUTS, LayoutName
+from samkit.exporter.parity import Differences, compare_clip, compare_images, compare_memory
+from samkit.exporter.parts import Part, memory_parts
+from samkit.files import checked_path
+from samkit.image_predictor import ImagePredictor
+from samkit.media.writing import temporary_folder
+from samkit.nn import Network, Sam2
+from samkit.runtimes import (
+    LAYOUT_VERSION,
+    MANIFEST,
+    WEIGHTS,
+    Engine,
+    checksum,
+    is_exported,
+    load_exported,
+    open_folder,
+    weights_between,
+)
+from samkit.sizes import to_dict
+from samkit.weights.tensor_file import write_safetensors
+
+__all__ = ["PARTS", "Parts", "check", "export"]
+
+Parts = Literal["image", "video"]
+PARTS: tuple[Parts, ...] = get_args(Parts)
+
+_Choice = TypeVar("_Choice", bound=str)
+
+
+def export(
+    predictor: ImagePredictor,
+    folder: str | Path,
+    *,
+    parts: Parts = "image",
+    layout: LayoutName = "samkit",
+    half: bool = False,
+) -> dict[str, Any]:
+    """Write a network as ONNX files, and compare them with it.
+
+    The files run in onnxruntime before they are kept: on photographs with prompts of all kinds,
+    and for video through a clip with two objects. If a tensor differs by more than 1e-4 of its
+    scale, or a mask has an IoU below 0.999 with that of the network, nothing is left behind.
+
+    Args:
+        predictor: whose network, in float32.
+        folder: a new or empty folder. Beside the files lies `samkit.json`: sizes, mean, std,
+            checksums, and what the comparison found.
+        parts: "image" for the image encoder and the mask decoder, "video" for the memory too.
+        layout: "samkit", which `samkit.load` reads; "transformers" (transformers.js) or
+            "samexporter" (X-AnyLabeling), which have no video.
+        half: store weights as float16. They are computed with in float32, so that only the rounding
+            of the weights changes masks; how much, is in `samkit.json`.
+
+    Returns:
+        The contents of `samkit.json`.
+
+    Raises:
+        MissingDependencyError: the extra `export` is not installed.
+        InputError: the folder cannot be written to, or the options do not go together.
+        ExportError: the network cannot be exported, or the files do something else.
+    """
+    network = _exportable(predictor, parts, layout)
+    target = _new_folder(folder)
+    before = None
+    if switch("half", half):
+        before, network = network, _rounded(network)
+    try:
+        # Inside a folder that only this process can look into, until all is well.
+        with temporary_folder(target.parent) as place:
+            written = place / "export"
+            written.mkdir()
+            _write(network, written, parts, layout, half)
+            about = _about(network, written, parts, layout, half)
+            _save(about, written)
+            about["parity"] = _compare(network, written, parts, layout, before)
+            _save(about, written)
+            os.rename(written, target)
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror or error}") from error
+    return about
+
+
+def check(predictor: ImagePredictor, folder: str | Path) -> dict[str, Any]:
+    """Compare an export in the layout samkit with a network again, such as on another machine.
+
+    Returns:
+        What the comparison found, as in `samkit.json`.
+
+    Raises:
+        CheckpointError: the folder is no such export, or it was changed.
+        InputError: the network is of other sizes.
+        ExportError: the files do something else.
+    """
+    opened = open_folder(folder)
+    parts: Parts = "video" if "memory_attention.onnx" in opened.checksums else "image"
+    network = _exportable(predictor, parts, "samkit")
+    if opened.config != network.config:
+        raise InputError(f"{opened.path} holds a network of other sizes than the one given")
+    network = _rounded(network) if opened.is_half else network
+    return _compare(network, opened.path, parts, "samkit", None)
+
+
+def _exportable(predictor: ImagePredictor, parts: Parts, layout: LayoutName) -> Network:
+    """The network of a predictor, on the CPU.
+
+    Raises:
+        MissingDependencyError, InputError: it cannot be exported so.
+    """
+    _check_installed()
+    _check_choice("parts", parts, PARTS)
+    _check_choice("layout", layout, LAYOUTS)
+    if not isinstance(predictor, ImagePredictor):
+        raise InputError(
+            f"expected an ImagePredictor (samkit.load gives one), got {type(predictor).__name__}"
+        )
+    network = predictor.network
+    if is_exported(network):
+        raise InputError("expected the network itself, got one that was exported already")
+    if predictor.dtype != torch.float32:
+        raise InputError(
+            f"expected a network in float32, got {predictor.dtype}: samkit.load(..., "
+            "dtype='float32')"
+        )
+    if parts == "video" and layout != "samkit":
+        raise InputError(f"the layout {layout} has no parts for video; expected layout='samkit'")
+    if parts == "video" and not network.has_memory:
+        raise InputError("parts: this network has no memory, which video needs; expected 'image'")
+    if predictor.device.type == "cpu":
+        return network
+    return copy.deepcopy(network).to("cpu")
+
+
+def _check_installed() -> None:
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"exporting needs the package {error.name}: pip install 'samkit[export]'"
+        ) from error
+    else:
+        del onnx, onnxruntime, onnxscript
+
+
+def _check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name}: expected one of {', '.join(choices)}, got {shown(value)}")
+
+
+def _new_folder(folder: str | Path) -> Path:
+    """Where the export will be.
+
+    Raises:
+        InputError: something is there, or nothing can be written there.
+    """
+    target = checked_path(folder, "a folder to write")
+    try:
+        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+            raise InputError(f"expected a new or empty folder to export to, got {target}")
+        target = Path(os.path.realpath(target))
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror or error}") from error
+    return target
+
+
+def _rounded(network: Network) -> Network:
+    """A network whose weights float16 can hold.
+
+    Raises:
+        InputError: some are too large.
+    """
+    network = copy.deepcopy(network)
+    for name, parameter in network.named_parameters():
+        rounded = parameter.detach().half()
+        if not bool(rounded.isfinite().all()):
+            raise InputError(f"half: {name} has numbers that float16 cannot hold")
+        parameter.data = rounded.float()
+    return network
+
+
+def _all_parts(network: Network, parts: Parts, layout: LayoutName) -> list[Part]:
+    found = [LAYOUTS[layout].encoder(network), LAYOUTS[layout].decoder(network)]
+    if parts == "video":
+        assert isinstance(network, Sam2)
+        found += memory_parts(network)
+    return found
+
+
+def _write(network: Network, folder: Path, parts: Parts, layout: LayoutName, half: bool) -> None:
+    from samkit.exporter.onnx_files import write_onnx
+
+    for part in _all_parts(network, parts, layout):
+        (folder / part.name).parent.mkdir(exist_ok=True)
+        try:
+            write_onnx(part, folder, half=half)
+        except (RuntimeError, TypeError, ValueError) as error:  # of torch's exporter
+            reason = str(error).strip().partition("\n")[0]
+            raise ExportError(f"{part.name} cannot be exported: {reason}") from error
+    if layout == "samkit":
+        write_safetensors(folder / WEIGHTS, weights_between(network), {"format": "pt"})
+
+
+def _about(
+    network: Network, folder: Path, parts: Parts, layout: LayoutName, half: bool
+) -> dict[str, Any]:
+    """What `samkit.json` says, but for the comparison."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    height, width = network.config.image_size
+    return {
+        "layout": layout,
+        "version": LAYOUT_VERSION,
+        "parts": parts,
+        "weights": "float16" if half else "float32",
+        "input": {
+            "height": height,
+            "width": width,
+            "mean": network.config.mean,
+            "std": network.config.std,
+            "keep_aspect": network.config.keep_aspect,
+        },
+        "sizes": to_dict(network.config),
+        "files": {
+            path.relative_to(folder).as_posix(): {
+                "sha256": checksum(path),
+                "bytes": path.stat().st_size,
+            }
+            for path in files
+        },
+    }
+
+
+def _save(about: dict[str, Any], folder: Path) -> None:
+    (folder / MANIFEST).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def _compare(
+    network: Network, folder: Path, parts: Parts, layout: LayoutName, before: Network | None
+) -> dict[str, Any]:
+    """Run the files, and say how much they differ.
+
+    Raises:
+        ExportError: too much.
+    """
+    import onnxruntime
+
+    engines = {
+        part.name: Engine(folder / f"{part.name}.onnx", "onnx", "")
+        for part in _all_parts(network, parts, layout)
+    }
+    found, lowest = compare_images(network, LAYOUTS[layout], engines, before)
+    report: dict[str, Any] = {
+        "engine": f"onnxruntime {onnxruntime.__version__}",
+        "images": _report(found),
+    }
+    if before is not None:
+        report["lowest_iou_with_float32"] = lowest
+    if parts == "video":
+        assert isinstance(network, Sam2)
+        report["memory"] = _report(compare_memory(network, engines))
+        exported = load_exported(open_folder(folder), "onnx")
+        predictor = ImagePredictor(exported, device="cpu", dtype="float32")
+        report["video"] = _report(compare_clip(predictor, network))
+    return report
+
+
+def _report(differences: Differences) -> dict[str, Any]:
+    report: dict[str, Any] = {}
+    if differences.largest:
+        report["largest_difference"] = differences.largest
+    if differences.masks:
+        report |= {"masks": differences.masks, "lowest_iou": differences.lowest_iou}
+    return report

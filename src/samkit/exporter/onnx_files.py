@@ -1,0 +1,100 @@
+"""ONNX files from parts."""
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir
+import torch
+from torch import Tensor, nn
+
+from samkit.exporter.parts import Part
+
+__all__ = ["write_onnx"]
+
+_OPSET = 18
+# A file of ONNX holds 2 GB at most; the weights then lie in one of their own.
+_MOST_INSIDE = 1_800_000_000
+
+
+def write_onnx(part: Part, folder: Path, *, half: bool) -> None:
+    """Write a part as `NAME.onnx`; weights of more than 1.8 GB lie beside it, `NAME.onnx.data`.
+
+    Args:
+        part: what to write.
+        folder: where to.
+        half: store weights as float16 where that loses nothing. They are computed with in float32.
+    """
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            _Listed(part.module).eval(),
+            (list(part.inputs.values()),),
+            dynamo=True,
+            dynamic_shapes=([part.axes.get(name, {}) for name in part.inputs],),
+            input_names=list(part.inputs),
+            output_names=list(part.outputs),
+            opset_version=_OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    graph = program.model.graph
+    for value in graph.inputs:
+        if value.name in part.shared:  # traced as 1, and broadcast by all that is done with it
+            axis = part.shared[value.name]
+            value.shape = onnx_ir.Shape(
+                ["one_or_all" if i == axis else length for i, length in enumerate(value.shape)]
+            )
+    if half:
+        _store_as_half(graph)
+    size = sum(value.const_value.nbytes for value in graph.initializers.values())
+    program.save(folder / f"{part.name}.onnx", external_data=size > _MOST_INSIDE)
+
+
+class _Listed(nn.Module):
+    """A module that takes its inputs as one list, however many there are."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs: list[Tensor]) -> Any:
+        return self.module(*inputs)
+
+
+def _store_as_half(graph: Any) -> None:
+    """Float32 weights that float16 holds exactly become float16, with a cast before their use."""
+    for name, value in list(graph.initializers.items()):
+        if value.dtype != onnx_ir.DataType.FLOAT:
+            continue
+        array = value.const_value.numpy()
+        with np.errstate(over="ignore"):
+            small = array.astype("float16")
+        if (small.astype("float32") != array).any():
+            continue
+        stored = onnx_ir.Value(name=f"{name}.half", const_value=onnx_ir.tensor(small))
+        stored.shape, stored.dtype = value.shape, onnx_ir.DataType.FLOAT16
+        cast = onnx_ir.node("Cast", [stored], {"to": onnx_ir.DataType.FLOAT.value})
+        cast.outputs[0].shape, cast.outputs[0].dtype = value.shape, value.dtype
+        value.replace_all_uses_with(cast.outputs[0])
+        del graph.initializers[name]
+        cast.outputs[0].name = name
+        graph.register_initializer(stored)
+        graph.insert_before(graph[0], cast)
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Without what the exporter tells its developers."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,228 @@
+"""An exported network as a `Network`: its parts run in an engine, what lies between in torch."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from samkit.errors import CheckpointError, InputError
+from samkit.nn import ImageFeatures, MaskPrediction, Network, PromptTensors, Sam, Sam2
+from samkit.nn.image_views import ImageViews
+from samkit.nn.mask_decoder import Attended, MaskDecoder
+from samkit.nn.memory import MemoryTokens
+from samkit.runtimes.engine import Engine, Runtime
+from samkit.runtimes.folder import ExportedFolder
+from samkit.sizes import NetworkConfig, Sam2Config, SamConfig
+from samkit.weights.loading import check_shapes
+from samkit.weights.safetensors_reader import read_safetensors
+
+__all__ = ["WEIGHTS", "is_exported", "load_exported", "weights_between"]
+
+WEIGHTS = "network.safetensors"
+"""Name of the file of the weights that no ONNX file has."""
+
+_IN_ENGINE = ("image_encoder.", "memory_attention.", "memory_encoder.")
+
+
+def load_exported(folder: ExportedFolder, runtime: Runtime) -> Network:
+    """The network of an export, on the CPU, in evaluation mode.
+
+    Raises:
+        MissingDependencyError: the engine is not installed.
+        CheckpointError: the engine cannot load a file, or the weights do not fit.
+    """
+    network = _built(folder.config)
+    path = folder.path / WEIGHTS
+    state, _ = read_safetensors(path, CheckpointError)
+    check_shapes(str(path), state, weights_between(network))
+    network.load_state_dict(state, strict=False, assign=True)
+
+    def engine(name: str) -> Engine:
+        file = f"{name}.onnx"
+        if file not in folder.checksums:
+            raise CheckpointError(f"{folder.path}: expected {file} among its files")
+        return Engine(folder.path / file, runtime, folder.checksums[file])
+
+    network.image_encoder = _ImageEncoder(engine("image_encoder"), folder.config)
+    network.mask_decoder = _MaskDecoder(network.mask_decoder, engine("mask_decoder"))
+    if isinstance(network, Sam2):
+        network.has_memory = "memory_attention.onnx" in folder.checksums
+        # By their names, as these are other classes in the same places.
+        for name, part in (
+            ("memory_attention", _MemoryAttention),
+            ("memory_encoder", _MemoryEncoder),
+        ):
+            runs = part(engine(name), folder.config.grid) if network.has_memory else nn.Module()
+            network.add_module(name, runs)
+    return network.eval()
+
+
+def is_exported(network: Network) -> bool:
+    """Whether a network is that of an export."""
+    return isinstance(network, _Exported)
+
+
+def weights_between(network: Network) -> dict[str, Tensor]:
+    """The weights that are used outside of the exported parts, and those that tell their sizes."""
+    return {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if not name.startswith(_IN_ENGINE)
+        and (
+            not name.startswith("mask_decoder.") or name.endswith(("token.weight", "tokens.weight"))
+        )
+    }
+
+
+def _built(config: NetworkConfig) -> Network:
+    """A network without weights, which takes no memory."""
+    with torch.device("meta"):
+        if isinstance(config, Sam2Config):
+            return ExportedSam2(config)
+        assert isinstance(config, SamConfig)
+        return ExportedSam(config)
+
+
+class _Exported(Network):
+    """Prompts go to the file of the mask decoder as they are."""
+
+    def _attend(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
+        assert isinstance(self.mask_decoder, _MaskDecoder)
+        return self.mask_decoder.decode(features, prompts)
+
+
+class ExportedSam(_Exported, Sam):
+    """SAM or MobileSAM, exported."""
+
+
+class ExportedSam2(_Exported, Sam2):
+    """SAM 2, 2.1 or pico, exported."""
+
+
+class _ImageEncoder(nn.Module):
+    """In the place of all image encoders: also projects for the mask decoder."""
+
+    def __init__(self, engine: Engine, config: NetworkConfig) -> None:
+        super().__init__()
+        self.engine = engine
+        self.shape = (len(config.mean), *config.image_size)
+
+    def forward(self, pixels: Tensor) -> Tensor | list[Tensor]:
+        """As the encoder that it replaces: one map, or three from the finest on."""
+        if pixels.shape[1:] != self.shape:
+            raise InputError(
+                f"this export takes inputs of shape {self.shape}, got {tuple(pixels.shape[1:])}"
+            )
+        each = [self.engine({"pixels": one}) for one in pixels.split(1)]
+        maps = {name: torch.cat([one[name] for one in each]) for name in self.engine.outputs}
+        embedding = maps.pop("embedding")
+        return [*maps.values(), embedding] if maps else embedding
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    """Masks in the place of the image tokens that they are else made of.
+
+    Attributes:
+        logits: as in `MaskPrediction`.
+    """
+
+    logits: Tensor
+
+    def select(self, index: Tensor) -> "_Decoded":
+        return _Decoded(self.logits[index])
+
+
+class _MaskDecoder(MaskDecoder):
+    """Prompt encoder and mask decoder in one file, which always makes all masks."""
+
+    def __init__(self, replaced: MaskDecoder, engine: Engine) -> None:
+        nn.Module.__init__(self)
+        self.config = replaced.config
+        for name, child in replaced.named_children():
+            if isinstance(child, nn.Embedding):
+                self.add_module(name, child)
+        self.engine = engine
+
+    def rows(self, tokens: int) -> int:
+        # Prompts share nothing here, so that few at a time are best.
+        return self.iou_token.weight.shape[1]
+
+    def project_high_resolution(self, finest: Tensor, finer: Tensor) -> tuple[Tensor, Tensor]:
+        return finest, finer  # the image encoder's file has done it
+
+    def decode(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
+        """All about N prompts, with masks."""
+        count, (h, w) = len(prompts), features.embedding.shape[-2:]
+        masks, has_mask = prompts.masks, prompts.has_mask
+        if has_mask is None:
+            has_mask = torch.full((count,), masks is not None)
+        if masks is None:
+            masks = torch.zeros(count, 1, 4 * h, 4 * w)
+        inputs = {
+            "points": prompts.points,
+            "labels": prompts.labels,
+            "embedding": features.embedding,
+        }
+        fine = {f"high_resolution_{i}": x for i, x in enumerate(features.high_resolution)}
+        found = self.engine({**inputs, "masks": masks, "has_mask": has_mask, **fine})
+        return Attended(
+            tokens=found["tokens"],
+            iou=found["iou"],
+            object_score=found.get("object_score"),
+            views=cast(ImageViews, _Decoded(found["logits"])),
+            grid=(h, w),
+            high_resolution=(),
+        )
+
+    def masks(self, attended: Attended) -> MaskPrediction:
+        return MaskPrediction(
+            logits=cast(_Decoded, attended.views).logits,
+            iou=attended.iou,
+            tokens=attended.tokens,
+            object_score=attended.object_score,
+        )
+
+
+class _MemoryAttention(nn.Module):
+    dtype = torch.float32
+
+    def __init__(self, engine: Engine, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.engine = engine
+        self.cells = grid[0] * grid[1]
+
+    def forward(self, features: Tensor, memory: MemoryTokens) -> Tensor:
+        """As `MemoryAttention`, of one frame."""
+        N, M = memory.tokens.shape[:2]
+        first = M - memory.pointer_tokens
+        attended = memory.attended
+        if attended is None:
+            attended = torch.ones(N, M, dtype=torch.bool)
+
+        def frames(tokens: Tensor) -> Tensor:
+            return tokens[:, :first].unflatten(1, (-1, self.cells))
+
+        found = self.engine(
+            {
+                "frame": features,
+                "memories": frames(memory.tokens),
+                "memory_positions": frames(memory.positions),
+                "has_memory": frames(attended)[..., 0],
+                "pointers": memory.tokens[:, first:],
+                "pointer_positions": memory.positions[:, first:],
+                "has_pointer": attended[:, first:],
+            }
+        )
+        return found["recalled"]
+
+
+class _MemoryEncoder(nn.Module):
+    def __init__(self, engine: Engine, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.engine = engine
+
+    def forward(self, features: Tensor, masks: Tensor) -> Tensor:
+        """As `MemoryEncoder`, of one frame."""
+        return self.engine({"frame": features[:1], "masks": masks})["memory"]

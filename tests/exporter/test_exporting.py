@@ -1,0 +1,146 @@
+"""Folders of exports: what is in them, and when there is none."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from tiny import make, tiny_sam, tiny_sam2
+from torch import nn
+
+import samkit
+from samkit import ExportError, ImagePredictor, InputError
+from samkit.exporter import check, exporting
+from samkit.exporter.onnx_files import write_onnx
+from samkit.exporter.parts import Part
+from samkit.weights import load_network
+
+PARTS = ("image_encoder", "mask_decoder", "memory_attention", "memory_encoder")
+
+
+def pico() -> ImagePredictor:
+    return ImagePredictor(load_network("pico"), device="cpu", dtype="float32")
+
+
+def test_files_and_what_is_said_of_them(exported_pico: Path) -> None:
+    about = json.loads((exported_pico / "samkit.json").read_text())
+    names = {*(f"{part}.onnx" for part in PARTS), "network.safetensors"}
+    assert {path.name for path in exported_pico.iterdir()} == {*names, "samkit.json"}
+    for name, file in about["files"].items():
+        data = (exported_pico / name).read_bytes()
+        assert file == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    assert about["files"].keys() == names
+    assert (about["layout"], about["version"], about["parts"]) == ("samkit", 1, "video")
+    assert about["input"] == {
+        "height": 320,
+        "width": 416,
+        "mean": [127 / 255] * 3,
+        "std": [128 / 255] * 3,
+        "keep_aspect": False,
+    }
+    assert not list(exported_pico.parent.glob(".samkit-*"))
+
+
+def test_comparison(exported_pico: Path) -> None:
+    parity = json.loads((exported_pico / "samkit.json").read_text())["parity"]
+    # Two photographs, four kinds of three prompts, the single mask and three candidates.
+    assert parity["images"]["masks"] == 2 * 4 * 3 * 4
+    assert parity["video"]["masks"] == 10 * 2
+    found = parity["images"]["largest_difference"] | parity["memory"]["largest_difference"]
+    assert found.keys() == set(PARTS)
+    assert 0 < max(found.values()) <= 1e-4
+    assert min(parity["images"]["lowest_iou"], parity["video"]["lowest_iou"]) >= 0.999
+
+
+def changed(name: str) -> ImagePredictor:
+    """pico with a weight that is a little larger."""
+    predictor = pico()
+    with torch.no_grad():
+        predictor.network.get_parameter(name).mul_(1.02)
+    return predictor
+
+
+@pytest.mark.parametrize(
+    ("weight", "part"),
+    [
+        ("image_encoder.neck.convs.0.conv.weight", "image_encoder: "),
+        ("mask_decoder.iou_prediction_head.layers.0.weight", "mask_decoder: iou"),
+        ("memory_encoder.out_proj.weight", "memory_encoder: memory"),
+    ],
+)
+def test_files_of_another_network_are_found_out(
+    weight: str, part: str, exported_pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_: Any, folder: Path, *rest: Any) -> None:
+        for path in exported_pico.iterdir():
+            shutil.copy(path, folder)
+
+    predictor = changed(weight)
+    with pytest.raises(ExportError, match=f"^{part}.*expected at most 0.0001"):
+        check(predictor, exported_pico)
+    monkeypatch.setattr(exporting, "_write", write)
+    with pytest.raises(ExportError, match=part):
+        samkit.export(predictor, tmp_path / "out", parts="video")
+    assert not list(tmp_path.iterdir())
+
+
+def test_check_of_another_size(exported_pico: Path) -> None:
+    other = ImagePredictor(make(tiny_sam2()), device="cpu", dtype="float32")
+    with pytest.raises(InputError, match="holds a network of other sizes"):
+        check(other, exported_pico)
+
+
+def test_what_cannot_be_exported(exported_pico: Path, tmp_path: Path) -> None:
+    sam = ImagePredictor(make(tiny_sam()), device="cpu", dtype="float32")
+    half = ImagePredictor(make(tiny_sam()), device="cpu", dtype="bfloat16")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    out = tmp_path / "out"
+    for wrong, arguments, message in (
+        (sam, (out, "video"), "this network has no memory"),
+        (sam, (out, "sound"), "parts: expected one of image, video, got 'sound'"),
+        (sam, (out, "image", "onnx"), "layout: expected one of samkit, transformers, samexporter"),
+        (pico(), (out, "video", "transformers"), "transformers has no parts for video"),
+        (half, (out,), "expected a network in float32, got torch.bfloat16"),
+        (samkit.load(exported_pico), (out,), "one that was exported already"),
+        (sam, (tmp_path / "full",), "expected a new or empty folder"),
+        (sam, (tmp_path / "full" / "mine.txt",), "expected a new or empty folder"),
+        (sam, (tmp_path / "full" / "mine.txt" / "out",), "cannot write"),
+        (sam.network, (out,), "expected an ImagePredictor"),
+    ):
+        names = ("folder", "parts", "layout")
+        with pytest.raises(InputError, match=message):
+            samkit.export(wrong, **dict(zip(names, arguments, strict=False)))
+    with pytest.raises(InputError, match="half: expected True or False, got 'no'"):
+        samkit.export(sam, out, half="no")
+    assert not out.exists()
+
+
+def test_weights_in_half_precision_lose_nothing(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(64, 32)
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight.half().float())  # the bias stays between the steps
+    part = Part(
+        name="layer",
+        module=nn.Sequential(layer, nn.Flatten(0)),
+        inputs={"x": torch.randn(3, 64)},
+        outputs=("y",),
+        axes={"x": {0: "rows"}},
+    )
+    found = []
+    for half in (False, True):
+        write_onnx(part, tmp_path, half=half)
+        weights = onnx.load(tmp_path / "layer.onnx").graph.initializer
+        is_half = [tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in weights]
+        assert any(is_half) == half
+        assert not all(is_half)
+        session = onnxruntime.InferenceSession(tmp_path / "layer.onnx")
+        found.append(session.run(None, {"x": torch.ones(5, 64).numpy()})[0])
+    assert (found[0] == found[1]).all()
+    assert found[0].shape == (5 * 32,)
