@@ -2,6 +2,7 @@
 # make test   install the test extra too, check the code and run every test
 # make test-browser  the page in Chromium; root on Debian gets it, others install it by themselves
 # make check  only lint, formatting and types
+# make bench  samkit beside other programs and the limit of this machine; BENCH=--full for all rows
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 OVERLAY := outputs/coffee.png
 DEMO := samkit predict examples/coffee.jpg --box 172,18,424,285 --point 220,260 -o $(OVERLAY) --format overlay
 
-.PHONY: demo test test-browser check
+.PHONY: demo test test-browser check bench
 
 demo: $(VENV)/.installed
 	@mkdir -p $(dir $(OVERLAY))
@@ -28,6 +29,9 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 # The stamps are touched last, so an interrupted installation is done again.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python

@@ -1,7 +1,6 @@
 """Everything mode: seconds beside the published algorithm done plainly, and memory.
 
     python benchmarks/everything.py                    # SAM ViT-B, 32 x 32 points, 1200 x 1800
-    python benchmarks/everything.py --peer             # and transformers' pipeline (minutes)
     python benchmarks/everything.py --image 4000 6000 --points 64 --plain 0
 
 Networks have random weights, so nothing is downloaded. With them no mask is predicted to be good,
@@ -9,7 +8,7 @@ which is the common case taken to its end; --keep-all sets all thresholds to 0, 
 image encoder is not counted. The plain way decodes, scales up every mask to the image and filters
 then, in batches of 64 points, as Meta's generator does; --plain N times N batches of it and counts
 up. Memory is the highest resident size above that with the model and image in memory.
-The pipeline of transformers needs torchvision.
+Other programs: benchmarks/bench.py.
 """
 
 import argparse
@@ -48,37 +47,6 @@ def plain_batch(predictor: ImagePredictor, embedding: samkit.ImageEmbedding) -> 
     return time.perf_counter() - began
 
 
-def peer_seconds(predictor: ImagePredictor, name: str, image: np.ndarray, points: int) -> float:
-    """transformers' mask-generation pipeline with the same weights, its encoder taken off."""
-    import tempfile
-    from pathlib import Path
-
-    import transformers
-    from PIL import Image
-
-    from samkit.weights import convert, save_network
-
-    model_class = transformers.SamModel if name.startswith("sam-") else transformers.Sam2Model
-    with tempfile.TemporaryDirectory() as folder:
-        own, other = Path(folder) / "own.safetensors", Path(folder) / "other"
-        save_network(predictor.network, own)
-        convert(own, other, layout="hugging-face")
-        model = model_class.from_pretrained(other).eval()
-    processor = transformers.SamImageProcessor()
-    generator = transformers.pipeline(
-        "mask-generation", model=model, image_processor=processor, device="cpu"
-    )
-    picture = Image.fromarray(image)
-    inputs = processor(picture, return_tensors="pt")["pixel_values"]
-    began = time.perf_counter()
-    with torch.inference_mode():
-        model.get_image_embeddings(inputs)
-    encoder = time.perf_counter() - began
-    began = time.perf_counter()
-    generator(picture, points_per_batch=BATCH, points_per_crop=points)
-    return time.perf_counter() - began - encoder
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="sam-vit-b", help="pico, or sizes with random weights")
@@ -86,7 +54,6 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--plain", type=int, default=2, help="batches of the plain way")
     parser.add_argument("--keep-all", action="store_true", help="all thresholds 0")
-    parser.add_argument("--peer", action="store_true", help="transformers' pipeline too")
     options = parser.parse_args()
 
     torch.manual_seed(0)
@@ -124,9 +91,6 @@ def main() -> None:
         part = sum(plain_batch(predictor, embedding) for _ in range(options.plain))
         seconds = part / options.plain * batches
         print(f"the plain way  {seconds:8.1f} s (from {options.plain} batches)")
-    if options.peer:
-        peer = peer_seconds(predictor, options.sizes, image, options.points)
-        print(f"transformers   {peer:8.1f} s")
     print(f"image encoder  {encoder:8.1f} s (not counted above)")
 
 

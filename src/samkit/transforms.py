@@ -101,12 +101,13 @@ class ImageTransform:
         """
         if self.keep_aspect and image.dtype == np.uint8 and image.shape[2] == 3:
             resized = resize_rgb(image.astype(np.uint8, copy=False), self.content_size)
-            x = torch.from_numpy(resized).permute(2, 0, 1)[None].float() / 255
+            x = torch.from_numpy(resized).permute(2, 0, 1)[None].float()
         else:
-            x = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None] / 255
+            x = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None]
             x = resize(x, self.content_size)
-        x = (x - x.new_tensor(mean).view(-1, 1, 1)) / x.new_tensor(std).view(-1, 1, 1)
-        return _pad(x, self.input_size, 0.0)
+        # On 0..255 and resized, which takes one pass over fewer pixels.
+        centre, spread = (255 * x.new_tensor(value).view(-1, 1, 1) for value in (mean, std))
+        return _pad(x.sub_(centre).div_(spread), self.input_size, 0.0)
 
     def masks_to_image(self, logits: Tensor) -> Tensor:
         """Logits (N, h, w) of the whole prompt frame -> logits (N, H0, W0), bilinear."""

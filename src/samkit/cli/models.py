@@ -24,8 +24,8 @@ def models() -> None:
         table.add_row(model.name, millions, str(model.year), model.licence, _where(model))
     Console(soft_wrap=True).print(table)
     typer.echo(
-        "\nOthers are downloaded at first use; of those by hand, loading them says from where to fetch "
-        "the file.\nAny checkpoint file loads too."
+        "\nOthers are downloaded at first use; of those by hand, loading them says where the file "
+        "is.\nAny checkpoint file loads too."
     )
 
 

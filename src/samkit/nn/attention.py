@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.linear import Linear
+
 __all__ = ["Attention"]
 
 
@@ -14,10 +16,10 @@ class Attention(nn.Module):
         self.heads = heads
         internal_dim = internal_dim or dim
         self.scale = (internal_dim // heads) ** -0.5
-        self.q_proj = nn.Linear(dim, internal_dim)
-        self.k_proj = nn.Linear(dim, internal_dim)
-        self.v_proj = nn.Linear(dim, internal_dim)
-        self.out_proj = nn.Linear(internal_dim, dim)
+        self.q_proj = Linear(dim, internal_dim)
+        self.k_proj = Linear(dim, internal_dim)
+        self.v_proj = Linear(dim, internal_dim)
+        self.out_proj = Linear(internal_dim, dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, Q, D), (B, K, D), (B, K, D) -> (B, Q, D); mask (B, 1, 1, K) bool, True attends.

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.linear import pointwise
+from samkit.nn.fast.switch import fast_on_cpu
 from samkit.sizes import EfficientNetLiteConfig
 
 __all__ = ["EfficientNetLite", "InvertedResidual"]
@@ -43,14 +45,18 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Normalised pixels (B, C, H, W) -> maps (B, C_i, H / s, W / s) of strides 4, 8, 16, 32."""
-        x = F.relu6(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        x = F.relu6(self.stem(pixels), inplace=True)
         maps = []
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        # Rows first: torch crashes in the gradient of a group norm with channels last whose input
-        # needs none, as where stages are frozen.
-        return [norm(maps[i].contiguous()) for i, norm in zip(_TAPPED, self.norms, strict=True)]
+        tapped = [maps[i] for i in _TAPPED]
+        if not fast_on_cpu(x):
+            # Rows first: torch crashes in the gradient of a group norm with channels last whose
+            # input needs none, as where stages are frozen.
+            tapped = [stage.contiguous() for stage in tapped]
+        return [norm(stage) for stage, norm in zip(tapped, self.norms, strict=True)]
 
 
 class InvertedResidual(nn.Module):
@@ -65,8 +71,8 @@ class InvertedResidual(nn.Module):
         self.has_shortcut = stride == 1 and dim == out_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else pointwise(self.expand, x, F.relu6)
+        y = pointwise(self.project, F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.has_shortcut else y
 
 

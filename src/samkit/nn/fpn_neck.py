@@ -5,6 +5,8 @@ from collections import OrderedDict
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.linear import pointwise
+
 __all__ = ["FpnNeck"]
 
 
@@ -33,10 +35,14 @@ class FpnNeck(nn.Module):
         The coarsest level only feeds the others: like SAM 2, it is not returned.
         """
         coarsest = len(stages) - 1
-        previous = self.convs[0](stages[-1])
+        laterals = [
+            pointwise(level.get_submodule("conv"), stage)
+            for level, stage in zip(self.convs, reversed(stages), strict=True)
+        ]
+        previous = laterals[0]
         levels = []
         for level in range(coarsest - 1, -1, -1):
-            lateral = self.convs[coarsest - level](stages[level])
+            lateral = laterals[coarsest - level]
             if level in self.top_down_levels:
                 up = F.interpolate(previous.float(), scale_factor=2.0, mode="nearest")
                 lateral = lateral + up.to(lateral.dtype)

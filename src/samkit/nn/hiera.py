@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
+from samkit.nn.fast.linear import Linear
 from samkit.nn.layers import MLP, DropPath, PatchEmbed, window_partition, window_unpartition
 from samkit.sizes import HieraConfig
 
@@ -89,7 +90,7 @@ class Block(nn.Module):
         self.mlp = MLP(out_dim, int(out_dim * mlp_ratio), out_dim, activation=F.gelu)
         self.drop_path = DropPath(drop_path)
         if pools:
-            self.proj = nn.Linear(dim, out_dim)
+            self.proj = Linear(dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, dim) -> (B, H, W, out_dim), or half the grid where the block pools."""
@@ -112,8 +113,8 @@ class PooledAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.pools = pools
-        self.qkv = nn.Linear(dim, out_dim * 3)
-        self.proj = nn.Linear(out_dim, out_dim)
+        self.qkv = Linear(dim, out_dim * 3)
+        self.proj = Linear(out_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         B, H, W, _ = x.shape

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.fast.bfloat16_attention import attend_on_grid_in_bfloat16, bfloat16_is_faster
+from samkit.nn.fast.linear import Linear
 from samkit.nn.layers import (
     MLP,
     DropPath,
@@ -140,8 +141,8 @@ class RelativeAttention(nn.Module):
         super().__init__()
         head_dim = config.dim // config.heads
         self.heads = config.heads
-        self.qkv = nn.Linear(config.dim, config.dim * 3, bias=config.qkv_bias)
-        self.proj = nn.Linear(config.dim, config.dim)
+        self.qkv = Linear(config.dim, config.dim * 3, bias=config.qkv_bias)
+        self.proj = Linear(config.dim, config.dim)
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * size[0] - 1, head_dim))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * size[1] - 1, head_dim))
         self.attention_dropout = config.attention_dropout

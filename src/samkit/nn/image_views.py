@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.attention import Attention
+from samkit.nn.fast.linear import linear
 from samkit.nn.fast.low_rank_views import LowRankViews, low_rank_is_faster
 from samkit.nn.fast.switch import few_at_a_time
 
@@ -124,4 +124,4 @@ class DenseViews:
     def linear(self, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
         P, D = self.image.shape[1:]
         for some in few_at_a_time(self.image, max(1, _CACHED // (P * D))):
-            yield some, F.linear(self.image[some], weight, bias)
+            yield some, linear(self.image[some], weight, bias)

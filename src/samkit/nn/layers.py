@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.linear import Linear
+
 __all__ = [
     "MLP",
     "DropPath",
@@ -65,14 +67,14 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         dims = [in_dim, *[hidden_dim] * (depth - 1), out_dim]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(dims))
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(dims))
         self.activation = activation
         self.sigmoid = sigmoid
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
-            x = self.dropout(self.activation(layer(x)))
+            x = self.dropout(layer(x, self.activation))
         x = self.dropout(self.layers[-1](x))
         return x.sigmoid() if self.sigmoid else x
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.bottleneck import Bottleneck
+from samkit.nn.fast.linear import linear, pointwise
 from samkit.nn.features import ImageFeatures
 from samkit.nn.hq_head import HQHead
 from samkit.nn.image_views import ImageViews
@@ -142,7 +142,7 @@ class MaskDecoder(nn.Module):
 
     def project_high_resolution(self, finest: Tensor, finer: Tensor) -> tuple[Tensor, Tensor]:
         """Project neck features (B, D, ...) to the channels of the upscaling, once per image."""
-        return self.conv_s0(finest), self.conv_s1(finer)
+        return pointwise(self.conv_s0, finest), pointwise(self.conv_s1, finer)
 
     def attend(
         self, features: ImageFeatures, image_positions: Tensor, prompts: PromptEmbedding
@@ -205,7 +205,7 @@ class MaskDecoder(nn.Module):
             if finer:
                 x += _of(finer[1], some)
             x = act1(norm.channels_last(x))
-            x = F.linear(x, weight, bias).unflatten(3, (4, -1)).flatten(2, 3)  # (n, P, 16, D / 8)
+            x = linear(x, weight, bias).unflatten(3, (4, -1)).flatten(2, 3)  # (n, P, 16, D / 8)
             if finer:
                 x += _of(finer[0], some)
             x = act2(x).flatten(1, 2)  # (n, P * 16, D / 8)

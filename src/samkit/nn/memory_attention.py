@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.linear import Linear
 from samkit.nn.fast.switch import fast_on_cpu
 from samkit.nn.fast.tiled_attention import attend_then_project
 from samkit.nn.memory import MemoryTokens
@@ -69,8 +70,8 @@ class MemoryAttentionLayer(nn.Module):
         super().__init__()
         self.self_attn = RotaryAttention(config, dim, dim)
         self.cross_attn_image = RotaryAttention(config, dim, config.dim)
-        self.linear1 = nn.Linear(dim, config.mlp_dim)
-        self.linear2 = nn.Linear(config.mlp_dim, dim)
+        self.linear1 = Linear(dim, config.mlp_dim)
+        self.linear2 = Linear(config.mlp_dim, dim)
         self.norm1 = nn.LayerNorm(dim)
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
@@ -107,7 +108,7 @@ class MemoryAttentionLayer(nn.Module):
             mask,
         )
         x = x + self.dropout(y)
-        y = F.relu(self.linear1(self.norm3(x)))
+        y = self.linear1(self.norm3(x), F.relu)
         return x + self.dropout(self.linear2(self.dropout(y)))
 
 
@@ -118,10 +119,10 @@ class RotaryAttention(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.dropout = config.dropout
-        self.q_proj = nn.Linear(dim, dim)
-        self.k_proj = nn.Linear(key_dim, dim)
-        self.v_proj = nn.Linear(key_dim, dim)
-        self.out_proj = nn.Linear(dim, dim)
+        self.q_proj = Linear(dim, dim)
+        self.k_proj = Linear(key_dim, dim)
+        self.v_proj = Linear(key_dim, dim)
+        self.out_proj = Linear(dim, dim)
 
     def forward(
         self,

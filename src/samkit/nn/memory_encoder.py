@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.linear import Linear
 from samkit.nn.layers import LayerNorm2d
 from samkit.sizes import MemoryConfig
 
@@ -51,11 +52,11 @@ class ConvNeXtBlock(nn.Module):
         super().__init__()
         self.dwconv = nn.Conv2d(dim, dim, 7, padding=3, groups=dim)
         self.norm = LayerNorm2d(dim)
-        self.pwconv1 = nn.Linear(dim, dim * 4)
-        self.pwconv2 = nn.Linear(dim * 4, dim)
+        self.pwconv1 = Linear(dim, dim * 4)
+        self.pwconv2 = Linear(dim * 4, dim)
         self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm.channels_last(self.dwconv(x).permute(0, 2, 3, 1))
-        y = self.gamma * self.pwconv2(F.gelu(self.pwconv1(y)))
+        y = self.gamma * self.pwconv2(self.pwconv1(y, F.gelu))
         return x + y.permute(0, 3, 1, 2)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.efficientnet_lite import EfficientNetLite
+from samkit.nn.fast.linear import Linear
 from samkit.nn.fast.switch import few_at_a_time
 from samkit.nn.features import ImageFeatures
 from samkit.nn.fpn_neck import FpnNeck
@@ -85,7 +86,7 @@ class Sam2(MemoryNetwork):
         self.no_mem_pos_enc = _embedding(1, 1, dim)
         self.no_obj_ptr = _embedding(1, dim)
         if memory.pointer_time:
-            self.obj_ptr_tpos_proj = nn.Linear(dim, memory.dim)
+            self.obj_ptr_tpos_proj = Linear(dim, memory.dim)
         if memory.occlusion_embedding:
             self.no_obj_embed_spatial = _embedding(1, memory.dim)
         if memory.latents:
@@ -93,16 +94,15 @@ class Sam2(MemoryNetwork):
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         dtype = self.mask_decoder.dtype
-        # Contiguous, as a saved embedding is, so that both give the same bits.
-        finest, finer, embedding = (
-            level.to(dtype).contiguous() for level in self.image_encoder(pixels)
-        )
+        finest, finer, embedding = (level.to(dtype) for level in self.image_encoder(pixels))
         high_resolution: tuple[Tensor, ...] = ()
         if self.config.mask_decoder.high_resolution:
             high_resolution = self.mask_decoder.project_high_resolution(finest, finer)
-        return ImageFeatures(
+        features = ImageFeatures(
             embedding=embedding, high_resolution=high_resolution, stride=self.config.stride
         )
+        # As a saved embedding is, so that both give the same bits.
+        return features.map(Tensor.contiguous)
 
     def without_memory(self, features: ImageFeatures) -> ImageFeatures:
         empty = self.no_mem_embed.view(1, -1, 1, 1)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.linear import Linear
 from samkit.nn.image_encoder import neck
 from samkit.nn.layers import DropPath, window_partition, window_unpartition
 from samkit.sizes import TinyViTConfig
@@ -111,10 +112,10 @@ class TinyViTBlock(nn.Module):
         self.mlp = nn.Sequential(
             OrderedDict(
                 norm=nn.LayerNorm(dim),
-                fc1=nn.Linear(dim, hidden_dim),
+                fc1=Linear(dim, hidden_dim),
                 gelu=nn.GELU(),
                 dropout1=nn.Dropout(config.dropout),
-                fc2=nn.Linear(hidden_dim, dim),
+                fc2=Linear(hidden_dim, dim),
                 dropout2=nn.Dropout(config.dropout),
             )
         )
@@ -139,8 +140,8 @@ class BiasedAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(dim)
-        self.qkv = nn.Linear(dim, dim * 3)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, dim * 3)
+        self.proj = Linear(dim, dim)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
         # On the CPU even while a network is built on the meta device: no checkpoint has it.
         steps = torch.arange(window, device="cpu")
