@@ -45,12 +45,14 @@ def write_onnx(part: Part, folder: Path, *, half: bool) -> None:
     for value in graph.inputs:
         if value.name in part.shared:  # traced as 1, and broadcast by all that is done with it
             axis = part.shared[value.name]
+            lengths = enumerate(value.shape or ())
             value.shape = onnx_ir.Shape(
-                ["one_or_all" if i == axis else length for i, length in enumerate(value.shape)]
+                ["one_or_all" if i == axis else length for i, length in lengths]
             )
     if half:
         _store_as_half(graph)
-    size = sum(value.const_value.nbytes for value in graph.initializers.values())
+    weights = [value.const_value for value in graph.initializers.values()]
+    size = sum(weight.nbytes for weight in weights if weight is not None)
     program.save(folder / f"{part.name}.onnx", external_data=size > _MOST_INSIDE)
 
 
