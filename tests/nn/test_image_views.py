@@ -204,9 +204,6 @@ def test_many_prompts_are_decoded_as_a_few() -> None:
     torch.testing.assert_close(
         together.iou, torch.cat([x.iou for x in alone]), rtol=1e-4, atol=1e-4
     )
-    torch.testing.assert_close(
-        decoder.masks(together).logits,
-        torch.cat([decoder.masks(x).logits for x in alone]),
-        rtol=1e-4,
-        atol=1e-4,
-    )
+    expected = torch.cat([decoder.masks(one).logits for one in alone])
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(decoder.masks(together).logits, expected, rtol=0, atol=1e-5 * scale)
