@@ -15,7 +15,7 @@ from torch import nn
 
 import samkit
 from samkit import ExportError, ImagePredictor, InputError
-from samkit.exporter import check, exporting
+from samkit.exporter import check, exporting, onnx_files
 from samkit.exporter.onnx_files import write_onnx
 from samkit.exporter.parts import Part
 from samkit.weights import load_network
@@ -119,6 +119,26 @@ def test_what_cannot_be_exported(exported_pico: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="half: expected True or False, got 'no'"):
         samkit.export(sam, out, half="no")
     assert not out.exists()
+
+
+def test_large_weights_lie_in_a_file_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_files, "_MOST_INSIDE", 1000)
+    layer, x = nn.Linear(64, 32), torch.randn(3, 64)
+    part = Part(
+        name="layer",
+        module=nn.Sequential(layer, nn.Unflatten(1, (1, 32))),
+        inputs={"x": x},
+        outputs=("y",),
+        axes={},
+    )
+    write_onnx(part, tmp_path, half=False)
+    assert (tmp_path / "layer.onnx.data").stat().st_size >= 64 * 32 * 4
+    assert (tmp_path / "layer.onnx").stat().st_size < 64 * 32 * 4
+    session = onnxruntime.InferenceSession(tmp_path / "layer.onnx")
+    (found,) = session.run(None, {"x": x.numpy()})
+    assert found[:, 0] == pytest.approx(layer(x).detach().numpy(), abs=1e-5)
 
 
 def test_weights_in_half_precision_lose_nothing(tmp_path: Path) -> None:

@@ -195,24 +195,25 @@ class _MemoryAttention(nn.Module):
 
     def forward(self, features: Tensor, memory: MemoryTokens) -> Tensor:
         """As `MemoryAttention`, of one frame."""
-        N, M = memory.tokens.shape[:2]
-        first = M - memory.pointer_tokens
-        attended = memory.attended
-        if attended is None:
-            attended = torch.ones(N, M, dtype=torch.bool)
+        # One at a time, as an engine holds the scores of all queries and keys at once.
+        each = [self._recall(features, one) for one in memory.one_by_one()]
+        return torch.cat(each)
 
-        def frames(tokens: Tensor) -> Tensor:
-            return tokens[:, :first].unflatten(1, (-1, self.cells))
-
+    def _recall(self, features: Tensor, memory: MemoryTokens) -> Tensor:
+        first = memory.tokens.shape[1] - memory.pointer_tokens
+        frames, positions = (
+            tokens[:, :first].unflatten(1, (-1, self.cells))
+            for tokens in (memory.tokens, memory.positions)
+        )
         found = self.engine(
             {
                 "frame": features,
-                "memories": frames(memory.tokens),
-                "memory_positions": frames(memory.positions),
-                "has_memory": frames(attended)[..., 0],
+                "memories": frames,
+                "memory_positions": positions,
+                "has_memory": torch.ones(frames.shape[:2], dtype=torch.bool),
                 "pointers": memory.tokens[:, first:],
                 "pointer_positions": memory.positions[:, first:],
-                "has_pointer": attended[:, first:],
+                "has_pointer": torch.ones(1, memory.pointer_tokens, dtype=torch.bool),
             }
         )
         return found["recalled"]
