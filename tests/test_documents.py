@@ -173,6 +173,7 @@ def test_blocks_are_run_or_are_shipped_files() -> None:
         ("camera.md", "needs a camera"),
         ("export.md", "tests/cli/test_export.py runs it"),
         ("export.md", "tests/runtimes runs it"),
+        ("export.md", "the times are those of a machine"),
         ("server.md", "it serves until Ctrl-C"),
         ("server.md", "needs a server"),
         ("server.md", "for browsers"),

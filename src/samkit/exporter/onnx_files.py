@@ -44,7 +44,6 @@ def write_onnx(part: Part, folder: Path, *, half: bool) -> None:
     graph = program.model.graph
     for value in graph.inputs:
         if value.name in part.shared:  # traced as 1, and broadcast by all that is done with it
-            assert value.shape is not None
             axis = part.shared[value.name]
             lengths = enumerate(value.shape or ())
             value.shape = onnx_ir.Shape(
