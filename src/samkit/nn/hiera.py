@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
 from samkit.nn.fast.linear import Linear
+from samkit.nn.fast.onednn_attention import attend_by_onednn, onednn_attends_faster
 from samkit.nn.layers import MLP, DropPath, PatchEmbed, window_partition, window_unpartition
 from samkit.sizes import HieraConfig
 
@@ -127,6 +128,8 @@ class PooledAttention(nn.Module):
         )
         if bfloat16_is_faster(q, k.shape[2]):
             x = attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
+        elif onednn_attends_faster(q, k.shape[2]):
+            x = attend_by_onednn(q, k, v)
         else:
             x = F.scaled_dot_product_attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(B, H, W, -1))

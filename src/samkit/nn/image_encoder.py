@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from samkit.nn.fast.bfloat16_attention import attend_on_grid_in_bfloat16, bfloat16_is_faster
 from samkit.nn.fast.linear import Linear
+from samkit.nn.fast.onednn_attention import attend_on_grid_by_onednn, onednn_attends_faster
 from samkit.nn.layers import (
     MLP,
     DropPath,
@@ -167,6 +168,8 @@ class RelativeAttention(nn.Module):
         dropout = self.attention_dropout if self.training else 0.0
         if not dropout and bfloat16_is_faster(q, H * W):
             return attend_on_grid_in_bfloat16(q, k, v, row_bias, column_bias)
+        if not dropout and onednn_attends_faster(q, H * W):
+            return attend_on_grid_by_onednn(q, k, v, row_bias, column_bias)
         rows = max(1, _BIAS_ELEMENTS // (B * heads * W * H * W))
         parts = []
         for top in range(0, H, rows):

@@ -45,6 +45,7 @@ def test_where_it_is_not_faster_it_is_torchs() -> None:
     assert layer.weight.grad is not None
     with torch.inference_mode():
         assert not fast.onednn_is_faster(x[:2], layer.weight)
+        assert not fast.onednn_is_faster(x, torch.randn(96, 160).t())
         assert not fast.onednn_is_faster(x.double(), layer.weight.double())
         assert not fast.onednn_is_faster(x.bfloat16(), layer.weight.bfloat16())
         with plain():

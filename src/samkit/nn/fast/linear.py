@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from samkit.nn.fast.switch import fast_on_cpu
 
-__all__ = ["Linear", "linear", "pointwise"]
+__all__ = ["Linear", "linear", "onednn_is_available", "onednn_is_faster", "pointwise"]
 
 # Multiplications in a product from which it pays: a call of oneDNN takes longer to begin.
 _PAYS = 2**20
@@ -67,7 +67,16 @@ def onednn_is_faster(x: Tensor, weight: Tensor) -> bool:
         fast_on_cpu(x)  # first: the others ask for lengths, which a traced graph leaves open
         and x.dtype == weight.dtype == torch.float32
         and x.numel() * weight.shape[0] >= _PAYS
-        and _has_onednn()
+        and weight.is_contiguous()  # with others it is a hundred times slower
+        and onednn_is_available("AVX2", "AVX512")
+    )
+
+
+def onednn_is_available(*capabilities: str) -> bool:
+    """Whether oneDNN may be used now, on a processor of one of these kinds."""
+    return (
+        _has_onednn()
+        and torch.backends.cpu.get_cpu_capability() in capabilities
         and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")
     )
@@ -75,7 +84,5 @@ def onednn_is_faster(x: Tensor, weight: Tensor) -> bool:
 
 @cache
 def _has_onednn() -> bool:
-    """Whether torch was built with it, for a processor on which it was measured."""
-    capability = torch.backends.cpu.get_cpu_capability()
     known = hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return torch.backends.mkldnn.is_available() and known and capability in ("AVX2", "AVX512")
+    return torch.backends.mkldnn.is_available() and known

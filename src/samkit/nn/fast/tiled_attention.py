@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
+from samkit.nn.fast.onednn_attention import attend_by_onednn, onednn_attends_faster
 
 __all__ = ["attend_then_project", "weighted_sums"]
 
@@ -40,6 +41,8 @@ def weighted_sums(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """
     if bfloat16_is_faster(q, k.shape[-2]):
         return attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
+    if onednn_attends_faster(q, k.shape[-2]):
+        return attend_by_onednn(q, k, v)
     if v.shape[-1] == q.shape[-1]:
         return F.scaled_dot_product_attention(q, k, v)
     scaled = q * q.shape[-1] ** -0.5
