@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import make, tiny_pico, tiny_sam
+from tiny import make, tiny_edge_tam, tiny_pico, tiny_sam
 
 from samkit.errors import InputError
 from samkit.sizes import to_dict
@@ -108,7 +108,8 @@ def test_memory_learns_and_what_knows_images_stays(clips):
 
 
 def test_the_parts_are_all_there():
-    names = [name for name, _ in make(tiny_pico()).named_parameters()]
+    networks = (make(tiny_pico()), make(tiny_edge_tam()))
+    names = [name for network in networks for name, _ in network.named_parameters()]
     for part in (*IMAGE_PARTS, *MEMORY_PARTS):
         assert any(name.startswith(part) for name in names), part
     image = {name for name in names if name.startswith(IMAGE_PARTS)}
