@@ -56,6 +56,7 @@ def main() -> None:
     if not names:
         parser.error(f"expected words of a row out of: {'; '.join(JOBS)}")
     lines = [
+        "",
         f"## {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC",
         "",
         f"{machine()}; {options.threads} thread{'s' * (options.threads > 1)}, {options.dtype}, "
@@ -64,13 +65,19 @@ def main() -> None:
         f"| {' | '.join(_COLUMNS)} |",
         f"|{'---|' * len(_COLUMNS)}",
     ]
-    print("\n".join(lines), flush=True)
+    tell("\n".join(lines), not options.no_record)
     for name in names:
-        lines.append(row(name, settings))
-        print(lines[-1], flush=True)
-    if not options.no_record:
-        before = _RESULTS.read_text() if _RESULTS.exists() else _HEAD
-        _RESULTS.write_text(before + "\n" + "\n".join(lines) + "\n")
+        tell(row(name, settings), not options.no_record)
+
+
+def tell(text: str, record: bool) -> None:
+    """Print, and add to the record: what was measured stays when a run is cut off."""
+    print(text, flush=True)
+    if record:
+        if not _RESULTS.exists():
+            _RESULTS.write_text(_HEAD)
+        with _RESULTS.open("a") as file:
+            file.write(text + "\n")
 
 
 def row(name: str, settings: Settings) -> str:
