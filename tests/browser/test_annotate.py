@@ -37,6 +37,7 @@ def test_a_whole_job(tab, annotating, photos, tmp_path):
     out = tmp_path / "out"
     page = Page(tab, annotating(photos, "-o", out, "--classes", "cup,plate"), (600, 400))
     expect(tab.locator("#where")).to_have_text("1/5 1.jpg (open)")
+    expect(tab.locator("#film")).to_be_hidden()
 
     # A box, a correction, undone and done again; a class; accepted.
     page.drag((172, 18), (300, 100), (424, 285))
