@@ -62,6 +62,8 @@ def in_processes(
     tasks: Iterable[Task],
     processes: int,
     tell: Callable[[str], object],
+    *,
+    threads: int | None = None,
 ) -> Generator[Result | Ended, None, None]:
     """Do tasks in several processes; the results come in the order of the tasks.
 
@@ -76,12 +78,13 @@ def in_processes(
         tasks: taken as they are needed.
         processes: how many at most.
         tell: called before the first task with a line about processes, threads and memory.
+        threads: of each process; by default as many as there are CPUs for it.
 
     Raises:
         Exception: what `begin` raised.
         SamkitError: all processes ended before their first task.
     """
-    crew = _Crew(begin, tasks, processes, tell)
+    crew = _Crew(begin, tasks, processes, threads or threads_of(processes), tell)
     try:
         yield from crew.results()
         crew.dismiss()
@@ -126,10 +129,11 @@ class _Crew(Generic[Task, Result]):
         begin: Callable[[], Callable[[Task], Result]],
         tasks: Iterable[Task],
         most: int,
+        threads: int,
         tell: Callable[[str], object],
     ) -> None:
         self._begin, self._most, self._tell = begin, most, tell
-        self._threads = threads_of(most)
+        self._threads = threads
         self._new = iter(tasks)
         self._again: deque[int] = deque()
         self._open: dict[int, Task] = {}

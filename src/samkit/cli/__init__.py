@@ -9,6 +9,7 @@ import typer
 
 from samkit.cli.annotate import annotate
 from samkit.cli.benchmark import benchmark
+from samkit.cli.bulk import bulk
 from samkit.cli.convert import convert
 from samkit.cli.eval import evaluate
 from samkit.cli.everything import everything
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(everything)
+app.command()(bulk)
 app.command()(track)
 app.command()(models)
 app.command("eval")(evaluate)
