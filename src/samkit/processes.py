@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -258,12 +259,21 @@ class _Crew(Generic[Task, Result]):
 def _serve(begin: Callable[[], Callable[[Any], Any]], threads: int, connection: Connection) -> None:
     """What a process does."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is being written is removed
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
     if not hasattr(signal, "pthread_sigmask"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _work(begin, threads, connection)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Python's own end is not disturbed
+
+
+def _end_with_the_first() -> None:
+    """End this process when the first one is killed, also in the middle of a long task."""
+    first = multiprocessing.parent_process()
+    assert first is not None
+    first.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _work(begin: Callable[[], Callable[[Any], Any]], threads: int, connection: Connection) -> None:

@@ -4,40 +4,45 @@ import json
 
 import pytest
 
-pytest.importorskip("pyarrow")
-
 
 def test_a_run_and_what_is_asked_about_it(run, photos, model, tmp_path):
     (photos / "b.jpg").write_bytes(b"no picture")
     dest = tmp_path / "dest"
-    code, _, err = run(
+    code, out, err = run(
         "bulk", photos, "-o", dest, "--model", model, "--points-per-side", 2, "--preset", "recall",
         "--jobs", 1, "--category", "thing", "--shard-size", 2,
     )  # fmt: skip
     assert code == 0, err
-    assert "0 of 2 shards are done, 3 images are left" in err
-    assert run("bulk", "status", dest)[:2] == (0, "2 of 2 shards, 3 images\n")
+    assert "0 of 2 shards done, 3 of 3 images left" in err
+    assert "1 process of 1 thread" in err
+    assert out.startswith("2 of 2 shards, 3 of 3 images, ")
+    assert out.endswith(" masks, 1 failed\n")
+    assert run("bulk", "status", dest)[:2] == (0, out)
     assert run("bulk", "verify", dest)[:2] == (0, "all is there\n")
     assert run("bulk", "coco", dest, "-o", tmp_path / "all.json")[0] == 0
     found = json.loads((tmp_path / "all.json").read_text())
     assert [image["file_name"] for image in found["images"]] == ["a.png", "c.png"]
     assert [one["name"] for one in found["categories"]] == ["thing"]
     (dest / "part-000001.parquet").unlink()
-    assert run("bulk", "status", dest)[1] == "1 of 2 shards, 3 images\n"
+    assert run("bulk", "status", dest)[1].startswith("1 of 2 shards, 2 of 3 images, ")
     code, _, err = run("bulk", "verify", dest)
     assert code == 1
     assert "part-000001.parquet: missing" in err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (("photos",), "expected a folder for the results"),
-        (("coco", "dest"), "expected a file .json"),
-        (("a", "b", "-o", "dest"), "expected one SOURCE"),
+        (("photos",), 2, "expected a folder for the results"),
+        (("coco", "dest"), 2, "expected a file .json"),
+        (("a", "b", "-o", "dest"), 2, "expected one SOURCE"),
+        (("a", "-o", "dest", "--task", "find"), 2, "expected one of everything, predict, track"),
+        (("a", "-o", "dest"), 1, "no such file or folder"),
+        (("status", "dest"), 1, "run.json: no such file"),
     ],
 )
-def test_wrong_usage(run, arguments, message):
-    code, _, err = run("bulk", *arguments)
-    assert code == 2
+def test_wrong_usage(run, tmp_path, monkeypatch, arguments, code, message):
+    monkeypatch.chdir(tmp_path)
+    found, _, err = run("bulk", *arguments)
+    assert found == code
     assert message in err

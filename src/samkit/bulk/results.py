@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from samkit.bulk.running import Status, read_run, shard_path
-from samkit.bulk.tables import items_hash, made_of, parquet
+from samkit.bulk.places import Place, arrow
+from samkit.bulk.running import Status, read_footers, read_run
+from samkit.bulk.shards import shard_name
+from samkit.bulk.tables import Footer, Origin, Row
 from samkit.errors import InputError
-from samkit.files import checked_path
 from samkit.masks import Masks
 from samkit.masks.datasets import open_dataset_writer
 
@@ -19,11 +19,12 @@ __all__ = ["BulkImage", "open", "save_coco", "status", "verify"]
 
 
 class BulkImage(NamedTuple):
-    """An image of a bulk run.
+    """An image of a bulk run, or a frame of one of its videos.
 
     Attributes:
         image_id: what the source calls it.
         path: its file, or the file that holds it.
+        frame: of a video.
         masks: None where it failed.
         labels: of each mask.
         error: why it failed.
@@ -31,12 +32,13 @@ class BulkImage(NamedTuple):
 
     image_id: str
     path: str
+    frame: int | None
     masks: Masks | None
     labels: list[str]
     error: str | None
 
 
-def open(dest: str | os.PathLike[str]) -> Iterator[BulkImage]:
+def open(dest: str | os.PathLike[str] | Place) -> Iterator[BulkImage]:
     """The images of a run with their masks, in the order of the source, a few in memory at a time.
 
     Of a run that is not done, the shards that are there.
@@ -44,13 +46,17 @@ def open(dest: str | os.PathLike[str]) -> Iterator[BulkImage]:
     Raises:
         InputError: there is no run, or a file of it is damaged.
     """
-    folder = checked_path(dest, "a folder of results")
-    paths = [path for _, path in _shards(folder) if path.is_file()]
-    return (image for path in paths for image in _images(path))
+    folder = Place.of(dest, "a folder of results")
+    shards, _ = _expected(folder)
+    there = folder.names()
+    names = [name for name in map(shard_name, range(shards)) if name in there]
+    return (image for name in names for image in _images(folder / name))
 
 
-def save_coco(dest: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    """Write the masks of a run as one COCO data set (.json); images that failed are left out.
+def save_coco(dest: str | os.PathLike[str] | Place, path: str | os.PathLike[str]) -> None:
+    """Write the masks of a run as one COCO data set (.json).
+
+    Images that failed are left out. A frame of a video is called ``VIDEO/000012``.
 
     Raises:
         InputError: as `open`, or the file cannot be written.
@@ -60,25 +66,27 @@ def save_coco(dest: str | os.PathLike[str], path: str | os.PathLike[str]) -> Non
     try:
         for image in open(dest):
             if image.masks is not None:
-                writer.write(image.image_id, image.masks, image.labels)
+                frame = "" if image.frame is None else f"/{image.frame:06}"
+                writer.write(image.image_id + frame, image.masks, image.labels)
         writer.close()
     except BaseException:
         writer.discard()
         raise
 
 
-def status(dest: str | os.PathLike[str]) -> Status:
-    """How far a run is.
+def status(dest: str | os.PathLike[str] | Place) -> Status:
+    """How far a run is. Damaged files count as missing.
 
     Raises:
         InputError: there is no run.
     """
-    folder = checked_path(dest, "a folder of results")
-    there = [path.is_file() for _, path in _shards(folder)]
-    return Status(len(there), sum(there), read_run(folder)["images"])
+    folder = Place.of(dest, "a folder of results")
+    shards, images = _expected(folder)
+    footers = read_footers(folder, shards)
+    return Status.of(shards, images, (one for one in footers if isinstance(one, Footer)))
 
 
-def verify(dest: str | os.PathLike[str]) -> list[str]:
+def verify(dest: str | os.PathLike[str] | Place) -> list[str]:
     """What is wrong with the files of a run, a line each: missing, damaged or of something else.
 
     All rows are read, and all masks checked.
@@ -86,61 +94,86 @@ def verify(dest: str | os.PathLike[str]) -> list[str]:
     Raises:
         InputError: there is no run.
     """
-    folder = checked_path(dest, "a folder of results")
+    folder = Place.of(dest, "a folder of results")
     about = read_run(folder)
-    wrong = []
-    for count, path in _shards(folder):
+    shards, images = _expected(folder)
+    wrong, found = [], 0
+    for number, footer in enumerate(read_footers(folder, shards)):
+        place = folder / shard_name(number)
+        if not isinstance(footer, Footer):
+            wrong.append(f"{place}: missing" if footer is None else str(footer))
+            continue
+        found += footer.images
+        wrong += [
+            f"{place}: of another {name}"
+            for name in Origin.__dataclass_fields__
+            if getattr(footer, name) != about[name]
+        ]
         try:
-            made = made_of(path)
-            if made is None:
-                wrong.append(f"{path}: missing")
-                continue
-            ids = [image.image_id for image in _images(path)]
+            counts = _counts(place)
         except InputError as error:
             wrong.append(str(error))
             continue
-        for name in ("model", "fingerprint", "settings"):
-            if getattr(made, name) != about[name]:
-                wrong.append(f"{path}: of another {name}")
-        if len(ids) != count or items_hash(ids) != made.items:
-            wrong.append(f"{path}: expected {count} images of its listing, got {len(ids)}")
+        said = footer.images, footer.failed, footer.masks
+        if counts != said:
+            wrong.append(f"{place}: expected (images, failed, masks) {said}, got {counts}")
+    if not wrong and found != images:
+        wrong.append(f"{folder}: expected {images} images, got {found}")
     return wrong
 
 
-def _shards(folder: Path) -> Iterator[tuple[int, Path]]:
-    """How many images each shard has, and its file."""
+def _expected(folder: Place) -> tuple[int, int]:
+    """How many shards and images a run is to have."""
     about = read_run(folder)
-    images, size = about["images"], about["shard_size"]
-    for number, start in enumerate(range(0, images, size)):
-        yield min(size, images - start), shard_path(folder, number)
+    return -(-about["images"] // about["shard_size"]), about["images"]
 
 
-def _images(path: Path) -> Iterator[BulkImage]:
-    """The images of a shard; the rows of one lie in one row group."""
+def _counts(place: Place) -> tuple[int, int, int]:
+    """Images, those that failed, and masks of a file, whose masks are read."""
+    ids, failed, masks = set(), 0, 0
+    for image in _images(place):
+        ids.add(image.image_id)
+        failed += image.masks is None
+        masks += 0 if image.masks is None else len(image.masks)
+    return len(ids), failed, masks
+
+
+def _images(place: Place) -> Iterator[BulkImage]:
+    for (image_id, frame), rows in groupby(
+        _rows(place), lambda row: (row["image_id"], row["frame"])
+    ):
+        yield _image(image_id, frame, list(rows))
+
+
+def _rows(place: Place) -> Iterator[Row]:
+    """All rows of a file, a row group in memory at a time."""
     import pyarrow
 
     try:
-        with parquet().ParquetFile(path) as table:
+        with place.open(InputError) as file, arrow("parquet").ParquetFile(file) as table:
             for group in range(table.num_row_groups):
-                rows = table.read_row_group(group).to_pylist()
-                for image_id, own in groupby(rows, lambda row: row["image_id"]):
-                    yield _image(image_id, list(own))
-    except (KeyError, OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+                yield from table.read_row_group(group).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"cannot read {place}: {error}") from error
 
 
-def _image(image_id: str, rows: list[dict[str, Any]]) -> BulkImage:
+def _image(image_id: str, frame: int | None, rows: list[Row]) -> BulkImage:
     first = rows[0]
+    path = first["path"]
     if first["error"] is not None:
-        return BulkImage(image_id, first["path"], None, [], first["error"])
+        return BulkImage(image_id, path, frame, None, [], first["error"])
     size = first["height"], first["width"]
     if first["mask_index"] is None:
-        return BulkImage(image_id, first["path"], Masks.empty(size), [], None)
+        return BulkImage(image_id, path, frame, Masks.empty(size), [], None)
     fields = {
-        name: None if first[name] is None else [row[name] for row in rows]
-        for name in ("stability", "presence")
+        theirs: None if first[ours] is None else [row[ours] for row in rows]
+        for theirs, ours in (
+            ("object_ids", "object_id"),
+            ("stability", "stability"),
+            ("presence", "presence"),
+        )
     }
     masks = Masks.from_rle(
         [row["rle"] for row in rows], size, [row["score"] for row in rows], **fields
     )
-    return BulkImage(image_id, first["path"], masks, [row["label"] for row in rows], None)
+    return BulkImage(image_id, path, frame, masks, [row["label"] for row in rows], None)

@@ -1,33 +1,36 @@
-"""Bulk runs: shards of a listing, each of which becomes one file."""
+"""Bulk runs: which shards there are, which are left, and who does them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from samkit.arguments import whole_number
-from samkit.bulk.sources import Item, list_items
-from samkit.bulk.tables import Made, items_hash, made_of, parquet, rows_of, write_shard
-from samkit.errors import InputError, SamkitError
-from samkit.files import checked_path, read_json
-from samkit.image_predictor import load
-from samkit.mask_generator import AutomaticMaskGenerator
-from samkit.media import read_image, write_atomically
+from samkit.bulk.places import Place, arrow
+from samkit.bulk.prompt_tables import read_prompts
+from samkit.bulk.shards import Shard, hash_of, plan, shard_name, with_prompts
+from samkit.bulk.sources import VIDEO_SUFFIXES, Item, list_items
+from samkit.bulk.tables import Footer, Origin, Row, read_footer
+from samkit.bulk.work import Kind, Outcome, Segmenter, Task, process_shard
+from samkit.errors import InputError, count_of, shown
+from samkit.files import parse_json
+from samkit.media import IMAGE_SUFFIXES
 from samkit.processes import Ended, cpus, in_processes
-from samkit.weights.tensor_file import fingerprint
 
-__all__ = ["Status", "read_run", "run", "shard_path"]
+__all__ = ["Engine", "Status", "read_footers", "read_run", "run"]
 
 _RUN = "run.json"
-_IMAGES_AT_ONCE = 32  # in a row group
-_KEPT = ("model", "fingerprint", "settings")
+_READERS = 16  # of footers at once: in an object store each takes a while
+
+Engine = Callable[[Task, Sequence[Shard]], Generator[Outcome, None, None]]
+"""Schedules `process_shard` for all shards and gives their outcomes, in any order. A shard whose
+processes ended twice is given back with `Outcome.ended`. Closing it ends all work."""
 
 
 @dataclass(frozen=True)
@@ -37,152 +40,252 @@ class Status:
     Attributes:
         shards: how many there are to be.
         done: how many are there.
-        images: of all shards.
+        images: of all shards, or videos.
+        images_done: of those that are there; of them
+        failed: are so many rows with an error.
+        masks: of those that are there.
     """
 
     shards: int
     done: int
     images: int
+    images_done: int
+    failed: int
+    masks: int
+
+    @classmethod
+    def of(cls, shards: int, images: int, done: Iterable[Footer | Outcome]) -> Status:
+        """Of a run of so many shards and images, with what is known of those that are there."""
+        known = list(done)
+        sums = [sum(getattr(o, name) for o in known) for name in ("images", "failed", "masks")]
+        return cls(shards, len(known), images, *sums)
 
 
 def run(
-    source: str | os.PathLike[str],
-    dest: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Place,
+    dest: str | os.PathLike[str] | Place,
     *,
+    task: Kind | None = None,
+    prompts: str | os.PathLike[str] | None = None,
     model: str = "pico",
     device: str = "auto",
     dtype: str = "auto",
     settings: Mapping[str, Any] | None = None,
     label: str = "object",
     jobs: int | None = None,
-    shard_size: int = 256,
+    shard_size: int | None = None,
     tell: Callable[[str], object] = lambda line: None,
+    on_progress: Callable[[Status], object] = lambda status: None,
 ) -> Status:
-    """Find all masks of the images of a source, by several processes, into Parquet files.
+    """Masks of very many images or videos into Parquet files, by several processes.
 
-    Run it again to go on: a shard is done when its file is there, of the same images, model and
-    settings. Files are written whole or not at all. An image that fails is a row with ``error``.
+    Run it again to go on: a shard is done when its file is there, of the same images, prompts,
+    model and settings. Files are written whole or not at all. What fails is a row with ``error``.
     Each process has one thread, so that the rows do not depend on how many there are. A script
     that calls this begins its own work below ``if __name__ == "__main__":``.
 
     Args:
         source: what `samkit.bulk.sources.list_items` takes.
-        dest: a folder.
+        dest: a folder, or an address of `pyarrow.fs` (``s3://bucket/name``).
+        task: "everything" (the default without prompts), "predict" (with them), or "track", which
+            follows objects through videos from their prompts on.
+        prompts: what `samkit.bulk.prompt_tables.read_prompts` takes; images without any are left
+            out.
         model, device, dtype: as `samkit.load` takes them.
-        settings: of `samkit.AutomaticMaskGenerator`.
-        label: what the masks are of.
-        jobs: how many processes; by default as many as CPUs.
-        shard_size: images in a file.
-        tell: called with a line about the processes, and one after each shard.
+        settings: of `samkit.AutomaticMaskGenerator`, for everything.
+        label: what masks are of, unless a prompt has a category.
+        jobs: how many processes; by default as many as CPUs, and one on a GPU.
+        shard_size: images in a file; by default that of the run that is there, or else as
+            `samkit.bulk.shards.plan` has it; of videos 1.
+        tell: called with lines about the run.
+        on_progress: called before the first shard and after each.
 
     Raises:
-        InputError: the source or a setting is wrong, ``dest`` holds another run or cannot be
-            written.
-        SamkitError: the model cannot be loaded.
+        InputError: the source, the prompts or a setting is wrong, ``dest`` holds another run or
+            cannot be written.
+        SamkitError: the model cannot be loaded, or does not do such tasks.
         MissingDependencyError: pyarrow is not installed.
     """
-    parquet()
-    folder = checked_path(dest, "a folder of results")
-    size = whole_number("shard_size", shard_size, 1)
-    count = cpus() if jobs is None else whole_number("jobs", jobs, 1)
-    items = list_items(source)
-    asked = dict(settings or {})
-    predictor = load(model, device=device, dtype=dtype)
-    AutomaticMaskGenerator(predictor, **asked)  # what is wrong with the settings
-    made = Made(
-        model=model,
-        fingerprint=fingerprint(predictor.network),
-        settings=_hash({"settings": asked, "dtype": dtype, "label": label}),
-    )
-    del predictor
-    shards = [items[start : start + size] for start in range(0, len(items), size)]
-    _begin_run(folder, made, asked, len(items), size)
-    begin = partial(_begin, model, device, dtype, asked, label)
+    arrow("parquet")
+    kind = _checked_kind(task, has_prompts=prompts is not None)
+    if settings and kind != "everything":
+        raise InputError(f"settings: they are of everything mode, not of {kind}")
+    folder = Place.of(dest, "a folder of results")
+    size = None if shard_size is None else whole_number("shard_size", shard_size, 1)
+    count = None if jobs is None else whole_number("jobs", jobs, 1)
+    items = list_items(source, VIDEO_SUFFIXES if kind == "track" else IMAGE_SUFFIXES)
+    if prompts is not None:
+        items = with_prompts(items, read_prompts(prompts, of_videos=kind == "track"), prompts)
+    doing, on_cpu = _checked_task(kind, folder, model, device, dtype, dict(settings or {}), label)
+    if count is None:
+        count = cpus() if on_cpu else 1
+    before = read_run(folder) if (folder / _RUN).is_file() else None
+    if size is None:
+        size = before["shard_size"] if before else 1 if kind == "track" else None
+    shards = plan(items, size)
+    _begin_run(doing, before, shards, len(items))
+    done: list[Footer | Outcome] = []
     left = []
-    for number, shard in enumerate(shards):
-        its = replace(made, items=items_hash(item.image_id for item in shard))
-        if made_of(shard_path(folder, number)) != its:
-            left.append((number, shard, its))
-    todo = sum(len(shard) for _, shard, _ in left)
-    tell(f"{len(shards) - len(left)} of {len(shards)} shards are done, {todo} images are left")
+    for shard, footer in zip(shards, read_footers(folder, len(shards)), strict=True):
+        if isinstance(footer, Footer) and footer.is_done(doing.origin, shard.digest):
+            done.append(footer)
+        else:
+            left.append(shard)
+    status = Status.of(len(shards), len(items), done)
+    tell(
+        f"{status.done} of {count_of(status.shards, 'shard')} done, "
+        f"{status.images - status.images_done} of {status.images} images left"
+    )
+    on_progress(status)
     if left:
-        images = (item for _, shard, _ in left for item in shard)
-        with closing(in_processes(begin, images, min(count, todo), tell, threads=1)) as results:
-            for number, shard, its in left:
-                write_shard(shard_path(folder, number), its, _batches(shard, results))
-                tell(f"shard {number}: {len(shard)} images")
-    return Status(len(shards), len(shards), len(items))
+        engine = partial(_by_processes, min(count, len(left)), tell)
+        with closing(_outcomes(engine, doing, left, tell)) as outcomes:
+            for outcome in outcomes:
+                if outcome.error is not None:
+                    raise InputError(outcome.error)
+                done.append(outcome)
+                status = Status.of(len(shards), len(items), done)
+                on_progress(status)
+    return status
 
 
-def shard_path(folder: Path, number: int) -> Path:
-    """The file of a shard."""
-    return folder / f"part-{number:06}.parquet"
-
-
-def read_run(folder: Path) -> dict[str, Any]:
+def read_run(folder: Place) -> dict[str, Any]:
     """What a folder of results says about its run.
 
     Raises:
         InputError: it holds none.
     """
-    about = read_json(folder / _RUN)
-    names = {*_KEPT, "images", "shard_size"}
+    place = folder / _RUN
+    with place.open(InputError) as file:
+        about = parse_json(file.read(), str(place))
+    names = {"model", "fingerprint", "settings", "images", "shard_size"}
     if not isinstance(about, dict) or not names <= about.keys():
-        raise InputError(f"{folder / _RUN}: expected what a bulk run wrote")
+        raise InputError(f"{place}: expected what a bulk run wrote")
     return about
 
 
-def _begin_run(folder: Path, made: Made, asked: dict[str, Any], images: int, size: int) -> None:
+def read_footers(folder: Place, shards: int) -> Iterator[Footer | InputError | None]:
+    """Of each shard what its file says of itself, or what is wrong with it; None: it is missing.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    there = folder.names()
+
+    def read(number: int) -> Footer | InputError | None:
+        name = shard_name(number)
+        if name not in there:
+            return None
+        try:
+            return read_footer(folder / name)
+        except InputError as error:
+            return error
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        yield from pool.map(read, range(shards))
+
+
+def _checked_kind(task: object, *, has_prompts: bool) -> Kind:
+    if task is None:
+        return "predict" if has_prompts else "everything"
+    if task not in get_args(Kind):
+        raise InputError(f"task: expected {', '.join(get_args(Kind))}, got {shown(task)}")
+    kind: Kind = task  # type: ignore[assignment]
+    if has_prompts != (kind != "everything"):
+        needs = "needs" if not has_prompts else "takes no"
+        raise InputError(f"task: {kind} {needs} prompts")
+    return kind
+
+
+def _checked_task(
+    kind: Kind,
+    folder: Place,
+    model: str,
+    device: str,
+    dtype: str,
+    settings: dict[str, Any],
+    label: str,
+) -> tuple[Task, bool]:
+    """The task, and whether it runs on a CPU; what is wrong with it shows here."""
+    asked = {"task": kind, "settings": settings, "dtype": dtype, "label": label}
+    task = Task(
+        kind=kind,
+        dest=folder,
+        origin=Origin(model=model, fingerprint="", settings=hash_of(asked)),
+        model=model,
+        device=device,
+        dtype=dtype,
+        settings=settings,
+        label=label,
+    )
+    segmenter = Segmenter(task)
+    origin = replace(task.origin, fingerprint=segmenter.fingerprint)
+    return replace(task, origin=origin), segmenter.runs_on_cpu
+
+
+def _begin_run(
+    task: Task, before: dict[str, Any] | None, shards: Sequence[Shard], images: int
+) -> None:
     """Say in the folder what the run is; refuse one that holds another."""
-    shards = -(-images // size)
-    if (folder / _RUN).exists():
-        before = read_run(folder)
-        other = [name for name in _KEPT if before[name] != getattr(made, name)]
+    folder, origin = task.dest, asdict(task.origin)
+    if before is not None:
+        other = [name for name, value in origin.items() if before[name] != value]
         if other:
             raise InputError(
                 f"{folder} holds a run of another {' and '.join(other)}; choose another folder"
             )
-        if shard_path(folder, shards).exists():
+        if (folder / shard_name(len(shards))).is_file():
             raise InputError(
-                f"{folder} holds more than the {shards} shards of this source; choose another "
-                "folder, or the same shard_size"
+                f"{folder} holds more than the {count_of(len(shards), 'shard')} of this source; "
+                "choose another folder, or the same shard_size"
             )
-    about = {**asdict(made), "asked": asked, "images": images, "shard_size": size}
-    del about["items"]
-    with write_atomically(folder / _RUN) as temporary:
-        temporary.write_text(json.dumps(about, indent=1, default=str), encoding="utf-8")
+    about = {
+        **origin,
+        "task": task.kind,
+        "asked": {**task.settings, "dtype": task.dtype, "label": task.label},
+        "images": images,
+        "shard_size": len(shards[0].items),
+    }
+    folder.make_folder()
+    (folder / _RUN).write(json.dumps(about, indent=1, default=str).encode())
 
 
-def _batches(
-    shard: Sequence[Item], results: Iterator[list[dict[str, Any]] | Ended]
-) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a shard, of a number of images each."""
-    for start in range(0, len(shard), _IMAGES_AT_ONCE):
-        rows: list[dict[str, Any]] = []
-        for item in shard[start : start + _IMAGES_AT_ONCE]:
-            result = next(results)
+def _outcomes(
+    engine: Engine, task: Task, shards: Sequence[Shard], tell: Callable[[str], object]
+) -> Generator[Outcome, None, None]:
+    """Do all shards by an engine; at last, image by image, those in which processes ended."""
+    ended = []
+    with closing(engine(task, shards)) as outcomes:
+        for outcome in outcomes:
+            if outcome.ended is None:
+                yield outcome
+            else:
+                ended.append(outcome)
+    by_number = {shard.number: shard for shard in shards}
+    for outcome in ended:
+        shard = by_number[outcome.number]
+        tell(f"{shard_name(shard.number)}: again, image by image ({outcome.ended})")
+        begin = partial(Segmenter, task)
+        with closing(in_processes(begin, shard.items, 1, lambda _: None, threads=1)) as results:
+            yield process_shard(partial(_next, results), task, shard)
+
+
+def _by_processes(
+    processes: int, tell: Callable[[str], object], task: Task, shards: Sequence[Shard]
+) -> Generator[Outcome, None, None]:
+    """The engine of this machine: plain processes of one thread."""
+    with closing(
+        in_processes(partial(_begin, task), shards, processes, tell, threads=1)
+    ) as results:
+        for shard, result in zip(shards, results, strict=True):
             if isinstance(result, Ended):
-                error = f"two processes ended in the middle of it ({result.reason})"
-                result = rows_of(item.image_id, item.path, None, "", error)
-            rows += result
-        yield rows
+                result = Outcome(number=shard.number, ended=result.reason)
+            yield result
 
 
-def _begin(
-    model: str, device: str, dtype: str, asked: dict[str, Any], label: str
-) -> Callable[[Item], list[dict[str, Any]]]:
-    generator = AutomaticMaskGenerator(load(model, device=device, dtype=dtype), **asked)
-    return partial(_segment, generator, label)
+def _next(results: Iterator[list[Row] | Ended], item: Item) -> list[Row] | Ended:
+    return next(results)
 
 
-def _segment(generator: AutomaticMaskGenerator, label: str, item: Item) -> list[dict[str, Any]]:
-    try:
-        masks = generator(read_image(item.read()))
-    except (SamkitError, OSError) as error:
-        return rows_of(item.image_id, item.path, None, "", str(error))
-    return rows_of(item.image_id, item.path, masks, label)
-
-
-def _hash(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _begin(task: Task) -> Callable[[Shard], Outcome]:
+    return partial(process_shard, Segmenter(task), task)

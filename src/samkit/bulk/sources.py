@@ -1,39 +1,45 @@
-"""Where the images of a bulk run come from."""
+"""Where the images and videos of a bulk run come from."""
 
 from __future__ import annotations
 
 import glob
 import os
+import shutil
 import tarfile
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samkit.bulk.tables import parquet
+from samkit.bulk.places import Place, arrow
 from samkit.errors import ImageError, InputError
-from samkit.files import checked_path, open_file
-from samkit.media import IMAGE_SUFFIXES, list_images
 
-__all__ = ["Item", "list_items"]
+__all__ = ["VIDEO_SUFFIXES", "Item", "list_items"]
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+"""Suffixes (lower case) that count as videos when a folder is listed."""
 
 _PATHS = ("path", "image_path", "file_name")
 _IMAGES = ("image", "jpg", "png", "bytes")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """An image of the source.
+    """An image or a video of the source.
 
     Attributes:
-        image_id: what the source calls it, whatever folder the source lies in.
-        path: its file, or the file that holds it.
+        image_id: what the source calls it, wherever the source lies.
+        place: its file, or the file that holds it.
         part: where in that file: (offset, size) of a tar, (row group, row, column) of Parquet.
+        prompts: entries of a table of prompts about it.
     """
 
     image_id: str
-    path: str
+    place: Place
     part: tuple[Any, ...] = ()
+    prompts: tuple[dict[str, Any], ...] = ()
 
     def read(self) -> bytes | Path:
         """What `samkit.read_image` takes.
@@ -41,90 +47,149 @@ class Item:
         Raises:
             ImageError: it cannot be read.
         """
-        path = Path(self.path)
-        if len(self.part) == 2:
-            offset, size = self.part
-            with open_file(path, ImageError) as file:
-                file.seek(offset)
-                return file.read(size)
         if len(self.part) == 3:
-            group, row, column = self.part
-            with parquet().ParquetFile(path) as table:
-                value = table.read_row_group(group, columns=[column])[column][row].as_py()
-            value = value.get("bytes") if isinstance(value, dict) else value
-            if not isinstance(value, bytes):
-                raise ImageError(f"{self.image_id}: expected the bytes of an image, got none")
-            return value
-        return path
+            return self._cell()
+        if not self.part and self.place.filesystem is None:
+            return Path(self.place.path)
+        with self.place.open() as file:
+            if not self.part:
+                return file.read()
+            offset, size = self.part
+            file.seek(offset)
+            return file.read(size)
+
+    @contextmanager
+    def local_file(self) -> Iterator[Path]:
+        """Its file on this machine: its own, or a copy until the block ends.
+
+        Raises:
+            ImageError: it cannot be read, or the copy cannot be written.
+        """
+        found = self.read() if self.part else None
+        if found is None and self.place.filesystem is None:
+            yield Path(self.place.path)
+            return
+        with tempfile.TemporaryDirectory(prefix="samkit-") as folder:
+            copy = Path(folder) / Path(self.image_id).name
+            try:
+                if isinstance(found, bytes):
+                    copy.write_bytes(found)
+                else:
+                    with self.place.open() as file, copy.open("wb") as target:
+                        shutil.copyfileobj(file, target)
+            except OSError as error:
+                raise ImageError(f"cannot copy {self.place}: {error.strerror or error}") from error
+            yield copy
+
+    def _cell(self) -> bytes:
+        group, row, column = self.part
+        with self.place.open() as file, arrow("parquet").ParquetFile(file) as table:
+            value = table.read_row_group(group, columns=[column])[column][row].as_py()
+        value = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(value, bytes):
+            raise ImageError(f"{self.image_id}: expected the bytes of an image, got none")
+        return value
 
 
-def list_items(source: str | os.PathLike[str]) -> list[Item]:
-    """All images of a folder, pattern, Parquet file or tar (WebDataset), always in one order.
+def list_items(source: str | os.PathLike[str] | Place, suffixes: Iterable[str]) -> list[Item]:
+    """All images or videos of a source, always in one order.
 
-    A pattern may also name several Parquet files or several tars. Of Parquet the column ``path``,
-    ``image_path`` or ``file_name`` holds paths, relative to the file, or ``image``, ``jpg``,
-    ``png`` or ``bytes`` whole image files, alone or as ``bytes`` of a struct; ``image_id`` names
-    them, if it is there.
+    A source is a folder or a prefix of an object store with all that is in it, a pattern of this
+    machine (``photos/**/*.jpg``), a Parquet file, a tar (WebDataset), or one image or video. A
+    folder or pattern may also name several Parquet files or several tars. Of Parquet the column
+    ``path``, ``image_path`` or ``file_name`` holds paths, relative to the file, or addresses;
+    ``image``, ``jpg``, ``png`` or ``bytes`` whole image files, alone or as ``bytes`` of a struct.
+    ``image_id`` names them, if it is there.
+
+    Args:
+        source: as described.
+        suffixes: of what is looked for, as `IMAGE_SUFFIXES` or `VIDEO_SUFFIXES`.
 
     Raises:
-        InputError: nothing is there, or a file is damaged or without such a column.
+        InputError: nothing is there, a folder cannot be read, or a file is damaged or without
+            such a column.
     """
-    text = str(checked_path(source, "images"))
-    files = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else [text]
-    suffixes = {Path(file).suffix.lower() for file in files}
-    if suffixes == {".parquet"}:
-        return _unique([item for file in files for item in _of_parquet(Path(file))])
-    if suffixes == {".tar"}:
-        return _unique([item for file in files for item in _of_tar(Path(file))])
-    images = list_images([text])
-    base = os.path.commonpath([image.parent for image in images])
-    return [Item(image.relative_to(base).as_posix(), str(image)) for image in images]
+    kinds = frozenset(suffixes)
+    named = _files(source, kinds | {".tar", ".parquet"})
+    for wanted in (kinds, {".tar"}, {".parquet"}):
+        files = [(name, place) for name, place in named if place.suffix in wanted]
+        if files:
+            break
+    else:  # a single file may have any suffix
+        files = named
+    if not files:
+        raise InputError(f"no image, video, tar or Parquet file in {source}")
+    if files[0][1].suffix == ".tar":
+        items = [item for _, place in files for item in _of_tar(place, kinds)]
+    elif files[0][1].suffix == ".parquet":
+        items = [item for _, place in files for item in _of_parquet(place)]
+    else:
+        items = [Item(name, place) for name, place in files]
+    return _unique(items, source)
 
 
-def _of_tar(path: Path) -> Iterator[Item]:
+def _files(
+    source: str | os.PathLike[str] | Place, suffixes: frozenset[str]
+) -> list[tuple[str, Place]]:
+    """Files with their names below the folder that holds all."""
+    place = Place.of(source, "images")
+    if place.filesystem is None and glob.has_magic(place.path) and not os.path.exists(place.path):
+        found = sorted(glob.glob(place.path, recursive=True))
+        files = [
+            one for one in found if Path(one).suffix.lower() in suffixes and os.path.isfile(one)
+        ]
+        base = os.path.commonpath([os.path.dirname(one) for one in files]) if files else ""
+        names = [os.path.relpath(one, base).replace(os.sep, "/") for one in files]
+        return list(zip(names, (Place(None, one) for one in files), strict=True))
+    if place.is_file():
+        return [(place.name, place)]
+    if not place.is_folder():
+        raise InputError(f"no such file or folder: {place}")
+    return [(name, place / name) for name in place.walk() if Path(name).suffix.lower() in suffixes]
+
+
+def _of_tar(place: Place, suffixes: frozenset[str]) -> Iterator[Item]:
     try:
-        with open_file(path) as file, tarfile.open(fileobj=file) as tar:
+        with place.open(InputError) as file, tarfile.open(fileobj=file) as tar:
             for member in tar:
-                if member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
+                if member.isfile() and Path(member.name).suffix.lower() in suffixes:
                     part = (member.offset_data, member.size)
-                    yield Item(f"{path.name}/{member.name}", str(path), part)
-    except tarfile.TarError as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+                    yield Item(f"{place.name}/{member.name}", place, part)
+    except (tarfile.TarError, OSError) as error:
+        raise InputError(f"cannot read {place}: {error}") from error
 
 
-def _of_parquet(path: Path) -> Iterator[Item]:
+def _of_parquet(place: Place) -> Iterator[Item]:
     import pyarrow
 
-    open_file(path).close()
     try:
-        with parquet().ParquetFile(path) as table:
+        with closing(place.open(InputError)) as file, arrow("parquet").ParquetFile(file) as table:
             names = set(table.schema_arrow.names)
             column = next((name for name in (*_PATHS, *_IMAGES) if name in names), None)
             if column is None:
                 raise InputError(
-                    f"{path}: expected a column {', '.join((*_PATHS, *_IMAGES))}, "
+                    f"{place}: expected a column {', '.join((*_PATHS, *_IMAGES))}, "
                     f"got {', '.join(sorted(names))}"
                 )
             wanted = {"image_id"} & names | {column} & set(_PATHS)
             for group in range(table.num_row_groups):
                 rows = table.read_row_group(group, columns=sorted(wanted)).to_pylist()
-                count = table.metadata.row_group(group).num_rows
-                for row in range(count):
+                for row in range(table.metadata.row_group(group).num_rows):
                     known = rows[row] if wanted else {}
-                    if column in _PATHS:
-                        file = path.parent / str(known[column])
-                        part: tuple[Any, ...] = ()
-                    else:
-                        file, part = path, (group, row, column)
-                    name = known.get("image_id", known.get(column, f"{path.name}/{group}/{row}"))
-                    yield Item(str(name), str(file), part)
-    except pyarrow.ArrowInvalid as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+                    if column not in _PATHS:
+                        name = known.get("image_id", f"{place.name}/{group}/{row}")
+                        yield Item(str(name), place, (group, row, column))
+                        continue
+                    text = str(known[column])
+                    there = Place.of(text, "an image") if "://" in text else place.parent / text
+                    yield Item(str(known.get("image_id", text)), there)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"cannot read {place}: {error}") from error
 
 
-def _unique(items: list[Item]) -> list[Item]:
+def _unique(items: list[Item], source: object) -> list[Item]:
     if not items:
-        raise InputError("expected at least one image in the source, got none")
+        raise InputError(f"expected at least one image or video in {source}, got none")
     seen: set[str] = set()
     for item in items:
         if item.image_id in seen:

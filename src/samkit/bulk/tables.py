@@ -2,153 +2,187 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
+import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeAlias
 
 import samkit
-from samkit.errors import InputError, MissingDependencyError
+from samkit.bulk.places import Place, arrow
+from samkit.errors import InputError
 from samkit.masks import Masks
-from samkit.media import write_atomically
 
-__all__ = ["Made", "items_hash", "made_of", "parquet", "rows_of", "write_shard"]
+__all__ = ["Footer", "Origin", "Row", "Table", "error_rows", "read_footer", "rows_of"]
+
+Row: TypeAlias = dict[str, Any]
 
 _KEY = b"samkit"
+# Of a row group, which is what a reader holds in memory.
+_ROWS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """What a shard was made by: another of these gives another shard.
+class Origin:
+    """What the masks of a run were made by: another of these gives others.
 
     Attributes:
         model: as it was given.
         fingerprint: of its weights.
         settings: a hash of what was asked.
-        items: a hash of the ids of the shard's images; empty: of any.
     """
 
     model: str
     fingerprint: str
     settings: str
-    items: str = ""
 
 
-@cache
-def parquet() -> Any:
-    """pyarrow.parquet.
+@dataclass(frozen=True, kw_only=True)
+class Footer(Origin):
+    """What a file says of itself.
 
-    Raises:
-        MissingDependencyError: it is not installed.
+    Attributes:
+        items: a hash of its images and their prompts.
+        images: how many there are, or videos.
+        failed: of how many of them there is an error instead.
+        masks: of all.
     """
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingDependencyError(
-            "bulk runs need the package pyarrow: pip install 'samkit[bulk]'"
-        ) from error
+
+    items: str
+    images: int
+    failed: int
+    masks: int
+
+    def is_done(self, origin: Origin, items: str) -> bool:
+        """Whether it holds these images, of this origin."""
+        return self.items == items and all(
+            getattr(self, name) == value for name, value in asdict(origin).items()
+        )
 
 
-def items_hash(image_ids: Iterable[str]) -> str:
-    """A hash of ids in their order."""
-    return hashlib.sha256(json.dumps(list(image_ids)).encode()).hexdigest()[:32]
-
-
-def rows_of(
-    image_id: str, path: str, masks: Masks | None, label: str, error: str | None = None
-) -> list[dict[str, Any]]:
-    """A row for each mask, or one without a mask."""
-    height, width = (None, None) if masks is None else masks.image_size
-    about = {"image_id": image_id, "path": path, "width": width, "height": height, "error": error}
-    if masks is None or not len(masks):
+def rows_of(masks: Masks, labels: Sequence[str], frame: int | None = None) -> list[Row]:
+    """A row for each mask, or one without a mask, of an image or a frame of a video."""
+    height, width = masks.image_size
+    about = {"frame": frame, "width": width, "height": height}
+    if not len(masks):
         return [about]
-    corners = masks.boxes
-    boxes = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]).tolist()
-    columns = {}
-    for name in ("stability", "presence"):
-        values = getattr(masks, name)
-        columns[name] = [None] * len(masks) if values is None else values.tolist()
+    columns = {
+        name: getattr(masks, name).tolist()
+        for name in ("object_ids", "stability", "presence")
+        if getattr(masks, name) is not None
+    }
     return [
         {
             **about,
             "mask_index": i,
+            "object_id": columns["object_ids"][i],
             "rle": mask,
-            "bbox": [
-                boxes[i][0],
-                boxes[i][1],
-                boxes[i][2] - boxes[i][0],
-                boxes[i][3] - boxes[i][1],
-            ],
-            "area": int(masks.areas[i]),
-            "score": float(masks.scores[i]),
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": area,
+            "score": score,
             "label": label,
-            **{name: values[i] for name, values in columns.items()},
+            **{name: columns[name][i] for name in ("stability", "presence") if name in columns},
         }
-        for i, mask in enumerate(masks.to_rle())
+        for i, (mask, (x0, y0, x1, y1), area, score, label) in enumerate(
+            zip(
+                masks.to_rle(),
+                masks.boxes.tolist(),
+                masks.areas.tolist(),
+                masks.scores.tolist(),
+                labels,
+                strict=True,
+            )
+        )
     ]
 
 
-def write_shard(path: Path, made: Made, batches: Iterable[Sequence[dict[str, Any]]]) -> None:
-    """Write a file of rows, whole or not at all; each batch is a row group.
+def error_rows(error: str) -> list[Row]:
+    """The row of an image or video that failed."""
+    return [{"error": error}]
+
+
+class Table:
+    """The rows of a shard, as they come."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._constant = {**asdict(origin), "samkit_version": samkit.__version__}
+        self._data = io.BytesIO()
+        self._writer = arrow("parquet").ParquetWriter(self._data, _schema(), compression="zstd")
+        self._waiting: list[Row] = []
+        self.images = self.failed = self.masks = 0
+
+    def add(self, image_id: str, path: str, rows: list[Row]) -> None:
+        """Add all rows of an image or a video."""
+        self.images += 1
+        self.failed += any("error" in row for row in rows)
+        self.masks += sum("rle" in row for row in rows)
+        about = {"image_id": image_id, "path": path, **self._constant}
+        self._waiting += [{**about, **row} for row in rows]
+        if len(self._waiting) >= _ROWS_AT_ONCE:
+            self._flush()
+
+    def finish(self, items: str) -> bytes:
+        """The whole file.
+
+        Args:
+            items: a hash of its images and their prompts.
+        """
+        self._flush()
+        footer = Footer(
+            **asdict(self._origin),
+            items=items,
+            images=self.images,
+            failed=self.failed,
+            masks=self.masks,
+        )
+        self._writer.add_key_value_metadata({_KEY: json.dumps(asdict(footer))})
+        self._writer.close()
+        return self._data.getvalue()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            table = arrow("lib").Table.from_pylist(self._waiting, _schema())
+            self._writer.write_table(table, row_group_size=_ROWS_AT_ONCE)
+            self._waiting = []
+
+
+def read_footer(place: Place) -> Footer:
+    """What a file of a run says of itself.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: it is not there, damaged, or of something else.
     """
-    import pyarrow
-
-    schema = _schema().with_metadata({_KEY: json.dumps(asdict(made))})
-    constant = {
-        "model": made.model,
-        "fingerprint": made.fingerprint,
-        "samkit_version": samkit.__version__,
-        "settings": made.settings,
-    }
-    with write_atomically(path) as temporary, parquet().ParquetWriter(temporary, schema) as writer:
-        for rows in batches:
-            table = pyarrow.Table.from_pylist([{**row, **constant} for row in rows], schema)
-            writer.write_table(table)
-
-
-def made_of(path: Path) -> Made | None:
-    """What made a shard; None where there is no such file.
-
-    Raises:
-        InputError: the file is damaged, or of something else.
-    """
-    import pyarrow
-
-    if not path.is_file():
-        return None
     try:
-        about = parquet().read_schema(path).metadata or {}
-        return Made(**json.loads(about[_KEY]))
-    except (KeyError, TypeError, ValueError, OSError, pyarrow.ArrowInvalid) as error:
-        raise InputError(f"{path} is no whole file of a bulk run: {error}") from error
+        with place.open(InputError) as file:
+            about = arrow("parquet").read_metadata(file).metadata or {}
+        return Footer(**json.loads(about.get(_KEY, "{}")))
+    except InputError:
+        raise
+    except (TypeError, ValueError, OSError) as error:
+        raise InputError(f"{place} is no whole file of a bulk run: {error}") from error
 
 
+@cache
 def _schema() -> Any:
-    import pyarrow as pa
-
-    text = pa.string()
+    pa = arrow("lib")
+    text, number = pa.string(), pa.float32()
     return pa.schema(
         {
             "image_id": text,
             "path": text,
+            "frame": pa.int32(),
             "width": pa.int32(),
             "height": pa.int32(),
             "mask_index": pa.int32(),
+            "object_id": pa.int64(),
             "rle": pa.struct({"size": pa.list_(pa.int32()), "counts": text}),
-            "bbox": pa.list_(pa.float32()),
+            "bbox": pa.list_(number),
             "area": pa.int64(),
-            "score": pa.float32(),
-            "stability": pa.float32(),
-            "presence": pa.float32(),
+            "score": number,
+            "stability": number,
+            "presence": number,
             "label": text,
             "model": text,
             "fingerprint": text,

@@ -16,11 +16,14 @@ _SECONDS_BETWEEN = 60
 
 
 @contextmanager
-def progress_line(total: int) -> Iterator[Callable[[], None]]:
-    """Give what is called after each of so many images; of a single one nothing is shown."""
+def progress_line(total: int) -> Iterator[Callable[..., None]]:
+    """Give what is called after each of so many images; of a single one nothing is shown.
+
+    It takes how many images are done since, by default 1.
+    """
     console = Console(stderr=True)
     if total < 2:
-        yield lambda: None
+        yield lambda count=1: None
         return
     if not console.is_terminal:
         yield _Lines(total).advance
@@ -36,11 +39,11 @@ def progress_line(total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total, rate="")
 
-        def advance() -> None:
+        def advance(count: int = 1) -> None:
             nonlocal done
-            done += 1
+            done += count
             rate = done / max(time.monotonic() - began, 1e-9)
-            progress.update(task, advance=1, rate=f"{rate:.2g}/s")
+            progress.update(task, advance=count, rate=f"{rate:.2g}/s")
 
         yield advance
 
@@ -52,8 +55,8 @@ class _Lines:
         self._total, self._done = total, 0
         self._began = self._told = time.monotonic()
 
-    def advance(self) -> None:
-        self._done += 1
+    def advance(self, count: int = 1) -> None:
+        self._done += count
         now = time.monotonic()
         if now - self._told >= _SECONDS_BETWEEN:
             self._told = now

@@ -1,0 +1,52 @@
+"""Reading back what a run has written."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from bulk.conftest import rows
+
+from samkit import bulk
+from samkit.errors import InputError
+
+
+def test_to_coco(whole, tmp_path):
+    bulk.save_coco(whole, tmp_path / "all.json")
+    found = json.loads((tmp_path / "all.json").read_text())
+    assert [image["file_name"] for image in found["images"]] == [f"{i}.png" for i in range(5)]
+    masks = [row for row in rows(whole) if row["mask_index"] is not None]
+    assert [one["segmentation"] for one in found["annotations"]] == [row["rle"] for row in masks]
+    assert [one["bbox"] for one in found["annotations"]] == [row["bbox"] for row in masks]
+
+
+def test_no_run(tmp_path):
+    for ask in (bulk.status, bulk.verify, bulk.open):
+        with pytest.raises(InputError, match=r"run\.json"):
+            ask(tmp_path)
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(InputError, match="expected what a bulk run wrote"):
+        bulk.status(tmp_path)
+
+
+def test_files_of_another_run_are_found(whole, tmp_path):
+    for path in whole.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    about = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**about, "fingerprint": "other"}))
+    wrong = bulk.verify(tmp_path)
+    assert len(wrong) == 3
+    assert all(line.endswith("of another fingerprint") for line in wrong)
+
+
+def test_rows_that_were_changed_are_found(whole, tmp_path):
+    for path in whole.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    first = tmp_path / "part-000000.parquet"
+    about = pq.read_metadata(first).metadata
+    pq.write_table(pq.read_table(first).slice(1).replace_schema_metadata(about), first)
+    assert f"{first}: expected (images, failed, masks)" in bulk.verify(tmp_path)[0]
+
+
+def test_to_supervision(whole):
+    detections = next(bulk.open(whole)).masks.to_supervision()
+    assert len(detections) == len(next(bulk.open(whole)).masks) > 0

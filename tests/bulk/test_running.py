@@ -1,0 +1,242 @@
+"""Bulk runs: the same rows whatever happens."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from bulk.conftest import SETTINGS, rows
+
+from samkit import AutomaticMaskGenerator, bulk, load
+from samkit.bulk import running, work
+from samkit.bulk.shards import Shard
+from samkit.bulk.work import Outcome, Task
+from samkit.errors import InputError
+
+linux = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills processes by signals")
+
+
+def test_rows_are_the_masks_of_the_generator(whole, photos, model):
+    generator = AutomaticMaskGenerator(load(model), **SETTINGS)
+    found = [image for image in bulk.open(whole) if image.error is None]
+    assert len(found) == 5
+    for image in found:
+        expected = generator(photos / image.image_id)
+        assert image.masks.to_rle() == expected.to_rle()
+        np.testing.assert_array_equal(image.masks.scores, expected.scores)
+        np.testing.assert_array_equal(image.masks.stability, expected.stability)
+    row = next(row for row in rows(whole) if row["mask_index"] is not None)
+    pixels = generator(photos / row["image_id"]).masks[row["mask_index"]]
+    ys, xs = np.nonzero(pixels)
+    assert row["bbox"] == [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1]
+    assert row["area"] == pixels.sum()
+    assert (row["label"], row["model"]) == ("object", model)
+    assert (row["height"], row["width"]) == pixels.shape
+
+
+def test_images_that_fail_are_rows(whole, photos):
+    images = list(bulk.open(whole))
+    assert [image.image_id for image in images] == [f"{i}.png" for i in range(7)]
+    assert [image.image_id for image in images if image.error] == ["5.png", "6.png"]
+    assert [image.masks is None for image in images] == [False] * 5 + [True] * 2
+    assert [image.path for image in images] == [str(photos / f"{i}.png") for i in range(7)]
+    status = bulk.status(whole)
+    assert (status.shards, status.done, status.images, status.images_done) == (3, 3, 7, 7)
+    assert status.failed == 2
+    assert status.masks == sum(row["mask_index"] is not None for row in rows(whole)) > 0
+
+
+def test_several_processes_give_the_same_rows(whole, photos, model, tmp_path):
+    seen = []
+    bulk.run(
+        photos, tmp_path, model=model, settings=SETTINGS, jobs=2, shard_size=3,
+        on_progress=lambda status: seen.append(status.images_done),
+    )  # fmt: skip
+    assert rows(tmp_path) == rows(whole)
+    assert seen == [0, 3, 6, 7]
+
+
+def test_a_run_goes_on(whole, photos, model, tmp_path, inline):
+    for path in whole.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "part-000001.parquet").unlink()
+    damaged = (tmp_path / "part-000002.parquet").read_bytes()[:-40]
+    (tmp_path / "part-000002.parquet").write_bytes(damaged)
+    assert bulk.status(tmp_path).done == 1
+    wrong = bulk.verify(tmp_path)
+    assert wrong[0] == f"{tmp_path / 'part-000001.parquet'}: missing"
+    assert "part-000002.parquet is no whole file" in wrong[1]
+    assert len(wrong) == 2
+    kept = (tmp_path / "part-000000.parquet").stat().st_mtime_ns
+    lines = []
+    bulk.run(photos, tmp_path, model=model, settings=SETTINGS, tell=lines.append)
+    assert lines[0] == "1 of 3 shards done, 4 of 7 images left"
+    assert (tmp_path / "part-000000.parquet").stat().st_mtime_ns == kept
+    assert rows(tmp_path) == rows(whole)
+    assert bulk.verify(tmp_path) == []
+
+
+def test_another_run_in_the_folder(whole, photos, model):
+    with pytest.raises(InputError, match="holds a run of another settings"):
+        bulk.run(photos, whole, model=model, settings={"points_per_side": 1})
+    with pytest.raises(InputError, match="holds a run of another model and fingerprint"):
+        bulk.run(photos, whole, settings=SETTINGS)
+    with pytest.raises(InputError, match="holds more than the 1 shard of"):
+        bulk.run(photos, whole, model=model, settings=SETTINGS, shard_size=10)
+
+
+def test_only_shards_whose_images_changed_are_done_again(whole, photos, model, tmp_path, inline):
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    for folder, files in ((source, photos), (dest, whole)):
+        folder.mkdir()
+        for path in files.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+    (source / "7.png").write_bytes((photos / "0.png").read_bytes())
+    seen = []
+    bulk.run(
+        source, dest, model=model, settings=SETTINGS,
+        on_progress=lambda status: seen.append(status.images_done),
+    )  # fmt: skip
+    assert seen == [6, 8]
+    assert [image.image_id for image in bulk.open(dest)] == [f"{i}.png" for i in range(8)]
+
+
+@linux
+def test_killed_and_gone_on_with(whole, photos, model, tmp_path):
+    command = [
+        sys.executable, "-m", "samkit", "bulk", photos, "-o", tmp_path, "--model", model,
+        "--preset", "recall", "--points-per-side", "2", "--jobs", "1", "--shard-size", "3",
+    ]  # fmt: skip
+    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("*.parquet")) and first.poll() is None:
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert rows(tmp_path) == rows(whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(f"part-00000{i}.parquet" for i in range(3)), "run.json",
+    ]  # fmt: skip
+
+
+@linux
+def test_an_image_that_ends_its_process_is_a_row(whole, photos, model, tmp_path, monkeypatch):
+    """The others of its shard are done, each by a process that it cannot end."""
+
+    def engine(processes, tell, task, shards):
+        for shard in shards:
+            yield Outcome(number=shard.number, ended="killed by SIGKILL")
+
+    monkeypatch.setattr(running, "_by_processes", engine)
+    monkeypatch.setattr(running, "Segmenter", _Deadly)
+    monkeypatch.setattr(work, "Segmenter", _Deadly)
+    lines = []
+    bulk.run(photos, tmp_path, model=model, settings=SETTINGS, shard_size=7, tell=lines.append)
+    assert "again, image by image" in lines[-1]
+    deadly, other = bulk.open(tmp_path / "dest")
+    assert deadly.error == "two processes ended in the middle of it (killed by SIGKILL)"
+    expected = next(image for image in bulk.open(whole) if image.image_id == "3.png")
+    assert other.masks.to_rle() == expected.masks.to_rle()
+
+
+class _Deadly(work.Segmenter):
+    def __call__(self, item):
+        if item.image_id == "2.png":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(item)
+
+
+def test_whatever_an_image_raises_is_a_row(photos, model, tmp_path, monkeypatch, inline):
+    def fail(self, image):
+        raise RuntimeError("not enough memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(AutomaticMaskGenerator, "__call__", fail)
+    assert bulk.run(photos, tmp_path, model=model, settings=SETTINGS).failed == 7
+    errors = [image.error for image in bulk.open(tmp_path)]
+    assert errors[0] == "RuntimeError: not enough memory: you tried to allocate 9 bytes"
+
+
+@linux
+def test_no_room_for_a_file(photos, model, tmp_path, inline):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*part-000000.*File too large"):
+            bulk.run(photos, tmp_path, model=model, settings=SETTINGS, shard_size=7)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_full_disk(whole, photos, model, tmp_path, monkeypatch, inline):
+    """It ends the run; what is there stays, and the next run goes on."""
+    write = Path.write_bytes
+
+    def full(path, data):
+        if len(list(tmp_path.glob("*.parquet"))) == 1:
+            write(path, data[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, data)
+
+    run = {"model": model, "settings": SETTINGS, "shard_size": 3}
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(InputError, match=r"cannot write .*part-000001.*No space left"):
+            bulk.run(photos, tmp_path, **run)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part-000000.parquet", "run.json"]
+    bulk.run(photos, tmp_path, **run)
+    assert rows(tmp_path) == rows(whole)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"task": "find"}, "task: expected everything, predict, track, got 'find'"),
+        ({"task": "track"}, "task: track needs prompts"),
+        ({"task": "everything", "prompts": "a.json"}, "task: everything takes no prompts"),
+        ({"prompts": "a.json", "settings": SETTINGS}, "settings: they are of everything mode"),
+        ({"jobs": 0}, "jobs: expected a whole number from 1 on"),
+        ({"shard_size": 1.5}, "shard_size: expected a whole number"),
+        ({"settings": {"points_per_side": 0}}, "points_per_side"),
+        ({"settings": {"no": 0}}, "no"),
+    ],
+)
+def test_wrong_arguments(photos, model, tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        bulk.run(photos, tmp_path / "dest", model=model, **arguments)
+    assert not (tmp_path / "dest").exists()
+
+
+def test_tasks_can_be_sent_to_another_machine(tmp_path):
+    import pickle
+
+    from samkit.bulk.places import Place
+    from samkit.bulk.sources import Item
+    from samkit.bulk.tables import Origin
+
+    origin = Origin(model="pico", fingerprint="f", settings="s")
+    task = Task(kind="everything", dest=Place.of(tmp_path, "x"), origin=origin, model="pico")
+    shard = Shard(3, (Item("a", Place.of("s3://b/a.png?region=eu-west-1", "x"), (1, 2)),))
+    copy = pickle.loads(pickle.dumps((task, shard)))
+    assert copy[0] == task
+    assert copy[1].digest == shard.digest
+    assert copy[1].items[0].place.filesystem.region == "eu-west-1"
+
+
+def test_files_say_what_they_are(whole):
+    about = pq.read_metadata(whole / "part-000001.parquet").metadata
+    footer = json.loads(about[b"samkit"])
+    assert (footer["images"], footer["failed"]) == (3, 1)
+    assert json.loads((whole / "run.json").read_text())["asked"]["points_per_side"] == 2
