@@ -137,11 +137,14 @@ def test_an_image_that_ends_its_process_is_a_row(whole, photos, model, tmp_path,
 
     monkeypatch.setattr(running, "_by_processes", engine)
     monkeypatch.setattr(running, "Segmenter", _Deadly)
-    monkeypatch.setattr(work, "Segmenter", _Deadly)
     lines = []
-    bulk.run(photos, tmp_path, model=model, settings=SETTINGS, shard_size=7, tell=lines.append)
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    source.mkdir()
+    for name in ("2.png", "3.png"):
+        (source / name).write_bytes((photos / name).read_bytes())
+    bulk.run(source, dest, model=model, settings=SETTINGS, shard_size=2, tell=lines.append)
     assert "again, image by image" in lines[-1]
-    deadly, other = bulk.open(tmp_path / "dest")
+    deadly, other = bulk.open(dest)
     assert deadly.error == "two processes ended in the middle of it (killed by SIGKILL)"
     expected = next(image for image in bulk.open(whole) if image.image_id == "3.png")
     assert other.masks.to_rle() == expected.masks.to_rle()
