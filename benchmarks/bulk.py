@@ -225,9 +225,10 @@ def listing(folder: Path, count: int) -> None:
     shards = plan(list_items(folder / "paths.parquet", IMAGE_SUFFIXES))
     listed = time.process_time()
     digests = {shard.digest for shard in shards}
+    hashed, memory = time.process_time(), resident(os.getpid()) - before
     print(
         f"{count} images, {len(digests)} shards: listed in {listed - began:.1f} s of CPU, "
-        f"hashed in {time.process_time() - listed:.1f} s, {(resident(os.getpid()) - before) / 2**20:.0f} MB"
+        f"hashed in {hashed - listed:.1f} s, {memory / 2**20:.0f} MB"
     )
 
 

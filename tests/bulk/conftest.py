@@ -65,7 +65,7 @@ def _inline(
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs begin no processes, which takes seconds."""
-    monkeypatch.setattr(running, "_by_processes", _inline)
+    monkeypatch.setattr(running, "by_processes", _inline)
 
 
 def rows(dest: Path) -> list[dict[str, object]]:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,10 +16,13 @@ import pytest
 from bulk.conftest import SETTINGS, rows
 
 from samkit import AutomaticMaskGenerator, bulk, load
-from samkit.bulk import running, work
+from samkit.bulk import engines, running, work
+from samkit.bulk.places import Place
 from samkit.bulk.shards import Shard
-from samkit.bulk.work import Outcome, Task
-from samkit.errors import InputError
+from samkit.bulk.sources import Item
+from samkit.bulk.tables import Origin
+from samkit.bulk.work import Outcome, Segmenter, Task
+from samkit.errors import InputError, SamkitError
 
 linux = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills processes by signals")
 
@@ -135,8 +139,8 @@ def test_an_image_that_ends_its_process_is_a_row(whole, photos, model, tmp_path,
         for shard in shards:
             yield Outcome(number=shard.number, ended="killed by SIGKILL")
 
-    monkeypatch.setattr(running, "_by_processes", engine)
-    monkeypatch.setattr(running, "Segmenter", _Deadly)
+    monkeypatch.setattr(running, "by_processes", engine)
+    monkeypatch.setattr(engines, "Segmenter", _Deadly)
     lines = []
     source, dest = tmp_path / "source", tmp_path / "dest"
     source.mkdir()
@@ -223,12 +227,6 @@ def test_wrong_arguments(photos, model, tmp_path, arguments, message):
 
 
 def test_tasks_can_be_sent_to_another_machine(tmp_path):
-    import pickle
-
-    from samkit.bulk.places import Place
-    from samkit.bulk.sources import Item
-    from samkit.bulk.tables import Origin
-
     origin = Origin(model="pico", fingerprint="f", settings="s")
     task = Task(kind="everything", dest=Place.of(tmp_path, "x"), origin=origin, model="pico")
     shard = Shard(3, (Item("a", Place.of("s3://b/a.png?region=eu-west-1", "x"), (1, 2)),))
@@ -236,6 +234,13 @@ def test_tasks_can_be_sent_to_another_machine(tmp_path):
     assert copy[0] == task
     assert copy[1].digest == shard.digest
     assert copy[1].items[0].place.filesystem.region == "eu-west-1"
+
+
+def test_other_weights_under_the_same_name(model, tmp_path):
+    origin = Origin(model=model, fingerprint="other", settings="s")
+    place = Place.of(tmp_path, "x")
+    with pytest.raises(SamkitError, match="other weights here than where the run began"):
+        Segmenter(Task(kind="everything", dest=place, origin=origin, model=model))
 
 
 def test_files_say_what_they_are(whole):

@@ -8,7 +8,8 @@ From the bottom to the top, each file imports only those before it:
 - `shards`: the listing, cut into what becomes a file;
 - `tables`: rows of masks, and those files;
 - `work`: a shard becomes a file, whatever engine schedules it;
-- `running`: which shards are left, and who does them;
+- `engines`: who does the shards;
+- `running`: which shards there are, and which are left;
 - `results`: what was written.
 """
 

@@ -82,8 +82,11 @@ def status(dest: str | os.PathLike[str] | Place) -> Status:
     """
     folder = Place.of(dest, "a folder of results")
     shards, images = _expected(folder)
-    footers = read_footers(folder, shards)
-    return Status.of(shards, images, (one for one in footers if isinstance(one, Footer)))
+    found = Status(shards, images)
+    for footer in read_footers(folder, shards):
+        if isinstance(footer, Footer):
+            found = found.plus(footer)
+    return found
 
 
 def verify(dest: str | os.PathLike[str] | Place) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -12,25 +12,22 @@ from functools import partial
 from typing import Any, get_args
 
 from samkit.arguments import whole_number
+from samkit.bulk.engines import all_outcomes, by_processes
 from samkit.bulk.places import Place, arrow
 from samkit.bulk.prompt_tables import read_prompts
 from samkit.bulk.shards import Shard, hash_of, plan, shard_name, with_prompts
 from samkit.bulk.sources import VIDEO_SUFFIXES, Item, list_items
-from samkit.bulk.tables import Footer, Origin, Row, read_footer
-from samkit.bulk.work import Kind, Outcome, Segmenter, Task, process_shard
+from samkit.bulk.tables import Footer, Origin, read_footer
+from samkit.bulk.work import Kind, Outcome, Segmenter, Task
 from samkit.errors import InputError, count_of, shown
 from samkit.files import parse_json
 from samkit.media import IMAGE_SUFFIXES
-from samkit.processes import Ended, cpus, in_processes
+from samkit.processes import cpus
 
-__all__ = ["Engine", "Status", "read_footers", "read_run", "run"]
+__all__ = ["Status", "read_footers", "read_run", "run"]
 
 _RUN = "run.json"
 _READERS = 16  # of footers at once: in an object store each takes a while
-
-Engine = Callable[[Task, Sequence[Shard]], Generator[Outcome, None, None]]
-"""Schedules `process_shard` for all shards and gives their outcomes, in any order. A shard whose
-processes ended twice is given back with `Outcome.ended`. Closing it ends all work."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +36,29 @@ class Status:
 
     Attributes:
         shards: how many there are to be.
-        done: how many are there.
         images: of all shards, or videos.
+        done: shards that are there.
         images_done: of those that are there; of them
         failed: are so many rows with an error.
         masks: of those that are there.
     """
 
     shards: int
-    done: int
     images: int
-    images_done: int
-    failed: int
-    masks: int
+    done: int = 0
+    images_done: int = 0
+    failed: int = 0
+    masks: int = 0
 
-    @classmethod
-    def of(cls, shards: int, images: int, done: Iterable[Footer | Outcome]) -> Status:
-        """Of a run of so many shards and images, with what is known of those that are there."""
-        known = list(done)
-        sums = [sum(getattr(o, name) for o in known) for name in ("images", "failed", "masks")]
-        return cls(shards, len(known), images, *sums)
+    def plus(self, one: Footer | Outcome) -> Status:
+        """With one shard more that is there."""
+        return replace(
+            self,
+            done=self.done + 1,
+            images_done=self.images_done + one.images,
+            failed=self.failed + one.failed,
+            masks=self.masks + one.masks,
+        )
 
 
 def run(
@@ -119,32 +119,20 @@ def run(
     doing, on_cpu = _checked_task(kind, folder, model, device, dtype, dict(settings or {}), label)
     if count is None:
         count = cpus() if on_cpu else 1
-    before = read_run(folder) if (folder / _RUN).is_file() else None
-    if size is None:
-        size = before["shard_size"] if before else 1 if kind == "track" else None
-    shards = plan(items, size)
-    _begin_run(doing, before, shards, len(items))
-    done: list[Footer | Outcome] = []
-    left = []
-    for shard, footer in zip(shards, read_footers(folder, len(shards)), strict=True):
-        if isinstance(footer, Footer) and footer.is_done(doing.origin, shard.digest):
-            done.append(footer)
-        else:
-            left.append(shard)
-    status = Status.of(len(shards), len(items), done)
+    shards = _begin_run(doing, items, size)
+    status, left = _what_is_left(doing, shards, len(items))
     tell(
         f"{status.done} of {count_of(status.shards, 'shard')} done, "
         f"{status.images - status.images_done} of {status.images} images left"
     )
     on_progress(status)
     if left:
-        engine = partial(_by_processes, min(count, len(left)), tell)
-        with closing(_outcomes(engine, doing, left, tell)) as outcomes:
+        engine = partial(by_processes, min(count, len(left)), tell)
+        with closing(all_outcomes(engine, doing, left, tell)) as outcomes:
             for outcome in outcomes:
                 if outcome.error is not None:
                     raise InputError(outcome.error)
-                done.append(outcome)
-                status = Status.of(len(shards), len(items), done)
+                status = status.plus(outcome)
                 on_progress(status)
     return status
 
@@ -223,11 +211,13 @@ def _checked_task(
     return replace(task, origin=origin), segmenter.runs_on_cpu
 
 
-def _begin_run(
-    task: Task, before: dict[str, Any] | None, shards: Sequence[Shard], images: int
-) -> None:
-    """Say in the folder what the run is; refuse one that holds another."""
+def _begin_run(task: Task, items: Sequence[Item], size: int | None) -> list[Shard]:
+    """The shards of a run; say in the folder what it is, and refuse one that holds another."""
     folder, origin = task.dest, asdict(task.origin)
+    before = read_run(folder) if (folder / _RUN).is_file() else None
+    if size is None:
+        size = before["shard_size"] if before else 1 if task.kind == "track" else None
+    shards = plan(items, size)
     if before is not None:
         other = [name for name, value in origin.items() if before[name] != value]
         if other:
@@ -243,49 +233,19 @@ def _begin_run(
         **origin,
         "task": task.kind,
         "asked": {**task.settings, "dtype": task.dtype, "label": task.label},
-        "images": images,
+        "images": len(items),
         "shard_size": len(shards[0].items),
     }
     folder.make_folder()
     (folder / _RUN).write(json.dumps(about, indent=1, default=str).encode())
+    return shards
 
 
-def _outcomes(
-    engine: Engine, task: Task, shards: Sequence[Shard], tell: Callable[[str], object]
-) -> Generator[Outcome, None, None]:
-    """Do all shards by an engine; at last, image by image, those in which processes ended."""
-    ended = []
-    with closing(engine(task, shards)) as outcomes:
-        for outcome in outcomes:
-            if outcome.ended is None:
-                yield outcome
-            else:
-                ended.append(outcome)
-    by_number = {shard.number: shard for shard in shards}
-    for outcome in ended:
-        shard = by_number[outcome.number]
-        tell(f"{shard_name(shard.number)}: again, image by image ({outcome.ended})")
-        begin = partial(Segmenter, task)
-        with closing(in_processes(begin, shard.items, 1, lambda _: None, threads=1)) as results:
-            yield process_shard(partial(_next, results), task, shard)
-
-
-def _by_processes(
-    processes: int, tell: Callable[[str], object], task: Task, shards: Sequence[Shard]
-) -> Generator[Outcome, None, None]:
-    """The engine of this machine: plain processes of one thread."""
-    with closing(
-        in_processes(partial(_begin, task), shards, processes, tell, threads=1)
-    ) as results:
-        for shard, result in zip(shards, results, strict=True):
-            if isinstance(result, Ended):
-                result = Outcome(number=shard.number, ended=result.reason)
-            yield result
-
-
-def _next(results: Iterator[list[Row] | Ended], item: Item) -> list[Row] | Ended:
-    return next(results)
-
-
-def _begin(task: Task) -> Callable[[Shard], Outcome]:
-    return partial(process_shard, Segmenter(task), task)
+def _what_is_left(task: Task, shards: Sequence[Shard], images: int) -> tuple[Status, list[Shard]]:
+    status, left = Status(len(shards), images), []
+    for shard, footer in zip(shards, read_footers(task.dest, len(shards)), strict=True):
+        if isinstance(footer, Footer) and footer.is_done(task.origin, shard.digest):
+            status = status.plus(footer)
+        else:
+            left.append(shard)
+    return status, left

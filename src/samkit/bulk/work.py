@@ -31,7 +31,7 @@ class Task:
     Attributes:
         kind: all masks of images; masks of what prompts point at; objects through videos.
         dest: the folder of the run.
-        origin: which the files name.
+        origin: which the files name; without a fingerprint whatever the model has will do.
         model, device, dtype: as `samkit.load` takes them.
         settings: of `samkit.AutomaticMaskGenerator`.
         label: what masks are of, unless a prompt says it.
@@ -77,6 +77,8 @@ class Segmenter:
         self._label = task.label
         self._predictor = load(task.model, device=task.device, dtype=task.dtype)
         self.fingerprint = fingerprint(self._predictor.network)
+        if task.origin.fingerprint not in ("", self.fingerprint):
+            raise SamkitError(f"{task.model} has other weights here than where the run began")
         self.runs_on_cpu = self._predictor.device.type == "cpu"
         self._do: Callable[[Item], list[Row]] = getattr(self, f"_{task.kind}")
         if task.kind == "everything":
