@@ -83,6 +83,10 @@ def run(start: Callable[[], Callable[[int], object]], count: int, jobs: int = 2)
     return list(in_processes(start, range(count), jobs, lambda line: None))
 
 
+def run_slowly(target: Path) -> None:
+    list(in_processes(partial(begin, partial(write_slowly, target)), [0], 1, lambda _: None))
+
+
 @pytest.mark.parametrize("count", [0, 1, 40])
 def test_results_come_in_order(count: int) -> None:
     assert run(partial(begin, slow_first), count) == list(range(count))
@@ -166,6 +170,20 @@ def test_an_interrupt_ends_all_and_leaves_nothing_half(tmp_path: Path) -> None:
         run(partial(begin, partial(write_slowly, target)), 2)
     assert multiprocessing.active_children() == []
     assert [path.name for path in tmp_path.iterdir()] == ["a.begun"]
+
+
+@linux
+def test_processes_end_when_the_first_is_killed_in_the_middle_of_a_task(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    first = multiprocessing.get_context("spawn").Process(target=run_slowly, args=(target,))
+    first.start()
+    while not target.with_suffix(".begun").exists():
+        time.sleep(0.01)
+    first.kill()
+    first.join()
+    while len(list(tmp_path.iterdir())) > 1:  # until it has tidied up
+        assert not target.exists(), "it went on to the end"
+        time.sleep(0.01)
 
 
 def test_fewer_processes_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
