@@ -21,9 +21,9 @@ def test_to_coco(whole, tmp_path):
 
 def test_no_run(tmp_path):
     for ask in (bulk.status, bulk.verify, bulk.open):
-        with pytest.raises(InputError, match=r"run\.json"):
+        with pytest.raises(InputError, match=r"_run\.json"):
             ask(tmp_path)
-    (tmp_path / "run.json").write_text("[]")
+    (tmp_path / "_run.json").write_text("[]")
     with pytest.raises(InputError, match="expected what a bulk run wrote"):
         bulk.status(tmp_path)
 
@@ -31,8 +31,8 @@ def test_no_run(tmp_path):
 def test_files_of_another_run_are_found(whole, tmp_path):
     for path in whole.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    about = json.loads((tmp_path / "run.json").read_text())
-    (tmp_path / "run.json").write_text(json.dumps({**about, "fingerprint": "other"}))
+    about = json.loads((tmp_path / "_run.json").read_text())
+    (tmp_path / "_run.json").write_text(json.dumps({**about, "fingerprint": "other"}))
     wrong = bulk.verify(tmp_path)
     assert len(wrong) == 3
     assert all(line.endswith("of another fingerprint") for line in wrong)
@@ -50,3 +50,7 @@ def test_rows_that_were_changed_are_found(whole, tmp_path):
 def test_to_supervision(whole):
     detections = next(bulk.open(whole)).masks.to_supervision()
     assert len(detections) == len(next(bulk.open(whole)).masks) > 0
+
+
+def test_a_folder_is_one_table_to_others(whole):
+    assert pq.read_table(whole).to_pylist() == rows(whole)

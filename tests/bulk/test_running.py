@@ -127,7 +127,7 @@ def test_killed_and_gone_on_with(whole, photos, model, tmp_path):
     assert done.returncode == 0, done.stderr
     assert rows(tmp_path) == rows(whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *(f"part-00000{i}.parquet" for i in range(3)), "run.json",
+        "_run.json", *(f"part-00000{i}.parquet" for i in range(3)),
     ]  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def test_no_room_for_a_file(photos, model, tmp_path, inline):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["_run.json"]
 
 
 def test_a_full_disk(whole, photos, model, tmp_path, monkeypatch, inline):
@@ -202,7 +202,7 @@ def test_a_full_disk(whole, photos, model, tmp_path, monkeypatch, inline):
         patched.setattr(Path, "write_bytes", full)
         with pytest.raises(InputError, match=r"cannot write .*part-000001.*No space left"):
             bulk.run(photos, tmp_path, **run)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["part-000000.parquet", "run.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["_run.json", "part-000000.parquet"]
     bulk.run(photos, tmp_path, **run)
     assert rows(tmp_path) == rows(whole)
 
@@ -247,4 +247,4 @@ def test_files_say_what_they_are(whole):
     about = pq.read_metadata(whole / "part-000001.parquet").metadata
     footer = json.loads(about[b"samkit"])
     assert (footer["images"], footer["failed"]) == (3, 1)
-    assert json.loads((whole / "run.json").read_text())["asked"]["points_per_side"] == 2
+    assert json.loads((whole / "_run.json").read_text())["asked"]["points_per_side"] == 2

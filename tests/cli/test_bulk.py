@@ -38,7 +38,7 @@ def test_a_run_and_what_is_asked_about_it(run, photos, model, tmp_path):
         (("a", "b", "-o", "dest"), 2, "expected one SOURCE"),
         (("a", "-o", "dest", "--task", "find"), 2, "expected one of everything, predict, track"),
         (("a", "-o", "dest"), 1, "no such file or folder"),
-        (("status", "dest"), 1, "run.json: no such file"),
+        (("status", "dest"), 1, "_run.json: no such file"),
     ],
 )
 def test_wrong_usage(run, tmp_path, monkeypatch, arguments, code, message):

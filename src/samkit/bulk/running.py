@@ -26,7 +26,7 @@ from samkit.processes import cpus
 
 __all__ = ["Status", "read_footers", "read_run", "run"]
 
-_RUN = "run.json"
+_RUN = "_run.json"  # readers of folders of Parquet pass over such names
 _READERS = 16  # of footers at once: in an object store each takes a while
 
 
