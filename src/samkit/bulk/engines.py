@@ -15,9 +15,9 @@ from samkit.processes import Ended, in_processes
 __all__ = ["Engine", "all_outcomes", "by_processes"]
 
 Engine = Callable[[Task, Sequence[Shard]], Generator[Outcome, None, None]]
-"""Has `process_shard` done for all shards and gives their outcomes, in any order. A shard whose
-processes ended, of whatever, is tried twice and then given back with `Outcome.ended`. Closing the
-generator ends all work."""
+"""Has `process_shard` done for all shards and gives their outcomes, in any order. A shard in which
+processes end is tried twice and then given back with `Outcome.ended`; where a machine was lost it is
+done elsewhere, however often. Closing the generator ends all work."""
 
 
 def all_outcomes(

@@ -7,9 +7,11 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 
 _PATHS = ("path", "image_path", "file_name")
 _IMAGES = ("image", "jpg", "png", "bytes")
+
+
+_READERS = 16  # of files at once: in an object store each request takes a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +88,26 @@ class Item:
 
     def _cell(self) -> bytes:
         group, row, column = self.part
-        with self.place.open() as file, arrow("parquet").ParquetFile(file) as table:
-            value = table.read_row_group(group, columns=[column])[column][row].as_py()
+        value = _kept_column(self.place, group, column)[row].as_py()
         value = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(value, bytes):
             raise ImageError(f"{self.image_id}: expected the bytes of an image, got none")
         return value
+
+
+# The column of images that was read last: those of a shard are mostly of one row group.
+_last: tuple[tuple[str, int, str], Any] | None = None
+
+
+def _kept_column(place: Place, group: int, column: str) -> Any:
+    """A column of a row group of a Parquet file; all of it is read for one value anyway."""
+    global _last
+    key = str(place), group, column
+    if _last is None or _last[0] != key:
+        _last = None  # not two at once
+        with place.open() as file, arrow("parquet").ParquetFile(file) as table:
+            _last = key, table.read_row_group(group, columns=[column])[column]
+    return _last[1]
 
 
 def list_items(source: str | os.PathLike[str] | Place, suffixes: Iterable[str]) -> list[Item]:
@@ -120,9 +139,9 @@ def list_items(source: str | os.PathLike[str] | Place, suffixes: Iterable[str]) 
     if not files:
         raise InputError(f"no image, video, tar or Parquet file in {source}")
     if files[0][1].suffix == ".tar":
-        items = [item for _, place in files for item in _of_tar(place, kinds)]
+        items = _of_each(partial(_of_tar, suffixes=kinds), files)
     elif files[0][1].suffix == ".parquet":
-        items = [item for _, place in files for item in _of_parquet(place)]
+        items = _of_each(_of_parquet, files)
     else:
         items = [Item(name, place) for name, place in files]
     return _unique(items, source)
@@ -146,6 +165,15 @@ def _files(
     if not place.is_folder():
         raise InputError(f"no such file or folder: {place}")
     return [(name, place / name) for name in place.walk() if Path(name).suffix.lower() in suffixes]
+
+
+def _of_each(
+    list_: Callable[[Place], Iterator[Item]], files: Iterable[tuple[str, Place]]
+) -> list[Item]:
+    """The images of several files, in their order; several are read at once."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = pool.map(lambda place: list(list_(place)), (place for _, place in files))
+        return [item for items in found for item in items]
 
 
 def _of_tar(place: Place, suffixes: frozenset[str]) -> Iterator[Item]:
