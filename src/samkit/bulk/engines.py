@@ -16,7 +16,7 @@ __all__ = ["Engine", "all_outcomes", "by_processes"]
 
 Engine = Callable[[Task, Sequence[Shard]], Generator[Outcome, None, None]]
 """Has `process_shard` done for all shards and gives their outcomes, in any order. A shard in which
-processes end is tried twice and then given back with `Outcome.ended`; where a machine was lost it is
+processes end is tried twice and then given back with `Outcome.ended`; one whose machine was lost is
 done elsewhere, however often. Closing the generator ends all work."""
 
 
