@@ -33,6 +33,11 @@ NEEDED = [
 
 # What a page says of its results. The names are those of its blocks.
 PROMISES = {
+    "bulk.md": (
+        "image.image_id == 'coffee.jpg' and len(image.masks) > 2",
+        "sorted(os.listdir('outputs/tracks')) == ['_run.json', 'part-000000.parquet']",
+        "len(detections) == 1",
+    ),
     "images.md": (
         "cells.shape == relief.shape == plants.shape == (400, 600, 3)",
         "slice_2.shape == (240, 360, 3)",
