@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
-from urllib.parse import urlsplit
 
 from samkit.errors import ImageError, InputError, MissingDependencyError, SamkitError
 from samkit.files import checked_path, open_file
@@ -99,6 +98,19 @@ class Place:
         """The folder that it is in."""
         pure = Path(self.path) if self.filesystem is None else PurePosixPath(self.path)
         return Place(self.filesystem, str(pure.parent))
+
+    def named(self, text: str, what: str) -> Place:
+        """The place that a text in this file names: relative to its folder, or an address.
+
+        Raises:
+            InputError: as `of`.
+        """
+        if "://" not in text:
+            return self.parent / text
+        bucket = f"{str(self).partition('://')[0]}://{self.path.partition('/')[0]}/"
+        if self.filesystem is not None and text.startswith(bucket):
+            return Place(self.filesystem, text.partition("://")[2])  # the same server
+        return Place.of(text, what)
 
     def is_file(self) -> bool:
         """Whether there is such a file."""
@@ -223,10 +235,17 @@ def _known(start: str) -> Any:
 
 
 def _resolved(text: str) -> tuple[Any, str]:
-    address = urlsplit(text)
-    if address.scheme.lower() not in _BUCKETS:
+    """The file system of an address, and the path there.
+
+    Names of objects in buckets are taken as they are: they may hold spaces, and % and # mean
+    nothing.
+    """
+    scheme, _, rest = text.partition("://")
+    if scheme not in _BUCKETS:
         filesystem, path = arrow("fs").FileSystem.from_uri(text)
         return filesystem, path
-    query = f"?{address.query}" if address.query else ""
-    path = f"{address.netloc.rpartition('@')[2]}{address.path}".rstrip("/")
-    return _known(f"{address.scheme}://{address.netloc}{query}"), path
+    path, mark, query = rest.partition("?")
+    bucket = path.partition("/")[0]
+    user = bucket.rpartition("@")[0]
+    name = path.removeprefix(f"{user}@") if user else path
+    return _known(f"{scheme}://{bucket}{mark}{query}"), name.rstrip("/")

@@ -209,8 +209,8 @@ def _of_parquet(place: Place) -> Iterator[Item]:
                         yield Item(str(name), place, (group, row, column))
                         continue
                     text = str(known[column])
-                    there = Place.of(text, "an image") if "://" in text else place.parent / text
-                    yield Item(str(known.get("image_id", text)), there)
+                    name = str(known.get("image_id", text))
+                    yield Item(name, place.named(text, "an image"))
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"cannot read {place}: {error}") from error
 
