@@ -38,11 +38,26 @@ def test_a_run_and_what_is_asked_about_it(run, photos, model, tmp_path):
         (("a", "b", "-o", "dest"), 2, "expected one SOURCE"),
         (("a", "-o", "dest", "--task", "find"), 2, "expected one of everything, predict, track"),
         (("a", "-o", "dest"), 1, "no such file or folder"),
+        (("photos", "-o", "dest", "--task", "track"), 1, "task: track needs prompts"),
+        (("photos", "-o", "dest", "--prompts", "a.json"), 1, "cannot read"),
         (("status", "dest"), 1, "_run.json: no such file"),
     ],
 )
-def test_wrong_usage(run, tmp_path, monkeypatch, arguments, code, message):
+def test_wrong_usage(run, photos, tmp_path, monkeypatch, arguments, code, message):
     monkeypatch.chdir(tmp_path)
     found, _, err = run("bulk", *arguments)
     assert found == code
     assert message in err
+
+
+def test_an_interrupt_says_that_the_run_can_go_on(run, photos, model, tmp_path, monkeypatch):
+    from samkit.bulk import running
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(running, "by_processes", interrupted)
+    code, _, err = run("bulk", photos, "-o", tmp_path / "dest", "--model", model)
+    assert code == 130
+    assert err.endswith("stopped; the same command goes on\n")

@@ -105,7 +105,8 @@ def bulk(
             raise usage_error("expected a folder for the results", "-o")
         kind = None if task is None else check_choice(task, _TASKS, "--task")
         settings: dict[str, Any] = {"preset": preset, "points_per_side": points_per_side}
-        with ExitStack() as stack:
+        progress = _Progress()
+        try:
             done = runs.run(
                 verb,
                 output,
@@ -119,27 +120,35 @@ def bulk(
                 jobs=jobs,
                 shard_size=shard_size,
                 tell=lambda line: typer.echo(line, err=True),
-                on_progress=_Progress(stack),
+                on_progress=progress.show,
             )
+        except KeyboardInterrupt:
+            typer.echo("stopped; the same command goes on", err=True)
+            raise typer.Exit(130) from None
+        finally:
+            progress.close()
         typer.echo(_described(done))
     else:
         raise usage_error(f"expected one SOURCE, or status, verify or coco and DEST: {words}")
 
 
 class _Progress:
-    """Shows how far a run is, from its first call on."""
+    """Shows how far a run is, from the first `show` on."""
 
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
+    def __init__(self) -> None:
+        self._line = ExitStack()
         self._done: int | None = None
 
-    def __call__(self, status: Status) -> None:
+    def show(self, status: Status) -> None:
         if self._done is None:
             left = status.images - status.images_done
-            self._advance = self._stack.enter_context(progress_line(left))
+            self._advance = self._line.enter_context(progress_line(left))
         else:
             self._advance(status.images_done - self._done)
         self._done = status.images_done
+
+    def close(self) -> None:
+        self._line.close()
 
 
 def _described(status: Status) -> str:
