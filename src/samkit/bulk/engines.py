@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 from samkit.bulk.shards import Shard, shard_name
@@ -35,7 +36,8 @@ def all_outcomes(
     for outcome in ended:
         shard = by_number[outcome.number]
         tell(f"{shard_name(shard.number)}: again, image by image ({outcome.ended})")
-        begin = partial(Segmenter, task)
+        # The rest of a cluster may have what this machine has not.
+        begin = partial(Segmenter, task if task.device == "cpu" else replace(task, device="auto"))
         with closing(in_processes(begin, shard.items, 1, lambda _: None, threads=1)) as results:
             yield process_shard(partial(_next, results), task, shard)
 

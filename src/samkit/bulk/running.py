@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from samkit.arguments import whole_number
 from samkit.bulk.engines import all_outcomes, by_processes
 from samkit.bulk.places import Place, arrow
 from samkit.bulk.prompt_tables import read_prompts
+from samkit.bulk.ray_engine import by_ray
 from samkit.bulk.shards import Shard, hash_of, plan, shard_name, with_prompts
 from samkit.bulk.sources import VIDEO_SUFFIXES, Item, list_items
 from samkit.bulk.tables import Footer, Origin, read_footer
@@ -25,6 +26,8 @@ from samkit.media import IMAGE_SUFFIXES
 from samkit.processes import cpus
 
 __all__ = ["Status", "read_footers", "read_run", "run"]
+
+EngineName = Literal["processes", "ray"]
 
 _RUN = "_run.json"  # readers of folders of Parquet pass over such names
 _READERS = 16  # of footers at once: in an object store each takes a while
@@ -74,10 +77,12 @@ def run(
     label: str = "object",
     jobs: int | None = None,
     shard_size: int | None = None,
+    engine: EngineName = "processes",
+    cluster: str | None = None,
     tell: Callable[[str], object] = lambda line: None,
     on_progress: Callable[[Status], object] = lambda status: None,
 ) -> Status:
-    """Masks of very many images or videos into Parquet files, by several processes.
+    """Masks of very many images or videos into Parquet files, by several processes or machines.
 
     Run it again to go on: a shard is done when its file is there, of the same images, prompts,
     model and settings. Files are written whole or not at all. What fails is a row with ``error``.
@@ -94,17 +99,22 @@ def run(
         model, device, dtype: as `samkit.load` takes them.
         settings: of `samkit.AutomaticMaskGenerator`, for everything.
         label: what masks are of, unless a prompt has a category.
-        jobs: how many processes; by default as many as CPUs, and one on a GPU.
+        jobs: how many processes, or actors of Ray; by default as many as CPUs. On a GPU one
+            process, and as many actors as GPUs.
         shard_size: images in a file; by default that of the run that is there, or else as
             `samkit.bulk.shards.plan` has it; of videos 1.
+        engine: "processes" of this machine, or "ray", by which many machines share the work. Both
+            write the same files, and each goes on with a run of the other.
+        cluster: of Ray, its address; by default that in ``RAY_ADDRESS``, or else a Ray of this
+            machine alone.
         tell: called with lines about the run.
         on_progress: called before the first shard and after each.
 
     Raises:
         InputError: the source, the prompts or a setting is wrong, ``dest`` holds another run or
-            cannot be written.
+            cannot be written; the cluster is not there, or has no CPU or GPU.
         SamkitError: the model cannot be loaded, or does not do such tasks.
-        MissingDependencyError: pyarrow is not installed.
+        MissingDependencyError: pyarrow is not installed, or ray.
     """
     arrow("parquet")
     kind = _checked_kind(task, has_prompts=prompts is not None)
@@ -116,9 +126,21 @@ def run(
     items = list_items(source, VIDEO_SUFFIXES if kind == "track" else IMAGE_SUFFIXES)
     if prompts is not None:
         items = with_prompts(items, read_prompts(prompts, of_videos=kind == "track"), prompts)
-    doing, on_cpu = _checked_task(kind, folder, model, device, dtype, dict(settings or {}), label)
-    if count is None:
-        count = cpus() if on_cpu else 1
+    _check_engine(engine, cluster)
+    asked = Task(
+        kind=kind,
+        dest=folder,
+        origin=_origin(kind, model, dtype, dict(settings or {}), label),
+        model=model,
+        device=device,
+        dtype=dtype,
+        settings=dict(settings or {}),
+        label=label,
+    )
+    # What is wrong with the task shows here. A device may be one that only the cluster has.
+    on_ray = engine == "ray"
+    segmenter = Segmenter(replace(asked, device="cpu", dtype="float32") if on_ray else asked)
+    doing = replace(asked, origin=replace(asked.origin, fingerprint=segmenter.fingerprint))
     shards = _begin_run(doing, items, size)
     status, left = _what_is_left(doing, shards, len(items))
     tell(
@@ -127,8 +149,12 @@ def run(
     )
     on_progress(status)
     if left:
-        engine = partial(by_processes, min(count, len(left)), tell)
-        with closing(all_outcomes(engine, doing, left, tell)) as outcomes:
+        if on_ray:
+            schedule = partial(by_ray, cluster, count, segmenter.network, tell)
+        else:
+            most = count or (cpus() if segmenter.runs_on_cpu else 1)
+            schedule = partial(by_processes, min(most, len(left)), tell)
+        with closing(all_outcomes(schedule, doing, left, tell)) as outcomes:
             for outcome in outcomes:
                 if outcome.error is not None:
                     raise InputError(outcome.error)
@@ -185,30 +211,17 @@ def _checked_kind(task: object, *, has_prompts: bool) -> Kind:
     return kind
 
 
-def _checked_task(
-    kind: Kind,
-    folder: Place,
-    model: str,
-    device: str,
-    dtype: str,
-    settings: dict[str, Any],
-    label: str,
-) -> tuple[Task, bool]:
-    """The task, and whether it runs on a CPU; what is wrong with it shows here."""
+def _check_engine(engine: object, cluster: str | None) -> None:
+    if engine not in get_args(EngineName):
+        raise InputError(f"engine: expected {', '.join(get_args(EngineName))}, got {shown(engine)}")
+    if cluster is not None and engine != "ray":
+        raise InputError("cluster: it goes with the engine ray")
+
+
+def _origin(kind: Kind, model: str, dtype: str, settings: dict[str, Any], label: str) -> Origin:
+    """What the files name, but for the fingerprint, which is known once the model is loaded."""
     asked = {"task": kind, "settings": settings, "dtype": dtype, "label": label}
-    task = Task(
-        kind=kind,
-        dest=folder,
-        origin=Origin(model=model, fingerprint="", settings=hash_of(asked)),
-        model=model,
-        device=device,
-        dtype=dtype,
-        settings=settings,
-        label=label,
-    )
-    segmenter = Segmenter(task)
-    origin = replace(task.origin, fingerprint=segmenter.fingerprint)
-    return replace(task, origin=origin), segmenter.runs_on_cpu
+    return Origin(model=model, fingerprint="", settings=hash_of(asked))
 
 
 def _begin_run(task: Task, items: Sequence[Item], size: int | None) -> list[Shard]:

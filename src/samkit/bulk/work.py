@@ -12,9 +12,10 @@ from samkit.bulk.shards import Shard, shard_name
 from samkit.bulk.sources import Item
 from samkit.bulk.tables import Origin, Row, Table, error_rows, rows_of
 from samkit.errors import SamkitError
-from samkit.image_predictor import load
+from samkit.image_predictor import ImagePredictor, load
 from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.media import read_image
+from samkit.nn import Network
 from samkit.processes import Ended
 from samkit.video import VideoPredictor
 from samkit.weights.tensor_file import fingerprint
@@ -69,14 +70,27 @@ class Outcome:
 class Segmenter:
     """A model that was loaded for a task: image or video -> rows.
 
+    Args:
+        task: the task.
+        network: of its model, where it is there already; None: it is loaded.
+
+    Attributes:
+        network: of its model.
+        fingerprint: of the network.
+        runs_on_cpu: whether it does.
+
     Raises:
         SamkitError: the model cannot be loaded, or does not do such tasks.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, network: Network | None = None) -> None:
         self._label = task.label
-        self._predictor = load(task.model, device=task.device, dtype=task.dtype)
-        self.fingerprint = fingerprint(self._predictor.network)
+        if network is None:
+            self._predictor = load(task.model, device=task.device, dtype=task.dtype)
+        else:
+            self._predictor = ImagePredictor(network, device=task.device, dtype=task.dtype)
+        self.network = self._predictor.network
+        self.fingerprint = fingerprint(self.network)
         if task.origin.fingerprint not in ("", self.fingerprint):
             raise SamkitError(f"{task.model} has other weights here than where the run began")
         self.runs_on_cpu = self._predictor.device.type == "cpu"
