@@ -95,60 +95,70 @@ class _Crew:
 
     def __init__(self, ray: Any, kind: Any, about: tuple[Any, ...]) -> None:
         self._ray, self._kind, self._about = ray, kind, about
-        # What an actor is doing; None: it begins.
-        self._busy: dict[Any, tuple[Any, Shard | None]] = {}
+        self._actors: list[Any] = []
         self._idle: list[Any] = []
+        # What the others do; None: they begin.
+        self._busy: dict[Any, tuple[Any, Shard | None]] = {}
+        self._waiting: deque[Shard] = deque()
         self._tries: Counter[int] = Counter()
         self._ended_early = 0
 
     def do(self, shards: Sequence[Shard], actors: int) -> Generator[Outcome, None, None]:
         """The outcomes of all shards, as they come."""
-        waiting = deque(shards)
+        self._waiting.extend(shards)
         for _ in range(actors):
             self._start()
         left = len(shards)
         while left:
             (reference, *_), _ = self._ray.wait(list(self._busy))
-            actor, shard = self._busy.pop(reference)
-            ended = None
-            try:
-                outcome = self._ray.get(reference)
-                self._idle.append(actor)
-            except self._ray.exceptions.RayTaskError as error:  # what the actor's own code raised
-                raise error.cause from None
-            except self._ray.exceptions.RayError as error:
-                ended, outcome = str(error).strip().splitlines()[0], None
-                self._replace(actor, shard, ended)
-            if shard is not None and ended is not None:
-                self._tries[shard.number] += 1
-                if self._tries[shard.number] < _TRIES:
-                    waiting.append(shard)  # last, so that it takes no others with it
-                else:
-                    outcome = Outcome(number=shard.number, ended=ended)
-            while waiting and self._idle:
-                self._give(self._idle.pop(), waiting.popleft())
-            if shard is not None and outcome is not None:
+            outcome = self._result(reference)
+            while self._waiting and self._idle:
+                actor, shard = self._idle.pop(), self._waiting.popleft()
+                self._busy[actor.do.remote(shard)] = (actor, shard)
+            if outcome is not None:
                 left -= 1
                 yield outcome
 
     def end(self) -> None:
         """End all actors, whatever they do."""
-        for actor in [*self._idle, *(actor for actor, _ in self._busy.values())]:
+        for actor in self._actors:
             self._ray.kill(actor)
 
     def _start(self) -> None:
         actor = self._kind.remote()
+        self._actors.append(actor)
         self._busy[actor.begin.remote(*self._about)] = (actor, None)
 
-    def _give(self, actor: Any, shard: Shard) -> None:
-        self._busy[actor.do.remote(shard)] = (actor, shard)
+    def _result(self, reference: Any) -> Outcome | None:
+        """What became of a shard; None: nothing yet."""
+        actor, shard = self._busy.pop(reference)
+        try:
+            outcome: Outcome | None = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:  # what the actor's own code raised
+            raise error.cause from None
+        except self._ray.exceptions.RayError as error:
+            self._replace(actor)
+            return self._ended(shard, str(error).strip().splitlines()[0])
+        self._idle.append(actor)
+        return outcome
 
-    def _replace(self, actor: Any, shard: Shard | None, ended: str) -> None:
+    def _replace(self, actor: Any) -> None:
+        self._actors.remove(actor)
         self._ray.kill(actor)  # if only its node cannot be reached, it could come back
-        self._ended_early = 0 if shard else self._ended_early + 1
-        if self._ended_early == _STARTS:
-            raise SamkitError(f"actors of Ray end before they have begun: {ended}")
         self._start()
+
+    def _ended(self, shard: Shard | None, reason: str) -> Outcome | None:
+        if shard is None:
+            self._ended_early += 1
+            if self._ended_early == _STARTS:
+                raise SamkitError(f"actors of Ray end before they have begun: {reason}")
+            return None
+        self._ended_early = 0
+        self._tries[shard.number] += 1
+        if self._tries[shard.number] == _TRIES:
+            return Outcome(number=shard.number, ended=reason)
+        self._waiting.append(shard)
+        return None
 
 
 @dataclass(frozen=True)
@@ -198,7 +208,7 @@ def _connected(cluster: str | None) -> Generator[Any, None, None]:
     there = cluster or os.environ.get("RAY_ADDRESS", "local")
     try:
         ray.init(address=there, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"cannot connect to the cluster {there}: {reason}") from error
     try:
