@@ -1,6 +1,7 @@
 # make demo   install samkit into .venv and segment a photograph, offline
 # make test   install the test extra too, check the code and run every test
 # make test-browser  the page in Chromium; root on Debian gets it, others install it by themselves
+# make test-ray  bulk runs on clusters of Ray, on this machine
 # make check  only lint, formatting and types
 # make bench  samkit beside other programs and the limit of this machine; BENCH=--full for all rows
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 OVERLAY := outputs/coffee.png
 DEMO := samkit predict examples/coffee.jpg --box 172,18,424,285 --point 220,260 -o $(OVERLAY) --format overlay
 
-.PHONY: demo test test-browser check bench
+.PHONY: demo test test-browser test-ray check bench
 
 demo: $(VENV)/.installed
 	@mkdir -p $(dir $(OVERLAY))
@@ -24,6 +25,10 @@ test: check
 
 test-browser: $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -m browser tests/browser
+
+test-ray: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,bulk]'
+	$(BIN)/python -m pytest -m ray tests/bulk
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -62,6 +62,7 @@ def test_the_driver_is_killed_and_another_engine_goes_on(whole, photos, model, t
         time.sleep(0.01)
     first.kill()
     first.wait()
+    assert list(tmp_path.glob("*.parquet"))
     run = {"model": model, "settings": SETTINGS, "shard_size": 3}
     assert bulk.run(photos, tmp_path, **run).done == 3
     assert rows(tmp_path) == rows(whole)

@@ -214,6 +214,8 @@ def test_a_full_disk(whole, photos, model, tmp_path, monkeypatch, inline):
         ({"task": "track"}, "task: track needs prompts"),
         ({"task": "everything", "prompts": "a.json"}, "task: everything takes no prompts"),
         ({"prompts": "a.json", "settings": SETTINGS}, "settings: they are of everything mode"),
+        ({"engine": "spark"}, "engine: expected processes, ray, got 'spark'"),
+        ({"cluster": "auto"}, "cluster: it goes with the engine ray"),
         ({"jobs": 0}, "jobs: expected a whole number from 1 on"),
         ({"shard_size": 1.5}, "shard_size: expected a whole number"),
         ({"settings": {"points_per_side": 0}}, "points_per_side"),

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 
 import samkit
-from samkit.bulk.places import Place
-from samkit.bulk.shards import Shard
+from samkit.bulk.shards import RUN_NAME, Shard
 from samkit.bulk.work import Outcome, Segmenter, Task, process_shard
 from samkit.errors import InputError, MissingDependencyError, SamkitError, count_of
 from samkit.nn import Network, build
@@ -77,7 +76,7 @@ class _Actor:
         torch.set_num_threads(1)
         if version != samkit.__version__:
             raise SamkitError(f"expected samkit {version} on all nodes, got {samkit.__version__}")
-        if not _sees(task.dest):
+        if not (task.dest / RUN_NAME).is_file():
             raise InputError(
                 f"a node does not see {task.dest}; sources and results have to be in a folder that "
                 "all nodes share, or in an object store"
@@ -239,7 +238,3 @@ def _count(ray: Any, wanted: int | None, gpus: int) -> int:
             f"expected a cluster with {expected}, one for each actor, got {room or 'none'}"
         )
     return wanted
-
-
-def _sees(folder: Place) -> bool:
-    return (folder / "run.json").is_file()

@@ -16,7 +16,7 @@ from samkit.bulk.engines import all_outcomes, by_processes
 from samkit.bulk.places import Place, arrow
 from samkit.bulk.prompt_tables import read_prompts
 from samkit.bulk.ray_engine import by_ray
-from samkit.bulk.shards import Shard, hash_of, plan, shard_name, with_prompts
+from samkit.bulk.shards import RUN_NAME, Shard, hash_of, plan, shard_name, with_prompts
 from samkit.bulk.sources import VIDEO_SUFFIXES, Item, list_items
 from samkit.bulk.tables import Footer, Origin, read_footer
 from samkit.bulk.work import Kind, Outcome, Segmenter, Task
@@ -29,7 +29,6 @@ __all__ = ["Status", "read_footers", "read_run", "run"]
 
 EngineName = Literal["processes", "ray"]
 
-_RUN = "_run.json"  # readers of folders of Parquet pass over such names
 _READERS = 16  # of footers at once: in an object store each takes a while
 
 
@@ -169,7 +168,7 @@ def read_run(folder: Place) -> dict[str, Any]:
     Raises:
         InputError: it holds none.
     """
-    place = folder / _RUN
+    place = folder / RUN_NAME
     with place.open(InputError) as file:
         about = parse_json(file.read(), str(place))
     names = {"model", "fingerprint", "settings", "images", "shard_size"}
@@ -227,7 +226,7 @@ def _origin(kind: Kind, model: str, dtype: str, settings: dict[str, Any], label:
 def _begin_run(task: Task, items: Sequence[Item], size: int | None) -> list[Shard]:
     """The shards of a run; say in the folder what it is, and refuse one that holds another."""
     folder, origin = task.dest, asdict(task.origin)
-    before = read_run(folder) if (folder / _RUN).is_file() else None
+    before = read_run(folder) if (folder / RUN_NAME).is_file() else None
     if size is None:
         size = before["shard_size"] if before else 1 if task.kind == "track" else None
     shards = plan(items, size)
@@ -250,7 +249,7 @@ def _begin_run(task: Task, items: Sequence[Item], size: int | None) -> list[Shar
         "shard_size": len(shards[0].items),
     }
     folder.make_folder()
-    (folder / _RUN).write(json.dumps(about, indent=1, default=str).encode())
+    (folder / RUN_NAME).write(json.dumps(about, indent=1, default=str).encode())
     return shards
 
 

@@ -13,7 +13,10 @@ from samkit.bulk.places import Place
 from samkit.bulk.sources import Item
 from samkit.errors import InputError, count_of
 
-__all__ = ["Shard", "hash_of", "plan", "shard_name", "with_prompts"]
+__all__ = ["RUN_NAME", "Shard", "hash_of", "plan", "shard_name", "with_prompts"]
+
+RUN_NAME = "_run.json"
+"""What a folder of results says of its run; readers of folders of Parquet pass over such names."""
 
 _MOST_IMAGES = 256
 _FEWEST_SHARDS = 64  # as far as there are images, so that many processes have something to do

@@ -15,10 +15,12 @@ from samkit.errors import count_of
 
 if TYPE_CHECKING:
     from samkit.bulk import Status
+    from samkit.bulk.running import EngineName
     from samkit.bulk.work import Kind
 
 __all__ = ["bulk"]
 
+_ENGINES: tuple[EngineName, ...] = ("processes", "ray")
 _TASKS: tuple[Kind, ...] = ("everything", "predict", "track")
 
 
@@ -70,7 +72,19 @@ def bulk(
     jobs: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Processes.", show_default="as many as CPUs; on a GPU 1"
+            min=1,
+            metavar="N",
+            help="Processes, or actors.",
+            show_default="as many as CPUs; on a GPU 1",
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="processes (of this machine) or ray.")
+    ] = "processes",
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Of Ray.", show_default="that in RAY_ADDRESS, or this machine"
         ),
     ] = None,
     model: Model = None,
@@ -119,6 +133,8 @@ def bulk(
                 label=category,
                 jobs=jobs,
                 shard_size=shard_size,
+                engine=check_choice(engine, _ENGINES, "--engine"),
+                cluster=cluster,
                 tell=lambda line: typer.echo(line, err=True),
                 on_progress=progress.show,
             )
