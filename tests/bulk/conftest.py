@@ -1,7 +1,6 @@
 """A tiny model, photographs of which two are damaged, and an engine without processes."""
 
 from collections.abc import Generator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from tiny import make, tiny_sam2
 from samkit import bulk
 from samkit.bulk import running
 from samkit.bulk.shards import Shard
-from samkit.bulk.work import Outcome, Segmenter, Task, process_shard
+from samkit.bulk.work import Outcome, Segmenter, Task
 from samkit.weights import save_network
 
 SETTINGS = {"preset": "recall", "points_per_side": 2}
@@ -56,8 +55,7 @@ def _inline(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        segment = Segmenter(task)
-        yield from map(partial(process_shard, segment, task), shards)
+        yield from map(Segmenter(task).shard, shards)
     finally:
         torch.set_num_threads(threads)
 

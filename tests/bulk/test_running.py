@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from bulk.conftest import SETTINGS, rows
 
-from samkit import AutomaticMaskGenerator, bulk, load
+from samkit import AutomaticMaskGenerator, ImagePredictor, bulk, load
 from samkit.bulk import engines, running, work
 from samkit.bulk.places import Place
 from samkit.bulk.shards import Shard
@@ -23,6 +23,7 @@ from samkit.bulk.sources import Item
 from samkit.bulk.tables import Origin
 from samkit.bulk.work import Outcome, Segmenter, Task
 from samkit.errors import InputError, SamkitError
+from samkit.evaluation.metrics import mask_iou
 
 linux = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills processes by signals")
 
@@ -162,7 +163,7 @@ class _Deadly(work.Segmenter):
 
 
 def test_whatever_an_image_raises_is_a_row(photos, model, tmp_path, monkeypatch, inline):
-    def fail(self, image):
+    def fail(self, image, *, embedding):
         raise RuntimeError("not enough memory: you tried to allocate 9 bytes")
 
     monkeypatch.setattr(AutomaticMaskGenerator, "__call__", fail)
@@ -236,6 +237,28 @@ def test_tasks_can_be_sent_to_another_machine(tmp_path):
     assert copy[0] == task
     assert copy[1].digest == shard.digest
     assert copy[1].items[0].place.filesystem.region == "eu-west-1"
+
+
+def test_images_are_embedded_together_on_a_gpu(whole, photos, model, tmp_path, monkeypatch, inline):
+    """Here on the CPU, where that gives nearly the same masks."""
+    together = []
+    embed = ImagePredictor.embed_batch
+
+    def embed_batch(predictor, images):
+        together.append(len(images))
+        return embed(predictor, images)
+
+    monkeypatch.setattr(ImagePredictor, "embed_batch", embed_batch)
+    on_gpu = property(lambda _: False, lambda _, value: None)
+    monkeypatch.setattr(Segmenter, "runs_on_cpu", on_gpu, raising=False)
+    bulk.run(photos, tmp_path, model=model, settings=SETTINGS, shard_size=6)
+    assert together == [5, 0]  # five of the first six can be read, and not the last one
+    for found, expected in zip(bulk.open(tmp_path), bulk.open(whole), strict=True):
+        assert (found.image_id, found.error) == (expected.image_id, expected.error)
+        if expected.masks is not None:
+            assert len(found.masks) == len(expected.masks)
+            pairs = zip(found.masks.masks, expected.masks.masks, strict=True)
+            assert all(mask_iou(one, other) > 0.99 for one, other in pairs)
 
 
 def test_other_weights_under_the_same_name(model, tmp_path):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
 from samkit.bulk.shards import Shard, shard_name
-from samkit.bulk.sources import Item
-from samkit.bulk.tables import Row
 from samkit.bulk.work import Outcome, Segmenter, Task, process_shard
 from samkit.processes import Ended, in_processes
 
@@ -39,7 +37,7 @@ def all_outcomes(
         # The rest of a cluster may have what this machine has not.
         begin = partial(Segmenter, task if task.device == "cpu" else replace(task, device="auto"))
         with closing(in_processes(begin, shard.items, 1, lambda _: None, threads=1)) as results:
-            yield process_shard(partial(_next, results), task, shard)
+            yield process_shard(results, task, shard)
 
 
 def by_processes(
@@ -55,9 +53,5 @@ def by_processes(
             yield result
 
 
-def _next(results: Iterator[list[Row] | Ended], item: Item) -> list[Row] | Ended:
-    return next(results)
-
-
 def _begin(task: Task) -> Callable[[Shard], Outcome]:
-    return partial(process_shard, Segmenter(task), task)
+    return Segmenter(task).shard

@@ -15,7 +15,7 @@ import torch
 
 import samkit
 from samkit.bulk.shards import RUN_NAME, Shard
-from samkit.bulk.work import Outcome, Segmenter, Task, process_shard
+from samkit.bulk.work import Outcome, Segmenter, Task
 from samkit.errors import InputError, MissingDependencyError, SamkitError, count_of
 from samkit.nn import Network, build
 from samkit.runtimes import is_exported
@@ -81,12 +81,11 @@ class _Actor:
                 f"a node does not see {task.dest}; sources and results have to be in a folder that "
                 "all nodes share, or in an object store"
             )
-        self._task = task
-        self._segment = Segmenter(task, None if network is None else network.build())
+        self._segmenter = Segmenter(task, None if network is None else network.build())
 
     def do(self, shard: Shard) -> Outcome:
         """Make the file of a shard."""
-        return process_shard(self._segment, self._task, shard)
+        return self._segmenter.shard(shard)
 
 
 class _Crew:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from samkit.bulk.shards import Shard, shard_name
 from samkit.bulk.sources import Item
 from samkit.bulk.tables import Origin, Row, Table, error_rows, rows_of
 from samkit.errors import SamkitError
-from samkit.image_predictor import ImagePredictor, load
+from samkit.image_predictor import ImageEmbedding, ImagePredictor, load
 from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.media import read_image
 from samkit.nn import Network
@@ -23,6 +24,8 @@ from samkit.weights.tensor_file import fingerprint
 __all__ = ["Kind", "Outcome", "Segmenter", "Task", "process_shard"]
 
 Kind = Literal["everything", "predict", "track"]
+
+_TOGETHER = 8  # images that a GPU embeds at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,7 @@ class Segmenter:
     """
 
     def __init__(self, task: Task, network: Network | None = None) -> None:
-        self._label = task.label
+        self._task = task
         if network is None:
             self._predictor = load(task.model, device=task.device, dtype=task.dtype)
         else:
@@ -94,6 +97,7 @@ class Segmenter:
         if task.origin.fingerprint not in ("", self.fingerprint):
             raise SamkitError(f"{task.model} has other weights here than where the run began")
         self.runs_on_cpu = self._predictor.device.type == "cpu"
+        self._ahead: dict[str, tuple[Any, ImageEmbedding]] = {}
         self._do: Callable[[Item], list[Row]] = getattr(self, f"_{task.kind}")
         if task.kind == "everything":
             self._generator = AutomaticMaskGenerator(self._predictor, **task.settings)
@@ -109,16 +113,49 @@ class Segmenter:
         except Exception as error:  # among a million images one finds every mistake
             return error_rows(f"{type(error).__name__}: {error}")
 
+    def shard(self, shard: Shard) -> Outcome:
+        """Make the file of a shard."""
+        return process_shard(self._over(shard.items), self._task, shard)
+
+    def _over(self, items: Sequence[Item]) -> Iterator[list[Row]]:
+        """The rows of each in turn; on a GPU images are embedded several at a time."""
+        if self.runs_on_cpu or self._do == self._track:
+            yield from map(self, items)
+            return
+        for start in range(0, len(items), _TOGETHER):
+            some = items[start : start + _TOGETHER]
+            self._embed_ahead(some)
+            yield from map(self, some)
+
+    def _embed_ahead(self, items: Sequence[Item]) -> None:
+        """Embed images together. Those that fail are left out, to fail alone."""
+        pixels: dict[str, Any] = {}
+        for item in items:
+            with suppress(Exception):
+                pixels[item.image_id] = read_image(item.read())
+        with suppress(Exception):  # such as too little memory for all of them
+            embeddings = self._predictor.embed_batch(list(pixels.values()))
+            pairs = zip(pixels.items(), embeddings, strict=True)
+            self._ahead = {name: (image, embedding) for (name, image), embedding in pairs}
+
+    def _embedded(self, item: Item) -> tuple[Any, ImageEmbedding]:
+        if item.image_id in self._ahead:
+            return self._ahead.pop(item.image_id)
+        pixels = read_image(item.read())
+        return pixels, self._predictor.embed(pixels)
+
     def _everything(self, item: Item) -> list[Row]:
-        masks = self._generator(read_image(item.read()))
-        return rows_of(masks, [self._label] * len(masks))
+        pixels, embedding = self._embedded(item)
+        masks = self._generator(pixels, embedding=embedding)
+        return rows_of(masks, [self._task.label] * len(masks))
 
     def _predict(self, item: Item) -> list[Row]:
         asked = joined(item.prompts)[0]
         ids = list(asked.prompts)
-        masks = self._predictor.predict(read_image(item.read()), list(asked.prompts.values()))
+        _, embedding = self._embedded(item)
+        masks = self._predictor.predict(embedding, list(asked.prompts.values()))
         masks = masks.with_object_ids([ids[i] for i in masks.prompt_index.tolist()])
-        names = [asked.categories.get(i, self._label) for i in masks.object_ids.tolist()]
+        names = [asked.categories.get(i, self._task.label) for i in masks.object_ids.tolist()]
         return rows_of(masks, names)
 
     def _track(self, item: Item) -> list[Row]:
@@ -130,24 +167,21 @@ class Segmenter:
                     tracker.prompt(frame, object_id, prompt)
                 names |= asked.categories
             for frame, masks in tracker.track():
-                labels = [names.get(i, self._label) for i in masks.object_ids.tolist()]
+                labels = [names.get(i, self._task.label) for i in masks.object_ids.tolist()]
                 rows += rows_of(masks, labels, frame)
         return rows
 
 
-def process_shard(
-    segment: Callable[[Item], list[Row] | Ended], task: Task, shard: Shard
-) -> Outcome:
+def process_shard(found: Iterable[list[Row] | Ended], task: Task, shard: Shard) -> Outcome:
     """Make the file of a shard; to do it twice, or twice at once, gives the same file.
 
     Args:
-        segment: a `Segmenter`, or what does the same in another process.
+        found: by a `Segmenter` over the shard's items, in this process or in another.
         task: of the run.
         shard: one of it.
     """
     table = Table(task.origin)
-    for item in shard.items:
-        rows = segment(item)
+    for item, rows in zip(shard.items, found, strict=True):
         if isinstance(rows, Ended):
             rows = error_rows(f"two processes ended in the middle of it ({rows.reason})")
         table.add(item.image_id, str(item.place), rows)

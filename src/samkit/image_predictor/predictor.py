@@ -104,6 +104,18 @@ class ImagePredictor:
         """
         return self._embed([self.read(image)])[0]
 
+    def embed_batch(self, images: Sequence[Any]) -> list[ImageEmbedding]:
+        """Compute the embeddings of several images together, which saves time on a GPU.
+
+        Args:
+            images: each as of `embed`.
+
+        Raises:
+            ImageError: as of `embed`.
+            InputError: not a list of images.
+        """
+        return self._embed([self.read(image) for image in _several("images", images)])
+
     def predict(
         self,
         image: Any,
