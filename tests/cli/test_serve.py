@@ -85,26 +85,23 @@ def test_a_photograph_is_segmented_and_the_server_ends_cleanly(started, tmp_path
     assert process.returncode in (0, 130, -signal.SIGINT)
 
 
-def test_a_picture_that_would_take_too_much(started):
-    _, port = started()
-    bits = Image.new("1", (9000, 9000))  # 10 kB, and within the library's own limit
-    file = io.BytesIO()
-    bits.save(file, "PNG")
-    status, answer = ask(port, "POST", "/v1/embeddings", file.getvalue())
-    assert (status, answer["error"]["code"]) == (422, "image")
-    assert "SAMKIT_MAX_IMAGE_PIXELS" in answer["error"]["message"]
-
-
-def test_what_a_killed_server_left_is_removed(started, tmp_path, monkeypatch):
+def test_a_server_after_a_killed_one(started, tmp_path, monkeypatch):
+    """It removes what that one left, and refuses a picture that would take too much."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     process, _ = started()
     (left,) = tmp_path.glob(".samkit-*")
     assert left.stat().st_mode & 0o077 == 0  # what clients sent is nobody else's
     process.kill()
     process.wait()
-    started()
+    _, port = started()
     (new,) = tmp_path.glob(".samkit-*")
     assert new != left
+    bits = Image.new("1", (9000, 9000))  # 10 kB, and within the library's own limit
+    file = io.BytesIO()
+    bits.save(file, "PNG")
+    status, answer = ask(port, "POST", "/v1/embeddings", file.getvalue())
+    assert (status, answer["error"]["code"]) == (422, "image")
+    assert "SAMKIT_MAX_IMAGE_PIXELS" in answer["error"]["message"]
 
 
 def test_the_page_of_a_folder_is_for_whoever_has_its_address(started, tmp_path):
