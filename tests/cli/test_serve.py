@@ -60,8 +60,32 @@ def ask(port, method, url, body=None, headers=None):
         connection.close()
 
 
-def test_a_photograph_is_segmented_and_the_server_ends_cleanly(started, tmp_path):
-    process, port = started("--token", "a-long-token", "--models", "pico")
+def check_label_studio(port):
+    password = base64.b64encode(b"labels:a-long-token").decode()
+    headers = {"Authorization": f"Basic {password}", "Content-Type": "application/json"}
+    assert ask(port, "GET", "/health")[0] == 401
+    assert ask(port, "GET", "/health", headers=headers)[1]["status"] == "UP"
+    config = """<View><Image name="image" value="$image"/>
+                <BrushLabels name="tag" toName="image"><Label value="cup"/></BrushLabels></View>"""
+    region = {"type": "rectanglelabels", "to_name": "image"}
+    region |= {"original_width": 600, "original_height": 400}
+    value = {"x": 28.7, "y": 4.5, "width": 42, "height": 66.75, "rectanglelabels": ["cup"]}
+    body = {
+        "tasks": [{"id": 1, "data": {"image": "/data/local-files/?d=coffee.jpg"}}],
+        "label_config": config,
+        "params": {"context": {"result": [region | {"value": value}]}},
+    }
+    status, answer = ask(port, "POST", "/predict", json.dumps(body), headers)
+    assert status == 200
+    (found,) = answer["results"][0]["result"]
+    mask = decode_brush(found["value"]["rle"], (400, 600), "the cup")
+    assert 40_000 < mask.sum() < 60_000
+
+
+def test_a_photograph_is_segmented_and_the_server_ends_cleanly(started):
+    """By a program and by Label Studio, whose password is the token."""
+    options = ("--label-studio", "--root", str(IMAGE.parent))
+    process, port = started("--token", "a-long-token", "--models", "pico", *options)
     assert ask(port, "GET", "/healthz")[0] == 200
     assert ask(port, "GET", "/v1/models")[0] == 401
     headers = {"Authorization": "Bearer a-long-token"}
@@ -73,6 +97,7 @@ def test_a_photograph_is_segmented_and_the_server_ends_cleanly(started, tmp_path
     assert status == 200
     (mask,) = found["masks"]
     assert 40_000 < mask["area"] < 60_000  # the cup
+    check_label_studio(port)
     # A client that sends half a request and leaves does no harm.
     with socket.create_connection(("127.0.0.1", port)) as half:
         half.sendall(
@@ -113,29 +138,6 @@ def test_the_page_of_a_folder_is_for_whoever_has_its_address(started, tmp_path):
     assert status == 200
     assert project["classes"] == ["cup", "plate"]
     assert [one["name"] for one in project["images"]] == ["coffee.jpg"]
-
-
-def test_label_studio_clicks_with_the_token_as_a_password(started):
-    _, port = started("--label-studio", "--root", str(IMAGE.parent), "--token", "a-long-token")
-    password = base64.b64encode(b"labels:a-long-token").decode()
-    headers = {"Authorization": f"Basic {password}", "Content-Type": "application/json"}
-    assert ask(port, "GET", "/health")[0] == 401
-    assert ask(port, "GET", "/health", headers=headers)[1]["status"] == "UP"
-    config = """<View><Image name="image" value="$image"/>
-                <BrushLabels name="tag" toName="image"><Label value="cup"/></BrushLabels></View>"""
-    region = {"type": "rectanglelabels", "to_name": "image"}
-    region |= {"original_width": 600, "original_height": 400}
-    value = {"x": 28.7, "y": 4.5, "width": 42, "height": 66.75, "rectanglelabels": ["cup"]}
-    body = {
-        "tasks": [{"id": 1, "data": {"image": "/data/local-files/?d=coffee.jpg"}}],
-        "label_config": config,
-        "params": {"context": {"result": [region | {"value": value}]}},
-    }
-    status, answer = ask(port, "POST", "/predict", json.dumps(body), headers)
-    assert status == 200
-    (found,) = answer["results"][0]["result"]
-    mask = decode_brush(found["value"]["rle"], (400, 600), "the cup")
-    assert 40_000 < mask.sum() < 60_000
 
 
 @pytest.mark.parametrize(
