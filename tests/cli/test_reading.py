@@ -96,7 +96,7 @@ def test_what_cannot_be(stack: Path, tmp_path: Path, option: str, value: str) ->
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("always")  # or Python itself leaves out the others
 def test_a_warning_is_one_line_and_given_once(run: Any, tmp_path: Path) -> None:
     path = tmp_path / "dark.tif"
     tifffile.imwrite(path, STACK[..., 1], photometric="minisblack")
