@@ -3,6 +3,7 @@
 import re
 import shutil
 from concurrent.futures import Executor, Future
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from samkit import exporter
 from samkit.exporter import speed
 from samkit.weights import save_network
 
+# The package has a function of this name.
+command = import_module("samkit.cli.benchmark")
 ROW = re.compile(r"^(\w+, \d+ threads?) +((?:\d+\.\d +|- +)+)(\d+)$", re.MULTILINE)
 
 
@@ -99,6 +102,26 @@ def test_an_export_has_no_torch(run: Any, exported_pico: Path) -> None:
     code, _, text = run("benchmark", exported_pico, "--runtime", "torch")
     assert code == 2
     assert "expected one of onnx, openvino, got torch" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("arguments", [("--runtime", "torch,openvino"), ("--runtime", "openvino")])
+def test_a_runtime_that_is_not_installed(
+    run: Any, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda package: package != "openvino" or None)
+    monkeypatch.setattr(exporter, "export", None)  # nothing is exported before
+    code, _, text = run("benchmark", "pico", *arguments)
+    assert code == 1
+    assert "openvino is not installed: pip install 'samkit[export,openvino]'" in text
+
+
+def test_no_runtime_of_an_export(
+    run: Any, exported_pico: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda _: None)
+    code, _, text = run("benchmark", exported_pico)
+    assert code == 1
+    assert "onnxruntime is not installed" in text
 
 
 def test_no_such_model(run: Any) -> None:
