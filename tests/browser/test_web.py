@@ -1,0 +1,164 @@
+"""The page in examples/web: an export that runs in the browser, as people who open it would."""
+
+import functools
+import http.server
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from browser.annotator import EXAMPLES, expect
+from PIL import Image
+from tiny import make, tiny_sam
+
+import samkit
+from samkit import ImagePredictor, Prompt
+
+pytestmark = pytest.mark.browser
+ENGINE = EXAMPLES / "web" / "ort"
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A folder with the page, without a network, and its address."""
+    if not (ENGINE / "ort.wasm.min.mjs").is_file():
+        pytest.skip("needs onnxruntime-web: make test-browser gets it by npm")
+    folder = tmp_path / "site"
+    shutil.copytree(EXAMPLES / "web", folder / "web", ignore=shutil.ignore_patterns("model"))
+    shutil.copy(EXAMPLES / "coffee.jpg", folder)
+    handler = functools.partial(Handler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_address[1]}/web/"
+        server.shutdown()
+
+
+class Page:
+    def __init__(self, tab, address):
+        self.tab = tab
+        tab.goto(address)
+
+    def says(self, text):
+        expect(self.tab.locator("#status")).to_contain_text(text, timeout=60_000)
+
+    def click(self, x, y, **options):
+        """In pixels of the photo -> the mask that is drawn."""
+        size, box = self.size(), self.tab.locator("#clicks").bounding_box()
+        at = box["x"] + x * box["width"] / size[0], box["y"] + y * box["height"] / size[1]
+        self.tab.evaluate("document.querySelector('#status').textContent = ''")
+        self.tab.mouse.click(*at, **options)
+        self.says("Predicted IoU")
+        return self.mask()
+
+    def size(self):
+        return self.tab.evaluate(
+            "[document.querySelector('#mask').width, document.querySelector('#mask').height]"
+        )
+
+    def mask(self):
+        """(H, W) of what is tinted."""
+        width, height = self.size()
+        opacity = self.tab.evaluate(
+            """() => {
+                const {width, height} = document.querySelector("#mask");
+                const picture = document.querySelector("#mask").getContext("2d")
+                    .getImageData(0, 0, width, height).data;
+                return Array.from({length: width * height}, (_, i) => picture[4 * i + 3]);
+            }"""
+        )
+        return np.array(opacity).reshape(height, width) > 0
+
+
+def iou(one, other):
+    return (one & other).sum() / (one | other).sum()
+
+
+def test_clicks_on_photographs(tab, site, exported_pico, tmp_path):
+    folder, address = site
+    shutil.copytree(exported_pico, folder / "web" / "model")
+    predictor = samkit.load(exported_pico)
+    embedding = predictor.embed(EXAMPLES / "coffee.jpg")
+    page = Page(tab, address)
+    page.says("Click on something")
+    prompt = Prompt.point(220, 260)
+    first = page.click(220, 260)
+    assert first.sum() > 1000
+    assert iou(first, predictor.predict(embedding, prompt).masks[0]) > 0.99
+
+    prompt += Prompt.point(300, 180, label=0)
+    corrected = predictor.predict(embedding, prompt).masks[0]
+    assert iou(corrected, first) < 0.99
+    for option in ({"button": "right"}, {}):
+        if not option:
+            tab.keyboard.down("Shift")
+        assert iou(page.click(300, 180, **option), corrected) > 0.99
+        tab.keyboard.up("Shift")
+        tab.keyboard.press("Control+z")
+        tab.wait_for_function("document.querySelector('#status').textContent !== ''")
+    page.says("Predicted IoU")
+    tab.click("#reset")
+    page.says("Click on something")
+    assert not page.mask().any()
+
+    # A photo of one's own, which is high.
+    with Image.open(EXAMPLES / "coffee.jpg") as picture:
+        picture.crop((150, 0, 430, 400)).save(tmp_path / "mine.png")
+    with tab.expect_file_chooser() as chooser:
+        tab.click("#open")
+    chooser.value.set_files(tmp_path / "mine.png")
+    page.says("Click on something (")
+    assert page.size() == [280, 400]
+    expected = predictor.predict(tmp_path / "mine.png", Prompt.point(70, 260)).masks[0]
+    assert iou(page.click(70, 260), expected) > 0.99
+
+    (tmp_path / "notes.txt").write_text("no picture")
+    tab.set_input_files("#file", tmp_path / "notes.txt")
+    page.says("notes.txt is no picture that this browser can read")
+
+
+def test_a_network_that_keeps_the_shape_of_images(tab, site):
+    folder, address = site
+    network = make(tiny_sam())
+    predictor = ImagePredictor(network, device="cpu", dtype="float32")
+    samkit.export(predictor, folder / "web" / "model")
+    page = Page(tab, address)
+    page.says("Click on something")
+    expected = predictor.predict(EXAMPLES / "coffee.jpg", Prompt.point(220, 260)).masks[0]
+    assert 0.01 < expected.mean() < 0.99
+    assert iou(page.click(220, 260), expected) > 0.99
+
+
+def other_layout(folder):
+    about = json.loads((folder / "model" / "samkit.json").read_text())
+    (folder / "model" / "samkit.json").write_text(json.dumps(about | {"layout": "transformers"}))
+
+
+def changed_file(folder):
+    file = folder / "model" / "mask_decoder.onnx"
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder / "model"), 'run "samkit export pico -o DIR --half"'),
+        (lambda folder: shutil.rmtree(folder / "ort"), "onnxruntime-web is not in http"),
+        (other_layout, "version 1 of the layout samkit, got version 1 of transformers"),
+        (changed_file, "mask_decoder.onnx is not the file that was exported"),
+    ],
+)
+def test_what_is_not_there_is_said(browser, site, exported_pico, damage, message):
+    folder, address = site
+    shutil.copytree(exported_pico, folder / "web" / "model")
+    damage(folder / "web")
+    tab = browser.new_page()
+    Page(tab, address).says(message)
+    assert tab.locator("#open").is_disabled()
+    tab.close()
