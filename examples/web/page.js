@@ -55,10 +55,10 @@ function fail(error) {
 
 async function open(file) {
   const turn = ++opened;
-  photo = null;
-  clicks = [];
   const picture = await read(file);
   if (turn !== opened) return;
+  photo = null;
+  clicks = [];
   const { width, height } = picture;
   const scale = Math.min(1, LONGEST / Math.max(width, height));
   for (const canvas of layers) { // which clears them
