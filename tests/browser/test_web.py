@@ -1,4 +1,7 @@
-"""The page in examples/web: an export that runs in the browser, as people who open it would."""
+"""The page in examples/web, in which an export runs in the browser, as people use it.
+
+SAMKIT_SCREENSHOTS=docs/images pytest -m browser    also takes the picture of docs/runtimes.md
+"""
 
 import functools
 import http.server
@@ -8,7 +11,7 @@ import threading
 
 import numpy as np
 import pytest
-from browser.annotator import EXAMPLES, expect
+from browser.annotator import EXAMPLES, expect, picture
 from PIL import Image
 from tiny import make, tiny_sam
 
@@ -56,9 +59,20 @@ class Page:
 
     def click(self, x, y, **options):
         """In pixels of the photo -> the mask that is drawn."""
-        (width, height), box = self.size(), self.tab.locator("#clicks").bounding_box()
-        at = box["x"] + x * box["width"] / width, box["y"] + y * box["height"] / height
+        at, _ = self.places(x, y)
         return self.mask_after(lambda: self.tab.mouse.click(*at, **options))
+
+    def prompt(self, x, y, label=1):
+        """What such a click means."""
+        _, point = self.places(x, y)
+        return Prompt.point(*point, label=label)
+
+    def places(self, x, y):
+        """On the screen, where clicks have whole numbers, and which place of the photo is there."""
+        size, box = self.size(), self.tab.locator("#clicks").bounding_box()
+        scale = box["width"] / size[0]
+        at = int(box["x"] + x * scale), int(box["y"] + y * scale)
+        return at, ((at[0] - box["x"]) / scale, (at[1] - box["y"]) / scale)
 
     def size(self):
         return self.tab.evaluate(
@@ -88,46 +102,50 @@ def test_clicks_on_photographs(tab, site, exported_pico, tmp_path):
     shutil.copytree(exported_pico, folder / "web" / "model")
     predictor = samkit.load(exported_pico)
     embedding = predictor.embed(EXAMPLES / "coffee.jpg")
+    tab.set_viewport_size({"width": 640, "height": 520})
     page = Page(tab, address)
     page.says("Click on something")
-    prompt = Prompt.point(220, 260)
-    first = page.click(220, 260)
-    assert first.sum() > 1000
-    assert iou(first, predictor.predict(embedding, prompt).masks[0]) > 0.99
 
-    prompt += Prompt.point(300, 180, label=0)
-    corrected = predictor.predict(embedding, prompt).masks[0]
-    assert iou(corrected, first) < 0.99
-    assert iou(page.click(300, 180, button="right"), corrected) > 0.99
+    def expected(prompt):
+        return predictor.predict(embedding, prompt).masks[0]
+
+    inside = page.prompt(330, 130)
+    first = page.click(330, 130)
+    assert first.sum() > 1000
+    assert iou(first, expected(inside)) > 0.99
+
+    both = inside + page.prompt(300, 330, label=0)
+    assert iou(expected(both), first) < 0.9
+    assert iou(page.click(300, 330, button="right"), expected(both)) > 0.99
     assert (page.mask_after(lambda: tab.keyboard.press("Control+z")) == first).all()
     tab.keyboard.down("Shift")
-    assert iou(page.click(300, 180), corrected) > 0.99
+    assert iou(page.click(300, 330), expected(both)) > 0.99
     tab.keyboard.up("Shift")
+    assert (page.mask_after(lambda: tab.click("#undo")) == first).all()
     tab.check("#outside")
-    assert iou(page.mask_after(lambda: tab.click("#undo")), first) > 0.99
-    assert iou(page.click(300, 180), corrected) > 0.99
+    assert iou(page.click(300, 330), expected(both)) > 0.99
     tab.uncheck("#outside")
+    assert iou(page.click(220, 150), expected(both + page.prompt(220, 150))) > 0.99
+    picture(tab, "web")
     tab.click("#reset")
     page.says("Click on something")
     assert not page.mask().any()
 
-    # A photo of one's own, which is high.
-    with Image.open(EXAMPLES / "coffee.jpg") as picture:
-        picture.crop((150, 0, 430, 400)).save(tmp_path / "mine.png")
+    # A photo of one's own, which is high; it stays when the next one cannot be read.
+    with Image.open(EXAMPLES / "coffee.jpg") as photo:
+        photo.crop((150, 0, 430, 400)).save(tmp_path / "mine.png")
+    embedding = predictor.embed(tmp_path / "mine.png")
     with tab.expect_file_chooser() as chooser:
         tab.click("#open")
     chooser.value.set_files(tmp_path / "mine.png")
     page.says("Click on something (")
     assert page.size() == [280, 400]
-    prompt = Prompt.point(70, 260)
-    expected = predictor.predict(tmp_path / "mine.png", prompt).masks[0]
-    assert iou(page.click(70, 260), expected) > 0.99
-
+    inside = page.prompt(70, 260)
+    assert iou(page.click(70, 260), expected(inside)) > 0.99
     (tmp_path / "notes.txt").write_text("no picture")
     tab.set_input_files("#file", tmp_path / "notes.txt")
     page.says("notes.txt is no picture that this browser can read")
-    expected = predictor.predict(tmp_path / "mine.png", prompt + Prompt.point(200, 350)).masks[0]
-    assert iou(page.click(200, 350), expected) > 0.99, "the photo and its click are still there"
+    assert iou(page.click(200, 350), expected(inside + page.prompt(200, 350))) > 0.99
 
 
 def test_a_network_that_keeps_the_shape_of_images(tab, site):
@@ -137,7 +155,7 @@ def test_a_network_that_keeps_the_shape_of_images(tab, site):
     samkit.export(predictor, folder / "web" / "model")
     page = Page(tab, address)
     page.says("Click on something")
-    expected = predictor.predict(EXAMPLES / "coffee.jpg", Prompt.point(220, 260)).masks[0]
+    expected = predictor.predict(EXAMPLES / "coffee.jpg", page.prompt(220, 260)).masks[0]
     assert 0.01 < expected.mean() < 0.99
     assert iou(page.click(220, 260), expected) > 0.99
 

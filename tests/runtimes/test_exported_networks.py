@@ -201,7 +201,7 @@ def test_without_its_memory(copied: Path) -> None:
     (copied / "samkit.json").write_text(json.dumps(about))
     predictor = samkit.load(copied)
     assert len(predictor.predict(PHOTOGRAPH, Prompt.point(9, 9))) == 1
-    with pytest.raises(InputError, match="tracking needs"):
+    with pytest.raises(InputError, match=r"tracking needs the parts for video, .*--parts video"):
         samkit.VideoPredictor(predictor)
 
 
