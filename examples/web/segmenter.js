@@ -79,25 +79,36 @@ async function runtime() {
   try {
     ort = await import(`${RUNTIME}ort.wasm.min.mjs`);
   } catch {
-    throw new Error(`onnxruntime-web is not in ${RUNTIME}: the README of this example says how to get it`);
+    throw new Error(`onnxruntime-web is not in ${RUNTIME}: docs/runtimes.md says how to get it`);
   }
   ort.env.wasm.wasmPaths = RUNTIME;
   return ort;
 }
 
+async function get(address) {
+  try {
+    return await fetch(address);
+  } catch {
+    throw new Error(`${address} cannot be reached; does its server run?`);
+  }
+}
+
 async function manifest(folder) {
-  const answer = await fetch(`${folder}samkit.json`);
-  if (!answer.ok) throw new Error(`There is no export in ${folder}: run "samkit export pico -o DIR --half" for that folder`);
+  const answer = await get(`${folder}samkit.json`);
+  if (!answer.ok) {
+    throw new Error(`There is no export in ${folder}: run "samkit export pico -o DIR --half" for that folder`);
+  }
   const about = await answer.json();
   if (about.layout !== "samkit" || about.version !== VERSION) {
-    throw new Error(`Expected an export in version ${VERSION} of the layout samkit, got version ${about.version} of ${about.layout}`);
+    throw new Error(`Expected an export in version ${VERSION} of the layout samkit, ` +
+      `got version ${about.version} of ${about.layout}`);
   }
   return about;
 }
 
 // A file as bytes, checked against what samkit.json says of it.
 async function download(address, { bytes, sha256 }, onBytes) {
-  const answer = await fetch(address);
+  const answer = await get(address);
   if (!answer.ok) throw new Error(`${address} cannot be read: ${answer.status} ${answer.statusText}`);
   const file = new Uint8Array(bytes);
   let end = 0;
@@ -108,7 +119,8 @@ async function download(address, { bytes, sha256 }, onBytes) {
     end += value.length;
     onBytes(value.length);
   }
-  const changed = end !== bytes || (crypto.subtle && (await hexOfHash(file)) !== sha256); // subtle: only over https and on localhost
+  // Only pages over https and of this machine have crypto.subtle.
+  const changed = end !== bytes || (crypto.subtle && (await hexOfHash(file)) !== sha256);
   if (changed) throw new Error(`${address} is not the file that was exported; export it again`);
   return file;
 }
