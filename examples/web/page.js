@@ -2,7 +2,7 @@
 
 const MODEL = new URL("./model/", import.meta.url).href;
 const SAMPLE = new URL("../coffee.jpg", import.meta.url).href;
-const LONGEST = 2048; // pixels of the canvas; masks are as fine as it is
+const LONGEST = 1600; // pixels of the canvas; masks are as fine as it is
 const TINT = [0, 114, 178, 130], EDGE = [255, 255, 255, 255];
 const COLOURS = { 1: "#009e73", 0: "#d55e00" };
 

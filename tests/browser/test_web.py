@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from browser.annotator import EXAMPLES, expect, picture
 from PIL import Image
-from tiny import make, tiny_sam
+from tiny import make, tiny_sam, tiny_sam2
 
 import samkit
 from samkit import ImagePredictor, Prompt
@@ -148,10 +148,10 @@ def test_clicks_on_photographs(tab, site, exported_pico, tmp_path):
     assert iou(page.click(200, 350), expected(inside + page.prompt(200, 350))) > 0.99
 
 
-def test_a_network_that_keeps_the_shape_of_images(tab, site):
+@pytest.mark.parametrize("config", [tiny_sam(), tiny_sam2()], ids=["sam", "sam2"])
+def test_images_that_keep_their_shape_and_masks_that_are_not_stable(tab, site, config):
     folder, address = site
-    network = make(tiny_sam())
-    predictor = ImagePredictor(network, device="cpu", dtype="float32")
+    predictor = ImagePredictor(make(config), device="cpu", dtype="float32")
     samkit.export(predictor, folder / "web" / "model")
     page = Page(tab, address)
     page.says("Click on something")
