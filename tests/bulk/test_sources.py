@@ -105,6 +105,9 @@ def test_wrong_sources(tmp_path):
     for name in ("bad.tar", "bad.parquet", "other.parquet", "nothing", "empty", "*.gif"):
         with pytest.raises(InputError, match=name.strip("*")):
             list_items(tmp_path / name, IMAGE_SUFFIXES)
+    pq.write_table(pa.table({"path": ["a.png", None]}), tmp_path / "null.parquet")
+    with pytest.raises(InputError, match=r"null\.parquet: row 1 of row group 0 has no path"):
+        list_items(tmp_path / "null.parquet", IMAGE_SUFFIXES)
     with pytest.raises(InputError, match=r"got a\.png twice"):
         list_items(tmp_path / "twice.parquet", IMAGE_SUFFIXES)
     with pytest.raises(InputError, match="nope://a/b"):

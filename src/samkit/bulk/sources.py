@@ -208,6 +208,8 @@ def _of_parquet(place: Place) -> Iterator[Item]:
                         name = known.get("image_id", f"{place.name}/{group}/{row}")
                         yield Item(str(name), place, (group, row, column))
                         continue
+                    if known[column] is None:
+                        raise InputError(f"{place}: row {row} of row group {group} has no {column}")
                     text = str(known[column])
                     name = str(known.get("image_id", text))
                     yield Item(name, place.named(text, "an image"))
