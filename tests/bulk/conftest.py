@@ -1,6 +1,6 @@
 """A tiny model, photographs of which two are damaged, and an engine without processes."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,15 @@ from samkit.bulk.work import Outcome, Segmenter, Task, process_shard
 from samkit.weights import save_network
 
 SETTINGS = {"preset": "recall", "points_per_side": 2}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the processes of a run: other numbers of threads add in another order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -42,30 +51,26 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def whole(photos: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All photographs, by a process."""
-    dest = tmp_path_factory.mktemp("whole")
-    bulk.run(photos, dest, model=model, settings=SETTINGS, jobs=1, shard_size=3)
-    return dest
-
-
 def _inline(
     processes: int, tell: object, task: Task, shards: Sequence[Shard]
 ) -> Generator[Outcome, None, None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        segment = Segmenter(task)
-        yield from map(partial(process_shard, segment, task), shards)
-    finally:
-        torch.set_num_threads(threads)
+    yield from map(partial(process_shard, Segmenter(task), task), shards)
 
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs begin no processes, which takes seconds."""
     monkeypatch.setattr(running, "by_processes", _inline)
+
+
+@pytest.fixture(scope="session")
+def whole(photos: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of all photographs."""
+    dest = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(running, "by_processes", _inline)
+        bulk.run(photos, dest, model=model, settings=SETTINGS, shard_size=3)
+    return dest
 
 
 def rows(dest: Path) -> list[dict[str, object]]:
