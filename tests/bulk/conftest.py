@@ -20,7 +20,7 @@ from samkit.weights import save_network
 SETTINGS = {"preset": "recall", "points_per_side": 2}
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def one_thread() -> Iterator[None]:
     """As in the processes of a run: other numbers of threads add in another order."""
     threads = torch.get_num_threads()
@@ -29,7 +29,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     network = make(tiny_sam2())
     with torch.no_grad():  # objects are nearly always there
@@ -39,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven images, of which one is damaged and one is empty."""
     folder = tmp_path_factory.mktemp("photos")
@@ -63,7 +63,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "by_processes", _inline)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole(photos: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of all photographs."""
     dest = tmp_path_factory.mktemp("whole")
