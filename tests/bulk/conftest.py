@@ -1,6 +1,7 @@
 """A tiny model, photographs of which two are damaged, and an engine without processes."""
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,16 +21,24 @@ from samkit.weights import save_network
 SETTINGS = {"preset": "recall", "points_per_side": 2}
 
 
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
+@contextmanager
+def _one_thread() -> Iterator[None]:
     """As in the processes of a run: other numbers of threads add in another order."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    with _one_thread():
+        yield
+
+
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     network = make(tiny_sam2())
     with torch.no_grad():  # objects are nearly always there
@@ -39,7 +48,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven images, of which one is damaged and one is empty."""
     folder = tmp_path_factory.mktemp("photos")
@@ -63,11 +72,11 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "by_processes", _inline)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def whole(photos: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of all photographs."""
     dest = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patched:
+    with _one_thread(), pytest.MonkeyPatch.context() as patched:
         patched.setattr(running, "by_processes", _inline)
         bulk.run(photos, dest, model=model, settings=SETTINGS, shard_size=3)
     return dest
