@@ -1,7 +1,6 @@
 """A tiny model, photographs of which two are damaged, and an engine without processes."""
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,23 +18,6 @@ from samkit.bulk.work import Outcome, Segmenter, Task, process_shard
 from samkit.weights import save_network
 
 SETTINGS = {"preset": "recall", "points_per_side": 2}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As in the processes of a run: other numbers of threads add in another order."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    with _one_thread():
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +58,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
 def whole(photos: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of all photographs."""
     dest = tmp_path_factory.mktemp("whole")
-    with _one_thread(), pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(running, "by_processes", _inline)
         bulk.run(photos, dest, model=model, settings=SETTINGS, shard_size=3)
     return dest
