@@ -96,6 +96,11 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
         list_items(tmp_path, IMAGE_SUFFIXES)
 
 
+def test_results_are_no_source(whole):
+    with pytest.raises(InputError, match="part-00000.*is a result of a bulk run"):
+        list_items(whole, IMAGE_SUFFIXES)
+
+
 def test_wrong_sources(tmp_path):
     (tmp_path / "bad.tar").write_bytes(b"no tar")
     (tmp_path / "bad.parquet").write_bytes(b"no table")

@@ -192,6 +192,8 @@ def _of_parquet(place: Place) -> Iterator[Item]:
 
     try:
         with closing(place.open(InputError)) as file, arrow("parquet").ParquetFile(file) as table:
+            if b"samkit" in (table.metadata.metadata or {}):
+                raise InputError(f"{place} is a result of a bulk run, and no source of one")
             names = set(table.schema_arrow.names)
             column = next((name for name in (*_PATHS, *_IMAGES) if name in names), None)
             if column is None:
