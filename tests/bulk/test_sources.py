@@ -97,7 +97,7 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
 
 
 def test_results_are_no_source(whole):
-    with pytest.raises(InputError, match="part-00000.*is a result of a bulk run"):
+    with pytest.raises(InputError, match=r"part-00000.*is a result of a bulk run"):
         list_items(whole, IMAGE_SUFFIXES)
 
 

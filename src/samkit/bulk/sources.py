@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from samkit.bulk.places import Place, arrow
+from samkit.bulk.places import RESULT_KEY, Place, arrow
 from samkit.errors import ImageError, InputError
 
 __all__ = ["VIDEO_SUFFIXES", "Item", "list_items"]
@@ -192,7 +192,7 @@ def _of_parquet(place: Place) -> Iterator[Item]:
 
     try:
         with closing(place.open(InputError)) as file, arrow("parquet").ParquetFile(file) as table:
-            if b"samkit" in (table.metadata.metadata or {}):
+            if RESULT_KEY in (table.metadata.metadata or {}):
                 raise InputError(f"{place} is a result of a bulk run, and no source of one")
             names = set(table.schema_arrow.names)
             column = next((name for name in (*_PATHS, *_IMAGES) if name in names), None)
