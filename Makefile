@@ -1,6 +1,7 @@
 # make demo   install samkit into .venv and segment a photograph, offline
 # make test   install the test extra too, check the code and run every test
 # make test-browser  the page in Chromium; root on Debian gets it, others install it by themselves
+# make examples/web/ort  onnxruntime-web, by npm, for the page in examples/web
 # make check  only lint, formatting and types
 # make bench  samkit beside other programs and the limit of this machine; BENCH=--full for all rows
 
@@ -8,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OVERLAY := outputs/coffee.png
+ORT := examples/web/ort
 DEMO := samkit predict examples/coffee.jpg --box 172,18,424,285 --point 220,260 -o $(OVERLAY) --format overlay
 
 .PHONY: demo test test-browser check bench
@@ -23,6 +25,7 @@ test: check
 	$(BIN)/python -m pytest
 
 test-browser: $(VENV)/.installed-browser
+	@test -d $(ORT) || $(MAKE) $(ORT) || echo 'onnxruntime-web cannot be had by npm'
 	$(BIN)/python -m pytest -m browser tests/browser
 
 check: $(VENV)/.installed-test
@@ -43,6 +46,14 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@# Its decoder of brush masks needs none of the tens of packages that the rest of it does.
 	$(BIN)/python -m pip install --quiet --no-deps 'label-studio-sdk>=2.1'
 	@touch $(VENV)/.installed $@
+
+$(ORT):
+	rm -rf $@.new && mkdir $@.new
+	npm pack --silent --pack-destination $@.new 'onnxruntime-web@1'
+	tar -xzf $@.new/onnxruntime-web-*.tgz -C $@.new --strip-components 2 package/dist/ort.wasm.min.mjs \
+		package/dist/ort-wasm-simd-threaded.mjs package/dist/ort-wasm-simd-threaded.wasm
+	rm $@.new/*.tgz
+	mv $@.new $@
 
 # Without Chromium the tests are skipped, and say so.
 $(VENV)/.installed-browser: $(VENV)/.installed-test

@@ -1,10 +1,14 @@
 """Settings for every test."""
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
+import typer.main
+import typer.testing
 
 import samkit
 
@@ -14,6 +18,16 @@ torch.set_num_threads(1)
 # Nor does a test fail because the machine is busy with something else.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_command_line() -> Iterator[None]:
+    """Typer makes its commands anew for every run, which a test needs once."""
+    made = cache(typer.main.get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", made)
+        patch.setattr(typer.testing, "_get_command", made)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -179,6 +179,8 @@ def test_blocks_are_run_or_are_shipped_files() -> None:
         ("export.md", "tests/cli/test_export.py runs it"),
         ("export.md", "tests/runtimes runs it"),
         ("export.md", "the times are those of a machine"),
+        ("runtimes.md", "it serves until Ctrl-C"),
+        ("runtimes.md", "needs TensorRT"),
         ("server.md", "it serves until Ctrl-C"),
         ("server.md", "needs a server"),
         ("server.md", "for browsers"),

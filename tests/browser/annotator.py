@@ -54,10 +54,14 @@ class Page:
         expect(self.tab.locator("#status")).to_contain_text(text, timeout=60_000)
 
     def picture(self, name):
-        if folder := os.environ.get("SAMKIT_SCREENSHOTS"):
-            self.tab.wait_for_timeout(300)
-            file = self.tab.screenshot(type="jpeg", quality=80)
-            Path(folder, f"{name}.jpg").write_bytes(file)
+        picture(self.tab, name)
+
+
+def picture(tab, name):
+    """For the documents, where somebody wants it."""
+    if folder := os.environ.get("SAMKIT_SCREENSHOTS"):
+        tab.wait_for_timeout(300)
+        Path(folder, f"{name}.jpg").write_bytes(tab.screenshot(type="jpeg", quality=80))
 
 
 def objects_in(out, name="1.jpg"):

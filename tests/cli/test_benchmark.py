@@ -2,15 +2,21 @@
 
 import re
 import shutil
+from concurrent.futures import Executor, Future
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import make, tiny_sam
 
 from samkit import exporter
+from samkit.exporter import speed
 from samkit.weights import save_network
 
+# The package has a function of this name.
+command = import_module("samkit.cli.benchmark")
 ROW = re.compile(r"^(\w+, \d+ threads?) +((?:\d+\.\d +|- +)+)(\d+)$", re.MULTILINE)
 
 
@@ -37,10 +43,10 @@ def check(text: str, labels: set[str], operations: int) -> None:
 
 def test_without_memory(run: Any, tmp_path: Path) -> None:
     save_network(make(tiny_sam()), tmp_path / "sam.safetensors")
-    arguments = ("--runtime", "torch", "--threads", "1,2")
+    arguments = ("--runtime", "torch", "--threads", "2")
     code, text, _ = run("benchmark", tmp_path / "sam.safetensors", *arguments)
     assert code == 0
-    check(text, {"torch, 1 thread", "torch, 2 threads"}, 2)
+    check(text, {"torch, 2 threads"}, 2)
 
 
 def test_exported_for_the_while(
@@ -52,10 +58,27 @@ def test_exported_for_the_while(
         written.append((folder, parts))
         shutil.copytree(exported_pico, folder)
 
+    class Here(Executor):
+        """In this process, which has imported torch already."""
+
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def submit(self, call: Any, *arguments: Any, **_: Any) -> Any:
+            done: Future[Any] = Future()
+            done.set_result(call(*arguments))
+            return done
+
     monkeypatch.setattr(exporter, "export", export)
-    code, text, _ = run("benchmark", model, "--runtime", "onnx,torch", "--threads", "1")
+    monkeypatch.setattr(speed, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(speed, "_MOST", 3)
+    threads = torch.get_num_threads()
+    try:
+        code, text, _ = run("benchmark", model, "--runtime", "onnx,torch", "--threads", "1,2")
+    finally:
+        torch.set_num_threads(threads)
     assert code == 0
-    check(text, {"torch, 1 thread", "onnx, 1 thread"}, 3)
+    each = [(name, count) for name in ("torch", "onnx") for count in ("1 thread", "2 threads")]
+    check(text, {f"{name}, {count}" for name, count in each}, 3)
     ((folder, parts),) = written
     assert parts == "video"
     assert not folder.exists()
@@ -79,6 +102,26 @@ def test_an_export_has_no_torch(run: Any, exported_pico: Path) -> None:
     code, _, text = run("benchmark", exported_pico, "--runtime", "torch")
     assert code == 2
     assert "expected one of onnx, openvino, got torch" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("arguments", [("--runtime", "torch,openvino"), ("--runtime", "openvino")])
+def test_a_runtime_that_is_not_installed(
+    run: Any, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda package: package != "openvino" or None)
+    monkeypatch.setattr(exporter, "export", None)  # nothing is exported before
+    code, _, text = run("benchmark", "pico", *arguments)
+    assert code == 1
+    assert "openvino is not installed: pip install 'samkit[export,openvino]'" in text
+
+
+def test_no_runtime_of_an_export(
+    run: Any, exported_pico: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda _: None)
+    code, _, text = run("benchmark", exported_pico)
+    assert code == 1
+    assert "onnxruntime is not installed" in text
 
 
 def test_no_such_model(run: Any) -> None:

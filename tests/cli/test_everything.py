@@ -167,13 +167,6 @@ def test_several_processes_give_the_same_files(run, photos, model, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_one_file_of_several_processes_is_in_order(run, photos, model, tmp_path):
-    command = ("everything", photos, "--model", model, *OPTIONS, "-o")
-    assert run(*command, tmp_path / "one.json")[0] == 0
-    assert run(*command, tmp_path / "two.json", "--jobs", 3)[0] == 0
-    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
-
-
 def test_wrong_usage_of_several_processes(run, photos, tmp_path):
     code, _, err = run("everything", photos, "-o", tmp_path, "--jobs", 2, "--model", "nothing")
     assert code == 2

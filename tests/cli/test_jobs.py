@@ -1,6 +1,27 @@
-"""`--jobs` of `samkit predict`; that of `everything` is tested with it."""
+"""`--jobs`; real processes are those of test_everything."""
 
 import json
+import pickle
+
+import pytest
+
+from samkit import processes
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch):
+    """What would go to a process and come back is pickled, and stays in this one."""
+    counts = []
+
+    def in_processes(begin, tasks, count, tell):
+        counts.append(count)
+        work = pickle.loads(pickle.dumps(begin))()
+        for task in tasks:
+            yield pickle.loads(pickle.dumps(work(pickle.loads(pickle.dumps(task)))))
+
+    monkeypatch.setattr(processes, "in_processes", in_processes)
+    yield
+    assert counts == [2]
 
 
 def test_prompts_of_each_image_in_several_processes(run, photos, model, tmp_path):
@@ -30,3 +51,11 @@ def test_a_window_in_several_processes(run, photos, model, tmp_path):
     assert code == 0, err
     for name in ("a.json", "b.json", "c.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_one_file_of_everything_is_in_order(run, photos, model, tmp_path):
+    options = ("--preset", "recall", "--points-per-side", 2, "--model", model)
+    command = ("everything", photos, *options, "-o")
+    assert run(*command, tmp_path / "one.json")[0] == 0
+    assert run(*command, tmp_path / "two.json", "--jobs", 2)[0] == 0
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()

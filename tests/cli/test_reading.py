@@ -1,7 +1,5 @@
 """Pages, bands and scales on the command line."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +96,12 @@ def test_what_cannot_be(stack: Path, tmp_path: Path, option: str, value: str) ->
     assert not (tmp_path / "out").exists()
 
 
-def test_a_warning_is_one_line_and_given_once(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("always")  # or Python itself leaves out the others
+def test_a_warning_is_one_line_and_given_once(run: Any, tmp_path: Path) -> None:
     path = tmp_path / "dark.tif"
     tifffile.imwrite(path, STACK[..., 1], photometric="minisblack")
-    code = "from samkit.cli import main; main()"
-    arguments = ["track", str(path), "--point", "0:1:40,30", "-o", "out"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0
-    assert done.stderr.count("\nwarning: " + str(path)) == 1
-    assert "--scale percentile" in done.stderr
-    assert "UserWarning" not in done.stderr
+    code, _, err = run("track", path, "--point", "0:1:40,30", "-o", tmp_path / "out")
+    assert code == 0
+    assert err.count("\nwarning: " + str(path)) == 1
+    assert "--scale percentile" in err
+    assert "UserWarning" not in err

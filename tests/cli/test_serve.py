@@ -60,66 +60,7 @@ def ask(port, method, url, body=None, headers=None):
         connection.close()
 
 
-def test_a_photograph_is_segmented_and_the_server_ends_cleanly(started, tmp_path):
-    process, port = started("--token", "a-long-token", "--models", "pico")
-    assert ask(port, "GET", "/healthz")[0] == 200
-    assert ask(port, "GET", "/v1/models")[0] == 401
-    headers = {"Authorization": "Bearer a-long-token"}
-    status, image = ask(port, "POST", "/v1/embeddings", IMAGE.read_bytes(), headers)
-    assert (status, image["image_size"]) == (201, [400, 600])
-    body = json.dumps({"prompts": [{"box": [172, 18, 424, 285]}]})
-    url = f"/v1/embeddings/{image['id']}/masks"
-    status, found = ask(port, "POST", url, body, {**headers, "Content-Type": "application/json"})
-    assert status == 200
-    (mask,) = found["masks"]
-    assert 40_000 < mask["area"] < 60_000  # the cup
-    # A client that sends half a request and leaves does no harm.
-    with socket.create_connection(("127.0.0.1", port)) as half:
-        half.sendall(
-            b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nx"
-        )
-    assert ask(port, "GET", "/v1/models", headers=headers)[0] == 200
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert "Traceback" not in out + err
-    assert process.returncode in (0, 130, -signal.SIGINT)
-
-
-def test_a_picture_that_would_take_too_much(started):
-    _, port = started()
-    bits = Image.new("1", (9000, 9000))  # 10 kB, and within the library's own limit
-    file = io.BytesIO()
-    bits.save(file, "PNG")
-    status, answer = ask(port, "POST", "/v1/embeddings", file.getvalue())
-    assert (status, answer["error"]["code"]) == (422, "image")
-    assert "SAMKIT_MAX_IMAGE_PIXELS" in answer["error"]["message"]
-
-
-def test_what_a_killed_server_left_is_removed(started, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    process, _ = started()
-    (left,) = tmp_path.glob(".samkit-*")
-    assert left.stat().st_mode & 0o077 == 0  # what clients sent is nobody else's
-    process.kill()
-    process.wait()
-    started()
-    (new,) = tmp_path.glob(".samkit-*")
-    assert new != left
-
-
-def test_the_page_of_a_folder_is_for_whoever_has_its_address(started, tmp_path):
-    arguments = (str(IMAGE), "-o", str(tmp_path / "out"), "--classes", "cup, plate", "--no-browser")
-    _, port, token = started(*arguments, command="annotate")
-    assert ask(port, "GET", "/v1/project")[0] == 401
-    headers = {"Authorization": f"Bearer {token}"}
-    status, project = ask(port, "GET", "/v1/project", headers=headers)
-    assert status == 200
-    assert project["classes"] == ["cup", "plate"]
-    assert [one["name"] for one in project["images"]] == ["coffee.jpg"]
-
-
-def test_label_studio_clicks_with_the_token_as_a_password(started):
-    _, port = started("--label-studio", "--root", str(IMAGE.parent), "--token", "a-long-token")
+def check_label_studio(port):
     password = base64.b64encode(b"labels:a-long-token").decode()
     headers = {"Authorization": f"Basic {password}", "Content-Type": "application/json"}
     assert ask(port, "GET", "/health")[0] == 401
@@ -139,6 +80,64 @@ def test_label_studio_clicks_with_the_token_as_a_password(started):
     (found,) = answer["results"][0]["result"]
     mask = decode_brush(found["value"]["rle"], (400, 600), "the cup")
     assert 40_000 < mask.sum() < 60_000
+
+
+def test_a_photograph_is_segmented_and_the_server_ends_cleanly(started):
+    """By a program and by Label Studio, whose password is the token."""
+    options = ("--label-studio", "--root", str(IMAGE.parent))
+    process, port = started("--token", "a-long-token", "--models", "pico", *options)
+    assert ask(port, "GET", "/healthz")[0] == 200
+    assert ask(port, "GET", "/v1/models")[0] == 401
+    headers = {"Authorization": "Bearer a-long-token"}
+    status, image = ask(port, "POST", "/v1/embeddings", IMAGE.read_bytes(), headers)
+    assert (status, image["image_size"]) == (201, [400, 600])
+    body = json.dumps({"prompts": [{"box": [172, 18, 424, 285]}]})
+    url = f"/v1/embeddings/{image['id']}/masks"
+    status, found = ask(port, "POST", url, body, {**headers, "Content-Type": "application/json"})
+    assert status == 200
+    (mask,) = found["masks"]
+    assert 40_000 < mask["area"] < 60_000  # the cup
+    check_label_studio(port)
+    # A client that sends half a request and leaves does no harm.
+    with socket.create_connection(("127.0.0.1", port)) as half:
+        half.sendall(
+            b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nx"
+        )
+    assert ask(port, "GET", "/v1/models", headers=headers)[0] == 200
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in out + err
+    assert process.returncode in (0, 130, -signal.SIGINT)
+
+
+def test_a_server_after_a_killed_one(started, tmp_path, monkeypatch):
+    """It removes what that one left, and refuses a picture that would take too much."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process, _ = started()
+    (left,) = tmp_path.glob(".samkit-*")
+    assert left.stat().st_mode & 0o077 == 0  # what clients sent is nobody else's
+    process.kill()
+    process.wait()
+    _, port = started()
+    (new,) = tmp_path.glob(".samkit-*")
+    assert new != left
+    bits = Image.new("1", (9000, 9000))  # 10 kB, and within the library's own limit
+    file = io.BytesIO()
+    bits.save(file, "PNG")
+    status, answer = ask(port, "POST", "/v1/embeddings", file.getvalue())
+    assert (status, answer["error"]["code"]) == (422, "image")
+    assert "SAMKIT_MAX_IMAGE_PIXELS" in answer["error"]["message"]
+
+
+def test_the_page_of_a_folder_is_for_whoever_has_its_address(started, tmp_path):
+    arguments = (str(IMAGE), "-o", str(tmp_path / "out"), "--classes", "cup, plate", "--no-browser")
+    _, port, token = started(*arguments, command="annotate")
+    assert ask(port, "GET", "/v1/project")[0] == 401
+    headers = {"Authorization": f"Bearer {token}"}
+    status, project = ask(port, "GET", "/v1/project", headers=headers)
+    assert status == 200
+    assert project["classes"] == ["cup", "plate"]
+    assert [one["name"] for one in project["images"]] == ["coffee.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hostile.writers import Whole, make_world, writers  # noqa: E402
 collect_ignore_glob = [] if hasattr(os, "fork") else ["test_*.py"]
 
 TALLIES = pytest.StashKey[dict[str, Tally]]()
-TIMES = 10  # `-m hostile` tries so many times the inputs of a usual run, all of them others
+TIMES = 20  # `-m hostile` tries so many times the inputs of a usual run, all of them others
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,7 +30,7 @@ def many(count: int) -> list[object]:
 
 @pytest.fixture(params=many(TIMES))
 def part(request: pytest.FixtureRequest) -> int:
-    """Which part of all inputs is tried: 0 in a usual run, 1 to 10 with `-m hostile`."""
+    """Which part of all inputs is tried: 0 in a usual run, 1 to 20 with `-m hostile`."""
     return int(request.param)
 
 

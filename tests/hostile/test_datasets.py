@@ -115,8 +115,8 @@ def mask_folders(rng: np.random.Generator, folder: Path, whole: Path) -> Callabl
 
 
 def test_coco_files(hostile, whole) -> None:
-    hostile("COCO files", lambda rng, folder: coco_files(rng, folder, whole), 350)
+    hostile("COCO files", lambda rng, folder: coco_files(rng, folder, whole), 175)
 
 
 def test_mask_folders(hostile, whole) -> None:
-    hostile("mask folders", lambda rng, folder: mask_folders(rng, folder, whole), 250)
+    hostile("mask folders", lambda rng, folder: mask_folders(rng, folder, whole), 125)

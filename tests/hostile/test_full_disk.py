@@ -31,7 +31,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 MASKS = Masks(NOISE.transpose(2, 0, 1) > 127, [1, 1, 1], object_ids=[1, 2, 3])
 CLICK = Prompt.point(10, 10)
 OURS = 3  # exit code of a child that ends with an error of ours
-TIMES = 2  # rooms for each writer; with `-m hostile` ten times as many
+TIMES = 1  # rooms for each writer; with `-m hostile` twenty times as many
 
 
 @contextmanager

@@ -70,4 +70,4 @@ def folders(rng: np.random.Generator, folder: Path, hub: Path) -> Callable[[], o
 
 
 def test_hub_folders(hostile, hub) -> None:
-    hostile("hub folders", lambda rng, folder: folders(rng, folder, hub), 250)
+    hostile("hub folders", lambda rng, folder: folders(rng, folder, hub), 125)

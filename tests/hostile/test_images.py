@@ -258,4 +258,4 @@ ALL = [way for way, weight in WAYS for _ in range(weight)]
 
 
 def test_images(hostile) -> None:
-    hostile("images", lambda rng, folder: pick(rng, ALL)(rng, folder), 1300)
+    hostile("images", lambda rng, folder: pick(rng, ALL)(rng, folder), 650)

@@ -12,7 +12,7 @@ from hostile.writers import NAMES, exits_with, start
 
 pytest.importorskip("fcntl")  # tidying up needs locks
 
-KILLS = 2  # for each writer; with `-m hostile` ten times as many
+KILLS = 1  # for each writer; with `-m hostile` twenty times as many
 
 
 @pytest.mark.parametrize("name", NAMES)

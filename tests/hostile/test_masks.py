@@ -180,4 +180,4 @@ WAYS = (
 
 
 def test_masks(hostile, files) -> None:
-    hostile("masks", lambda rng, folder: pick(rng, WAYS)(rng, folder, files), 700)
+    hostile("masks", lambda rng, folder: pick(rng, WAYS)(rng, folder, files), 350)

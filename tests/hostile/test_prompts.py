@@ -96,4 +96,4 @@ def prompts(rng: np.random.Generator, folder: Path) -> Callable[[], object]:
 
 def test_prompts(hostile) -> None:
     predictor()
-    hostile("prompts", prompts, 900)
+    hostile("prompts", prompts, 450)

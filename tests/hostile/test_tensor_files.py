@@ -58,9 +58,9 @@ def with_memory(path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "use", "inputs"),
     [
-        ("embedding", with_embedding, 400),
-        ("session", with_session, 250),
-        ("memory", with_memory, 250),
+        ("embedding", with_embedding, 200),
+        ("session", with_session, 125),
+        ("memory", with_memory, 125),
     ],
 )
 def test_tensor_files(

@@ -82,8 +82,8 @@ def odd_sources(rng: np.random.Generator, folder: Path) -> Callable[[], object]:
 
 
 def test_videos(hostile, whole) -> None:
-    hostile("videos", lambda rng, folder: videos(rng, folder, whole), 250)
+    hostile("videos", lambda rng, folder: videos(rng, folder, whole), 125)
 
 
 def test_sources_of_frames(hostile) -> None:
-    hostile("sources of frames", odd_sources, 100)
+    hostile("sources of frames", odd_sources, 50)

@@ -15,6 +15,7 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import typer.main
 from hostile.harness import leftovers
 from hostile.networks import CLICK, PICTURES, predictor
 from PIL import Image
@@ -41,6 +42,7 @@ NAMES = (
     "predict", "everything", "track to mp4", "track to json", "track to folder", "train",
     "convert", "convert to folder", "masks", "embedding", "session", "memory",
 )  # fmt: skip
+_PHOTOS = 3
 SECONDS = 240  # after which a child says where it is, and ends
 MASKS = Masks(PICTURES[0].transpose(2, 0, 1) > 127, [1, 1, 1], object_ids=[1, 2, 3])
 
@@ -63,14 +65,14 @@ class Writer:
 def make_world(folder: Path) -> Path:
     """What is read: pictures, a clip, annotated images, and weights."""
     (folder / "photos").mkdir()
-    for i, pixels in enumerate(PICTURES):
-        Image.fromarray(pixels).save(folder / "photos" / f"{i}.png")
+    for i in range(_PHOTOS):
+        Image.fromarray(PICTURES[i]).save(folder / "photos" / f"{i}.png")
     make_video(folder / "clip.mkv", 8, codec="ffv1")
     save_network(predictor().network, folder / "tiny.safetensors")
     save_network(make(tiny_pico()), folder / "pico.safetensors")
     save_network(make(tiny_sam()), folder / "sam.safetensors")
     square = [10, 10, 40, 10, 40, 35, 10, 35]
-    names = [{"id": i, "file_name": f"{i}.png"} for i in range(len(PICTURES))]
+    names = [{"id": i, "file_name": f"{i}.png"} for i in range(_PHOTOS)]
     objects = [{"image_id": one["id"], "segmentation": [square]} for one in names]
     coco = {"images": names, "annotations": objects}
     (folder / "photos" / "instances.json").write_text(json.dumps(coco))
@@ -79,7 +81,7 @@ def make_world(folder: Path) -> Path:
 
 def writers(world: Path) -> dict[str, Writer]:
     """By the names in `NAMES`."""
-    photos = [world / "photos" / f"{i}.png" for i in range(len(PICTURES))]
+    photos = [world / "photos" / f"{i}.png" for i in range(_PHOTOS)]
     model = ("--model", world / "tiny.safetensors", "--device", "cpu", "--dtype", "float32")
     point, tracked = ("--point", "10,10"), ("--point", "0:1:10,10", "--point", "2:2:40,20")
     sparse = ("--preset", "recall", "--points-per-side", 3)
@@ -96,7 +98,7 @@ def writers(world: Path) -> dict[str, Writer]:
         command("track", world / "clip.mkv", *tracked, *model, "-o", folder / name, *more)
 
     def convert(folder: Path, ending: str, layout: str) -> None:
-        for i in range(5):
+        for i in range(3):
             target = folder / f"{i}{ending}"
             command("convert", world / "sam.safetensors", target, "--layout", layout)
 
@@ -110,8 +112,10 @@ def writers(world: Path) -> dict[str, Writer]:
         *_, trained = events
         save_network(trained, folder / "trained.safetensors")
 
-    # Imports what children would import each for itself.
-    load_network(world / "pico.safetensors")
+    # Imports and finds what children would each for itself.
+    for name in ("pico", "sam", "tiny"):
+        load_network(world / f"{name}.safetensors")
+    typer.main.get_command(cli.app)
     import rich.progress  # noqa: F401
 
     embedding = predictor().embed(PICTURES[0])
@@ -157,7 +161,7 @@ def command(*arguments: object) -> None:
 
 def often(folder: Path, save: Callable[[Path], object], *suffixes: str) -> None:
     """Write many files, so that it takes a while."""
-    for i in range(40):
+    for i in range(20):
         for suffix in suffixes:
             save(folder / f"{i}{suffix}")
 

@@ -2,14 +2,27 @@
 
 import json
 import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fastapi.testclient import TestClient
+from server.calls import begin, embed, masks, pixels_of, prompt
+from server.calls import track as track_there
 
 import samkit
-from samkit import CheckpointError, ImagePredictor, InputError, Prompt
+from samkit import (
+    CheckpointError,
+    ImagePredictor,
+    InputError,
+    MissingDependencyError,
+    Prompt,
+)
+from samkit.runtimes import RUNTIMES
+from samkit.server import create_app
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PHOTOGRAPH, CLIP = EXAMPLES / "coffee.jpg", EXAMPLES / "coffee.mp4"
@@ -22,16 +35,21 @@ def pico() -> ImagePredictor:
     return samkit.load("pico", device="cpu", dtype="float32")
 
 
-@pytest.fixture(scope="module")
-def exported(exported_pico: Path) -> ImagePredictor:
-    return samkit.load(exported_pico)
+@pytest.fixture(scope="module", params=RUNTIMES)
+def exported(request: pytest.FixtureRequest, exported_pico: Path) -> ImagePredictor:
+    if request.param == "openvino":
+        pytest.importorskip("openvino", reason="openvino is not installed")
+    return samkit.load(exported_pico, runtime=request.param)
+
+
+def assert_same_pixels(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.any()
+    both, either = (found & expected).sum((1, 2)), (found | expected).sum((1, 2))
+    assert (both >= 0.999 * either).all()
 
 
 def assert_same(found: samkit.Masks, expected: samkit.Masks) -> None:
-    assert found.masks.any()
-    both = (found.masks & expected.masks).sum((1, 2))
-    either = (found.masks | expected.masks).sum((1, 2))
-    assert (both >= 0.999 * either).all()
+    assert_same_pixels(found.masks, expected.masks)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
 
 
@@ -110,13 +128,32 @@ def test_nothing_heavy_is_left_to_torch(exported: ImagePredictor, pico: ImagePre
     assert left < 0.02 * sum(tensor.numel() for tensor in pico.network.parameters())
 
 
-def test_openvino(exported_pico: Path, pico: ImagePredictor) -> None:
-    pytest.importorskip("openvino")
-    found = samkit.load(exported_pico, runtime="openvino")
-    box = [Prompt.box(172, 18, 424, 285)]
-    assert_same(found.predict(PHOTOGRAPH, box), pico.predict(PHOTOGRAPH, box))
-    for one, other in zip(track(found), track(pico), strict=True):
-        assert_same(one, other)
+def test_threads_that_ask_at_once(exported: ImagePredictor) -> None:
+    embedding = exported.embed(PHOTOGRAPH)
+    prompts = [Prompt.point(20 + 45 * i, 30 + 30 * i) for i in range(12)]
+    expected = [exported.predict(embedding, prompt).masks for prompt in prompts]
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda prompt: exported.predict(embedding, prompt).masks, prompts * 2)
+    for one, other in zip(found, expected * 2, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_server(pico: ImagePredictor, exported: ImagePredictor) -> None:
+    box = Prompt.box(172, 18, 424, 285)
+    with TestClient(create_app({"cup": exported}), base_url="http://localhost") as client:
+        made = embed(client, PHOTOGRAPH.read_bytes())
+        answer = masks(client, made["id"], [box])
+        assert answer.status_code == 200, answer.text
+        found = pixels_of(answer.json(), "rle")
+        clip = begin(client, CLIP)
+        assert prompt(client, clip["id"], value=CUP).status_code == 200
+        *frames, end = track_there(client, clip["id"], stop=3, format="png")
+    assert end == ("end", {})
+    assert_same_pixels(found, pico.predict(PHOTOGRAPH, box).masks)
+    tracker = samkit.VideoPredictor(pico, CLIP)
+    tracker.prompt(0, 1, CUP)
+    for (_, data), (_, expected) in zip(frames, tracker.track(stop=3), strict=True):
+        assert_same_pixels(pixels_of(data, "png"), expected.masks)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +163,8 @@ def test_openvino(exported_pico: Path, pico: ImagePredictor) -> None:
         ({"dtype": "int3"}, "dtype: expected auto, float32"),
         ({"runtime": "tensorrt"}, "runtime: expected one of onnx, openvino, got 'tensorrt'"),
         ({"runtime": 3}, "runtime: expected one of onnx, openvino, got 3"),
-        ({"device": "nowhere"}, "device 'nowhere' is not available"),
+        ({"device": "GPU", "runtime": "openvino"}, "device: an export runs on the CPU, got 'GPU'"),
+        ({"device": "cuda:1"}, "device: an export runs on the CPU, got 'cuda:1'"),
     ],
 )
 def test_wrong_arguments(exported_pico: Path, arguments: dict[str, str], message: str) -> None:
@@ -135,8 +173,20 @@ def test_wrong_arguments(exported_pico: Path, arguments: dict[str, str], message
 
 
 def test_a_runtime_needs_an_export() -> None:
-    with pytest.raises(InputError, match=r"runtime: it goes with a folder .*, got 'pico'"):
+    with pytest.raises(InputError, match=r"folder of an export, .*, got 'pico'; `samkit export"):
         samkit.load("pico", runtime="onnx")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "package", "extra"),
+    [("onnx", "onnxruntime", "export"), ("openvino", "openvino", "openvino")],
+)
+def test_an_engine_that_is_not_installed(
+    exported_pico: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, package: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=rf"^{package} is not .*samkit\[{extra}\]"):
+        samkit.load(exported_pico, runtime=runtime)
 
 
 @pytest.fixture
@@ -151,7 +201,7 @@ def test_without_its_memory(copied: Path) -> None:
     (copied / "samkit.json").write_text(json.dumps(about))
     predictor = samkit.load(copied)
     assert len(predictor.predict(PHOTOGRAPH, Prompt.point(9, 9))) == 1
-    with pytest.raises(InputError, match="tracking needs"):
+    with pytest.raises(InputError, match=r"tracking needs the parts for video, .*--parts video"):
         samkit.VideoPredictor(predictor)
 
 

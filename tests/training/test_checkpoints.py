@@ -14,8 +14,9 @@ from samkit.training.trainer import Trainer
 from samkit.weights import save_network
 
 
-@pytest.mark.parametrize("processes", [0, 1, 2])
+@pytest.mark.parametrize("processes", [0, 1])
 def test_an_interrupted_run_ends_with_the_same_weights(config, tmp_path, often, processes):
+    """That of two processes is in test_tracking."""
     config = replace(config, prompts=replace(config.prompts, correction=0.5))
     whole, reports = final(train(config, tmp_path / "whole.pt", processes=processes))
     assert [report.step for report in reports] == [2, 4, 6]

@@ -11,7 +11,9 @@ import pytest
 import torch
 from tiny import make, tiny_sam, tiny_sam2
 from training.helpers import assert_same, final
+from typer.testing import CliRunner
 
+from samkit.cli import app
 from samkit.errors import InputError, SamkitError
 from samkit.sizes import to_dict
 from samkit.training import DataSource, Stage, fine_tuning, train
@@ -94,22 +96,19 @@ def test_half_precision_learns_too(config, tmp_path):
 
 def test_torchrun_shares_batches_as_our_own_processes_do(photos, tmp_path):
     """Two processes started by torchrun, with gloo on the CPU."""
-    model = tmp_path / "tiny.safetensors"
+    model, ours, theirs = (tmp_path / f"{name}.safetensors" for name in ("tiny", "a", "b"))
     save_network(make(tiny_sam2()), model)
-    weights = []
-    for name, start, options in (
-        ("a", [], ["--processes", "2"]),
-        ("b", ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"], []),
-    ):
-        out = tmp_path / f"{name}.safetensors"
-        command = [sys.executable, "-m", *start, "samkit", "train", "--data", photos / "coco"]
-        command += ["--from", model, "--steps", "2", "-o", out, "--device", "cpu", *options]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [str(part) for part in command], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        weights.append(load_network(out).state_dict())
+    command = ["train", "--data", photos / "coco", "--from", model, "--steps", 2, "--device", "cpu"]
+    command = [str(part) for part in command]
+    done = CliRunner().invoke(app, [*command, "-o", str(ours), "--processes", "2"])
+    assert done.exit_code == 0, done.output
+    start = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "samkit"]
+    done = subprocess.run(
+        [sys.executable, "-m", *start, *command, "-o", str(theirs)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    weights = [load_network(path).state_dict() for path in (ours, theirs)]
     start_weights = load_network(model).state_dict()
     name = "mask_decoder.iou_token.weight"
     assert not torch.equal(weights[0][name], start_weights[name])

@@ -13,6 +13,7 @@ import typer
 from samkit.cli.options import load_model, model_names
 from samkit.cli.parsing import FormatError, parse_whole
 from samkit.cli.usage import check_choice, usage_error
+from samkit.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from samkit.exporter import Parts, Speed
@@ -70,7 +71,8 @@ def benchmark(
                 parts: Parts = "video" if predictor.network.has_memory else "image"
                 export(predictor, folder, parts=parts)
             del predictor
-        typer.echo(f"{'':22}{'embed':>24}{'click':>24}{'tracked frame':>24}{'MB':>8}")
+        typer.echo(f"{'':22}{'embed':>24}{'click':>24}{'tracked frame':>24}{'memory':>8}")
+        typer.echo(f"{'milliseconds':22}" + f"{'p50':>8}{'p90':>8}{'p99':>8}" * 3 + f"{'MB':>8}")
         for count in counts:
             for name in runtimes:
                 engine = None if name == "torch" else name
@@ -83,12 +85,23 @@ def benchmark(
 
 
 def _runtimes(text: str | None, exported: bool) -> list[_Choice]:
-    """Which ones to time, torch first."""
+    """Which ones to time, torch first.
+
+    Raises:
+        typer.BadParameter: there is no such runtime.
+        MissingDependencyError: what it needs is not installed.
+    """
     possible = [name for name in _PACKAGES if not (exported and name == "torch")]
-    if text is None:
-        installed = [name for name in possible if find_spec(_PACKAGES[name])]
+    installed = [name for name in possible if find_spec(_PACKAGES[name])]
+    if text is None and installed:
         return installed if find_spec("onnxscript") or exported else ["torch"]
-    chosen = [check_choice(name, possible, "--runtime") for name in text.split(",")]
+    wanted = possible if text is None else text.split(",")
+    chosen = [check_choice(name, possible, "--runtime") for name in wanted]
+    for name in chosen:
+        if name not in installed:  # said before a long export
+            raise MissingDependencyError(
+                f"{_PACKAGES[name]} is not installed: pip install 'samkit[export,openvino]'"
+            )
     return [name for name in possible if name in chosen]
 
 

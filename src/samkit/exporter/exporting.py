@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
+from torch.export import ExportedProgram
 
 from samkit.arguments import switch
 from samkit.errors import ExportError, InputError, MissingDependencyError, shown
 from samkit.exporter.layouts import LAYOUTS, LayoutName
 from samkit.exporter.parity import Differences, compare_clip, compare_images, compare_memory
 from samkit.exporter.parts import Part, memory_parts
+from samkit.exporter.programs import trace
 from samkit.files import checked_path
 from samkit.image_predictor import ImagePredictor
 from samkit.media.writing import temporary_folder
@@ -32,7 +34,7 @@ from samkit.runtimes import (
 from samkit.sizes import to_dict
 from samkit.weights.tensor_file import write_safetensors
 
-__all__ = ["PARTS", "Parts", "check", "export"]
+__all__ = ["PARTS", "Parts", "check", "export", "program"]
 
 Parts = Literal["image", "video"]
 PARTS: tuple[Parts, ...] = get_args(Parts)
@@ -111,6 +113,28 @@ def check(predictor: ImagePredictor, folder: str | Path) -> dict[str, Any]:
         raise InputError(f"{opened.path} holds a network of other sizes than the one given")
     network = _rounded(network) if opened.is_half else network
     return _compare(network, opened.path, parts, "samkit", None)
+
+
+def program(predictor: ImagePredictor, part: str) -> ExportedProgram:
+    """A part of a network as a program of `torch.export`, for ExecuTorch, Core ML and others.
+
+    It does what the file of that name does in the layout samkit, with the same inputs, by position,
+    and outputs. It is not compared with the network; compare what you make of it.
+
+    Args:
+        predictor: whose network, in float32.
+        part: "image_encoder" or "mask_decoder"; of a network with memory also its other parts.
+
+    Raises:
+        MissingDependencyError: the extra `export` is not installed.
+        InputError: the network has no such part, or cannot be exported.
+    """
+    network = _exportable(predictor, "image", "samkit")
+    kinds: Parts = "video" if network.has_memory else "image"
+    found = {one.name: one for one in _all_parts(network, kinds, "samkit")}
+    if not isinstance(part, str) or part not in found:
+        raise InputError(f"part: expected one of {', '.join(found)}, got {shown(part)}")
+    return trace(found[part])
 
 
 def _exportable(predictor: ImagePredictor, parts: Parts, layout: LayoutName) -> Network:

@@ -32,7 +32,7 @@ from samkit.masks import Masks
 from samkit.media import read_image
 from samkit.nn import ImageFeatures, MaskPrediction, Network
 from samkit.prompts import Prompt, as_prompts
-from samkit.runtimes import RUNTIMES, Runtime, is_export, load_exported, open_folder
+from samkit.runtimes import MANIFEST, RUNTIMES, Runtime, is_export, load_exported, open_folder
 from samkit.transforms import ImageTransform
 from samkit.weights.tensor_file import fingerprint
 
@@ -361,18 +361,15 @@ def load(
         InputError: the device, dtype or runtime is unknown or not available.
         MissingDependencyError: what runs the export is not installed.
     """
-    place = find_device(device)
-    found = find_dtype(dtype, place)  # before a long download
     if is_export(model) and str(model) not in weights.MODELS:
-        if device != "auto" and place.type != "cpu":
-            raise InputError(f"device: an export runs on the CPU, got {shown(device)}")
-        if dtype != "auto" and found != torch.float32:
-            raise InputError(f"dtype: an export runs in float32, got {shown(dtype)}")
-        return _exported(model, "onnx" if runtime is None else runtime)
+        return _exported(model, device, dtype, "onnx" if runtime is None else runtime)
     if runtime is not None:
         raise InputError(
-            f"runtime: it goes with a folder that `samkit export` wrote, got {shown(str(model))}"
+            f"runtime: expected the folder of an export, with its {MANIFEST}, got "
+            f"{shown(str(model))}; `samkit export MODEL -o DIR` writes one"
         )
+    place = find_device(device)
+    find_dtype(dtype, place)  # before a long download
     predictor = ImagePredictor(weights.load_network(model), device="cpu", dtype="float32")
     # Nothing else uses the network, so it is changed and not copied.
     predictor.device, predictor.dtype = place, dtype_of(predictor.network, dtype, place)
@@ -380,10 +377,16 @@ def load(
     return predictor
 
 
-def _exported(model: str | Path, runtime: Runtime) -> ImagePredictor:
+def _exported(
+    folder: str | Path, device: str | torch.device, dtype: str | torch.dtype, runtime: Runtime
+) -> ImagePredictor:
+    if str(device).partition(":")[0] not in ("auto", "cpu"):
+        raise InputError(f"device: an export runs on the CPU, got {shown(device)}")
+    if dtype != "auto" and find_dtype(dtype, torch.device("cpu")) != torch.float32:
+        raise InputError(f"dtype: an export runs in float32, got {shown(dtype)}")
     if runtime not in RUNTIMES:
         raise InputError(f"runtime: expected one of {', '.join(RUNTIMES)}, got {shown(runtime)}")
-    network = load_exported(open_folder(model), runtime)
+    network = load_exported(open_folder(folder), runtime)
     return ImagePredictor(network, device="cpu", dtype="float32")
 
 

@@ -7,6 +7,7 @@ from samkit.errors import InputError, PromptError
 from samkit.image_predictor import ImagePredictor
 from samkit.nn import MemoryNetwork
 from samkit.prompts import Prompt
+from samkit.runtimes import is_exported
 
 __all__ = [
     "check_known",
@@ -32,6 +33,11 @@ def network_with_memory(predictor: object, use: str) -> MemoryNetwork:
             f"expected an ImagePredictor (samkit.load gives one), got {type(predictor).__name__}"
         )
     network = predictor.network
+    if isinstance(network, MemoryNetwork) and not network.has_memory and is_exported(network):
+        raise InputError(
+            f"{use} needs the parts for video, which this export has not; export again with "
+            "--parts video"
+        )
     if not isinstance(network, MemoryNetwork) or not network.has_memory:
         raise InputError(
             f"{use} needs a SAM 2 network with its memory; load pico or sam2.1-tiny, -small, "

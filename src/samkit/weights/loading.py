@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -324,8 +325,7 @@ def _check(source: str, family: str, state: Mapping[str, Tensor], config: Networ
         )
     try:
         config.validate()
-        with torch.device("meta"):
-            expected = build(config).state_dict()
+        expected = _tensors(config)
     except _IMPOSSIBLE as error:
         raise CheckpointError(f"the sizes in {source} are impossible: {error}") from error
     if not has_memory(state):
@@ -343,6 +343,13 @@ def _check(source: str, family: str, state: Mapping[str, Tensor], config: Networ
             )
     used = {name: tensor for name, tensor in state.items() if not is_unused(family, name)}
     check_shapes(source, used, expected)
+
+
+@lru_cache(maxsize=4)
+def _tensors(config: NetworkConfig) -> Mapping[str, Tensor]:
+    """The tensors of a network, without numbers. Opening a checkpoint may ask for them twice."""
+    with torch.device("meta"):
+        return build(config).state_dict()
 
 
 def check_shapes(source: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
