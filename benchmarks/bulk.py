@@ -163,7 +163,9 @@ def throughput(folder: Path, photos: Path, points: int, rounds: int, jobs: list[
             check_same(dests[0], dests[-1])
         print(f"round {i + 1}, load {os.getloadavg()[0]:.1f}", flush=True)
     basis = statistics.median(run.cpu for run in found["loop"])
-    print(f"{count} images, {table_of(dests[0]).num_rows} rows, {rounds} rounds, medians")
+    masks = bulk.status(dests[0]).masks
+    size = sum(path.stat().st_size for path in dests[0].glob("*.parquet"))
+    print(f"{count} images, {masks} masks of {size / masks:.0f} bytes, {rounds} rounds, medians")
     for name, runs in found.items():
         seconds = statistics.median(run.seconds for run in runs)
         cpu = statistics.median(run.cpu for run in runs)

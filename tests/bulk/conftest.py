@@ -41,29 +41,26 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def whole(photos: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All photographs, by a process."""
-    dest = tmp_path_factory.mktemp("whole")
-    bulk.run(photos, dest, model=model, settings=SETTINGS, jobs=1, shard_size=3)
-    return dest
-
-
 def _inline(
     processes: int, tell: object, task: Task, shards: Sequence[Shard]
 ) -> Generator[Outcome, None, None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield from map(Segmenter(task).shard, shards)
-    finally:
-        torch.set_num_threads(threads)
+    yield from map(Segmenter(task).shard, shards)
 
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs begin no processes, which takes seconds."""
     monkeypatch.setattr(running, "by_processes", _inline)
+
+
+@pytest.fixture(scope="session")
+def whole(photos: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of all photographs."""
+    dest = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(running, "by_processes", _inline)
+        bulk.run(photos, dest, model=model, settings=SETTINGS, shard_size=3)
+    return dest
 
 
 def rows(dest: Path) -> list[dict[str, object]]:

@@ -96,6 +96,11 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
         list_items(tmp_path, IMAGE_SUFFIXES)
 
 
+def test_results_are_no_source(whole):
+    with pytest.raises(InputError, match=r"part-00000.*is a result of a bulk run"):
+        list_items(whole, IMAGE_SUFFIXES)
+
+
 def test_wrong_sources(tmp_path):
     (tmp_path / "bad.tar").write_bytes(b"no tar")
     (tmp_path / "bad.parquet").write_bytes(b"no table")
@@ -105,6 +110,9 @@ def test_wrong_sources(tmp_path):
     for name in ("bad.tar", "bad.parquet", "other.parquet", "nothing", "empty", "*.gif"):
         with pytest.raises(InputError, match=name.strip("*")):
             list_items(tmp_path / name, IMAGE_SUFFIXES)
+    pq.write_table(pa.table({"path": ["a.png", None]}), tmp_path / "null.parquet")
+    with pytest.raises(InputError, match=r"null\.parquet: row 1 of row group 0 has no path"):
+        list_items(tmp_path / "null.parquet", IMAGE_SUFFIXES)
     with pytest.raises(InputError, match=r"got a\.png twice"):
         list_items(tmp_path / "twice.parquet", IMAGE_SUFFIXES)
     with pytest.raises(InputError, match="nope://a/b"):

@@ -13,7 +13,10 @@ from samkit.errors import ImageError, InputError, MissingDependencyError, Samkit
 from samkit.files import checked_path, open_file
 from samkit.media import write_atomically
 
-__all__ = ["Place", "arrow"]
+__all__ = ["RESULT_KEY", "Place", "arrow"]
+
+RESULT_KEY = b"samkit"
+"""Under which a Parquet file of a run says what it is."""
 
 # Where an address is the name of a bucket and of an object in it, whatever the machine.
 _BUCKETS = ("s3", "gs", "gcs")

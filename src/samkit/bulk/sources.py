@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from samkit.bulk.places import Place, arrow
+from samkit.bulk.places import RESULT_KEY, Place, arrow
 from samkit.errors import ImageError, InputError
 
 __all__ = ["VIDEO_SUFFIXES", "Item", "list_items"]
@@ -192,6 +192,8 @@ def _of_parquet(place: Place) -> Iterator[Item]:
 
     try:
         with closing(place.open(InputError)) as file, arrow("parquet").ParquetFile(file) as table:
+            if RESULT_KEY in (table.metadata.metadata or {}):
+                raise InputError(f"{place} is a result of a bulk run, and no source of one")
             names = set(table.schema_arrow.names)
             column = next((name for name in (*_PATHS, *_IMAGES) if name in names), None)
             if column is None:
@@ -208,6 +210,8 @@ def _of_parquet(place: Place) -> Iterator[Item]:
                         name = known.get("image_id", f"{place.name}/{group}/{row}")
                         yield Item(str(name), place, (group, row, column))
                         continue
+                    if known[column] is None:
+                        raise InputError(f"{place}: row {row} of row group {group} has no {column}")
                     text = str(known[column])
                     name = str(known.get("image_id", text))
                     yield Item(name, place.named(text, "an image"))

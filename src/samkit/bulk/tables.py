@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import samkit
-from samkit.bulk.places import Place, arrow
+from samkit.bulk.places import RESULT_KEY, Place, arrow
 from samkit.errors import InputError
 from samkit.masks import Masks
 
@@ -18,7 +18,6 @@ __all__ = ["Footer", "Origin", "Row", "Table", "error_rows", "read_footer", "row
 
 Row: TypeAlias = dict[str, Any]
 
-_KEY = b"samkit"
 # Of a row group, which is what a reader holds in memory.
 _ROWS_AT_ONCE = 2048
 
@@ -137,7 +136,7 @@ class Table:
             failed=self.failed,
             masks=self.masks,
         )
-        self._writer.add_key_value_metadata({_KEY: json.dumps(asdict(footer))})
+        self._writer.add_key_value_metadata({RESULT_KEY: json.dumps(asdict(footer))})
         self._writer.close()
         return self._data.getvalue()
 
@@ -157,7 +156,7 @@ def read_footer(place: Place) -> Footer:
     try:
         with place.open(InputError) as file:
             about = arrow("parquet").read_metadata(file).metadata or {}
-        return Footer(**json.loads(about.get(_KEY, "{}")))
+        return Footer(**json.loads(about.get(RESULT_KEY, "{}")))
     except InputError:
         raise
     except (TypeError, ValueError, OSError) as error:
