@@ -8,7 +8,7 @@ from tiny import make, tiny_sam, tiny_sam2
 
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
-from samkit.image_predictor import predictor as predictor_module
+from samkit.image_predictor import loading
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
@@ -56,8 +56,8 @@ def test_auto_dtype_follows_the_hardware(monkeypatch: pytest.MonkeyPatch, unit: 
 def test_a_loaded_network_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would take twice the memory; a network that the caller has is left as it is."""
     network = make(tiny_sam2())
-    monkeypatch.setattr(predictor_module.weights, "load_network", lambda model: network)
-    loaded = predictor_module.load("any", device="cpu", dtype="bfloat16")
+    monkeypatch.setattr(loading.weights, "load_network", lambda model: network)
+    loaded = loading.load("any", device="cpu", dtype="bfloat16")
     assert loaded.network is network
     assert {tensor.dtype for tensor in network.image_encoder.parameters()} == {torch.bfloat16}
     own = make(tiny_sam2())

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterator, Sequence
 from operator import index
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samkit import weights
 from samkit.errors import ImageError, InputError, shown
 from samkit.geometry import checked_size
 from samkit.image_predictor.batching import decoder_batches
 from samkit.image_predictor.device import (
     dtype_of,
     find_device,
-    find_dtype,
     is_placed,
     own_dtypes,
     place_network,
@@ -32,11 +29,10 @@ from samkit.masks import Masks
 from samkit.media import read_image
 from samkit.nn import ImageFeatures, MaskPrediction, Network
 from samkit.prompts import Prompt, as_prompts
-from samkit.runtimes import MANIFEST, RUNTIMES, Runtime, is_export, load_exported, open_folder
 from samkit.transforms import ImageTransform
 from samkit.weights.tensor_file import fingerprint
 
-__all__ = ["ImagePredictor", "load"]
+__all__ = ["ImagePredictor"]
 
 # Beyond this many bytes low-resolution logits are not kept.
 _LOGITS_BYTES = 2**28
@@ -347,59 +343,6 @@ class ImagePredictor:
         if isinstance(candidates, bool) or count not in (1, available):
             raise InputError(f"candidates: expected 1 or {available}, got {shown(candidates)}")
         return count
-
-
-def load(
-    model: str | Path = "pico",
-    *,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "auto",
-    runtime: Runtime | None = None,
-) -> ImagePredictor:
-    """A predictor by name, file, folder or Hugging Face id.
-
-    Args:
-        model: a name of `samkit models` ("pico" is part of samkit and needs no download), a
-            checkpoint file (.pt, .pth, .safetensors), a folder in Hugging Face's layout, a
-            repository id ("facebook/sam2.1-hiera-tiny") or a folder of `samkit.export`.
-        device, dtype: as in `ImagePredictor`; an export runs on the CPU in float32.
-        runtime: what runs an export, with as many threads as torch has now: "onnx" (onnxruntime,
-            the default) or "openvino".
-
-    Raises:
-        UnknownModelError: nothing has this name; the nearest is suggested.
-        CheckpointError: the file is no checkpoint of a known family, or does not fit.
-        DownloadError: the weights could not be fetched or verified.
-        InputError: the device, dtype or runtime is unknown or not available.
-        MissingDependencyError: what runs the export is not installed.
-    """
-    if is_export(model) and str(model) not in weights.MODELS:
-        return _exported(model, device, dtype, "onnx" if runtime is None else runtime)
-    if runtime is not None:
-        raise InputError(
-            f"runtime: expected the folder of an export, with its {MANIFEST}, got "
-            f"{shown(str(model))}; `samkit export MODEL -o DIR` writes one"
-        )
-    place = find_device(device)
-    find_dtype(dtype, place)  # before a long download
-    predictor = ImagePredictor(weights.load_network(model), device="cpu", dtype="float32")
-    # Nothing else uses the network, so it is changed and not copied.
-    predictor.device, predictor.dtype = place, dtype_of(predictor.network, dtype, place)
-    place_network(predictor.network, predictor.device, predictor.dtype)
-    return predictor
-
-
-def _exported(
-    folder: str | Path, device: str | torch.device, dtype: str | torch.dtype, runtime: Runtime
-) -> ImagePredictor:
-    if str(device).partition(":")[0] not in ("auto", "cpu"):
-        raise InputError(f"device: an export runs on the CPU, got {shown(device)}")
-    if dtype != "auto" and find_dtype(dtype, torch.device("cpu")) != torch.float32:
-        raise InputError(f"dtype: an export runs in float32, got {shown(dtype)}")
-    if runtime not in RUNTIMES:
-        raise InputError(f"runtime: expected one of {', '.join(RUNTIMES)}, got {shown(runtime)}")
-    network = load_exported(open_folder(folder), runtime)
-    return ImagePredictor(network, device="cpu", dtype="float32")
 
 
 def _several(name: str, value: Any) -> list[Any]:
