@@ -7,8 +7,7 @@ from image_predictor.helpers import ALL, CLICK, photo
 from tiny import make, tiny_sam, tiny_sam2
 
 from samkit.errors import InputError
-from samkit.image_predictor import ImagePredictor
-from samkit.image_predictor import loading
+from samkit.image_predictor import ImagePredictor, loading
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
