@@ -66,12 +66,14 @@ def throughput(folder: Path, photos: Path, points: int, rounds: int, jobs: int) 
 
 def kills(folder: Path, photos: Path, points: int, wanted: int) -> None:
     """Kill the driver, an actor or a node at random times, until so many were."""
-    whole = measure(bulk_command(photos, folder / "whole", points, 1))
-    print(f"without kills: {whole.seconds:.1f} s", flush=True)
+    measure(bulk_command(photos, folder / "whole", points, 1))
     cluster, rng = begin_cluster(), random.Random(0)
     done = killed = 0
     process: subprocess.Popen[bytes] | None = None
     try:
+        without = ray_command(photos, folder / "without", points, NODES, cluster.address)
+        seconds = measure(without).seconds
+        print(f"without kills: {seconds:.1f} s", flush=True)
         while killed < wanted or process is not None:
             current = folder / f"killed-{done}"
             if process is None:
@@ -80,7 +82,7 @@ def kills(folder: Path, photos: Path, points: int, wanted: int) -> None:
                     stdout=subprocess.DEVNULL,
                 )
             try:
-                process.wait(whole.seconds * rng.random() if killed < wanted else None)
+                process.wait(seconds * rng.random() if killed < wanted else None)
             except subprocess.TimeoutExpired:
                 what = rng.choice(["driver", "actor", "node"])
                 there = len(list(current.glob("*.parquet")))
