@@ -82,17 +82,25 @@ def temporal_sine(times: Tensor, dim: int, *, temperature: float = 10000.0) -> T
 
 
 def axial_rotary(
-    dim: int, height: int, width: int, *, theta: float = 10000.0, device: torch.device
+    dim: int,
+    height: int,
+    width: int,
+    *,
+    theta: float = 10000.0,
+    span: int | None = None,
+    device: torch.device,
 ) -> Tensor:
     """Two-dimensional rotary positions (2403.13298): cosines and sines (h * w, dim / 2, 2).
 
-    Half of them turn with x, half with y.
+    Half of them turn with x, half with y. The grid lies in one of `span` rows and columns; None is
+    a grid of its own size.
     """
     steps = torch.arange(0, dim, 4, dtype=torch.float32, device=device)
     frequencies = theta ** -(steps[: dim // 4] / dim)
 
     def along(length: int) -> Tensor:
-        angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), frequencies)
+        places = torch.arange(length, dtype=torch.float32, device=device)
+        angles = torch.outer(places if span is None else places * (span / length), frequencies)
         if fast_on_cpu(angles):
             return complex_turns(angles)
         return torch.stack([angles.cos(), angles.sin()], -1)

@@ -76,6 +76,8 @@ class MemoryConfig:
             2501.07256, section 3.2).
         grid_latents: rows and columns of further tokens, each of which sums up a window of the map.
         perceiver_layers: layers that make such tokens.
+        nearest_prompts: how many prompted frames are attended to, the nearest ones; 0 for all of
+            them, as in SAM 2 (SAM 3: four).
     """
 
     dim: int = 64
@@ -96,3 +98,4 @@ class MemoryConfig:
     latents: int = 0
     grid_latents: int = 0
     perceiver_layers: int = 2
+    nearest_prompts: int = 0

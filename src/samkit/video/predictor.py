@@ -33,16 +33,16 @@ class VideoPredictor:
         tracker.prompt(0, 1, samkit.Prompt.box(5, 5, 90, 80))
         for frame, masks in tracker.track(): ...
 
-    Memory grows with the number of prompted frames only: attention reaches all of them, unless
-    `nearest_prompts` limits it.
+    Memory grows with the number of prompted frames only: attention reaches all of them, or the
+    nearest four with SAM 3, unless `nearest_prompts` says otherwise.
 
     Args:
         predictor: of a SAM 2 network with memory.
         video: a video file, folder or pattern of pictures, URL, camera number, array (T, H, W, 3)
             or iterable of frames; None for `step`, to which frames are given one by one.
-        nearest_prompts: how many prompted frames are attended to; None for all of them.
-            Of a camera, a stream or frames given to `step`, prompted frames that are out of reach
-            are then forgotten.
+        nearest_prompts: how many prompted frames are attended to; None for as many as the network
+            was trained with: four with SAM 3, all of them with the others. Of a camera, a stream or
+            frames given to `step`, prompted frames that are out of reach are then forgotten.
         non_overlapping: give each pixel to the object with the highest logit there.
 
     Raises:
@@ -58,7 +58,9 @@ class VideoPredictor:
         non_overlapping: bool = False,
     ) -> None:
         network = network_with_memory(predictor, "tracking")
-        if nearest_prompts is not None:
+        if nearest_prompts is None:
+            nearest_prompts = network.config.memory.nearest_prompts or None
+        else:
             nearest_prompts = whole_number("nearest_prompts", nearest_prompts, 1)
         self.predictor = predictor
         self._owns_frames = not isinstance(video, Frames)

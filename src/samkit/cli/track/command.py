@@ -162,7 +162,7 @@ def track(
             min=1,
             metavar="N",
             help="Attend to so many prompted frames at once.",
-            show_default="all",
+            show_default="all; with SAM 3 four",
         ),
     ] = None,
     fps: Annotated[
