@@ -41,7 +41,12 @@ from samkit.sizes.models import (
     slim_sam,
 )
 from samkit.sizes.networks import NetworkConfig, Sam2Config, Sam3Config, SamConfig
-from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
+from samkit.sizes.parts import (
+    MaskDecoderConfig,
+    MemoryConfig,
+    PromptEncoderConfig,
+    TextEncoderConfig,
+)
 
 __all__ = [
     "Activation",
@@ -59,6 +64,7 @@ __all__ = [
     "Sam2Config",
     "Sam3Config",
     "SamConfig",
+    "TextEncoderConfig",
     "TinyViTConfig",
     "ViTConfig",
     "differences",

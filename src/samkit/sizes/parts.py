@@ -1,8 +1,10 @@
-"""Sizes of the parts that all image encoders share: prompt encoder, mask decoder, memory."""
+"""Sizes of the parts that all image encoders share: prompt encoder, mask decoder, memory;
+and of the text encoder of SAM 3.
+"""
 
 from dataclasses import dataclass
 
-__all__ = ["MaskDecoderConfig", "MemoryConfig", "PromptEncoderConfig"]
+__all__ = ["MaskDecoderConfig", "MemoryConfig", "PromptEncoderConfig", "TextEncoderConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,3 +101,21 @@ class MemoryConfig:
     grid_latents: int = 0
     perceiver_layers: int = 2
     nearest_prompts: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextEncoderConfig:
+    """Text encoder of SAM 3 (2511.16719).
+
+    Attributes:
+        vocabulary: number of different tokens.
+        context: tokens of a text at most.
+        dim, depth, heads, mlp_dim: sizes of the transformer.
+    """
+
+    vocabulary: int = 49408
+    context: int = 32
+    dim: int = 1024
+    depth: int = 24
+    heads: int = 16
+    mlp_dim: int = 4096
