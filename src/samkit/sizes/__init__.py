@@ -42,6 +42,7 @@ from samkit.sizes.models import (
 )
 from samkit.sizes.networks import NetworkConfig, Sam2Config, Sam3Config, SamConfig
 from samkit.sizes.parts import (
+    DetectorConfig,
     MaskDecoderConfig,
     MemoryConfig,
     PromptEncoderConfig,
@@ -50,6 +51,7 @@ from samkit.sizes.parts import (
 
 __all__ = [
     "Activation",
+    "DetectorConfig",
     "EfficientNetLiteConfig",
     "HieraConfig",
     "ImageEncoderConfig",

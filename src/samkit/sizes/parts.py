@@ -1,10 +1,16 @@
 """Sizes of the parts that all image encoders share: prompt encoder, mask decoder, memory;
-and of the text encoder of SAM 3.
+and of the detector of SAM 3.
 """
 
 from dataclasses import dataclass
 
-__all__ = ["MaskDecoderConfig", "MemoryConfig", "PromptEncoderConfig", "TextEncoderConfig"]
+__all__ = [
+    "DetectorConfig",
+    "MaskDecoderConfig",
+    "MemoryConfig",
+    "PromptEncoderConfig",
+    "TextEncoderConfig",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,3 +125,26 @@ class TextEncoderConfig:
     depth: int = 24
     heads: int = 16
     mlp_dim: int = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig:
+    """Detector of SAM 3 (2511.16719): all objects of a concept, given in words or by examples.
+
+    Attributes:
+        text: sizes of the text encoder.
+        heads, mlp_dim: of all transformers but that of texts.
+        exemplar_layers, encoder_layers, decoder_layers: layers of boxes that are examples, of the
+            image with the prompt, and of the queries.
+        queries: candidates for objects.
+        pool_size: places along the sides of the part of an image that is in a box.
+    """
+
+    text: TextEncoderConfig = TextEncoderConfig()
+    heads: int = 8
+    mlp_dim: int = 2048
+    exemplar_layers: int = 3
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    queries: int = 200
+    pool_size: int = 7
