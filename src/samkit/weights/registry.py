@@ -50,6 +50,7 @@ class RegisteredModel:
         repository: on the Hugging Face hub, in which the weights are instead of at a URL.
         hub_file: their file there.
         licence: SPDX identifier of the weights' licence.
+        is_gated: whether its publisher has to permit the download.
     """
 
     name: str
@@ -61,6 +62,7 @@ class RegisteredModel:
     repository: str | None = None
     hub_file: str = _FOLDER
     licence: str = "Apache-2.0"
+    is_gated: bool = False
 
     @property
     def is_bundled(self) -> bool:
@@ -121,7 +123,7 @@ _TABLE = (
         repository="lkeab/hq-sam", hub_file="sam_hq_vit_h.pth"),
     RegisteredModel(name="edge-tam", config=edge_tam(), parameters=13_895_794, year=2025, repository="yonigozlan/EdgeTAM-hf"),
     RegisteredModel(name="sam3", config=sam3(), parameters=465_782_146, year=2025, licence="LicenseRef-SAM-License",
-        repository="facebook/sam3"),
+        repository="facebook/sam3", is_gated=True),
     RegisteredModel(name="tiny-sam", config=mobile_sam(), parameters=9_808_452, year=2023,
         url=f"{_TINY}/tinysam_42.3.pth"),
     RegisteredModel(name="slim-sam-50", config=slim_sam("50"), parameters=27_961_776, year=2023,
