@@ -11,9 +11,11 @@ from samkit.sizes import (
     HieraConfig,
     MaskDecoderConfig,
     MemoryConfig,
+    PeViTConfig,
     PromptEncoderConfig,
     RepViTConfig,
     Sam2Config,
+    Sam3Config,
     SamConfig,
     TinyViTConfig,
     ViTConfig,
@@ -89,6 +91,28 @@ def tiny_edge_tam() -> Sam2Config:
     )
 
 
+def tiny_sam3(**encoder: object) -> Sam3Config:
+    sizes = {
+        "dim": 16,
+        "depth": 3,
+        "heads": 2,
+        "mlp_ratio": 1.5,
+        "patch_size": 16,  # as that of all others, so that tests serve all of them
+        "window_size": 3,  # which does not divide the grid
+        "global_blocks": (1,),
+        "position_size": (3, 3),
+        **encoder,
+    }
+    config = tiny_sam2()
+    return Sam3Config(
+        image_encoder=PeViTConfig(**sizes),
+        mask_decoder=config.mask_decoder,
+        memory=replace(config.memory, nearest_prompts=2),
+        dim=16,
+        image_size=(8 * sizes["patch_size"],) * 2,
+    )
+
+
 def tiny_pico(**encoder: object) -> Sam2Config:
     """All of samkit's own additions."""
     sizes = {
@@ -139,4 +163,5 @@ CONFIGS = {
     "sam2": tiny_sam2(),
     "pico": tiny_pico(),
     "edge-tam": tiny_edge_tam(),
+    "sam3": tiny_sam3(),
 }

@@ -277,6 +277,9 @@ def test_models_are_listed(run) -> None:
     assert code == 0
     assert "sam2.1-tiny" in out
     assert "bundled" in out
+    (gated,) = (line for line in out.splitlines() if line.split()[:1] == ["sam3"])
+    assert gated.split()[4] == "LicenseRef-SAM-License"
+    assert "micro-sam-vit-t-em-organelles " in out
 
 
 def test_help_needs_no_heavy_import() -> None:

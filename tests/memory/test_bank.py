@@ -1,5 +1,7 @@
 """What is in reach, and that nothing else is kept."""
 
+from dataclasses import replace
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,3 +137,52 @@ def test_a_way_back_from_the_start_is_kept():
         for bank in (whole, small):
             bank.add(frame, memory(frame), prompted=False)
     assert len(small.tracked) <= 15 + 1
+
+
+def selecting(seen, **options):
+    """A bank of a prompted frame 0, and tracked ones that were seen, or hardly."""
+    bank = bank_of(prompted=[0], select=True, **options)
+    for frame, is_seen in enumerate(seen, 1):
+        one = replace(memory(frame), confidence=0.5 if is_seen else 0.01)
+        bank.add(frame, one, prompted=False)
+    return bank
+
+
+def test_frames_in_which_the_object_was_hardly_seen_do_not_count():
+    bank = selecting([True, False, True, False, False, True])
+    maps, pointers = reached(bank.reachable(7))
+    assert maps == [(0, 0), (1, 6), (2, 3), (3, 1)]
+    assert pointers == [(1, 6), (2, 3), (3, 1), (7, 0)]
+    assert reached(bank.reachable(7, backward=True))[0] == [(0, 0)]
+
+
+def test_the_last_frame_counts_however_it_was_seen():
+    bank = selecting([True, False, False])
+    assert reached(bank.reachable(4))[0] == [(0, 0), (1, 3), (2, 1)]
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.booleans())
+def test_selection_reaches_the_same_however_early_the_rest_is_forgotten(seen, turns):
+    kept, pruned = selecting([]), selecting([])
+    frames = range(1, len(seen) + 1)
+    anchors = (0,) if turns else ()
+    for frame in frames:
+        pruned.prune(frame, anchors=anchors)
+        assert reached(pruned.reachable(frame)) == reached(kept.reachable(frame))
+        for bank in (kept, pruned):
+            one = replace(memory(frame), confidence=0.5 if seen[frame - 1] else 0.0)
+            bank.add(frame, one, prompted=False)
+    if turns:
+        backward = pruned.reachable(-1, backward=True)
+        assert reached(backward) == reached(kept.reachable(-1, backward=True))
+    assert sum(m.tokens is not None for m in pruned.tracked.values()) <= (len(anchors) + 1) * 7
+    assert len(pruned.tracked) <= (len(anchors) + 1) * 16
+
+
+def test_a_stream_forgets_prompted_frames_that_do_not_count():
+    bank = bank_of(select=True, nearest=1)
+    for frame in range(40):
+        one = replace(memory(frame), confidence=0.5 if frame % 2 else 0.0)
+        bank.add(frame, one, prompted=frame in (1, 2, 30))
+        bank.prune(frame + 1, one_way=True)
+    assert sorted(bank.prompted) == [30]

@@ -85,10 +85,10 @@ def test_no_such_file(predictor, memory, tmp_path):
         memory.save(tmp_path / "text.safetensors" / "memory.safetensors")
 
 
-@pytest.mark.parametrize(("version", "which"), [(1, "an older"), (3, "a newer")])
+@pytest.mark.parametrize(("version", "which"), [(2, "an older"), (4, "a newer")])
 def test_a_file_of_another_version(predictor, filled, tmp_path, version, which):
-    rewrite(filled, tmp_path / "memory.safetensors", '"version": 2', f'"version": {version}')
-    with pytest.raises(InputError, match=f"expected version 2 .*, got {version}, which {which}"):
+    rewrite(filled, tmp_path / "memory.safetensors", '"version": 3', f'"version": {version}')
+    with pytest.raises(InputError, match=f"expected version 3 .*, got {version}, which {which}"):
         MemoryPredictor.load(tmp_path / "memory.safetensors", predictor)
 
 

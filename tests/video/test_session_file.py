@@ -120,7 +120,7 @@ def test_a_stream_goes_on_from_its_start(predictor, video, tmp_path):
 
 def test_options_and_what_can_be_undone_come_back(predictor, video, tmp_path):
     path = tmp_path / "session.safetensors"
-    tracker = begun(predictor, video, nearest_prompts=3, non_overlapping=True)
+    tracker = begun(predictor, video, nearest_prompts=3, select_frames=True, non_overlapping=True)
     for frame, _ in tracker.track():
         if frame == 16:
             tracker.prompt(16, 1, NOT_HERE)
@@ -128,6 +128,7 @@ def test_options_and_what_can_be_undone_come_back(predictor, video, tmp_path):
     tracker.save(path)
     again = VideoPredictor.load(path, predictor, video)
     assert again._session.nearest_prompts == 3
+    assert again._session.select_frames is True
     assert again.non_overlapping is True
     for _ in range(4):
         mine, theirs = again.undo(), tracker.undo()
@@ -300,6 +301,9 @@ def put(place, name, value):
         lambda about, _: put(about["video"], "frame_count", 0),
         lambda about, _: put(about["options"], "nearest_prompts", 0),
         lambda about, _: put(about["options"], "non_overlapping", "yes"),
+        lambda about, _: put(about["options"], "select_frames", 1),
+        lambda about, _: put(first_prompted(about)["memory"], "confidence", 2),
+        lambda about, _: put(first_prompted(about)["memory"], "confidence", None),
         lambda about, _: put(about, "last_step", 1.5),
         lambda about, _: put(about["objects"][0]["state"]["prompted"][0], 0, -1),
         lambda about, _: put(about["objects"][0]["state"]["prompted"][0], 0, True),
@@ -330,10 +334,10 @@ def test_damaged_sessions(predictor, video, saved, tmp_path, change):
 
 def test_a_session_of_a_newer_version(predictor, video, saved, tmp_path):
     def newer(about, _):
-        about["version"] = 3
+        about["version"] = 4
 
     newer_one = changed(saved, newer, tmp_path / "newer.safetensors")
-    with pytest.raises(InputError, match="expected version 2 of the layout, got 3, which a newer"):
+    with pytest.raises(InputError, match="expected version 3 of the layout, got 4, which a newer"):
         VideoPredictor.load(newer_one, predictor, video)
 
 

@@ -49,6 +49,22 @@ def test_objects_together_are_as_objects_alone(predictor, video):
             np.testing.assert_allclose(both[number][i], masks.logits[0], rtol=1e-3, atol=1e-3)
 
 
+def test_frames_in_which_an_object_was_hardly_seen_are_left_out(predictor, video, monkeypatch):
+    def run(*, select_frames):
+        tracker = VideoPredictor(predictor, video, select_frames=select_frames)
+        tracker.prompt(0, 1, BOX)
+        return logits_of(tracker.track(stop=6))
+
+    everything = run(select_frames=False)
+    monkeypatch.setattr("samkit.memory.bank._LEAST_CONFIDENCE", -1.0)  # all were seen
+    for frame, logits in run(select_frames=True).items():
+        assert np.array_equal(logits, everything[frame])
+    monkeypatch.setattr("samkit.memory.bank._LEAST_CONFIDENCE", 1.0)  # none was
+    selected = run(select_frames=True)
+    same = [frame for frame in selected if np.array_equal(selected[frame], everything[frame])]
+    assert same == [0, 1, 2]  # up to there, what is before is the prompt and the last frame
+
+
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
 def test_forgetting_changes_no_bit(predictor, video, monkeypatch, direction):
     def run():
@@ -364,6 +380,8 @@ def test_wrong_calls(predictor, video):
     for wrong in (0, "all", 1.5):
         with pytest.raises(InputError, match="nearest_prompts"):
             VideoPredictor(predictor, video, nearest_prompts=wrong)
+    with pytest.raises(InputError, match="select_frames"):
+        VideoPredictor(predictor, video, select_frames="yes")
     with pytest.raises(InputError, match="64 bits"):
         tracker.prompt(0, 2**63, BOX)
     tracker.prompt(0, 1, BOX)

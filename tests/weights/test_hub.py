@@ -5,9 +5,10 @@ import socket
 import threading
 from pathlib import Path
 
+import httpx
 import huggingface_hub
 import pytest
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError
 
 from samkit.errors import CheckpointError, DownloadError
 from samkit.weights import hub, load_network
@@ -42,6 +43,7 @@ class FakeHub:
         return str(path)
 
 
+REQUEST = httpx.Request("GET", "https://huggingface.co")
 REPOSITORY = "somebody/sam2-hiera-tiny"
 INDEX = "model.safetensors.index.json"
 
@@ -188,3 +190,18 @@ def test_a_network_that_is_silent(monkeypatch) -> None:
     monkeypatch.setattr(hub, "_TIMEOUT_SECONDS", 0.01)
     assert (hub._connection_problem("https://hub.invalid") or "").startswith("no answer within")
     over.set()
+
+
+def test_a_repository_that_asks_for_permission(network, monkeypatch) -> None:
+    def refused(repository: str, filename: str, *, local_files_only: bool = False) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not in the cache")
+        raise GatedRepoError("403", response=httpx.Response(403, request=REQUEST))
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refused)
+    with pytest.raises(DownloadError) as caught:
+        load_network("sam3")
+    message = str(caught.value)
+    assert "request access at https://huggingface.co/facebook/sam3" in message
+    assert "'hf auth login'" in message
+    assert "HF_TOKEN" in message

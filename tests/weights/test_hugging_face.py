@@ -7,6 +7,9 @@ import pytest
 from transformers import (
     Sam2Config,
     Sam2VideoConfig,
+    Sam3TrackerConfig,
+    Sam3TrackerVideoConfig,
+    Sam3VideoConfig,
     SamConfig,
     SamHQConfig,
 )
@@ -18,6 +21,7 @@ from samkit.sizes import (
     edge_tam,
     hq_sam,
     sam2,
+    sam3,
     sam_vit,
 )
 from samkit.weights import MODELS, hugging_face
@@ -37,7 +41,11 @@ CLASSES = {
     "sam_hq": SamHQConfig,
     "sam2": Sam2Config,
     "sam2_video": Sam2VideoConfig,
+    "sam3_tracker": Sam3TrackerConfig,
+    "sam3_tracker_video": Sam3TrackerVideoConfig,
 }
+# transformers has another epsilon than the authors.
+SAM3 = replace(sam3(), image_encoder=replace(sam3().image_encoder, norm_eps=1e-6))
 
 
 def test_defaults_are_the_released_sizes():
@@ -46,6 +54,7 @@ def test_defaults_are_the_released_sizes():
     assert config_from_json({"model_type": "sam2_video"}) == sam2("tiny")
     assert config_from_json({"model_type": "edgetam"}) == edge_tam()
     assert config_from_json({"model_type": "sam_hq"}) == hq_sam("b")
+    assert config_from_json({"model_type": "sam3_tracker_video"}) == SAM3
 
 
 @pytest.mark.parametrize(
@@ -55,6 +64,9 @@ def test_defaults_are_the_released_sizes():
         (SamHQConfig, hq_sam("b")),
         (Sam2Config, sam2("tiny")),
         (Sam2VideoConfig, sam2("tiny")),
+        (Sam3TrackerConfig, SAM3),
+        (Sam3TrackerVideoConfig, SAM3),
+        (Sam3VideoConfig, SAM3),
     ],
 )
 def test_what_transformers_writes(theirs, ours):
@@ -75,6 +87,8 @@ def find(values, path):
         ("sam_hq", SamHQConfig),
         ("sam2", Sam2Config),
         ("sam2_video", Sam2VideoConfig),
+        ("sam3_tracker", Sam3TrackerConfig),
+        ("sam3_tracker_video", Sam3TrackerVideoConfig),
     ],
 )
 def test_defaults_in_the_tables_are_those_of_transformers(kind, theirs):
@@ -161,6 +175,7 @@ ODD_SAM2 = replace(
         sigmoid_bias=-5.0,
         occlusion_embedding=False,
         pointer_time=False,
+        nearest_prompts=3,
     ),
     dim=64,
     fpn_top_down_levels=(1, 2, 3),
@@ -168,7 +183,34 @@ ODD_SAM2 = replace(
 )
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(ODD_SAM, SamConfig), (ODD_SAM2, Sam2VideoConfig)])
+ODD_SAM3 = replace(
+    sam3(),
+    image_encoder=replace(
+        sam3().image_encoder,
+        dim=64,
+        depth=5,
+        heads=4,
+        mlp_ratio=2.5,
+        patch_size=16,
+        window_size=9,
+        global_blocks=(1, 4),
+        position_size=(11, 11),
+        norm_eps=1e-4,
+        rope_theta=500.0,
+        in_channels=4,
+    ),
+    prompt_encoder=ODD_SAM2.prompt_encoder,
+    mask_decoder=ODD_SAM2.mask_decoder,
+    memory=ODD_SAM2.memory,
+    dim=64,
+    image_size=(512, 512),
+)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(ODD_SAM, SamConfig), (ODD_SAM2, Sam2VideoConfig), (ODD_SAM3, Sam3TrackerVideoConfig)],
+)
 def test_every_size_is_written_and_read(ours, theirs):
     values = config_to_json(ours, memory=True, dtype="float32")
     assert config_from_json(values) == ours
@@ -180,7 +222,7 @@ def test_every_size_is_written_and_read(ours, theirs):
 def test_there_and_back(name, memory):
     config = MODELS[name].config
     values = json.loads(json.dumps(config_to_json(config, memory=memory, dtype="float32")))
-    if config.family == "sam2" and not memory:
+    if config.has_memory and not memory:
         start = hugging_face.TABLES[values["model_type"]].start
         config = replace(config, memory=start.memory)
     assert config_from_json(values) == config

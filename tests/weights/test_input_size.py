@@ -7,7 +7,7 @@ import torch
 from tiny import CONFIGS, make, tiny_sam
 
 from samkit.errors import InputError
-from samkit.sizes import ViTConfig
+from samkit.sizes import PeViTConfig, ViTConfig
 from samkit.weights.adapting import with_input_size
 
 
@@ -17,7 +17,7 @@ def network(request):
 
 
 def test_steps(network):
-    has_vit = isinstance(network.config.image_encoder, ViTConfig)
+    has_vit = isinstance(network.config.image_encoder, (ViTConfig, PeViTConfig))
     assert network.config.input_step == (16 if has_vit else 32)
 
 

@@ -53,8 +53,13 @@ def test_there_and_back(name, layout):
     if layout == "hugging-face":
         # Copies of one tensor are compared by value, and meta tensors have none.
         theirs = {k: torch.zeros(()).expand(v.shape) for k, v in theirs.items()}
+    for key in table.class_positions:  # which have a row more, and are only read
+        theirs[key] = torch.cat([theirs[key][:, :1], theirs[key]], 1)
     back = table.to_samkit(theirs)
-    assert [(k, v.shape) for k, v in back.items()] == [(k, v.shape) for k, v in state.items()]
+    found, expected = ([(k, v.shape) for k, v in of.items()] for of in (back, state))
+    if table.is_writable:
+        assert found == expected
+    assert sorted(found) == sorted(expected)
 
 
 @pytest.mark.parametrize(

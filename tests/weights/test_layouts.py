@@ -27,7 +27,7 @@ def test_each_layout(network, layout):
         (["cls_token", "blocks.0.attn.qkv.weight"], "plain vision transformer"),
         (["conv1.weight", "layer1.0.conv1.weight", "fc.weight"], "ResNet"),
         (["model.layers.0.self_attn.q_proj.weight"], "language model"),
-        (["detector.backbone.x", "tracker.maskmem_tpos_enc"], "SAM 3"),
+        (["detector.backbone.x", "tracker.model.x"], "SAM 3.1, or a part of SAM 3"),
         (
             ["sam_mask_decoder.hf_token.weight", "sam_mask_decoder.iou_token.weight"],
             "HQ-SAM 2",

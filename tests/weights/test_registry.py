@@ -23,6 +23,7 @@ def test_names_are_those_of_the_documentation():
         "hq-sam-tiny",
         *(f"hq-sam-vit-{size}" for size in "blh"),
         "edge-tam",
+        "sam3",
         "tiny-sam",
         "slim-sam-50",
         "slim-sam-77",

@@ -5,7 +5,7 @@ a number stands for one:
 
     prompt        as `Prompt.to_dict`
     prediction    the fields of `ObjectPrediction`
-    memory        {tokens, pointer} of `Memory`; tokens may be null
+    memory        {tokens, pointer, confidence} of `Memory`; tokens may be null
     prompted      {prompt, prediction, memory, corrects} of `PromptedObject`
 
 Reading runs no code and checks every value.
@@ -54,6 +54,7 @@ class MemoryWriter:
         return {
             "tokens": None if value.tokens is None else self._tensor(value.tokens),
             "pointer": self._tensor(value.pointer),
+            "confidence": value.confidence,
         }
 
     def _tensor(self, tensor: Tensor) -> int:
@@ -111,6 +112,7 @@ class MemoryReader:
         return Memory(
             tokens=tokens,
             pointer=self._tensor(value["pointer"], torch.float32, self._config.dim),
+            confidence=_share(value["confidence"]),
         )
 
     def _tensor(self, number: int, dtype: torch.dtype, *shape: int) -> Tensor:
@@ -122,3 +124,9 @@ class MemoryReader:
                 raise ValueError(f"tensor {number} has values that are not finite")
             self._moved[number] = tensor.to(self._device)
         return self._moved[number]
+
+
+def _share(value: Any) -> float:
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"expected a number from 0 to 1, got {value!r:.80}")
+    return float(value)

@@ -117,14 +117,18 @@ def remember(
     """The memory of each of N objects in a frame, with tokens in bfloat16 as in the reference."""
     with torch.inference_mode(), own_dtypes(network):
         memories = network.remember(features, prediction, prompted=prompted)
+        # As SAM 3 rates frames; 0 where the object is more likely absent.
+        presence = 2 * prediction.object_score[:, 0].sigmoid() - 1
+        confidences = (presence.clamp(min=0) * prediction.iou).clamp(0, 1).tolist()
         # Copies: a view would keep the whole batch.
         return [
             replace(
                 memory,
                 tokens=memory.tokens.to(torch.bfloat16, copy=True),
                 pointer=memory.pointer.clone(),
+                confidence=confidence,
             )
-            for memory in memories
+            for memory, confidence in zip(memories, confidences, strict=True)
             if memory.tokens is not None
         ]
 

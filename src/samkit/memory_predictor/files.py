@@ -30,7 +30,7 @@ from samkit.weights.tensor_file import (
 
 __all__ = ["load", "save"]
 
-_KIND, _VERSION = "memory", 2
+_KIND, _VERSION = "memory", 3
 
 
 def save(

@@ -39,7 +39,7 @@ class MemoryPredictor:
     """Prompt objects in some images, and find them in others (memory of SAM 2, 2408.00714).
 
     Images may differ in size and need no order. Each remembered image is an entry, with the objects
-    that were prompted in it.
+    that were prompted in it. With SAM 3, an object is found by the last four of its entries.
 
         memory = samkit.MemoryPredictor(samkit.load("sam2.1-tiny"))
         memory.remember("monday.jpg", {1: samkit.Prompt.box(10, 20, 300, 400)})
@@ -245,6 +245,7 @@ class MemoryPredictor:
         if not memories:
             raise InputError(f"object_id: nothing is remembered of object {object_id}")
         sizes = self._network.config.memory
+        memories = memories[-sizes.nearest_prompts :]  # 0: all
         return reachable_memory(memories, slots=sizes.slots, pointers=sizes.pointers)
 
     def save(self, path: str | Path) -> None:

@@ -22,7 +22,9 @@ class Attention(nn.Module):
         self.out_proj = Linear(internal_dim, dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, Q, D), (B, K, D), (B, K, D) -> (B, Q, D); mask (B, 1, 1, K) bool, True attends.
+        """(B, Q, D), (B, K, D), (B, K, D) -> (B, Q, D); mask bool that broadcasts to
+        (B, heads, Q, K), True attends; or float, which is
+        added to the scores.
 
         Keys of batch size 1 are shared by all queries, and projected once.
         """

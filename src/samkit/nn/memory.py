@@ -43,10 +43,12 @@ class Memory:
         tokens: (M, d), or None where only the pointer is in reach. Their positions are the same in
             all memories of a network (`MemoryNetwork.memory_positions`).
         pointer: (D,) object pointer.
+        confidence: from 0 to 1, how surely the object was seen, and how good its mask is.
     """
 
     tokens: Tensor | None
     pointer: Tensor
+    confidence: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

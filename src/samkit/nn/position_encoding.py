@@ -13,6 +13,7 @@ __all__ = [
     "FourierPositions",
     "apply_rotary",
     "axial_rotary",
+    "sine_of_places",
     "sine_positions",
     "temporal_sine",
 ]
@@ -60,18 +61,22 @@ def sine_positions(dim: int, height: int, width: int, *, temperature: float = 10
 
     In float32 on the CPU.
     """
-    steps = torch.arange(dim // 2, dtype=torch.float32, device="cpu")
-    scale = temperature ** (2 * (steps // 2) / (dim // 2))
 
     def along(length: int) -> Tensor:
         position = torch.arange(1, length + 1, dtype=torch.float32, device="cpu")
-        position = position / (length + 1e-6) * 2 * math.pi
-        angles = position[:, None] / scale
-        return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], -1).flatten(1)
+        return sine_of_places(position / (length + 1e-6), dim // 2, temperature=temperature)
 
     y = along(height)[:, None].expand(height, width, -1)
     x = along(width)[None].expand(height, width, -1)
     return torch.cat([y, x], -1).permute(2, 0, 1)[None]
+
+
+def sine_of_places(places: Tensor, dim: int, *, temperature: float = 10000.0) -> Tensor:
+    """Sine encoding of places (...) from 0 to 1 -> (..., dim), sines and cosines in turn."""
+    steps = torch.arange(dim, dtype=torch.float32, device=places.device)
+    scale = temperature ** (2 * (steps // 2) / dim)
+    angles = (places * 2 * math.pi)[..., None] / scale
+    return torch.stack([angles[..., 0::2].sin(), angles[..., 1::2].cos()], -1).flatten(-2)
 
 
 def temporal_sine(times: Tensor, dim: int, *, temperature: float = 10000.0) -> Tensor:
@@ -82,17 +87,25 @@ def temporal_sine(times: Tensor, dim: int, *, temperature: float = 10000.0) -> T
 
 
 def axial_rotary(
-    dim: int, height: int, width: int, *, theta: float = 10000.0, device: torch.device
+    dim: int,
+    height: int,
+    width: int,
+    *,
+    theta: float = 10000.0,
+    span: int | None = None,
+    device: torch.device,
 ) -> Tensor:
     """Two-dimensional rotary positions (2403.13298): cosines and sines (h * w, dim / 2, 2).
 
-    Half of them turn with x, half with y.
+    Half of them turn with x, half with y. The grid lies in one of `span` rows and columns; None is
+    a grid of its own size.
     """
     steps = torch.arange(0, dim, 4, dtype=torch.float32, device=device)
     frequencies = theta ** -(steps[: dim // 4] / dim)
 
     def along(length: int) -> Tensor:
-        angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), frequencies)
+        places = torch.arange(length, dtype=torch.float32, device=device)
+        angles = torch.outer(places if span is None else places * (span / length), frequencies)
         if fast_on_cpu(angles):
             return complex_turns(angles)
         return torch.stack([angles.cos(), angles.sin()], -1)

@@ -1,4 +1,4 @@
-"""SAM 2 and 2.1 (2408.00714): the image part and the memory."""
+"""SAM 2 and 2.1 (2408.00714): the image part and the memory; in SAM 3 they are the same."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -26,14 +26,17 @@ from samkit.nn.memory import (
 from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.memory_encoder import MASK_STRIDE, MemoryEncoder
 from samkit.nn.network import MemoryNetwork
+from samkit.nn.pe_vit import PeViT
 from samkit.nn.perceiver import Perceiver
 from samkit.nn.position_encoding import sine_positions, temporal_sine
 from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptEncoder, PromptTensors
 from samkit.nn.rep_vit import RepViT
+from samkit.nn.simple_fpn import SimpleFpn
 from samkit.sizes import (
     EfficientNetLiteConfig,
     HieraConfig,
     ImageEncoderConfig,
+    PeViTConfig,
     RepViTConfig,
     Sam2Config,
 )
@@ -55,6 +58,9 @@ _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]
         EfficientNetLite(sizes), sizes.stage_dims, network
     ),
     HieraConfig: lambda sizes, network: pyramid(Hiera(sizes), sizes.stage_dims, network),
+    PeViTConfig: lambda sizes, network: nn.Sequential(
+        OrderedDict(trunk=PeViT(sizes), neck=SimpleFpn(sizes.dim, network.dim))
+    ),
     RepViTConfig: lambda sizes, network: pyramid(
         nn.Sequential(OrderedDict(body=RepViT(sizes))), sizes.dims, network
     ),
@@ -215,7 +221,9 @@ class Sam2(MemoryNetwork):
         memory = self.config.memory
         height, width = features.embedding.shape[-2:]
         size = (height * MASK_STRIDE, width * MASK_STRIDE)
-        logits = F.interpolate(prediction.logits[:, None], size, mode="bilinear")
+        logits = F.interpolate(prediction.logits[:, None], features.prompt_size, mode="bilinear")
+        if size != features.prompt_size:  # of SAM 3, whose references resize twice too
+            logits = F.interpolate(logits, size, mode="bilinear", antialias=True)
         masks = (logits > 0).to(logits) if prompted else logits.sigmoid()
         frame = features.embedding.expand(masks.shape[0], -1, -1, -1)
         scaled = masks * memory.sigmoid_scale + memory.sigmoid_bias

@@ -1,9 +1,10 @@
 """Sizes of every network, as values; without torch.
 
-A network is built from a `NetworkConfig` and nothing else: `SamConfig` (SAM, MobileSAM) or
-`Sam2Config` (SAM 2, 2.1, pico), each with the sizes of one of the image encoders. What depends on
-the model, such as whether images keep their aspect, is a property here, so that no other code
-distinguishes models. samkit's own weight files hold sizes as JSON (`to_dict`, `from_dict`).
+A network is built from a `NetworkConfig` and nothing else: `SamConfig` (SAM, MobileSAM),
+`Sam2Config` (SAM 2, 2.1, pico) or `Sam3Config`, each with the sizes of one of the image encoders.
+What depends on the model, such as whether images keep their aspect, is a property here, so that no
+other code distinguishes models. samkit's own weight files hold sizes as JSON (`to_dict`,
+`from_dict`).
 
 From the bottom to the top, each file imports only those before it:
 
@@ -22,6 +23,7 @@ from samkit.sizes.image_encoders import (
     HieraConfig,
     ImageEncoderConfig,
     Norm,
+    PeViTConfig,
     RepViTConfig,
     Resampling,
     TinyViTConfig,
@@ -34,14 +36,22 @@ from samkit.sizes.models import (
     mobile_sam,
     pico,
     sam2,
+    sam3,
     sam_vit,
     slim_sam,
 )
-from samkit.sizes.networks import NetworkConfig, Sam2Config, SamConfig
-from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
+from samkit.sizes.networks import NetworkConfig, Sam2Config, Sam3Config, SamConfig
+from samkit.sizes.parts import (
+    DetectorConfig,
+    MaskDecoderConfig,
+    MemoryConfig,
+    PromptEncoderConfig,
+    TextEncoderConfig,
+)
 
 __all__ = [
     "Activation",
+    "DetectorConfig",
     "EfficientNetLiteConfig",
     "HieraConfig",
     "ImageEncoderConfig",
@@ -49,11 +59,14 @@ __all__ = [
     "MemoryConfig",
     "NetworkConfig",
     "Norm",
+    "PeViTConfig",
     "PromptEncoderConfig",
     "RepViTConfig",
     "Resampling",
     "Sam2Config",
+    "Sam3Config",
     "SamConfig",
+    "TextEncoderConfig",
     "TinyViTConfig",
     "ViTConfig",
     "differences",
@@ -64,6 +77,7 @@ __all__ = [
     "mobile_sam",
     "pico",
     "sam2",
+    "sam3",
     "sam_vit",
     "slim_sam",
     "to_dict",

@@ -7,20 +7,30 @@ from samkit.sizes.image_encoders import (
     EfficientNetLiteConfig,
     HieraConfig,
     ImageEncoderConfig,
+    PeViTConfig,
     RepViTConfig,
     TinyViTConfig,
     ViTConfig,
 )
-from samkit.sizes.networks import NetworkConfig, Sam2Config, SamConfig
+from samkit.sizes.networks import NetworkConfig, Sam2Config, Sam3Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
 __all__ = ["differences", "from_dict", "to_dict"]
 
 _ENCODERS_BY_KIND: dict[str, type[ImageEncoderConfig]] = {
     cls.kind: cls
-    for cls in (EfficientNetLiteConfig, HieraConfig, RepViTConfig, TinyViTConfig, ViTConfig)
+    for cls in (
+        EfficientNetLiteConfig,
+        HieraConfig,
+        PeViTConfig,
+        RepViTConfig,
+        TinyViTConfig,
+        ViTConfig,
+    )
 }
-_FAMILIES: dict[str, type[NetworkConfig]] = {cls.family: cls for cls in (SamConfig, Sam2Config)}
+_FAMILIES: dict[str, type[NetworkConfig]] = {
+    cls.family: cls for cls in (SamConfig, Sam2Config, Sam3Config)
+}
 _PARTS: dict[str, type[Any]] = {
     "prompt_encoder": PromptEncoderConfig,
     "mask_decoder": MaskDecoderConfig,

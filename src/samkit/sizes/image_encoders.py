@@ -11,6 +11,7 @@ __all__ = [
     "HieraConfig",
     "ImageEncoderConfig",
     "Norm",
+    "PeViTConfig",
     "RepViTConfig",
     "Resampling",
     "TinyViTConfig",
@@ -219,6 +220,46 @@ class RepViTConfig(ImageEncoderConfig):
         if min(*self.dims, *self.depths) < 1:
             raise ValueError("image_encoder: expected dims and depths of 1 and more")
         return sum(self.depths), [(dim, 1) for dim in self.dims]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeViTConfig(ImageEncoderConfig):
+    """The vision transformer of SAM 3 (2511.16719), with windows and rotary positions.
+
+    Attributes:
+        window_size: cells of a window, whose rotary positions global attention stretches over the
+            whole grid.
+        position_size: rows and columns of the absolute positions, which are repeated over the grid.
+        norm_eps: of the layer norms.
+        rope_theta: base of the rotary positions.
+    """
+
+    kind: ClassVar[str] = "pe_vit"
+
+    dim: int = 1024
+    depth: int = 32
+    heads: int = 16
+    mlp_ratio: float = 4.625
+    patch_size: int = 14
+    window_size: int = 24
+    global_blocks: tuple[int, ...] = (7, 15, 23, 31)
+    position_size: tuple[int, int] = (24, 24)
+    norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+
+    @property
+    def stride(self) -> int:
+        return self.patch_size
+
+    @property
+    def input_step(self) -> int:
+        return self.patch_size
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if min(self.window_size, *self.position_size) < 1:
+            raise ValueError("image_encoder: expected windows and positions of at least one cell")
+        # Rotary positions turn pairs of channels, half of them by rows and half by columns.
+        return self.depth, [(self.dim, 4 * self.heads)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,20 @@ from samkit.sizes.image_encoders import (
     TinyViTConfig,
     ViTConfig,
 )
-from samkit.sizes.networks import Sam2Config, SamConfig
+from samkit.sizes.networks import Sam2Config, Sam3Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
-__all__ = ["edge_tam", "hq_sam", "med_sam2", "mobile_sam", "pico", "sam2", "sam_vit", "slim_sam"]
+__all__ = [
+    "edge_tam",
+    "hq_sam",
+    "med_sam2",
+    "mobile_sam",
+    "pico",
+    "sam2",
+    "sam3",
+    "sam_vit",
+    "slim_sam",
+]
 
 
 def sam_vit(size: Literal["b", "l", "h"]) -> SamConfig:
@@ -84,6 +94,11 @@ def edge_tam() -> Sam2Config:
         layers=2, occlusion_embedding=False, pointer_time=False, latents=256, grid_latents=16
     )
     return Sam2Config(image_encoder=RepViTConfig(), memory=memory)
+
+
+def sam3() -> Sam3Config:
+    """Sizes of SAM 3 (2511.16719), without its detector of concepts."""
+    return Sam3Config()
 
 
 def pico() -> Sam2Config:

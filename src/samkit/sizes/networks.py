@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samkit.sizes.checks import check_types
-from samkit.sizes.image_encoders import HieraConfig, ImageEncoderConfig, ViTConfig
+from samkit.sizes.image_encoders import (
+    HieraConfig,
+    ImageEncoderConfig,
+    PeViTConfig,
+    ViTConfig,
+)
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
-__all__ = ["NetworkConfig", "Sam2Config", "SamConfig"]
+__all__ = ["NetworkConfig", "Sam2Config", "Sam3Config", "SamConfig"]
 
 # The defaults are frozen, which ruff sees only of classes in the same file.
 # ruff: noqa: RUF009
@@ -201,3 +206,25 @@ class Sam2Config(NetworkConfig):
         # Rotary positions turn pairs of channels, half of them by rows and half by columns.
         widths = [*widths, (self.dim, 4 * self.memory.heads)]
         return [*depths, self.memory.layers], widths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sam3Config(Sam2Config):
+    """What SAM 3 (2511.16719) does with clicks, boxes, masks and memory: SAM 2 on another encoder.
+
+    The encoder's maps come from its last block, so that there is no pyramid to add up.
+    """
+
+    family: ClassVar[str] = "sam3"
+
+    image_encoder: ImageEncoderConfig = PeViTConfig()
+    memory: MemoryConfig = MemoryConfig(nearest_prompts=4)
+    fpn_top_down_levels: tuple[int, ...] = ()
+    image_size: tuple[int, int] = (1008, 1008)
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    @property
+    def quality_thresholds(self) -> tuple[float, float]:
+        # Users report IoUs of 0.3 predicted for good masks, so that stability alone decides.
+        return 0.0, 0.95

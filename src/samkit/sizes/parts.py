@@ -1,8 +1,16 @@
-"""Sizes of the parts that all image encoders share: prompt encoder, mask decoder, memory."""
+"""Sizes of the parts that all image encoders share: prompt encoder, mask decoder, memory;
+and of the detector of SAM 3.
+"""
 
 from dataclasses import dataclass
 
-__all__ = ["MaskDecoderConfig", "MemoryConfig", "PromptEncoderConfig"]
+__all__ = [
+    "DetectorConfig",
+    "MaskDecoderConfig",
+    "MemoryConfig",
+    "PromptEncoderConfig",
+    "TextEncoderConfig",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +84,8 @@ class MemoryConfig:
             2501.07256, section 3.2).
         grid_latents: rows and columns of further tokens, each of which sums up a window of the map.
         perceiver_layers: layers that make such tokens.
+        nearest_prompts: how many prompted frames are attended to, the nearest ones; 0 for all of
+            them, as in SAM 2 (SAM 3: four).
     """
 
     dim: int = 64
@@ -96,3 +106,45 @@ class MemoryConfig:
     latents: int = 0
     grid_latents: int = 0
     perceiver_layers: int = 2
+    nearest_prompts: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextEncoderConfig:
+    """Text encoder of SAM 3 (2511.16719).
+
+    Attributes:
+        vocabulary: number of different tokens.
+        context: tokens of a text at most.
+        dim, depth, heads, mlp_dim: sizes of the transformer.
+    """
+
+    vocabulary: int = 49408
+    context: int = 32
+    dim: int = 1024
+    depth: int = 24
+    heads: int = 16
+    mlp_dim: int = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig:
+    """Detector of SAM 3 (2511.16719): all objects of a concept, given in words or by examples.
+
+    Attributes:
+        text: sizes of the text encoder.
+        heads, mlp_dim: of all transformers but that of texts.
+        exemplar_layers, encoder_layers, decoder_layers: layers of boxes that are examples, of the
+            image with the prompt, and of the queries.
+        queries: candidates for objects.
+        pool_size: places along the sides of the part of an image that is in a box.
+    """
+
+    text: TextEncoderConfig = TextEncoderConfig()
+    heads: int = 8
+    mlp_dim: int = 2048
+    exemplar_layers: int = 3
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    queries: int = 200
+    pool_size: int = 7

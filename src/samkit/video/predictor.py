@@ -33,16 +33,17 @@ class VideoPredictor:
         tracker.prompt(0, 1, samkit.Prompt.box(5, 5, 90, 80))
         for frame, masks in tracker.track(): ...
 
-    Memory grows with the number of prompted frames only: attention reaches all of them, unless
-    `nearest_prompts` limits it.
+    Memory grows with the number of prompted frames only, unless `nearest_prompts` limits it.
 
     Args:
         predictor: of a SAM 2 network with memory.
         video: a video file, folder or pattern of pictures, URL, camera number, array (T, H, W, 3)
             or iterable of frames; None for `step`, to which frames are given one by one.
-        nearest_prompts: how many prompted frames are attended to; None for all of them.
-            Of a camera, a stream or frames given to `step`, prompted frames that are out of reach
-            are then forgotten.
+        nearest_prompts: how many prompted frames are attended to; None for as many as the network
+            was trained with: four with SAM 3, all of them with the others. Of a camera, a stream or
+            frames given to `step`, prompted frames that are out of reach are then forgotten.
+        select_frames: do not attend to frames in which the object was hardly seen, as the authors
+            of SAM 3 do; older ones count instead.
         non_overlapping: give each pixel to the object with the highest logit there.
 
     Raises:
@@ -55,10 +56,13 @@ class VideoPredictor:
         video: VideoSource | None = None,
         *,
         nearest_prompts: int | None = None,
+        select_frames: bool = False,
         non_overlapping: bool = False,
     ) -> None:
         network = network_with_memory(predictor, "tracking")
-        if nearest_prompts is not None:
+        if nearest_prompts is None:
+            nearest_prompts = network.config.memory.nearest_prompts or None
+        else:
             nearest_prompts = whole_number("nearest_prompts", nearest_prompts, 1)
         self.predictor = predictor
         self._owns_frames = not isinstance(video, Frames)
@@ -70,6 +74,7 @@ class VideoPredictor:
             one_way=frames is None or not frames.seekable,
             frame_count=None if frames is None else frames.count,
             nearest_prompts=nearest_prompts,
+            select_frames=switch("select_frames", select_frames),
             non_overlapping=switch("non_overlapping", non_overlapping),
         )
         self._passes = 0
@@ -335,8 +340,8 @@ class VideoPredictor:
     ) -> "VideoPredictor":
         """Continue a session that `save` wrote, as if it had not been interrupted.
 
-        Tracking continues with `track(start=...)`, a live session with `step`. `nearest_prompts`
-        and `non_overlapping` are those of the session, and prompts can be undone as before.
+        Tracking continues with `track(start=...)`, a live session with `step`. The options of
+        tracking are those of the session, and prompts can be undone as before.
 
         Args:
             path: the safetensors file.

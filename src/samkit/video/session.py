@@ -45,7 +45,7 @@ class Session:
         is_live: frames are given one by one, and there is no video.
         one_way: frames come one after the other, and cannot be read again.
         frame_count: how many frames the video has, if that is known.
-        nearest_prompts, non_overlapping: as given to `VideoPredictor`.
+        nearest_prompts, select_frames, non_overlapping: as given to `VideoPredictor`.
         image_size: (H, W) of the frames in pixels; None before the first one.
         last_step: number of the last frame of a live session, from 0; -1 before the first one.
         turn: the frame in which the last pass in both directions turns, or None.
@@ -58,6 +58,7 @@ class Session:
     one_way: bool
     frame_count: int | None
     nearest_prompts: int | None
+    select_frames: bool
     non_overlapping: bool
     image_size: tuple[int, int] | None = None
     last_step: int = -1
@@ -188,7 +189,10 @@ class Session:
         memory = self.network.config.memory
         return ObjectState(
             bank=MemoryBank(
-                slots=memory.slots, pointers=memory.pointers, nearest=self.nearest_prompts
+                slots=memory.slots,
+                pointers=memory.pointers,
+                nearest=self.nearest_prompts,
+                select=self.select_frames,
             )
         )
 

@@ -4,7 +4,7 @@ A session is one safetensors file. Its header has, under `samkit.session`, a JSO
 
     version, network         of this layout, and a fingerprint of the weights
     video                    live, frame_count, image_size
-    options                  nearest_prompts, non_overlapping
+    options                  nearest_prompts, select_frames, non_overlapping
     last_step, turn          as in `Session`
     prompted                 prompted frames, which states share
     objects                  [{id, state}] in the order in which they were first prompted
@@ -47,7 +47,7 @@ from samkit.weights.tensor_file import (
 
 __all__ = ["read_session", "write_session"]
 
-_KIND, _VERSION = "session", 2
+_KIND, _VERSION = "session", 3
 
 
 def write_session(session: Session, path: str | os.PathLike[str]) -> None:
@@ -134,6 +134,7 @@ def _to_json(session: Session, writer: MemoryWriter) -> dict[str, Any]:
         },
         "options": {
             "nearest_prompts": session.nearest_prompts,
+            "select_frames": session.select_frames,
             "non_overlapping": session.non_overlapping,
         },
         "last_step": session.last_step,
@@ -166,6 +167,7 @@ def _session(
         one_way=frames is None or not frames.seekable,
         frame_count=None if count is None else whole_number("frame_count", count, 1),
         nearest_prompts=None if nearest is None else whole_number("nearest_prompts", nearest, 1),
+        select_frames=read_bool(options["select_frames"]),
         non_overlapping=read_bool(options["non_overlapping"]),
         image_size=None if size is None else read_image_size(size),
         last_step=whole_number("last_step", about["last_step"], -1),

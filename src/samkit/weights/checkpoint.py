@@ -1,6 +1,7 @@
 """Reading weight files and folders."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ CHECKPOINT_SUFFIXES = frozenset(
 
 FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder of transformers, whole or as shards with an index ``<name>.index.json``."""
+
+_Skip = Callable[[str], bool]
 
 # Keys under which training scripts save the tensors; the first that is there counts.
 _WRAPPERS = ("model", "model_state", "model_state_dict", "state_dict", "net", "ema")
@@ -61,7 +64,7 @@ class Checkpoint:
     config: dict[str, Any] | None = None
 
 
-def read_state_dict(path: str | os.PathLike[str]) -> Checkpoint:
+def read_state_dict(path: str | os.PathLike[str], *, skip: _Skip | None = None) -> Checkpoint:
     """Read a ``.safetensors``, ``.pt``, ``.pth`` or ``.bin`` file, or a folder of transformers.
 
     Files are recognised by their contents, not by their names. Pickled files may hold tensors
@@ -70,6 +73,11 @@ def read_state_dict(path: str | os.PathLike[str]) -> Checkpoint:
     values of numpy, arguments of scripts and the like are left out. Nothing in them is ever
     executed.
 
+    Args:
+        path: the file or folder.
+        skip: whether a tensor of that name need not be read; of pickled files all are. None reads
+            everything.
+
     Raises:
         UnsafeCheckpointError: a pickle that would run code. It was not run.
         CheckpointError: it does not exist, or is truncated, empty, or no checkpoint.
@@ -77,16 +85,16 @@ def read_state_dict(path: str | os.PathLike[str]) -> Checkpoint:
     path = checked_path(path, "a checkpoint", CheckpointError)
     if not os.path.exists(path):
         raise CheckpointError(f"no checkpoint at {path}: no such file or folder")
-    return _read_folder(path) if os.path.isdir(path) else _read_file(path)
+    return _read_folder(path, skip) if os.path.isdir(path) else _read_file(path, skip)
 
 
-def _read_file(path: Path) -> Checkpoint:
+def _read_file(path: Path, skip: _Skip | None) -> Checkpoint:
     with open_file(path, CheckpointError) as file:
         start = file.read(64)
     if not start:
         raise CheckpointError(f"{path} is empty: expected a checkpoint")
     if path.suffix.lower() == ".safetensors" or start[8:10] == b'{"':
-        tensors, metadata = read_safetensors(path, CheckpointError)
+        tensors, metadata = read_safetensors(path, CheckpointError, skip=skip)
     else:
         for magic, kind in _WHAT_BEGINS_WITH.items():
             if start.startswith(magic):
@@ -122,16 +130,16 @@ def _is_plain(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided and not tensor.is_meta
 
 
-def _read_folder(folder: Path) -> Checkpoint:
+def _read_folder(folder: Path, skip: _Skip | None) -> Checkpoint:
     about, config = folder / "config.json", None
     if os.path.isfile(about):
         config = _object(about)
     for name in FOLDER_WEIGHTS:
         index = folder / f"{name}.index.json"
         if os.path.isfile(folder / name):
-            return replace(_read_file(folder / name), source=str(folder), config=config)
+            return replace(_read_file(folder / name, skip), source=str(folder), config=config)
         if os.path.isfile(index):
-            return Checkpoint(source=str(folder), tensors=_read_shards(index), config=config)
+            return Checkpoint(source=str(folder), tensors=_read_shards(index, skip), config=config)
     if os.path.exists(folder / "adapter_config.json"):
         raise CheckpointError(
             f"the folder {folder} holds a LoRA alone, without the network that it changes; "
@@ -161,13 +169,15 @@ def read_placement(index: Path) -> dict[str, str]:
     return placed
 
 
-def _read_shards(index: Path) -> dict[str, Tensor]:
+def _read_shards(index: Path, skip: _Skip | None) -> dict[str, Tensor]:
     placed = read_placement(index)
+    if skip is not None:
+        placed = {key: name for key, name in placed.items() if not skip(key)}
     shards: dict[str, dict[str, Tensor]] = {}
     for name in dict.fromkeys(placed.values()):
         if not os.path.isfile(index.parent / name):
             raise CheckpointError(f"{index} needs {name}, which is not there")
-        shards[name] = _read_file(index.parent / name).tensors
+        shards[name] = _read_file(index.parent / name, skip).tensors
     missing = [key for key, name in placed.items() if key not in shards[name]]
     if missing:
         raise CheckpointError(f"{placed[missing[0]]} lacks {missing[0]}, which {index} promises")

@@ -64,7 +64,13 @@ def convert(
                 "only: its activation, or the kind or epsilon of its norms, is not that of "
                 "released networks"
             )
-        state = _own(table_of(opened.layout, "meta").from_samkit(opened.state))
+        table = table_of(opened.layout, "meta")
+        if not table.is_writable:
+            raise CheckpointError(
+                f"{opened.source} cannot be written in the layout {layout!r}: Meta's files of this "
+                "model hold parts that samkit leaves out"
+            )
+        state = _own(table.from_samkit(opened.state))
         wrapped = layout == "ultralytics" or opened.config.family == "sam2"
         write_torch(target, {"model": state} if wrapped else state)
 

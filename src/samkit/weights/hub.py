@@ -90,6 +90,7 @@ def _cached(repository: str, filename: str) -> Path | None:
 
 def _downloaded(repository: str, filename: str) -> Path | None:
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -107,8 +108,9 @@ def _downloaded(repository: str, filename: str) -> Path | None:
         return None
     except GatedRepoError as error:
         raise DownloadError(
-            f"{repository} asks for permission: accept its terms on the hub, then log in with "
-            "the command 'hf auth login'"
+            f"{repository} asks for permission: request access at {ENDPOINT}/{repository}, which "
+            "its owners may refuse, then log in with the command 'hf auth login', or set HF_TOKEN. "
+            "Its files load by their path too, from wherever you have them"
         ) from error
     except RepositoryNotFoundError as error:
         raise DownloadError(

@@ -11,7 +11,8 @@ from typing import Any
 
 from samkit.errors import CheckpointError
 from samkit.sizes import NetworkConfig
-from samkit.weights.hugging_face_tables import TABLES, Field, Implied, Table, expect, kind_of
+from samkit.weights.hugging_face_fields import Field, Implied, Table, expect
+from samkit.weights.hugging_face_tables import NESTED, TABLES, kind_of
 
 __all__ = ["config_from_json", "config_to_json"]
 
@@ -26,11 +27,14 @@ def config_from_json(values: _Json, source: str = "config.json") -> NetworkConfi
     """
     try:
         kind = values.get("model_type")
+        if kind in NESTED:
+            values = values[NESTED[kind]]
+            kind = values.get("model_type")
         if kind in TABLES:
             return _read(values, TABLES[kind])
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"cannot understand {source}: {error}") from error
-    expected = " or ".join(map(repr, TABLES))
+    expected = " or ".join(map(repr, [*TABLES, *NESTED]))
     raise CheckpointError(f"{source} describes a model of type {kind!r}; expected {expected}")
 
 

@@ -6,114 +6,34 @@ A field that a file leaves out has the default of transformers.
 # Rows are lines of any length.
 # ruff: noqa: E501
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from samkit.errors import CheckpointError
 from samkit.sizes import (
     HieraConfig,
     NetworkConfig,
+    PeViTConfig,
     RepViTConfig,
     Sam2Config,
     SamConfig,
     ViTConfig,
     edge_tam,
     hq_sam,
+    sam3,
 )
-from samkit.weights.infer import ratio
+from samkit.weights.hugging_face_fields import (
+    FIRST,
+    HIDDEN,
+    LIST,
+    NEAREST,
+    PAIR,
+    PATCHES,
+    SIDE,
+    SQUARED,
+    THETA,
+    Field,
+    Implied,
+    Table,
+)
 
-__all__ = ["TABLES", "Field", "Implied", "Table", "expect", "kind_of"]
-
-_Convert = tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]
-"""(their value, sizes read so far) -> our value, and (our value, all sizes) -> their value."""
-
-
-def expect(theirs: str, got: object, want: object) -> None:
-    """Check the value of a field.
-
-    Raises:
-        CheckpointError: it is another one.
-    """
-    if got != want:
-        raise CheckpointError(f"expected {theirs}={want!r}, got {theirs}={got!r}")
-
-
-def _pair(value: int | list[int]) -> tuple[int, int]:
-    height, width = (value, value) if isinstance(value, int) else value
-    return height, width
-
-
-def _hidden(config: Any) -> int:
-    return int(config.image_encoder.dim * config.image_encoder.mlp_ratio)
-
-
-def _doubled(heads: int, config: Any) -> list[int]:
-    return [heads * 2**i for i in range(len(config.image_encoder.stages))]
-
-
-def _first(heads: list[int], config: Any) -> int:
-    expect("num_attention_heads_per_stage", heads, _doubled(heads[0], config))
-    return heads[0]
-
-
-# fmt: off
-_SAME: _Convert = (lambda value, _: value, lambda value, _: value)
-_LIST: _Convert = (lambda value, _: tuple(value), lambda value, _: list(value))
-_PAIR: _Convert = (lambda value, _: _pair(value), lambda value, _: list(value))
-_SIDE: _Convert = (lambda value, _: _pair(value), lambda value, _: value[0])
-_HIDDEN: _Convert = (lambda value, c: ratio(c.image_encoder.dim, _hidden(c) if value is None else value), lambda _, c: _hidden(c))
-_THETA: _Convert = (lambda value, c: float(c.memory.rope_theta if value is None else value), lambda value, _: value)
-_HEADS: _Convert = (_first, _doubled)
-_SQUARED: _Convert = (lambda value, _: math.isqrt(value), lambda value, _: value**2)
-# fmt: on
-
-
-@dataclass(frozen=True)
-class Field:
-    """A size that both have, with the default of transformers."""
-
-    ours: str
-    theirs: str
-    default: object
-    convert: _Convert = _SAME
-    written: bool = True
-
-
-@dataclass(frozen=True)
-class Implied:
-    """A field of theirs that our sizes imply: a constant or a function of them.
-
-    It is written, and checked on reading if the row has the default of transformers.
-    """
-
-    theirs: str
-    value: object
-    default: object = None
-
-    def of(self, config: NetworkConfig) -> object:
-        return self.value(config) if callable(self.value) else self.value
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """One type of model.
-
-    Attributes:
-        architecture: the class in transformers.
-        start: our sizes where no row says otherwise.
-        rows: in the order in which they are read and written; a later one overrides.
-        fixed: their options that ours lack; they must be absent or have this value.
-        limits: our options that theirs lack: (name, value, reason).
-    """
-
-    architecture: str
-    start: NetworkConfig
-    rows: tuple[Field | Implied, ...]
-    fixed: dict[str, object]
-    limits: tuple[tuple[str, object, str], ...]
-
+__all__ = ["NESTED", "TABLES", "kind_of"]
 
 # fmt: off
 _DECODER = (
@@ -146,12 +66,12 @@ _SAM = Table(
         Field("image_encoder.depth", "vision_config.num_hidden_layers", 12),
         Field("image_encoder.heads", "vision_config.num_attention_heads", 12),
         Field("image_encoder.in_channels", "vision_config.num_channels", 3),
-        Field("image_size", "vision_config.image_size", 1024, _SIDE),
+        Field("image_size", "vision_config.image_size", 1024, SIDE),
         Field("image_encoder.patch_size", "vision_config.patch_size", 16),
         Field("image_encoder.mlp_ratio", "vision_config.mlp_ratio", 4.0),
-        Field("image_encoder.mlp_ratio", "vision_config.mlp_dim", None, _HIDDEN),
+        Field("image_encoder.mlp_ratio", "vision_config.mlp_dim", None, HIDDEN),
         Field("image_encoder.window_size", "vision_config.window_size", 14),
-        Field("image_encoder.global_blocks", "vision_config.global_attn_indexes", [2, 5, 8, 11], _LIST),
+        Field("image_encoder.global_blocks", "vision_config.global_attn_indexes", [2, 5, 8, 11], LIST),
         Implied("vision_config.num_pos_feats", lambda c: c.dim // 2),
         Field("image_encoder.qkv_bias", "vision_config.qkv_bias", True),
         Field("image_encoder.activation", "vision_config.hidden_act", "gelu"),
@@ -205,21 +125,21 @@ _SAM2 = Table(
         Implied("vision_config.backbone_config.num_attention_heads", lambda c: c.image_encoder.heads),
         Field("image_encoder.in_channels", "vision_config.backbone_config.num_channels", 3),
         Implied("vision_config.backbone_config.image_size", lambda c: list(c.image_size)),
-        Field("image_encoder.position_size", "vision_config.backbone_config.window_positional_embedding_background_size", [7, 7], _PAIR),
-        Field("image_encoder.stages", "vision_config.backbone_config.blocks_per_stage", [1, 2, 7, 2], _LIST),
+        Field("image_encoder.position_size", "vision_config.backbone_config.window_positional_embedding_background_size", [7, 7], PAIR),
+        Field("image_encoder.stages", "vision_config.backbone_config.blocks_per_stage", [1, 2, 7, 2], LIST),
         Implied("vision_config.backbone_config.embed_dim_per_stage", lambda c: list(c.image_encoder.stage_dims), [96, 192, 384, 768]),
-        Field("image_encoder.heads", "vision_config.backbone_config.num_attention_heads_per_stage", [1, 2, 4, 8], _HEADS),
-        Field("image_encoder.window_sizes", "vision_config.backbone_config.window_size_per_stage", [8, 4, 14, 7], _LIST),
-        Field("image_encoder.global_blocks", "vision_config.backbone_config.global_attention_blocks", [5, 7, 9], _LIST),
+        Field("image_encoder.heads", "vision_config.backbone_config.num_attention_heads_per_stage", [1, 2, 4, 8], FIRST),
+        Field("image_encoder.window_sizes", "vision_config.backbone_config.window_size_per_stage", [8, 4, 14, 7], LIST),
+        Field("image_encoder.global_blocks", "vision_config.backbone_config.global_attention_blocks", [5, 7, 9], LIST),
         Field("image_encoder.mlp_ratio", "vision_config.backbone_config.mlp_ratio", 4.0),
         Implied("vision_config.backbone_channel_list", lambda c: list(reversed(c.image_encoder.stage_dims)), [768, 384, 192, 96]),
         Implied("vision_config.backbone_feature_sizes", lambda c: [[c.image_size[0] // stride] * 2 for stride in (4, 8, 16)]),
         Field("dim", "vision_config.fpn_hidden_size", 256),
-        Field("fpn_top_down_levels", "vision_config.fpn_top_down_levels", [2, 3], _LIST),
+        Field("fpn_top_down_levels", "vision_config.fpn_top_down_levels", [2, 3], LIST),
 
         Implied("prompt_encoder_config.model_type", "sam2_prompt_encoder"),
         Implied("prompt_encoder_config.hidden_size", lambda c: c.dim, 256),
-        Field("image_size", "prompt_encoder_config.image_size", 1024, _SIDE),
+        Field("image_size", "prompt_encoder_config.image_size", 1024, SIDE),
         Implied("prompt_encoder_config.patch_size", 16),
         Field("prompt_encoder.mask_channels", "prompt_encoder_config.mask_input_channels", 16),
 
@@ -264,6 +184,7 @@ _SAM2_VIDEO = Table(
         Implied("image_size", lambda c: c.image_size[0]),
         Field("memory.slots", "num_maskmem", 7),
         Field("memory.pointers", "max_object_pointers_in_encoder", 16),
+        Field("memory.nearest_prompts", "max_cond_frame_num", -1, NEAREST),
         Field("memory.sigmoid_scale", "sigmoid_scale_for_mem_enc", 20.0),
         Field("memory.sigmoid_bias", "sigmoid_bias_for_mem_enc", -10.0),
         Field("memory.occlusion_embedding", "enable_occlusion_spatial_embedding", True),
@@ -275,9 +196,9 @@ _SAM2_VIDEO = Table(
         Field("memory.dropout", "memory_attention_dropout", 0.1),
         Implied("memory_attention_rope_dropout", lambda c: c.memory.dropout),
         Implied("memory_attention_rope_feat_sizes", lambda c: [c.image_size[0] // 16] * 2),
-        Field("memory.rope_theta", "memory_attention_rope_theta", None, _THETA, written=False),  # in older files
+        Field("memory.rope_theta", "memory_attention_rope_theta", None, THETA, written=False),  # in older files
         Implied("rope_parameters.rope_type", "axial"),
-        Field("memory.rope_theta", "rope_parameters.rope_theta", None, _THETA),
+        Field("memory.rope_theta", "rope_parameters.rope_theta", None, THETA),
         Implied("memory_encoder_hidden_size", lambda c: c.dim, 256),
         Field("memory.dim", "memory_encoder_output_channels", 64),
         Implied("mask_downsampler_embed_dim", lambda c: c.dim, 256),
@@ -317,8 +238,8 @@ _EDGETAM = Table(
         Implied("vision_config.backbone_config.model_args.features_only", True),
         Implied("vision_config.backbone_config.model_args.out_indices", [0, 1, 2, 3]),
         Field("image_encoder.in_channels", "vision_config.backbone_config.model_args.in_chans", 3),
-        Field("image_encoder.dims", "vision_config.backbone_config.model_args.embed_dim", [48, 96, 192, 384], _LIST),
-        Field("image_encoder.depths", "vision_config.backbone_config.model_args.depth", [2, 2, 14, 2], _LIST),
+        Field("image_encoder.dims", "vision_config.backbone_config.model_args.embed_dim", [48, 96, 192, 384], LIST),
+        Field("image_encoder.depths", "vision_config.backbone_config.model_args.depth", [2, 2, 14, 2], LIST),
         Implied("vision_config.backbone_channel_list", lambda c: list(reversed(c.image_encoder.dims)), [384, 192, 96, 48]),
         Implied("prompt_encoder_config.model_type", "edgetam_prompt_encoder"),
         Implied("mask_decoder_config.model_type", "edgetam_mask_decoder"),
@@ -344,7 +265,7 @@ _EDGETAM_VIDEO = Table(
         Field("memory.layers", "memory_attention_num_layers", 2),
         Field("memory.mlp_dim", "memory_attention_mlp_hidden_size", 2048),
         Field("memory.latents", "perceiver_resampler_num_latents", 256),
-        Field("memory.grid_latents", "perceiver_resampler_num_latents_2d", 256, _SQUARED),
+        Field("memory.grid_latents", "perceiver_resampler_num_latents_2d", 256, SQUARED),
         Field("memory.perceiver_layers", "perceiver_resampler_num_layers", 2),
         Implied("memory_attention_rope_k_sizes", lambda c: [c.memory.grid_latents] * 2),
         Implied("perceiver_resampler_hidden_size", lambda c: c.memory.dim, 64),
@@ -363,6 +284,70 @@ _EDGETAM_VIDEO = Table(
     ),
 )
 
+_SAM3_TRACKER = Table(
+    architecture="Sam3TrackerModel",
+    start=sam3(),
+    rows=(
+        Implied("vision_config.model_type", "sam3_vision_model"),
+        Implied("vision_config.backbone_config.model_type", "sam3_vit_model"),
+        Field("image_encoder.dim", "vision_config.backbone_config.hidden_size", 1024),
+        Field("image_encoder.mlp_ratio", "vision_config.backbone_config.intermediate_size", 4736, HIDDEN),
+        Field("image_encoder.depth", "vision_config.backbone_config.num_hidden_layers", 32),
+        Field("image_encoder.heads", "vision_config.backbone_config.num_attention_heads", 16),
+        Field("image_encoder.in_channels", "vision_config.backbone_config.num_channels", 3),
+        Field("image_size", "vision_config.backbone_config.image_size", 1008, SIDE),
+        Field("image_encoder.patch_size", "vision_config.backbone_config.patch_size", 14),
+        Field("image_encoder.window_size", "vision_config.backbone_config.window_size", 24),
+        Field("image_encoder.global_blocks", "vision_config.backbone_config.global_attn_indexes", [7, 15, 23, 31], LIST),
+        Field("image_encoder.position_size", "vision_config.backbone_config.pretrain_image_size", 336, PATCHES),
+        # The authors have 1e-5.
+        Field("image_encoder.norm_eps", "vision_config.backbone_config.layer_norm_eps", 1e-6),
+        Implied("vision_config.backbone_config.rope_parameters.rope_type", "axial"),
+        Field("image_encoder.rope_theta", "vision_config.backbone_config.rope_parameters.rope_theta", 10000.0),
+        Implied("vision_config.backbone_feature_sizes", lambda c: [[c.grid[0] * finer] * 2 for finer in (4, 2, 1)]),
+        Field("dim", "vision_config.fpn_hidden_size", 256),
+        *(row for row in _SAM2.rows if row.theirs.startswith(("prompt_encoder_config", "mask_decoder_config")) and not row.theirs.endswith("image_size")),
+        Implied("prompt_encoder_config.model_type", "sam3_tracker_prompt_encoder"),
+        Implied("prompt_encoder_config.image_size", lambda c: c.image_size[0]),
+        Implied("prompt_encoder_config.patch_size", lambda c: c.image_encoder.patch_size, 14),
+        Implied("mask_decoder_config.model_type", "sam3_tracker_mask_decoder"),
+    ),
+    fixed={
+        **{name: value for name, value in _SAM2.fixed.items() if not name.startswith("vision_config")},
+        "vision_config.scale_factors": [4.0, 2.0, 1.0, 0.5],
+        "vision_config.backbone_config.hidden_act": "gelu",
+        "vision_config.backbone_config.attention_dropout": 0.0,
+        "vision_config.backbone_config.hidden_dropout": 0.0,
+        "vision_config.backbone_config.layer_scale_init_value": None,
+        "vision_config.backbone_config.rope_parameters.rope_type": "axial",
+    },
+    limits=tuple(row for row in _SAM2.limits if row[0] != "image_encoder.__class__"),
+)
+
+_SAM3_TRACKER_VIDEO = Table(
+    architecture="Sam3TrackerVideoModel",
+    start=_SAM3_TRACKER.start,
+    rows=(
+        *_SAM3_TRACKER.rows,
+        *_SAM2_VIDEO.rows[len(_SAM2.rows):],
+        Implied("prompt_encoder_config.model_type", "sam3_tracker_video_prompt_encoder"),
+        Implied("mask_decoder_config.model_type", "sam3_tracker_video_mask_decoder"),
+        Field("memory.nearest_prompts", "max_cond_frame_num", 4, NEAREST),
+        Implied("memory_attention_rope_feat_sizes", lambda c: list(c.grid)),
+    ),
+    fixed={
+        **_SAM3_TRACKER.fixed,
+        **{name: value for name, value in _SAM2_VIDEO.fixed.items() if name not in _SAM2.fixed},
+    },
+    limits=(
+        *_SAM3_TRACKER.limits,
+        ("memory.dim", 64, "its memories have 64 channels"),
+    ),
+)
+
+NESTED = {"sam3_video": "tracker_config"}
+"""Types of models of which one part is in a table, and where that is in their files."""
+
 TABLES = {
     "sam": _SAM,
     "sam_hq": _SAM_HQ,
@@ -370,6 +355,8 @@ TABLES = {
     "sam2_video": _SAM2_VIDEO,
     "edgetam": _EDGETAM,
     "edgetam_video": _EDGETAM_VIDEO,
+    "sam3_tracker": _SAM3_TRACKER,
+    "sam3_tracker_video": _SAM3_TRACKER_VIDEO,
 }
 # fmt: on
 
@@ -377,6 +364,8 @@ TABLES = {
 def kind_of(config: NetworkConfig, *, memory: bool) -> str:
     """The type of model that holds a network of these sizes, as far as transformers has one."""
     kind = "edgetam" if isinstance(config.image_encoder, RepViTConfig) else config.family
+    if isinstance(config.image_encoder, PeViTConfig):
+        kind = f"{kind}_tracker"
     if config.mask_decoder.high_quality:
         kind = f"{kind}_hq"
     return f"{kind}_video" if memory and f"{kind}_video" in TABLES else kind

@@ -19,6 +19,7 @@ from samkit.sizes import (
     MaskDecoderConfig,
     MemoryConfig,
     NetworkConfig,
+    PeViTConfig,
     PromptEncoderConfig,
     RepViTConfig,
     Sam2Config,
@@ -28,6 +29,7 @@ from samkit.sizes import (
     edge_tam,
     mobile_sam,
     sam2,
+    sam3,
 )
 from samkit.weights.layouts import has_memory
 
@@ -155,6 +157,8 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
         )
     if f"{trunk}.body.stem.conv1.c.weight" in shapes:
         return _with_heads(shapes, replace(edge_tam(), image_encoder=_rep_vit(shapes)))
+    if f"{trunk}.ln_pre.weight" in shapes:
+        return _with_heads(shapes, replace(sam3(), image_encoder=_pe_vit(shapes, source)))
     _, dim, height, width = shapes[f"{trunk}.pos_embed"]
     depth = _count(shapes, f"{trunk}.blocks")
     starts = [i for i in range(1, depth) if f"{trunk}.blocks.{i}.proj.weight" in shapes]
@@ -185,6 +189,26 @@ def _rep_vit(shapes: _Shapes) -> RepViTConfig:
         dims=tuple(shapes[f"{stage}.0.channel_mixer.conv2.c.weight"][0] for stage in stages),
         depths=tuple(_count(shapes, stage) for stage in stages),
         in_channels=shapes["image_encoder.trunk.body.stem.conv1.c.weight"][1],
+    )
+
+
+def _pe_vit(shapes: _Shapes, source: str) -> PeViTConfig:
+    released, trunk = PeViTConfig(), "image_encoder.trunk"
+    _, positions, dim = shapes[f"{trunk}.pos_embed"]
+    _, in_channels, patch, _ = shapes[f"{trunk}.patch_embed.proj.weight"]
+    depth = _count(shapes, f"{trunk}.blocks")
+    if (dim, depth) != (released.dim, released.depth):
+        raise CheckpointError(
+            f"the vision transformer in {source} is {dim} wide with {depth} blocks, which is no "
+            f"released size ({released.dim} wide with {released.depth}); its heads and windows do "
+            "not follow from tensors alone: use samkit's own weight file or a Hugging Face folder"
+        )
+    return replace(
+        released,
+        patch_size=patch,
+        position_size=(math.isqrt(positions), math.isqrt(positions)),
+        mlp_ratio=ratio(dim, shapes[f"{trunk}.blocks.0.mlp.layers.0.weight"][0]),
+        in_channels=in_channels,
     )
 
 

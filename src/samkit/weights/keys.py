@@ -54,11 +54,25 @@ class RenameTable:
     Attributes:
         rows: ``(samkit, other)`` patterns.
         stacked, repeated: tensors that are converted and not only renamed.
+        class_positions: their names of position tables (1, 1 + N, C) whose first row, of a class
+            token that no network of ours has, is dropped. They cannot be written back.
+        left_out: patterns of their tensors that no network of ours has, and that are not read.
     """
 
     rows: tuple[tuple[str, str], ...]
     stacked: tuple[Stacked, ...] = ()
     repeated: tuple[Repeated, ...] = ()
+    class_positions: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether what is written in this layout would be whole."""
+        return not self.class_positions
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a tensor (by its name elsewhere) is not read."""
+        return any(name_pattern(pattern).fullmatch(name) for pattern in self.left_out)
 
     def to_samkit(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename every tensor to samkit's own names; the order is kept.
@@ -71,6 +85,14 @@ class RenameTable:
         backwards = [(theirs, ours) for ours, theirs in self.rows]
         result: dict[str, Tensor] = {}
         for name, tensor in state.items():
+            if self.leaves_out(name):
+                continue
+            if name in self.class_positions:
+                if tensor.ndim != 3:
+                    raise CheckpointError(
+                        f"expected {name} to have three axes, got shape {tuple(tensor.shape)}"
+                    )
+                tensor = tensor[:, 1:]
             if name in stacked:
                 step = stacked[name]
                 if tensor.ndim == 0 or tensor.shape[0] % len(step.ours):

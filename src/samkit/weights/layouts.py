@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from samkit.errors import CheckpointError
-from samkit.weights import keys_edgetam, keys_hq_sam, keys_sam, keys_sam2
+from samkit.weights import keys_edgetam, keys_hq_sam, keys_sam, keys_sam2, keys_sam3
 from samkit.weights.keys import Layout, RenameTable, name_pattern
 
 __all__ = [
     "detect_layout",
     "find_prefix",
     "has_memory",
+    "is_left_out",
     "is_memory",
     "is_unused",
     "table_of",
@@ -21,6 +22,7 @@ __all__ = [
 
 # The layouts of each model; one whose signs are also in files of others comes before them.
 _MODELS: tuple[tuple[Layout, ...], ...] = (
+    keys_sam3.LAYOUTS,
     keys_edgetam.LAYOUTS,
     keys_sam2.LAYOUTS,
     keys_hq_sam.LAYOUTS,
@@ -30,7 +32,6 @@ _MODELS: tuple[tuple[Layout, ...], ...] = (
 # Relatives that samkit has no network for. They come first, because they look like SAM too.
 _RELATIVES = (
     (r"sam_mask_decoder\.(hf_token|hf_mlp)\..*", "HQ-SAM 2"),
-    (r"(detector|tracker|tracker_model|detector_model)\..*", "SAM 3"),
     (
         r"image_encoder\.(backbone|features|stages)\..*",
         "another variant of SAM (EfficientViT-SAM, EdgeSAM or the like)",
@@ -38,6 +39,10 @@ _RELATIVES = (
 )
 
 _OTHERS = (
+    (
+        r"(detector|tracker|tracker_model|detector_model)\..*",
+        "SAM 3.1, or a part of SAM 3 without what clicks need",
+    ),
     (r"model\.\d+\.(conv|cv1|m)\..*", "a YOLO model"),
     (r"(visual|text_model|vision_model|transformer\.resblocks)\..*", "a CLIP model"),
     (r"(cls_token|blocks\.\d+\.attn\..*)", "a plain vision transformer"),
@@ -82,7 +87,7 @@ def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -
     kind = _kind(state)
     if isinstance(kind, Layout):
         return kind
-    expected = "expected SAM, MobileSAM, HQ-SAM, SAM 2, SAM 2.1 or EdgeTAM"
+    expected = "expected SAM, MobileSAM, HQ-SAM, SAM 2, SAM 2.1, EdgeTAM or SAM 3"
     if kind is not None:
         raise CheckpointError(f"{source} looks like {kind}; {expected}")
     first = ", ".join(list(state)[:3])
@@ -142,6 +147,11 @@ def table_of(layout: Layout, names: str) -> RenameTable:
     """The rename table between samkit's names and other ones, of the model that has a layout."""
     layouts = next(layouts for layouts in _MODELS if layout in layouts)
     return next(one.table for one in layouts if one.names == names)
+
+
+def is_left_out(name: str) -> bool:
+    """Whether a tensor (by its name in a file) belongs to parts that samkit has no network for."""
+    return any(layout.table.leaves_out(name) for layouts in _MODELS for layout in layouts)
 
 
 def is_unused(family: str, name: str) -> bool:

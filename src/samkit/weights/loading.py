@@ -29,6 +29,7 @@ from samkit.weights.layouts import (
     detect_layout,
     find_prefix,
     has_memory,
+    is_left_out,
     is_memory,
     is_unused,
     unwrapped,
@@ -168,7 +169,7 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
         The errors of `load_network`.
     """
     path, registered = _locate(source, progress)
-    checkpoint = read_state_dict(path)
+    checkpoint = read_state_dict(path, skip=is_left_out)
     tensors = {unwrapped(name): tensor for name, tensor in checkpoint.tensors.items()}
     if len(tensors) < len(checkpoint.tensors):
         raise CheckpointError(

@@ -18,6 +18,7 @@ from samkit.sizes import (
     mobile_sam,
     pico,
     sam2,
+    sam3,
     sam_vit,
     slim_sam,
 )
@@ -49,6 +50,7 @@ class RegisteredModel:
         repository: on the Hugging Face hub, in which the weights are instead of at a URL.
         hub_file: their file there.
         licence: SPDX identifier of the weights' licence.
+        is_gated: whether its publisher has to permit the download.
     """
 
     name: str
@@ -60,6 +62,7 @@ class RegisteredModel:
     repository: str | None = None
     hub_file: str = _FOLDER
     licence: str = "Apache-2.0"
+    is_gated: bool = False
 
     @property
     def is_bundled(self) -> bool:
@@ -119,6 +122,8 @@ _TABLE = (
     RegisteredModel(name="hq-sam-vit-h", config=hq_sam("h"), parameters=642_686_000, year=2023,
         repository="lkeab/hq-sam", hub_file="sam_hq_vit_h.pth"),
     RegisteredModel(name="edge-tam", config=edge_tam(), parameters=13_895_794, year=2025, repository="yonigozlan/EdgeTAM-hf"),
+    RegisteredModel(name="sam3", config=sam3(), parameters=465_782_146, year=2025, licence="LicenseRef-SAM-License",
+        repository="facebook/sam3", is_gated=True),
     RegisteredModel(name="tiny-sam", config=mobile_sam(), parameters=9_808_452, year=2023,
         url=f"{_TINY}/tinysam_42.3.pth"),
     RegisteredModel(name="slim-sam-50", config=slim_sam("50"), parameters=27_961_776, year=2023,
@@ -175,6 +180,7 @@ _ELSEWHERE = {
     "hq-sam-vit-l": ("sam_hq_vit_l", "sam_hq_vit_large"),
     "hq-sam-vit-h": ("sam_hq_vit_h", "sam_hq_vit_huge"),
     "edge-tam": ("edgetam", "edgetam_hf"),
+    "sam3": ("sam3",),
     "tiny-sam": ("tinysam", "tiny_sam", "tinysam_42.3"),
     "slim-sam-50": ("slimsam_50_uniform",),
     "slim-sam-77": ("slimsam_77_uniform",),

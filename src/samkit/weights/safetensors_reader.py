@@ -6,6 +6,7 @@ before memory is asked for, and no more is asked for than the file has bytes.
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -43,13 +44,14 @@ _LENGTH_BYTES = 8  # of the number that says how long the header is
 
 
 def read_safetensors(
-    path: Path, error: type[SamkitError]
+    path: Path, error: type[SamkitError], *, skip: Callable[[str], bool] | None = None
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a file, on the CPU and in its order, and the texts in its header.
 
     Args:
         path: the file.
         error: raised where it is missing, truncated, damaged or of another kind.
+        skip: whether a tensor of that name is not read; None reads all.
     """
     with open_file(path, error) as file:
         try:
@@ -60,7 +62,12 @@ def read_safetensors(
             entries = [_Entry.checked(name, about) for name, about in header.items()]
             entries.sort(key=lambda entry: (entry.begin, entry.end))
             _check_places(entries, os.fstat(file.fileno()).st_size - file.tell())
-            tensors = {entry.name: _tensor(file, entry) for entry in entries}
+            start = file.tell()
+            tensors = {}
+            for entry in entries:
+                if skip is None or not skip(entry.name):
+                    file.seek(start + entry.begin)
+                    tensors[entry.name] = _tensor(file, entry)
         except OSError as reason:
             raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
         except _DamagedError as reason:

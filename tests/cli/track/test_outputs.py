@@ -78,10 +78,10 @@ def test_backward_comes_out_in_the_order_of_frames(track, tracked, clip, directi
 def test_start_stop_and_the_tracker_s_options(track, tracked, clip) -> None:
     code, _, err = track(
         clip, *OPTIONS, "-o", "m.json", "--start", 2, "--stop", 6, "--non-overlapping",
-        "--nearest-prompts", 1,
+        "--nearest-prompts", 1, "--select-frames",
     )  # fmt: skip
     assert code == 0, err
-    options = {"nearest_prompts": 1, "non_overlapping": True}
+    options = {"nearest_prompts": 1, "select_frames": True, "non_overlapping": True}
     expected = tracked(PROMPTS, start=2, stop=6, tracker=options)
     assert list(expected) == [2, 3, 4, 5]
     check_same(masks_of(Path("m.json")), expected)

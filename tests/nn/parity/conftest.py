@@ -52,7 +52,7 @@ def assert_close() -> Callable[..., None]:
     return _assert_close
 
 
-def _make_case(name: str, *, size: int, family: str) -> Case:
+def _make_case(name: str, *, size: int, family: str, stride: int = 16) -> Case:
     """Two prompts, ten if many, one with a mask; on an input of size x size pixels."""
     generator = torch.Generator().manual_seed(len(name))
     prompts = 1 if "mask" in name else 10 if "many" in name else 2
@@ -82,7 +82,8 @@ def _make_case(name: str, *, size: int, family: str) -> Case:
     labels = torch.cat([labels, labels.new_full((prompts, padding), TokenLabel.NOT_A_POINT)], 1)
     masks = None
     if "mask" in name:
-        masks = torch.randn(1, 1, size // 4, size // 4, generator=generator) * 5
+        side = size // stride * 4
+        masks = torch.randn(1, 1, side, side, generator=generator) * 5
         theirs["input_masks"] = masks
     return Case(theirs=theirs, ours=PromptTensors(points=points, labels=labels, masks=masks))
 

@@ -162,9 +162,15 @@ def track(
             min=1,
             metavar="N",
             help="Attend to so many prompted frames at once.",
-            show_default="all",
+            show_default="all; with SAM 3 four",
         ),
     ] = None,
+    select_frames: Annotated[
+        bool,
+        typer.Option(
+            "--select-frames", help="Do not attend to frames in which an object was hardly seen."
+        ),
+    ] = False,
     fps: Annotated[
         float | None,
         typer.Option(
@@ -249,6 +255,7 @@ def track(
                     job,
                     {
                         "--nearest-prompts": nearest_prompts,
+                        "--select-frames": select_frames,
                         "--non-overlapping": non_overlapping,
                         "--bands": bands,
                         "--scale": scale,
@@ -281,7 +288,9 @@ def track(
         else:
             for target in targets:
                 UnfinishedRun(target).remove()
-        with _tracker(predictor, frames, unfinished, nearest_prompts, non_overlapping) as tracker:
+        with _tracker(
+            predictor, frames, unfinished, nearest_prompts, select_frames, non_overlapping
+        ) as tracker:
             name = Path(video).name or video
             outputs = Outputs(targets, frames, look, name=name, rate=fps, run=digest)
             run(tracker, frames, job, outputs, unfinished)
@@ -334,6 +343,7 @@ def _tracker(
     frames: Frames,
     unfinished: UnfinishedRun | None,
     nearest_prompts: int | None,
+    select_frames: bool,
     non_overlapping: bool,
 ) -> VideoPredictor:
     """A new tracker, or that of the unfinished run."""
@@ -341,7 +351,11 @@ def _tracker(
 
     if unfinished is None or unfinished.session is None or unfinished.frames is None:
         return VideoPredictor(
-            predictor, frames, nearest_prompts=nearest_prompts, non_overlapping=non_overlapping
+            predictor,
+            frames,
+            nearest_prompts=nearest_prompts,
+            select_frames=select_frames,
+            non_overlapping=non_overlapping,
         )
     try:
         tracker = VideoPredictor.load(unfinished.session, predictor, frames)

@@ -1,0 +1,118 @@
+"""The vision transformer of SAM 3 (2511.16719): windows, and rotary positions (2403.13298)."""
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
+from samkit.nn.fast.linear import Linear
+from samkit.nn.fast.onednn_attention import attend_by_onednn, onednn_attends_faster
+from samkit.nn.layers import MLP, window_partition, window_unpartition
+from samkit.nn.position_encoding import apply_rotary, axial_rotary
+from samkit.sizes import PeViTConfig
+
+__all__ = ["PeViT"]
+
+
+class PeViT(nn.Module):
+    """Plain transformer on one grid, with attention in windows except in a few blocks."""
+
+    def __init__(self, config: PeViTConfig) -> None:
+        super().__init__()
+        self.window_size, self.theta = config.window_size, config.rope_theta
+        self.head_dim = config.dim // config.heads
+        patch = config.patch_size
+        conv = nn.Conv2d(config.in_channels, config.dim, patch, patch, bias=False)
+        self.patch_embed = nn.Sequential(OrderedDict(proj=conv))
+        self.position_size = config.position_size
+        rows, columns = config.position_size
+        self.pos_embed = nn.Parameter(torch.zeros(1, rows * columns, config.dim))
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        self.ln_pre = nn.LayerNorm(config.dim, eps=config.norm_eps)
+        self.blocks = nn.ModuleList(
+            Block(config, window_size=0 if i in config.global_blocks else config.window_size)
+            for i in range(config.depth)
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (B, C, H, W) -> the map (B, D, H / patch, W / patch) of the last block.
+
+        H and W are multiples of the patch.
+        """
+        x = self.patch_embed(pixels).permute(0, 2, 3, 1)
+        height, width = x.shape[1:3]
+        x = self.ln_pre(x + self._positions(height, width))
+        in_windows = self._turns(self.window_size, self.window_size, x.device)
+        on_grid = self._turns(height, width, x.device)
+        for block in self.blocks:
+            x = block(x, in_windows if block.window_size else on_grid)
+        return x.permute(0, 3, 1, 2)
+
+    def _positions(self, height: int, width: int) -> Tensor:
+        """(1, height, width, D): the learned positions, repeated as far as the grid goes."""
+        rows, columns = self.position_size
+        positions = self.pos_embed.unflatten(1, self.position_size)
+        positions = positions.tile(1, -(-height // rows), -(-width // columns), 1)
+        return positions[:, :height, :width]
+
+    def _turns(self, height: int, width: int, device: torch.device) -> Tensor:
+        """Rotary positions of a grid, which all lie within those of a window."""
+        return axial_rotary(
+            self.head_dim, height, width, theta=self.theta, span=self.window_size, device=device
+        )
+
+
+class Block(nn.Module):
+    """Transformer block; a window size of 0 means global attention."""
+
+    def __init__(self, config: PeViTConfig, *, window_size: int) -> None:
+        super().__init__()
+        dim = config.dim
+        self.window_size = window_size
+        self.norm1 = nn.LayerNorm(dim, eps=config.norm_eps)
+        self.attn = RotarySelfAttention(dim, config.heads)
+        self.norm2 = nn.LayerNorm(dim, eps=config.norm_eps)
+        self.mlp = MLP(dim, int(dim * config.mlp_ratio), dim, activation=F.gelu)
+
+    def forward(self, x: Tensor, turns: Tensor) -> Tensor:
+        """(B, H, W, D) -> the same shape; turns are those of a window, or of the grid."""
+        height, width = x.shape[1:3]
+        y = self.norm1(x)
+        if self.window_size:
+            y = self.attn(window_partition(y, self.window_size), turns)
+            y = window_unpartition(y, height, width)
+        else:
+            y = self.attn(y, turns)
+        x = x + y
+        return x + self.mlp(self.norm2(x))
+
+
+class RotarySelfAttention(nn.Module):
+    """Self-attention over a (H, W) grid with rotary positions of queries and keys."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_proj = Linear(dim, dim)
+        self.k_proj = Linear(dim, dim)
+        self.v_proj = Linear(dim, dim)
+        self.out_proj = Linear(dim, dim)
+
+    def forward(self, x: Tensor, turns: Tensor) -> Tensor:
+        """(B, H, W, D) and turns (H * W, c / 2, 2) of `axial_rotary` -> (B, H, W, D)."""
+        height, width = x.shape[1:3]
+        x = x.flatten(1, 2)
+        q, k, v = (
+            projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, H * W, c)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        q, k = apply_rotary(q, turns), apply_rotary(k, turns)
+        if bfloat16_is_faster(q, k.shape[2]):
+            x = attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
+        elif onednn_attends_faster(q, k.shape[2]):
+            x = attend_by_onednn(q, k, v)
+        else:
+            x = F.scaled_dot_product_attention(q, k, v)
+        return self.out_proj(x.transpose(1, 2).flatten(2).unflatten(1, (height, width)))

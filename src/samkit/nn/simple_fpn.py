@@ -1,0 +1,52 @@
+"""Simple feature pyramid (2203.16527, section 3) of SAM 3: maps of several sizes from one."""
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+
+__all__ = ["SimpleFpn"]
+
+
+class SimpleFpn(nn.Module):
+    """One map at four, two and one times its resolution, each in the same channels.
+
+    The weights of half the resolution are held, so that released files keep all of them; the
+    decoder and the memory of SAM 2 use no such map, so it is not computed.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        half, quarter = in_dim // 2, in_dim // 4
+        # Finest first, and named, as in the released checkpoints.
+        self.convs = nn.ModuleList(
+            [
+                nn.Sequential(
+                    OrderedDict(
+                        dconv_2x2_0=nn.ConvTranspose2d(in_dim, half, 2, stride=2),
+                        gelu=nn.GELU(),
+                        dconv_2x2_1=nn.ConvTranspose2d(half, quarter, 2, stride=2),
+                        **projections(quarter, out_dim),
+                    )
+                ),
+                nn.Sequential(
+                    OrderedDict(
+                        dconv_2x2=nn.ConvTranspose2d(in_dim, half, 2, stride=2),
+                        **projections(half, out_dim),
+                    )
+                ),
+                nn.Sequential(OrderedDict(projections(in_dim, out_dim))),
+                nn.Sequential(OrderedDict(projections(in_dim, out_dim))),
+            ]
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, C, h, w) -> (B, D, 4 h, 4 w), (B, D, 2 h, 2 w), (B, D, h, w)."""
+        return [level(x) for level in self.convs[:3]]
+
+
+def projections(in_dim: int, out_dim: int) -> dict[str, nn.Module]:
+    """The two convolutions at the end of each level."""
+    return {
+        "conv_1x1": nn.Conv2d(in_dim, out_dim, 1),
+        "conv_3x3": nn.Conv2d(out_dim, out_dim, 3, padding=1),
+    }
