@@ -35,7 +35,7 @@ def test_tiles_add_up_to_attention(
 ) -> None:
     """Also where the first key of a tile has a share too small for float32."""
     torch.manual_seed(0)
-    monkeypatch.setattr(tiled_attention, "_QUERIES", 256)
+    monkeypatch.setattr(tiled_attention, "_SCORES", 400 * 256)
     monkeypatch.setattr(tiled_attention, "_KEYS", 400)
     q, k, v = (
         torch.randn(1, 1, 300, 16),

@@ -10,9 +10,9 @@ from samkit.nn.fast.switch import fast_on_cpu
 
 __all__ = ["attend_then_project", "weighted_sums"]
 
-# Queries and keys at a time. For the scores of more, memory is taken from the system and given
-# back to it at each turn, which costs a tenth of the time.
-_QUERIES, _KEYS = 512, 4096
+# Keys, and scores, at a time. For more scores, memory is taken from the system and given back to
+# it at each turn, which costs a tenth of the time.
+_KEYS, _SCORES = 4096, 2**21
 # With fewer keys, torch's attention is as fast.
 _FEW_KEYS = 1024
 # A share from which the sum of exponentials is read. With less, float32 loses digits.
@@ -71,9 +71,10 @@ def _attend_in_tiles(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     FlashAttention (2205.14135, section 3.1).
     """
     output = q.new_empty(len(q), v.shape[1])
+    at_once = max(1, _SCORES // min(len(k), _KEYS))
     keys = k.split(_KEYS)
     values = [part.t().contiguous() for part in v.split(_KEYS)]
-    for rows, into in zip(q.split(_QUERIES), output.split(_QUERIES), strict=True):
+    for rows, into in zip(q.split(at_once), output.split(at_once), strict=True):
         sums, totals = [], []
         for key, value in zip(keys, values, strict=True):
             scores = linear(rows, key, None)
