@@ -14,8 +14,9 @@ from samkit.sizes import MemoryConfig
 __all__ = ["MemoryAttention"]
 
 _RESIDUAL_SCALE = 0.1
-# Locations at a time in the MLP on a CPU.
-_ROWS = 1024
+# Locations at a time in the MLP, and about so many keys when they are rotated, on a CPU. For more,
+# memory is taken from the system and given back to it at each turn.
+_ROWS, _KEYS = 1024, 4096
 
 
 class MemoryAttention(nn.Module):
@@ -163,8 +164,9 @@ class RotaryAttention(nn.Module):
             y = self._heads(projection(x))
             return torch.cat([apply_rotary(y[:, :, :rotated], turns), y[:, :, rotated:]], 2)
         y = x.new_empty(*x.shape[:2], projection.out_features)
-        for start in range(0, rotated, len(turns)):  # a memory at a time stays in the cache
-            some = slice(start, start + len(turns))
+        at_once = max(1, _KEYS // len(turns)) * len(turns)
+        for start in range(0, rotated, at_once):
+            some = slice(start, min(start + at_once, rotated))
             one = apply_rotary(self._heads(projection(x[:, some])), turns)
             y[:, some] = one.transpose(1, 2).flatten(2)
         y[:, rotated:] = projection(x[:, rotated:])

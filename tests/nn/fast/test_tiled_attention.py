@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from tiny import randomise
 
+from samkit.nn import memory_attention
 from samkit.nn.fast import tiled_attention
 from samkit.nn.fast.switch import plain
 from samkit.nn.fast.tiled_attention import weighted_sums
@@ -51,7 +52,10 @@ def test_tiles_add_up_to_attention(
 
 @pytest.mark.parametrize("pointers", [0, 3])
 @pytest.mark.parametrize("ragged", [False, True])
-def test_fast_memory_attention_is_the_plain_one(pointers: int, ragged: bool) -> None:
+def test_fast_memory_attention_is_the_plain_one(
+    pointers: int, ragged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_attention, "_ROWS", 5)  # of 12 locations
     config = MemoryConfig(dim=8, layers=2, mlp_dim=24)
     torch.manual_seed(0)
     attention = MemoryAttention(config, 16).eval()
