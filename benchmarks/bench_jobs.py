@@ -1,6 +1,6 @@
 """The rows of the bench: what samkit and other programs do side by side."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +11,19 @@ from bench_peers import (
     Weights,
     encoders,
     engines,
-    in_autocast,
     installed,
-    quiet,
-    sam2_model,
     segment_anything_model,
     transformers_model,
 )
+from bench_tracking import pico_tracked_frame, tracked_frame
 from PIL import Image
 
 import samkit
 from samkit import AutomaticMaskGenerator, ImagePredictor, Prompt
 
-# (H, W) of a photograph, and of frames of a video.
-_PHOTOGRAPH, _FRAME = (1200, 1800), (480, 854)
+# (H, W) of a photograph.
+_PHOTOGRAPH = (1200, 1800)
 _PICTURE = Path(__file__).parent.parent / "examples" / "coffee.jpg"
-# Frames until the memory is full.
-_UNTIL_FULL = 8
 
 
 def encoder(name: str) -> Callable[[Path, Settings], Job]:
@@ -139,98 +135,6 @@ def everything(points: int) -> Callable[[Path, Settings], Job]:
     return prepare
 
 
-def tracked_frame(objects: int) -> Callable[[Path, Settings], Job]:
-    """A frame with a full memory: looked at, objects found, and remembered; SAM 2.1 tiny."""
-
-    def prepare(folder: Path, settings: Settings) -> Job:
-        weights = Weights("sam2.1-tiny", folder)
-        count = _UNTIL_FULL + settings.runs + 1
-        frames = np.random.default_rng(0).integers(0, 256, (count, *_FRAME, 3), np.uint8)
-        boxes = [[10.0 + 30 * i, 40.0, 210.0 + 30 * i, 300.0] for i in range(objects)]
-        jobs = {"samkit": _track(weights, frames, boxes, settings.dtype)}
-        if installed("transformers"):
-            jobs["transformers"] = _track_by_transformers(weights, frames, boxes, settings.dtype)
-        if installed("sam2"):
-            jobs["sam2"] = _track_by_sam2(weights, folder, frames, boxes, settings.dtype)
-        return Job(
-            contenders={name: _next(results) for name, results in jobs.items()},
-            work=_nth_frame(_track(weights, frames, boxes, settings.dtype)),
-            warm=_UNTIL_FULL,
-        )
-
-    return prepare
-
-
-def _next(results: Iterator[object]) -> Callable[[], object]:
-    return lambda: next(results)
-
-
-def _nth_frame(results: Iterator[object]) -> Callable[[], object]:
-    """One frame with a full memory; those before it come at once."""
-    for _ in range(_UNTIL_FULL):
-        next(results)
-    return lambda: next(results)
-
-
-def _track(
-    weights: Weights, frames: np.ndarray, boxes: list[list[float]], dtype: torch.dtype
-) -> Iterator[object]:
-    tracker = samkit.VideoPredictor(ImagePredictor(weights.network, dtype=dtype), frames)
-    for i, box in enumerate(boxes):
-        tracker.prompt(0, i, Prompt.box(*box))
-    return tracker.track()
-
-
-def _track_by_transformers(
-    weights: Weights, frames: np.ndarray, boxes: list[list[float]], dtype: torch.dtype
-) -> Iterator[object]:
-    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
-
-    model = transformers_model(weights, dtype)
-    height, width = frames.shape[1:3]
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).to(dtype) / 255 - 0.5
-    session = Sam2VideoInferenceSession(
-        video=F.interpolate(pixels, (1024, 1024)),
-        video_height=height,
-        video_width=width,
-        dtype=dtype,
-    )
-    for i, box in enumerate(boxes):
-        inputs = {
-            "point_coords": torch.tensor(box).view(1, 1, 2, 2),
-            "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32),
-        }
-        session.add_point_inputs(session.obj_id_to_idx(i), 0, inputs)
-    session.obj_with_new_inputs = list(range(len(boxes)))
-    for number in range(len(frames)):
-        yield model(inference_session=session, frame_idx=number)
-
-
-def _track_by_sam2(
-    weights: Weights,
-    folder: Path,
-    frames: np.ndarray,
-    boxes: list[list[float]],
-    dtype: torch.dtype,
-) -> Iterator[object]:
-    pictures = folder / "frames"
-    pictures.mkdir(exist_ok=True)
-    for number, frame in enumerate(frames):
-        Image.fromarray(frame).save(pictures / f"{number:05}.jpg")
-    predictor = sam2_model(weights, video=True)
-    with quiet():
-        state = predictor.init_state(str(pictures))
-        for i, box in enumerate(boxes):
-            in_autocast(
-                dtype, lambda i=i, box=box: predictor.add_new_points_or_box(state, 0, i, box=box)
-            )
-        results = in_autocast(dtype, lambda: predictor.propagate_in_video(state))
-    while True:
-        with quiet():
-            found = in_autocast(dtype, lambda: next(results))
-        yield found
-
-
 def pico_encoder(folder: Path, settings: Settings) -> Job:
     """The image encoder of the small model, which is computed in float32."""
     network = samkit.load("pico").network
@@ -261,19 +165,6 @@ def pico_end_to_end(folder: Path, settings: Settings) -> Job:
         return predictor.predict(_PICTURE, Prompt.point(300, 200))
 
     return Job(contenders={"samkit": own}, work=own, warm=4)
-
-
-def pico_tracked_frame(folder: Path, settings: Settings) -> Job:
-    predictor, image = samkit.load("pico"), samkit.read_image(_PICTURE)
-
-    def results() -> Iterator[object]:
-        tracker = samkit.VideoPredictor(predictor, [image] * (_UNTIL_FULL + settings.runs + 1))
-        tracker.prompt(0, 0, Prompt.point(300, 200))
-        return tracker.track()
-
-    return Job(
-        contenders={"samkit": _next(results())}, work=_nth_frame(results()), warm=_UNTIL_FULL
-    )
 
 
 def imports(folder: Path, settings: Settings) -> Job:

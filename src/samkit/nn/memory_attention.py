@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.fast.linear import Linear
-from samkit.nn.fast.switch import fast_on_cpu
+from samkit.nn.fast.switch import fast_on_cpu, few_at_a_time
 from samkit.nn.fast.tiled_attention import attend_then_project
 from samkit.nn.memory import MemoryTokens
 from samkit.nn.position_encoding import apply_rotary, axial_rotary, sine_positions
@@ -14,6 +14,9 @@ from samkit.sizes import MemoryConfig
 __all__ = ["MemoryAttention"]
 
 _RESIDUAL_SCALE = 0.1
+# Locations at a time in the MLP, and about so many keys when they are rotated, on a CPU. For more,
+# memory is taken from the system and given back to it at each turn.
+_ROWS, _KEYS = 1024, 4096
 
 
 class MemoryAttention(nn.Module):
@@ -108,8 +111,12 @@ class MemoryAttentionLayer(nn.Module):
             mask,
         )
         x = x + self.dropout(y)
-        y = self.linear1(self.norm3(x), F.relu)
-        return x + self.dropout(self.linear2(self.dropout(y)))
+        y = self.norm3(x).transpose(0, 1)
+        parts = [self._mlp(y[some]) for some in few_at_a_time(y, _ROWS)]
+        return x + self.dropout(torch.cat(parts).transpose(0, 1))
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        return self.linear2(self.dropout(self.linear1(x, F.relu)))
 
 
 class RotaryAttention(nn.Module):
@@ -140,16 +147,30 @@ class RotaryAttention(nn.Module):
         last `unrotated_keys` keys, which have no position on the grid. Keys where mask (B, 1, 1, K)
         is False are not attended to.
         """
-        q, k = (self._heads(x) for x in (self.q_proj(q), self.k_proj(k)))
-        rotated = k.shape[-2] - unrotated_keys
-        q = apply_rotary(q, turns).expand(k.shape[0], -1, -1, -1)
-        k = torch.cat([apply_rotary(k[:, :, :rotated], key_turns), k[:, :, rotated:]], 2)
+        q = self._rotated(self.q_proj, q, turns, 0)
+        k = self._rotated(self.k_proj, k, key_turns, unrotated_keys)
+        q = q.expand(k.shape[0], -1, -1, -1)
         dropout = self.dropout if self.training else 0.0
         if self.heads == 1 and mask is None and not dropout and fast_on_cpu(q):
             x = attend_then_project(q, k, v, self.v_proj)
         else:
             x = F.scaled_dot_product_attention(q, k, self._heads(self.v_proj(v)), mask, dropout)
         return self.out_proj(x.transpose(1, 2).flatten(2))
+
+    def _rotated(self, projection: Linear, x: Tensor, turns: Tensor, unrotated: int) -> Tensor:
+        """Project (B, n * L + unrotated, C'), and rotate by L turns -> (B, heads, N, c)."""
+        rotated = x.shape[1] - unrotated
+        if not fast_on_cpu(x):
+            y = self._heads(projection(x))
+            return torch.cat([apply_rotary(y[:, :, :rotated], turns), y[:, :, rotated:]], 2)
+        y = x.new_empty(*x.shape[:2], projection.out_features)
+        at_once = max(1, _KEYS // len(turns)) * len(turns)
+        for start in range(0, rotated, at_once):
+            some = slice(start, min(start + at_once, rotated))
+            one = apply_rotary(self._heads(projection(x[:, some])), turns)
+            y[:, some] = one.transpose(1, 2).flatten(2)
+        y[:, rotated:] = projection(x[:, rotated:])
+        return self._heads(y)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, c)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.linear import Linear
+from samkit.nn.fast.linear import Linear, pointwise
 from samkit.nn.layers import LayerNorm2d
 from samkit.sizes import MemoryConfig
 
@@ -21,7 +21,7 @@ class MemoryEncoder(nn.Module):
 
     def __init__(self, config: MemoryConfig, dim: int) -> None:
         super().__init__()
-        self.mask_downsampler = mask_downsampler(dim)
+        self.mask_downsampler = MaskDownsampler(dim)
         self.pix_feat_proj = nn.Conv2d(dim, dim, 1)
         blocks = nn.Sequential(*(ConvNeXtBlock(dim) for _ in range(config.fuser_layers)))
         self.fuser = nn.Sequential(OrderedDict(layers=blocks))
@@ -29,20 +29,33 @@ class MemoryEncoder(nn.Module):
 
     def forward(self, features: Tensor, masks: Tensor) -> Tensor:
         """Features (N, D, h, w) and scaled mask probabilities (N, 1, 16h, 16w) -> (N, d, h, w)."""
-        x = self.pix_feat_proj(features) + self.mask_downsampler(masks)
-        return self.out_proj(self.fuser(x))
+        # With channels last, norms and 1x1 convolutions read memory in order.
+        frame = features.contiguous(memory_format=torch.channels_last)
+        x = pointwise(self.pix_feat_proj, frame) + self.mask_downsampler(masks)
+        return pointwise(self.out_proj, self.fuser(x))
 
 
-def mask_downsampler(dim: int) -> nn.Sequential:
+class MaskDownsampler(nn.Module):
     """Four strided convolutions, each with four times the channels: (N, 1, H, W) -> stride 16."""
-    layers: list[nn.Module] = []
-    for channels in (1, 4, 16, 64):
-        layers += [
-            nn.Conv2d(channels, channels * 4, 3, stride=2, padding=1),
-            LayerNorm2d(channels * 4),
-            nn.GELU(),
-        ]
-    return nn.Sequential(OrderedDict(encoder=nn.Sequential(*layers, nn.Conv2d(256, dim, 1))))
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels in (1, 4, 16, 64):
+            layers += [
+                nn.Conv2d(channels, channels * 4, 3, stride=2, padding=1),
+                LayerNorm2d(channels * 4),
+                nn.GELU(),
+            ]
+        self.encoder = nn.Sequential(*layers, nn.Conv2d(256, dim, 1))
+
+    def forward(self, masks: Tensor) -> Tensor:
+        *layers, last = self.encoder
+        x = masks
+        for conv, norm, act in zip(*(layers[i::3] for i in range(3)), strict=True):
+            assert isinstance(norm, LayerNorm2d)
+            x = act(norm.channels_last(conv(x).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        return pointwise(last, x)
 
 
 class ConvNeXtBlock(nn.Module):
