@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from samkit.nn.fast.switch import fast_on_cpu
 
-__all__ = ["Linear", "linear", "onednn_is_available", "onednn_is_faster", "pointwise"]
+__all__ = [
+    "Linear",
+    "both_pointwise",
+    "linear",
+    "onednn_is_available",
+    "onednn_is_faster",
+    "pointwise",
+]
 
 # Multiplications in a product from which it pays: a call of oneDNN takes longer to begin.
 _PAYS = 2**20
@@ -54,10 +61,29 @@ def pointwise(conv: nn.Module, x: Tensor, activation: _Activation | None = None)
     With channels last it is a linear layer of each place, and the result has channels last too.
     """
     assert isinstance(conv, nn.Conv2d)
-    weight, places = conv.weight.flatten(1), x.permute(0, 2, 3, 1)
-    if onednn_is_faster(places, weight) and places.is_contiguous():
-        return linear(places, weight, conv.bias, activation).permute(0, 3, 1, 2)
-    y = conv(x)
+    return _pointwise(x, conv.weight, conv.bias, activation)
+
+
+def both_pointwise(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
+    """Two 1x1 convolutions on (B, C, H, W), one after the other, as one with their product.
+
+    It is computed in the dtype of the second.
+    """
+    assert isinstance(first, nn.Conv2d) and isinstance(second, nn.Conv2d)
+    outer = second.weight.flatten(1)
+    weight = outer @ first.weight.flatten(1).to(outer.dtype)
+    assert first.bias is not None and second.bias is not None
+    bias = outer @ first.bias.to(outer.dtype) + second.bias
+    return _pointwise(x.to(outer.dtype), weight[:, :, None, None], bias)
+
+
+def _pointwise(
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: _Activation | None = None
+) -> Tensor:
+    matrix, places = weight.flatten(1), x.permute(0, 2, 3, 1)
+    if onednn_is_faster(places, matrix) and places.is_contiguous():
+        return linear(places, matrix, bias, activation).permute(0, 3, 1, 2)
+    y = F.conv2d(x, weight, bias)
     return y if activation is None else activation(y)
 
 
