@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.bands import in_bands
+from samkit.nn.fast.bands import in_bands, in_windows
 from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
 from samkit.nn.fast.linear import Linear
 from samkit.nn.fast.onednn_attention import attend_by_onednn, onednn_attends_faster
@@ -68,7 +68,8 @@ class Hiera(nn.Module):
         tiled = window.tile(rows, columns, 1)[:height, :width]
         coarse = self.pos_embed[0].float().permute(1, 2, 0)
         down, across = (
-            bicubic(old, new).to(coarse.device) for old, new in zip(coarse.shape[:2], (height, width), strict=True)
+            bicubic(old, new).to(coarse.device)
+            for old, new in zip(coarse.shape[:2], (height, width), strict=True)
         )
         # Rows, then columns: a map of (C, H, W) takes several times as long.
         coarse = across @ (down @ coarse.flatten(1)).unflatten(1, coarse.shape[1:])
@@ -98,9 +99,7 @@ class Block(nn.Module):
         self.window_size = window_size
         self.pools = pools
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = PooledAttention(
-            dim, out_dim, heads=heads, window_size=window_size, pools=pools
-        )
+        self.attn = PooledAttention(dim, out_dim, heads=heads, window_size=window_size, pools=pools)
         self.norm2 = nn.LayerNorm(out_dim, eps=1e-6)
         self.mlp = MLP(out_dim, int(out_dim * mlp_ratio), out_dim, activation=F.gelu)
         self.drop_path = DropPath(drop_path)
@@ -112,7 +111,7 @@ class Block(nn.Module):
         if self.training:
             return self._think(self._look(x))
         if self.window_size:
-            return in_bands(lambda band: self._think(self._look(band)), x, self.window_size)
+            return in_windows(lambda some: self._think(self._look(some)), x, self.window_size)
         return in_bands(self._think, self._look(x))
 
     def _look(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.bands import in_bands
+from samkit.nn.fast.bands import in_bands, in_windows
 from samkit.nn.fast.bfloat16_attention import attend_on_grid_in_bfloat16, bfloat16_is_faster
 from samkit.nn.fast.linear import Linear
 from samkit.nn.fast.onednn_attention import attend_on_grid_by_onednn, onednn_attends_faster
@@ -129,7 +129,7 @@ class Block(nn.Module):
         if self.training or self.norms_whole_image:
             return self._think(self._look(x))
         if self.window_size:
-            return in_bands(lambda band: self._think(self._look(band)), x, self.window_size)
+            return in_windows(lambda some: self._think(self._look(some)), x, self.window_size)
         return in_bands(self._think, self._look(x))
 
     def _look(self, x: Tensor) -> Tensor:
@@ -145,9 +145,7 @@ class RelativeAttention(nn.Module):
     It is in windows (0: global); `size` (H, W) is that of one, or of the grid.
     """
 
-    def __init__(
-        self, config: ViTConfig, size: tuple[int, int], *, window_size: int = 0
-    ) -> None:
+    def __init__(self, config: ViTConfig, size: tuple[int, int], *, window_size: int = 0) -> None:
         super().__init__()
         self.window_size = window_size
         head_dim = config.dim // config.heads

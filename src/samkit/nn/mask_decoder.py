@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from samkit.nn.bottleneck import Bottleneck
-from samkit.nn.fast.linear import linear, pointwise
+from samkit.nn.fast.linear import linear
 from samkit.nn.features import ImageFeatures
 from samkit.nn.hq_head import HQHead
 from samkit.nn.image_views import ImageViews

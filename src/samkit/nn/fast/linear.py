@@ -25,6 +25,9 @@ __all__ = [
 # Multiplications in a product from which it pays: a call of oneDNN takes longer to begin.
 _PAYS = 2**20
 
+# Processors that it pays on. torch gives bfloat16 to oneDNN too, but not the activation.
+_CAPABILITIES = {torch.float32: ("AVX2", "AVX512"), torch.bfloat16: ("AVX512",)}
+
 _Activation = Callable[[Tensor], Tensor]
 # What oneDNN calls them.
 _FUSED: dict[_Activation | None, tuple[str, list[float], str]] = {
@@ -69,10 +72,12 @@ def both_pointwise(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
 
     It is computed in the dtype of the second.
     """
-    assert isinstance(first, nn.Conv2d) and isinstance(second, nn.Conv2d)
+    assert isinstance(first, nn.Conv2d)
+    assert isinstance(second, nn.Conv2d)
     outer = second.weight.flatten(1)
     weight = outer @ first.weight.flatten(1).to(outer.dtype)
-    assert first.bias is not None and second.bias is not None
+    assert first.bias is not None
+    assert second.bias is not None
     bias = outer @ first.bias.to(outer.dtype) + second.bias
     return _pointwise(x.to(outer.dtype), weight[:, :, None, None], bias)
 
@@ -91,10 +96,10 @@ def onednn_is_faster(x: Tensor, weight: Tensor) -> bool:
     """Whether to multiply x (..., D) with weights (E, D) by oneDNN."""
     return (
         fast_on_cpu(x)  # first: the others ask for lengths, which a traced graph leaves open
-        and x.dtype == weight.dtype == torch.float32
+        and x.dtype == weight.dtype
         and x.numel() * weight.shape[0] >= _PAYS
         and weight.is_contiguous()  # with others it is a hundred times slower
-        and onednn_is_available("AVX2", "AVX512")
+        and onednn_is_available(*_CAPABILITIES.get(x.dtype, ()))
     )
 
 
