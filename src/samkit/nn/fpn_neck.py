@@ -38,20 +38,20 @@ class FpnNeck(nn.Module):
 
         Args:
             stages: of the trunk.
-            heads: 1x1 convolutions that the finest levels go through before they are returned,
-                in their own dtype.
+            heads: 1x1 convolutions that the finest levels go through before they are returned.
         """
         coarsest = len(stages) - 1
         previous = pointwise(self._lateral(coarsest), stages[coarsest])
         levels = []
         for level in range(coarsest - 1, -1, -1):
             head = heads[level] if level < len(heads) else None
+            # Neither it nor the next finer one is a sum of levels.
             alone = not {level, level - 1} & set(self.top_down_levels)
             if head is not None and alone and fast_on_cpu(stages[level]):
                 levels.append(both_pointwise(self._lateral(level), head, stages[level]))
                 continue
             previous = self._level(level, stages[level], previous)
-            levels.append(previous if head is None else after(head, previous))
+            levels.append(previous if head is None else through(head, previous))
         return levels[::-1]
 
     def _lateral(self, level: int) -> nn.Module:
@@ -65,6 +65,7 @@ class FpnNeck(nn.Module):
         return lateral + up.to(lateral.dtype)
 
 
-def after(head: nn.Module, x: Tensor) -> Tensor:
+def through(head: nn.Module, x: Tensor) -> Tensor:
+    """A 1x1 convolution, in its own dtype."""
     assert isinstance(head, nn.Conv2d)
     return pointwise(head, x.to(head.weight.dtype))

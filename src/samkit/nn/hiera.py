@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from samkit.nn.fast.bands import in_bands, in_windows
 from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
+from samkit.nn.fast.interpolation import interpolate_by_products
 from samkit.nn.fast.linear import Linear
 from samkit.nn.fast.onednn_attention import attend_by_onednn, onednn_attends_faster
 from samkit.nn.fast.switch import fast_on_cpu
@@ -63,22 +64,15 @@ class Hiera(nn.Module):
 
     def _positions(self, height: int, width: int) -> Tensor:
         """(1, height, width, C): a coarse map interpolated to the grid plus a tiled window."""
-        window = self.pos_embed_window[0].permute(1, 2, 0)
-        rows, columns = -(-height // len(window)), -(-width // len(window))
-        tiled = window.tile(rows, columns, 1)[:height, :width]
-        coarse = self.pos_embed[0].float().permute(1, 2, 0)
-        down, across = (
-            bicubic(old, new).to(coarse.device)
-            for old, new in zip(coarse.shape[:2], (height, width), strict=True)
-        )
-        # Rows, then columns: a map of (C, H, W) takes several times as long.
-        coarse = across @ (down @ coarse.flatten(1)).unflatten(1, coarse.shape[1:])
-        return (coarse + tiled)[None]
-
-
-def bicubic(old: int, new: int) -> Tensor:
-    """The matrix (new, old) of bicubic interpolation along an axis."""
-    return F.interpolate(torch.eye(old)[None, :, :, None], (new, 1), mode="bicubic")[0, ..., 0].T
+        window = self.pos_embed_window.permute(0, 2, 3, 1)
+        rows, columns = -(-height // window.shape[1]), -(-width // window.shape[2])
+        tiled = window.tile(1, rows, columns, 1)[:, :height, :width]
+        coarse = self.pos_embed.float()
+        if fast_on_cpu(coarse):
+            coarse = interpolate_by_products(coarse, (height, width))
+        else:
+            coarse = F.interpolate(coarse, (height, width), mode="bicubic")
+        return coarse.permute(0, 2, 3, 1) + tiled
 
 
 class Block(nn.Module):
@@ -108,18 +102,20 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, dim) -> (B, H, W, out_dim), or half the grid where the block pools."""
-        if self.training:
-            return self._think(self._look(x))
+        if self.training:  # drops whole samples
+            return self._feed_forward(self._attend(x))
         if self.window_size:
-            return in_windows(lambda some: self._think(self._look(some)), x, self.window_size)
-        return in_bands(self._think, self._look(x))
+            return in_windows(
+                lambda some: self._feed_forward(self._attend(some)), x, self.window_size
+            )
+        return in_bands(self._feed_forward, self._attend(x))
 
-    def _look(self, x: Tensor) -> Tensor:
+    def _attend(self, x: Tensor) -> Tensor:
         y = self.norm1(x)
         shortcut = pool(self.proj(y)) if self.pools else x
         return shortcut + self.drop_path(self.attn(y))
 
-    def _think(self, x: Tensor) -> Tensor:
+    def _feed_forward(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
@@ -140,10 +136,11 @@ class PooledAttention(nn.Module):
         """(B, H, W, dim) -> (B, H, W, out_dim), or half the grid where queries are pooled."""
         if not self.window_size:
             return self.proj(self._attend(self.qkv(x)))
+        # Projected before they are padded: what the layer makes of zeros is its bias.
         windows = window_partition(self.qkv(x), self.window_size, self.qkv.bias)
-        size = 2 if self.pools else 1
-        windows = self._attend(windows)
-        return self.proj(window_unpartition(windows, x.shape[1] // size, x.shape[2] // size))
+        step = 2 if self.pools else 1
+        found = window_unpartition(self._attend(windows), x.shape[1] // step, x.shape[2] // step)
+        return self.proj(found)
 
     def _attend(self, qkv: Tensor) -> Tensor:
         """(B, H, W, 3 * out_dim) -> (B, H, W, out_dim), before the projection."""
@@ -165,7 +162,7 @@ class PooledAttention(nn.Module):
 
 def pool(x: Tensor) -> Tensor:
     """2x2 max pooling of (B, H, W, C)."""
-    if fast_on_cpu(x):
+    if fast_on_cpu(x) and x.shape[1] % 2 == x.shape[2] % 2 == 0:
         rows = torch.maximum(x[:, ::2], x[:, 1::2])
         return torch.maximum(rows[:, :, ::2], rows[:, :, 1::2])
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)

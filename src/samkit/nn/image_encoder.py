@@ -127,15 +127,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training or self.norms_whole_image:
-            return self._think(self._look(x))
+            return self._feed_forward(self._attend(x))
         if self.window_size:
-            return in_windows(lambda some: self._think(self._look(some)), x, self.window_size)
-        return in_bands(self._think, self._look(x))
+            return in_windows(
+                lambda some: self._feed_forward(self._attend(some)), x, self.window_size
+            )
+        return in_bands(self._feed_forward, self._attend(x))
 
-    def _look(self, x: Tensor) -> Tensor:
+    def _attend(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.attn(self.norm1(x)))
 
-    def _think(self, x: Tensor) -> Tensor:
+    def _feed_forward(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
@@ -161,6 +163,7 @@ class RelativeAttention(nn.Module):
         """(B, H, W, C) -> the same shape."""
         qkv, (height, width) = self.qkv(x), x.shape[1:3]
         if self.window_size:
+            # Projected before they are padded: what the layer makes of zeros is its bias.
             windows = self._on_grid(window_partition(qkv, self.window_size, self.qkv.bias))
             x = window_unpartition(windows, height, width)
         else:

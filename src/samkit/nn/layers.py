@@ -103,11 +103,9 @@ def window_partition(x: Tensor, size: int, fill: Tensor | None = None) -> Tensor
     """
     pad_h, pad_w = -x.shape[1] % size, -x.shape[2] % size
     if pad_h or pad_w:
-        padded = F.pad(x, (0, 0, 0, pad_w, 0, pad_h))
-        if fill is not None:
-            padded[:, x.shape[1] :] = fill
-            padded[:, :, x.shape[2] :] = fill
-        x = padded
+        fill = x.new_zeros(x.shape[3]) if fill is None else fill.to(x.dtype)
+        x = torch.cat([x, fill.expand(x.shape[0], pad_h, *x.shape[2:])], 1)
+        x = torch.cat([x, fill.expand(*x.shape[:2], pad_w, -1)], 2)
     B, H, W, C = x.shape
     x = x.view(B, H // size, size, W // size, size, C)
     return x.transpose(2, 3).reshape(-1, size, size, C)
