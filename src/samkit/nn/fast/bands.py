@@ -14,7 +14,7 @@ from samkit.nn.fast.switch import fast_on_cpu
 
 __all__ = ["in_bands", "in_windows"]
 
-# Places at a time: enough rows for a matrix product to be as fast as it gets.
+# Places at a time in float32: enough rows for a matrix product to be as fast as it gets.
 _PLACES = 2048
 
 
@@ -23,7 +23,7 @@ def in_bands(function: Callable[[Tensor], Tensor], x: Tensor, step: int = 1) -> 
 
     What it gives for `step` rows depends on these alone. It may halve the map.
     """
-    rows = step * max(1, _PLACES // (step * x.shape[0] * x.shape[2]))
+    rows = step * max(1, _places(x) // (step * x.shape[0] * x.shape[2]))
     if not fast_on_cpu(x) or rows >= x.shape[1]:
         return function(x)
     return torch.cat([function(band) for band in x.split(rows, 1)], 1)
@@ -39,8 +39,8 @@ def in_windows(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Te
         return in_bands(function, x, size)
     windows = _windows(x, size)
     images, down, across = windows.shape[:3]
-    columns = max(1, min(across, _PLACES // size**2))
-    rows = max(1, _PLACES // (columns * size**2))
+    columns = max(1, min(across, _places(x) // size**2))
+    rows = max(1, _places(x) // (columns * size**2))
     output = into = None
     for b, i, j in product(range(images), range(0, down, rows), range(0, across, columns)):
         place = b, slice(i, i + rows), slice(j, j + columns)
@@ -52,6 +52,10 @@ def in_windows(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Te
         into[place] = y.unflatten(0, some.shape[:2])
     assert output is not None
     return output
+
+
+def _places(x: Tensor) -> int:
+    return _PLACES * 4 // x.element_size()
 
 
 def _windows(x: Tensor, size: int) -> Tensor:
