@@ -4,9 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.bands import in_bands, in_windows
 from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
+from samkit.nn.fast.interpolation import interpolate_by_products
 from samkit.nn.fast.linear import Linear
 from samkit.nn.fast.onednn_attention import attend_by_onednn, onednn_attends_faster
+from samkit.nn.fast.switch import fast_on_cpu
 from samkit.nn.layers import MLP, DropPath, PatchEmbed, window_partition, window_unpartition
 from samkit.sizes import HieraConfig
 
@@ -61,11 +64,15 @@ class Hiera(nn.Module):
 
     def _positions(self, height: int, width: int) -> Tensor:
         """(1, height, width, C): a coarse map interpolated to the grid plus a tiled window."""
-        window = self.pos_embed_window
-        rows, columns = -(-height // window.shape[2]), -(-width // window.shape[3])
-        tiled = window.tile(1, 1, rows, columns)[:, :, :height, :width]
-        coarse = F.interpolate(self.pos_embed.float(), (height, width), mode="bicubic")
-        return (coarse + tiled).permute(0, 2, 3, 1)
+        window = self.pos_embed_window.permute(0, 2, 3, 1)
+        rows, columns = -(-height // window.shape[1]), -(-width // window.shape[2])
+        tiled = window.tile(1, rows, columns, 1)[:, :height, :width]
+        coarse = self.pos_embed.float()
+        if fast_on_cpu(coarse):
+            coarse = interpolate_by_products(coarse, (height, width))
+        else:
+            coarse = F.interpolate(coarse, (height, width), mode="bicubic")
+        return coarse.permute(0, 2, 3, 1) + tiled
 
 
 class Block(nn.Module):
@@ -86,7 +93,7 @@ class Block(nn.Module):
         self.window_size = window_size
         self.pools = pools
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = PooledAttention(dim, out_dim, heads=heads, pools=pools)
+        self.attn = PooledAttention(dim, out_dim, heads=heads, window_size=window_size, pools=pools)
         self.norm2 = nn.LayerNorm(out_dim, eps=1e-6)
         self.mlp = MLP(out_dim, int(out_dim * mlp_ratio), out_dim, activation=F.gelu)
         self.drop_path = DropPath(drop_path)
@@ -95,34 +102,52 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, dim) -> (B, H, W, out_dim), or half the grid where the block pools."""
+        if self.training:  # drops whole samples
+            return self._feed_forward(self._attend(x))
+        if self.window_size:
+            return in_windows(
+                lambda some: self._feed_forward(self._attend(some)), x, self.window_size
+            )
+        return in_bands(self._feed_forward, self._attend(x))
+
+    def _attend(self, x: Tensor) -> Tensor:
         y = self.norm1(x)
         shortcut = pool(self.proj(y)) if self.pools else x
-        height, width = shortcut.shape[1:3]
-        if self.window_size:
-            y = self.attn(window_partition(y, self.window_size))
-            y = window_unpartition(y, height, width)
-        else:
-            y = self.attn(y)
-        x = shortcut + self.drop_path(y)
+        return shortcut + self.drop_path(self.attn(y))
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class PooledAttention(nn.Module):
-    """Self-attention over a grid whose queries may be max-pooled to half of it."""
+    """Self-attention in windows (0: global), whose queries may be max-pooled to half the grid."""
 
-    def __init__(self, dim: int, out_dim: int, *, heads: int, pools: bool) -> None:
+    def __init__(
+        self, dim: int, out_dim: int, *, heads: int, window_size: int, pools: bool
+    ) -> None:
         super().__init__()
         self.heads = heads
+        self.window_size = window_size
         self.pools = pools
         self.qkv = Linear(dim, out_dim * 3)
         self.proj = Linear(out_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        B, H, W, _ = x.shape
-        q, k, v = self.qkv(x).chunk(3, -1)  # (B, H, W, out_dim)
+        """(B, H, W, dim) -> (B, H, W, out_dim), or half the grid where queries are pooled."""
+        if not self.window_size:
+            return self.proj(self._attend(self.qkv(x)))
+        # Projected before they are padded: what the layer makes of zeros is its bias.
+        windows = window_partition(self.qkv(x), self.window_size, self.qkv.bias)
+        step = 2 if self.pools else 1
+        found = window_unpartition(self._attend(windows), x.shape[1] // step, x.shape[2] // step)
+        return self.proj(found)
+
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """(B, H, W, 3 * out_dim) -> (B, H, W, out_dim), before the projection."""
+        q, k, v = qkv.chunk(3, -1)
         if self.pools:
             q = pool(q)
-        H, W = q.shape[1:3]
+        B, H, W, _ = q.shape
         q, k, v = (
             t.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v)
         )
@@ -132,9 +157,12 @@ class PooledAttention(nn.Module):
             x = attend_by_onednn(q, k, v)
         else:
             x = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(x.transpose(1, 2).reshape(B, H, W, -1))
+        return x.transpose(1, 2).reshape(B, H, W, -1)
 
 
 def pool(x: Tensor) -> Tensor:
     """2x2 max pooling of (B, H, W, C)."""
+    if fast_on_cpu(x) and x.shape[1] % 2 == x.shape[2] % 2 == 0:
+        rows = torch.maximum(x[:, ::2], x[:, 1::2])
+        return torch.maximum(rows[:, :, ::2], rows[:, :, 1::2])
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)

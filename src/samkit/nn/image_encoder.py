@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.bands import in_bands, in_windows
 from samkit.nn.fast.bfloat16_attention import attend_on_grid_in_bfloat16, bfloat16_is_faster
 from samkit.nn.fast.linear import Linear
 from samkit.nn.fast.onednn_attention import attend_on_grid_by_onednn, onednn_attends_faster
@@ -111,8 +112,9 @@ class Block(nn.Module):
         super().__init__()
         self.window_size = window_size
         size = (window_size, window_size) if window_size else grid
+        self.norms_whole_image = config.norm in ("group_norm", "group_norm_1grp")
         self.norm1 = block_norm(config.norm, config.dim, config.norm_eps)
-        self.attn = RelativeAttention(config, size)
+        self.attn = RelativeAttention(config, size, window_size=window_size)
         self.norm2 = block_norm(config.norm, config.dim, config.norm_eps)
         self.mlp = MLP(
             config.dim,
@@ -124,22 +126,30 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[1:3]
-        y = self.norm1(x)
+        if self.training or self.norms_whole_image:
+            return self._feed_forward(self._attend(x))
         if self.window_size:
-            y = self.attn(window_partition(y, self.window_size))
-            y = window_unpartition(y, height, width)
-        else:
-            y = self.attn(y)
-        x = x + self.drop_path(y)
+            return in_windows(
+                lambda some: self._feed_forward(self._attend(some)), x, self.window_size
+            )
+        return in_bands(self._feed_forward, self._attend(x))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        return x + self.drop_path(self.attn(self.norm1(x)))
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class RelativeAttention(nn.Module):
-    """Self-attention over a (H, W) grid with decomposed relative positions (2112.01526, 4.1)."""
+    """Self-attention with decomposed relative positions (2112.01526, 4.1).
 
-    def __init__(self, config: ViTConfig, size: tuple[int, int]) -> None:
+    It is in windows (0: global); `size` (H, W) is that of one, or of the grid.
+    """
+
+    def __init__(self, config: ViTConfig, size: tuple[int, int], *, window_size: int = 0) -> None:
         super().__init__()
+        self.window_size = window_size
         head_dim = config.dim // config.heads
         self.heads = config.heads
         self.qkv = Linear(config.dim, config.dim * 3, bias=config.qkv_bias)
@@ -151,15 +161,25 @@ class RelativeAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> the same shape."""
-        B, H, W, C = x.shape
-        qkv = self.qkv(x).view(B, H * W, 3, self.heads, C // self.heads)
+        qkv, (height, width) = self.qkv(x), x.shape[1:3]
+        if self.window_size:
+            # Projected before they are padded: what the layer makes of zeros is its bias.
+            windows = self._on_grid(window_partition(qkv, self.window_size, self.qkv.bias))
+            x = window_unpartition(windows, height, width)
+        else:
+            x = self._on_grid(qkv)
+        return self.dropout(self.proj(x))
+
+    def _on_grid(self, qkv: Tensor) -> Tensor:
+        """(B, H, W, 3 * C) -> (B, H, W, C), before the projection."""
+        B, H, W, _ = qkv.shape
+        qkv = qkv.flatten(1, 2).unflatten(-1, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, H * W, c)
         grid = q.unflatten(2, (H, W))
         row_bias = torch.einsum("bnhwc,hkc->bnhwk", grid, relative_table(self.rel_pos_h, H))
         column_bias = torch.einsum("bnhwc,wkc->bnhwk", grid, relative_table(self.rel_pos_w, W))
         x = self._attend(q, k, v, row_bias.contiguous(), column_bias.contiguous())
-        x = x.transpose(1, 2).reshape(B, H, W, C)
-        return self.dropout(self.proj(x))
+        return x.transpose(1, 2).reshape(B, H, W, -1)
 
     def _attend(
         self, q: Tensor, k: Tensor, v: Tensor, row_bias: Tensor, column_bias: Tensor

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.fast.linear import Linear
+from samkit.nn.fast.switch import fast_on_cpu
 
 __all__ = [
     "MLP",
@@ -48,6 +49,8 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(in_channels, dim, kernel, stride, padding)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        if fast_on_cpu(pixels):  # then the result has channels last, and needs no copy
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
         return self.proj(pixels).permute(0, 2, 3, 1).contiguous()
 
 
@@ -93,10 +96,16 @@ class DropPath(nn.Module):
         return x * x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(keep) / keep
 
 
-def window_partition(x: Tensor, size: int) -> Tensor:
-    """(B, H, W, C), zero-padded at the bottom and right -> (B * windows, size, size, C)."""
+def window_partition(x: Tensor, size: int, fill: Tensor | None = None) -> Tensor:
+    """(B, H, W, C), padded at the bottom and right -> (B * windows, size, size, C).
+
+    The padding is `fill` (C,), or zero.
+    """
     pad_h, pad_w = -x.shape[1] % size, -x.shape[2] % size
-    x = F.pad(x, (0, 0, 0, pad_w, 0, pad_h)) if pad_h or pad_w else x
+    if pad_h or pad_w:
+        fill = x.new_zeros(x.shape[3]) if fill is None else fill.to(x.dtype)
+        x = torch.cat([x, fill.expand(x.shape[0], pad_h, *x.shape[2:])], 1)
+        x = torch.cat([x, fill.expand(*x.shape[:2], pad_w, -1)], 2)
     B, H, W, C = x.shape
     x = x.view(B, H // size, size, W // size, size, C)
     return x.transpose(2, 3).reshape(-1, size, size, C)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from samkit.nn.bottleneck import Bottleneck
-from samkit.nn.fast.linear import linear, pointwise
+from samkit.nn.fast.linear import linear
 from samkit.nn.features import ImageFeatures
 from samkit.nn.hq_head import HQHead
 from samkit.nn.image_views import ImageViews
@@ -140,9 +140,10 @@ class MaskDecoder(nn.Module):
         """Rows that a layer adds for a prompt of this many tokens, see `LowRankViews`."""
         return self.config.heads * (self._own_tokens().shape[1] + tokens)
 
-    def project_high_resolution(self, finest: Tensor, finer: Tensor) -> tuple[Tensor, Tensor]:
-        """Project neck features (B, D, ...) to the channels of the upscaling, once per image."""
-        return pointwise(self.conv_s0, finest), pointwise(self.conv_s1, finer)
+    @property
+    def high_resolution_heads(self) -> tuple[nn.Module, ...]:
+        """1x1 convolutions of a neck's finest levels to the channels of the upscaling."""
+        return (self.conv_s0, self.conv_s1) if self.config.high_resolution else ()
 
     def attend(
         self, features: ImageFeatures, image_positions: Tensor, prompts: PromptEmbedding

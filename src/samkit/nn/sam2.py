@@ -47,10 +47,22 @@ __all__ = ["Sam2"]
 _ABSENT_LOGIT, _GIVEN_LOGIT = -1024.0, 10.0
 
 
-def pyramid(trunk: nn.Module, stage_dims: tuple[int, ...], config: Sam2Config) -> nn.Sequential:
-    """Trunk and feature pyramid: pixels (B, C, H, W) -> maps of strides 4, 8 and 16."""
-    neck = FpnNeck(stage_dims, config.dim, config.fpn_top_down_levels)
-    return nn.Sequential(OrderedDict(trunk=trunk, neck=neck))
+class Pyramid(nn.Module):
+    """Trunk and feature pyramid."""
+
+    def __init__(self, trunk: nn.Module, neck: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.neck = neck
+
+    def forward(self, pixels: Tensor, heads: Sequence[nn.Module] = ()) -> list[Tensor]:
+        """Pixels (B, C, H, W) -> maps of strides 4, 8 and 16; the first ones through their head."""
+        maps: list[Tensor] = self.neck(self.trunk(pixels), heads)
+        return maps
+
+
+def pyramid(trunk: nn.Module, stage_dims: tuple[int, ...], config: Sam2Config) -> Pyramid:
+    return Pyramid(trunk, FpnNeck(stage_dims, config.dim, config.fpn_top_down_levels))
 
 
 _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]] = {
@@ -58,9 +70,7 @@ _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]
         EfficientNetLite(sizes), sizes.stage_dims, network
     ),
     HieraConfig: lambda sizes, network: pyramid(Hiera(sizes), sizes.stage_dims, network),
-    PeViTConfig: lambda sizes, network: nn.Sequential(
-        OrderedDict(trunk=PeViT(sizes), neck=SimpleFpn(sizes.dim, network.dim))
-    ),
+    PeViTConfig: lambda sizes, network: Pyramid(PeViT(sizes), SimpleFpn(sizes.dim, network.dim)),
     RepViTConfig: lambda sizes, network: pyramid(
         nn.Sequential(OrderedDict(body=RepViT(sizes))), sizes.dims, network
     ),
@@ -100,13 +110,11 @@ class Sam2(MemoryNetwork):
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         dtype = self.mask_decoder.dtype
-        finest, finer, embedding = (level.to(dtype) for level in self.image_encoder(pixels))
-        high_resolution: tuple[Tensor, ...] = ()
-        if self.config.mask_decoder.high_resolution:
-            high_resolution = self.mask_decoder.project_high_resolution(finest, finer)
+        *finer, embedding = self.image_encoder(pixels, self.mask_decoder.high_resolution_heads)
+        high_resolution = tuple(finer) if self.config.mask_decoder.high_resolution else ()
         features = ImageFeatures(
             embedding=embedding, high_resolution=high_resolution, stride=self.config.stride
-        )
+        ).map(lambda level: level.to(dtype))
         # As a saved embedding is, so that both give the same bits.
         return features.map(Tensor.contiguous)
 

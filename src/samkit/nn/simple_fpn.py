@@ -1,8 +1,12 @@
 """Simple feature pyramid (2203.16527, section 3) of SAM 3: maps of several sizes from one."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import zip_longest
 
 from torch import Tensor, nn
+
+from samkit.nn.fpn_neck import through
 
 __all__ = ["SimpleFpn"]
 
@@ -39,9 +43,13 @@ class SimpleFpn(nn.Module):
             ]
         )
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, C, h, w) -> (B, D, 4 h, 4 w), (B, D, 2 h, 2 w), (B, D, h, w)."""
-        return [level(x) for level in self.convs[:3]]
+    def forward(self, x: Tensor, heads: Sequence[nn.Module] = ()) -> list[Tensor]:
+        """(B, C, h, w) -> (B, D, 4 h, 4 w), (B, D, 2 h, 2 w), (B, D, h, w).
+
+        The finest ones go through a head each, as in `FpnNeck`.
+        """
+        maps = zip_longest(heads, self.convs[:3])
+        return [through(head, level(x)) for head, level in maps]
 
 
 def projections(in_dim: int, out_dim: int) -> dict[str, nn.Module]:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.fast.linear import Linear
+from samkit.nn.fast.switch import fast_on_cpu
 from samkit.nn.image_encoder import neck
 from samkit.nn.layers import DropPath, window_partition, window_unpartition
 from samkit.sizes import TinyViTConfig
@@ -52,6 +53,8 @@ class TinyViT(nn.Module):
 
     def with_early_map(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Features, and the map (B, C, H / 16, W / 16) after the second stage."""
+        if fast_on_cpu(pixels):  # then blocks need not turn their maps
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
         early = self.layers[1](self.layers[0](self.patch_embed(pixels)))
         x = early
         for layer in self.layers[2:]:

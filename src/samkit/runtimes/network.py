@@ -108,7 +108,7 @@ class _ImageEncoder(nn.Module):
         self.engine = engine
         self.shape = (len(config.mean), *config.image_size)
 
-    def forward(self, pixels: Tensor) -> Tensor | list[Tensor]:
+    def forward(self, pixels: Tensor, heads: tuple[()] = ()) -> Tensor | list[Tensor]:
         """As the encoder that it replaces: one map, or three from the finest on."""
         if pixels.shape[1:] != self.shape:
             raise InputError(
@@ -149,8 +149,9 @@ class _MaskDecoder(MaskDecoder):
         # Prompts share nothing here, so that few at a time are best.
         return self.iou_token.weight.shape[1]
 
-    def project_high_resolution(self, finest: Tensor, finer: Tensor) -> tuple[Tensor, Tensor]:
-        return finest, finer  # the image encoder's file has done it
+    @property
+    def high_resolution_heads(self) -> tuple[nn.Module, ...]:
+        return ()  # they are in the image encoder's file
 
     def decode(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
         """All about N prompts, with masks."""

@@ -13,10 +13,20 @@ from torch import Tensor, nn
 
 from samkit.nn.fast.switch import fast_on_cpu
 
-__all__ = ["Linear", "linear", "onednn_is_available", "onednn_is_faster", "pointwise"]
+__all__ = [
+    "Linear",
+    "both_pointwise",
+    "linear",
+    "onednn_is_available",
+    "onednn_is_faster",
+    "pointwise",
+]
 
 # Multiplications in a product from which it pays: a call of oneDNN takes longer to begin.
 _PAYS = 2**20
+
+# Processors that it pays on. torch gives bfloat16 to oneDNN too, but not the activation.
+_CAPABILITIES = {torch.float32: ("AVX2", "AVX512"), torch.bfloat16: ("AVX512",)}
 
 _Activation = Callable[[Tensor], Tensor]
 # What oneDNN calls them.
@@ -54,10 +64,31 @@ def pointwise(conv: nn.Module, x: Tensor, activation: _Activation | None = None)
     With channels last it is a linear layer of each place, and the result has channels last too.
     """
     assert isinstance(conv, nn.Conv2d)
-    weight, places = conv.weight.flatten(1), x.permute(0, 2, 3, 1)
-    if onednn_is_faster(places, weight) and places.is_contiguous():
-        return linear(places, weight, conv.bias, activation).permute(0, 3, 1, 2)
-    y = conv(x)
+    return _pointwise(x, conv.weight, conv.bias, activation)
+
+
+def both_pointwise(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
+    """Two 1x1 convolutions on (B, C, H, W), one after the other, as one with their product.
+
+    It is computed in the dtype of the second.
+    """
+    assert isinstance(first, nn.Conv2d)
+    assert isinstance(second, nn.Conv2d)
+    outer = second.weight.flatten(1)
+    weight = outer @ first.weight.flatten(1).to(outer.dtype)
+    assert first.bias is not None
+    assert second.bias is not None
+    bias = outer @ first.bias.to(outer.dtype) + second.bias
+    return _pointwise(x.to(outer.dtype), weight[:, :, None, None], bias)
+
+
+def _pointwise(
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: _Activation | None = None
+) -> Tensor:
+    matrix, places = weight.flatten(1), x.permute(0, 2, 3, 1)
+    if onednn_is_faster(places, matrix) and places.is_contiguous():
+        return linear(places, matrix, bias, activation).permute(0, 3, 1, 2)
+    y = F.conv2d(x, weight, bias)
     return y if activation is None else activation(y)
 
 
@@ -65,10 +96,10 @@ def onednn_is_faster(x: Tensor, weight: Tensor) -> bool:
     """Whether to multiply x (..., D) with weights (E, D) by oneDNN."""
     return (
         fast_on_cpu(x)  # first: the others ask for lengths, which a traced graph leaves open
-        and x.dtype == weight.dtype == torch.float32
+        and x.dtype == weight.dtype
         and x.numel() * weight.shape[0] >= _PAYS
         and weight.is_contiguous()  # with others it is a hundred times slower
-        and onednn_is_available("AVX2", "AVX512")
+        and onednn_is_available(*_CAPABILITIES.get(x.dtype, ()))
     )
 
 
