@@ -13,6 +13,7 @@ from samkit import InputError
 from samkit.exporter.onnx_files import write_onnx
 from samkit.exporter.parts import Part
 from samkit.exporter.small_weights import rounded
+from samkit.nn.tiny_vit import ConvNorm
 
 KINDS = {"float16": onnx.TensorProto.FLOAT16, "int8": onnx.TensorProto.INT8}
 
@@ -53,11 +54,18 @@ def huge() -> nn.Linear:
     return layer
 
 
+def with_norm() -> nn.Sequential:
+    layers = nn.Sequential(*network(), ConvNorm(16, 64, 3)).eval()
+    nn.init.normal_(layers[3].bn.weight)
+    nn.init.uniform_(layers[3].bn.running_var, 0.5, 2)
+    return layers
+
+
 @pytest.mark.parametrize("weights", KINDS)
 def test_storing_loses_nothing(weights: str, tmp_path: Path) -> None:
     part = Part(
         name="layers",
-        module=rounded(network(), weights),
+        module=rounded(with_norm(), weights),
         inputs={"x": torch.randn(1, 3, 16, 16)},
         outputs=("y",),
         axes={},
@@ -69,7 +77,7 @@ def test_storing_loses_nothing(weights: str, tmp_path: Path) -> None:
         sizes.append((tmp_path / "layers.onnx").stat().st_size)
         stored = onnx.load(tmp_path / "layers.onnx").graph.initializer
         large = [one.data_type for one in stored if np.prod(one.dims) >= 1024]
-        assert len(large) == 3
+        assert len(large) == 4
         assert set(large) == {KINDS[kind] if kind == weights else onnx.TensorProto.FLOAT}
         session = onnxruntime.InferenceSession(tmp_path / "layers.onnx")
         found.append(session.run(None, {"x": x})[0])

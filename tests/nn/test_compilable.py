@@ -22,7 +22,7 @@ def assert_same(found: Tensor, expected: Tensor) -> None:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As one graph, or an error; its operators run one by one, so that no C++ compiler is needed."""
+    """As one graph, or an error; operators run one by one, so that no C++ compiler is needed."""
     torch.compiler.reset()
     return torch.compile(function, fullgraph=True, backend="eager")
 

@@ -12,9 +12,11 @@ import onnx_ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from samkit.errors import InputError
 from samkit.nn import Network
+from samkit.nn.tiny_vit import ConvNorm
 from samkit.runtimes import Weights
 
 __all__ = ["rounded", "store_small"]
@@ -33,6 +35,10 @@ def rounded(network: Network, weights: Weights) -> Network:
         InputError: float16 cannot hold some.
     """
     network = copy.deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, ConvNorm):  # whose norm is folded into its convolution in a file
+            module.c = fuse_conv_bn_eval(module.c, module.bn)
+            module.add_module("bn", nn.Identity())
     if weights == "float16":
         for name, parameter in network.named_parameters():
             half = parameter.detach().half()
