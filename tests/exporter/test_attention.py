@@ -31,13 +31,16 @@ def inputs(kind: str, keys: int) -> dict[str, Tensor]:
         named["mask"] = torch.rand(2, 1, 1, keys, generator=generator) > 0.5
     elif kind == "of queries and keys":
         named["mask"] = torch.randn(2, 3, QUERIES, keys, generator=generator)
+    elif kind == "no heads":
+        named = {name: x[:, 0].contiguous() for name, x in named.items()}
     return named
 
 
-@pytest.mark.parametrize("kind", ["no mask", "of keys", "of queries and keys"])
+@pytest.mark.parametrize("kind", ["no mask", "of keys", "of queries and keys", "no heads"])
 def test_as_in_torch(kind: str, tmp_path: Path) -> None:
     example = inputs(kind, 11)
-    axes = {"k": {2: "keys"}, "v": {2: "keys"}, "mask": {3: "keys"}}
+    axis = example["k"].dim() - 2
+    axes = {"k": {axis: "keys"}, "v": {axis: "keys"}, "mask": {3: "keys"}}
     part = Part(name="attend", module=Attend(), inputs=example, outputs=("found",), axes=axes)
     write_onnx(part, tmp_path, "float32")
     session = onnxruntime.InferenceSession(tmp_path / "attend.onnx")

@@ -23,11 +23,12 @@ def _attention(
     attn_mask: Any = None,
     dropout_p: float = 0.0,
 ) -> Any:
-    """`scaled_dot_product_attention` of (B, heads, N, c), as the networks ask for it."""
-    *_, count, channels = query.shape
+    """`scaled_dot_product_attention` of (..., N, c), as the networks ask for it."""
+    *batch, count, channels = query.shape
+    axis = len(batch)
     query = op.Mul(query, op.Constant(value_float=1 / math.sqrt(channels)))
-    keys = op.Transpose(key, perm=[0, 1, 3, 2])
-    has_rows = attn_mask is not None and attn_mask.shape[2] != 1
+    keys = op.Transpose(key, perm=[*range(axis), axis + 1, axis])
+    has_rows = attn_mask is not None and attn_mask.shape[axis] != 1
     if attn_mask is not None and attn_mask.dtype == onnx_ir.DataType.BOOL:
         nothing, all_of_it = (op.Constant(value_float=x) for x in (-math.inf, 0.0))
         attn_mask = op.Where(attn_mask, all_of_it, nothing)
@@ -44,14 +45,10 @@ def _attention(
     ends = [count * i // steps for i in range(steps + 1)]
     found = []
     for start, end in itertools.pairwise(ends):
-        mask = _rows(attn_mask, start, end) if has_rows else attn_mask
-        found.append(of(_rows(query, start, end), mask))
-    return op.Concat(*found, axis=2)
-
-
-def _rows(x: Any, start: int, end: int) -> Any:
-    where = (op.Constant(value_ints=[i]) for i in (start, end, 2))
-    return op.Slice(x, *where)
+        rows = [op.Constant(value_ints=[i]) for i in (start, end, axis)]
+        mask = op.Slice(attn_mask, *rows) if has_rows else attn_mask
+        found.append(of(op.Slice(query, *rows), mask))
+    return op.Concat(*found, axis=axis)
 
 
 TRANSLATIONS: dict[Any, Any] = {
