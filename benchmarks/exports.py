@@ -186,11 +186,15 @@ def rows_of(one: dict[str, Any]) -> list[str]:
         times = one["milliseconds"].get(part, {})
         size = sum(b for file, b in one["files"].items() if file.startswith(f"{part}.")) / 1e6
         iou = "" if ious.get(part) is None else f"{ious[part]:.5f}"
-        each = [f"{times[x]:.3g}" if x in times else "" for x in ("torch", "onnx", "openvino")]
+        each = [short(times[x]) if x in times else "" for x in ("torch", "onnx", "openvino")]
         label = "" if rows else f"`{one['model']}`"
-        cells = (label, part, f"{size:.3g}", f"{differences[part]:.1e}", iou, *each)
+        cells = (label, f"`{part}`", short(size), f"{differences[part]:.1e}", iou, *each)
         rows.append(f"| {' | '.join(cells)} |")
     return rows
+
+
+def short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":
