@@ -36,3 +36,11 @@ def exported_pico(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exports") / "pico"
     samkit.export(samkit.load("pico", device="cpu", dtype="float32"), folder, parts="video")
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported_for_transformers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """pico in the layout of transformers.js. Tests do not change it."""
+    folder = tmp_path_factory.mktemp("exports") / "pico-js"
+    samkit.export(samkit.load("pico", device="cpu", dtype="float32"), folder, layout="transformers")
+    return folder

@@ -1,5 +1,6 @@
 """`samkit export`, and commands with what it wrote."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ PHOTOGRAPH = Path(__file__).parents[2] / "examples" / "coffee.jpg"
 
 def test_for_samexporter(run: Any, tmp_path: Path) -> None:
     out = tmp_path / "labels"
-    code, text, _ = run("export", "pico", "-o", out, "--layout", "samexporter", "--half")
+    code, text, _ = run("export", "pico", "-o", out, "--layout", "samexporter", "--int8")
     assert code == 0
-    assert text.startswith(f"{out}: 2 files, ")
-    assert "lowest IoU of a mask" in text
-    assert "with weights in float32" in text
+    assert text.startswith(f"{out}: 2 files, 7 MB; ")  # of 23
+    assert re.search(r"lowest IoU of a mask (1\.0{5}|0\.999\d\d); IoU with the masks of", text)
+    lowest, mean = (float(x) for x in re.findall(r"(?:lowest|mean) (\d\.\d{5})", text)[-2:])
+    assert 0.5 < lowest < mean < 1
     encoder, decoder = (
         onnxruntime.InferenceSession(out / f"{name}.onnx") for name in ("encoder", "decoder")
     )
@@ -45,8 +47,8 @@ def test_for_samexporter(run: Any, tmp_path: Path) -> None:
     expected = predictor.predict(image, Prompt.box(172, 18, 424, 285), candidates=3).best()
     best = masks[0][scores[0].argmax()]
     agree = (best > 0) == (expected.logits[0] > 0)
-    assert agree.mean() > 0.999
-    assert scores.max() == pytest.approx(expected.scores[0], abs=1e-3)
+    assert agree.mean() > 0.99  # of rounded weights
+    assert scores.max() == pytest.approx(expected.scores[0], abs=0.05)
 
 
 def mean_and_std(predictor: samkit.ImagePredictor) -> tuple[Any, Any]:
@@ -73,6 +75,7 @@ def test_check_and_predict(run: Any, exported_pico: Path, tmp_path: Path) -> Non
             ("pico", "-o", "OUT", "--parts", "video", "--layout", "samexporter"),
             "the layout samexporter has no parts for video",
         ),
+        (("pico", "-o", "OUT", "--half", "--int8"), "expected one of --half and --int8"),
         (("nothing", "-o", "OUT"), "no model is called 'nothing'"),
         (("pico", "-o", "OUT", "--check"), "no such file or folder"),
     ],

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from tiny import make, tiny_sam, tiny_sam2
+from tiny import make, tiny_hq_sam, tiny_sam, tiny_sam2
 from torch import nn
 
 import samkit
@@ -89,6 +89,46 @@ def test_files_of_another_network_are_found_out(
     assert not list(tmp_path.iterdir())
 
 
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def with_shapes_that_do_not_fit(path: Path) -> None:
+    """As old exporters made of windows: a file that is there and that no engine loads."""
+    model = onnx.load(path)
+    windows = onnx.helper.make_tensor("windows", onnx.TensorProto.FLOAT, [2, 3], range(6))
+    model.graph.initializer.append(windows)
+    model.graph.node.append(onnx.helper.make_node("MatMul", ["windows", "windows"], ["product"]))
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("damage", [cut_off, with_shapes_that_do_not_fit])
+@pytest.mark.parametrize("name", ["image_encoder", "memory_encoder"])
+def test_files_that_do_not_load_are_found_out(
+    damage: Any, name: str, exported_pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_: Any, folder: Path, *rest: Any) -> None:
+        shutil.copytree(exported_pico, folder, dirs_exist_ok=True)
+        damage(folder / f"{name}.onnx")
+
+    monkeypatch.setattr(exporting, "_write", write)
+    with pytest.raises(ExportError, match=rf"{name}\.onnx: onnxruntime cannot load it"):
+        samkit.export(pico(), tmp_path / "out", parts="video")
+    assert not list(tmp_path.iterdir())
+
+
+def test_check_of_rounded_weights(exported_pico: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(exported_pico, tmp_path / "copy")
+    for weights in ("float16", "int8"):
+        about = json.loads((copied / "samkit.json").read_text())
+        (copied / "samkit.json").write_text(json.dumps(about | {"weights": weights}))
+        if weights == "float16":  # as those of pico are anyway
+            assert check(pico(), copied)["images"]["lowest_iou"] >= 0.999
+            continue
+        with pytest.raises(ExportError, match="image_encoder: embedding differs"):
+            check(pico(), copied)
+
+
 def test_check_of_another_size(exported_pico: Path) -> None:
     other = ImagePredictor(make(tiny_sam2()), device="cpu", dtype="float32")
     with pytest.raises(InputError, match="holds a network of other sizes"):
@@ -96,7 +136,10 @@ def test_check_of_another_size(exported_pico: Path) -> None:
 
 
 def test_what_cannot_be_exported(exported_pico: Path, tmp_path: Path) -> None:
-    sam = ImagePredictor(make(tiny_sam()), device="cpu", dtype="float32")
+    sam, hq_sam = (
+        ImagePredictor(make(config), device="cpu", dtype="float32")
+        for config in (tiny_sam(), tiny_hq_sam())
+    )
     half = ImagePredictor(make(tiny_sam()), device="cpu", dtype="bfloat16")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
@@ -112,12 +155,18 @@ def test_what_cannot_be_exported(exported_pico: Path, tmp_path: Path) -> None:
         (sam, (tmp_path / "full" / "mine.txt",), "expected a new or empty folder"),
         (sam, (tmp_path / "full" / "mine.txt" / "out",), "cannot write"),
         (sam.network, (out,), "expected an ImagePredictor"),
+        (hq_sam, (out, "image", "transformers"), "the layout transformers has no HQ-SAM"),
     ):
         names = ("folder", "parts", "layout")
         with pytest.raises(InputError, match=message):
             samkit.export(wrong, **dict(zip(names, arguments, strict=False)))
-    with pytest.raises(InputError, match="half: expected True or False, got 'no'"):
-        samkit.export(sam, out, half="no")
+    for arguments, message in (
+        ({"half": "no"}, "half: expected True or False, got 'no'"),
+        ({"int8": "yes"}, "int8: expected True or False, got 'yes'"),
+        ({"half": True, "int8": True}, "expected half or int8, got both"),
+    ):
+        with pytest.raises(InputError, match=message):
+            samkit.export(sam, out, **arguments)
     assert not out.exists()
 
 
@@ -133,34 +182,9 @@ def test_large_weights_lie_in_a_file_of_their_own(
         outputs=("y",),
         axes={},
     )
-    write_onnx(part, tmp_path, half=False)
+    write_onnx(part, tmp_path, "float32")
     assert (tmp_path / "layer.onnx.data").stat().st_size >= 64 * 32 * 4
     assert (tmp_path / "layer.onnx").stat().st_size < 64 * 32 * 4
     session = onnxruntime.InferenceSession(tmp_path / "layer.onnx")
     (found,) = session.run(None, {"x": x.numpy()})
     assert found[:, 0] == pytest.approx(layer(x).detach().numpy(), abs=1e-5)
-
-
-def test_weights_in_half_precision_lose_nothing(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    layer = nn.Linear(64, 32)
-    with torch.no_grad():
-        layer.weight.copy_(layer.weight.half().float())  # the bias stays between the steps
-    part = Part(
-        name="layer",
-        module=nn.Sequential(layer, nn.Flatten(0)),
-        inputs={"x": torch.randn(3, 64)},
-        outputs=("y",),
-        axes={"x": {0: "rows"}},
-    )
-    found = []
-    for half in (False, True):
-        write_onnx(part, tmp_path, half=half)
-        weights = onnx.load(tmp_path / "layer.onnx").graph.initializer
-        is_half = [tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in weights]
-        assert any(is_half) == half
-        assert not all(is_half)
-        session = onnxruntime.InferenceSession(tmp_path / "layer.onnx")
-        found.append(session.run(None, {"x": torch.ones(5, 64).numpy()})[0])
-    assert (found[0] == found[1]).all()
-    assert found[0].shape == (5 * 32,)

@@ -8,11 +8,13 @@ import onnxruntime
 import pytest
 import torch
 from tiny import make, tiny_pico, tiny_sam, tiny_sam2
+from transformers import SamImageProcessor
 
 import samkit
 from samkit import ImagePredictor, Prompt
 from samkit.exporter.layouts import LAYOUTS
-from samkit.sizes import NetworkConfig
+from samkit.nn import build
+from samkit.sizes import NetworkConfig, sam2, sam_vit
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
 CLICKS = [
@@ -107,12 +109,81 @@ def test_samexporter(predictor: ImagePredictor) -> None:
     assert_same(scores.flatten(), expected.scores)
 
 
-def test_files_for_transformers_js(tmp_path: Path) -> None:
+# What the files of onnx-community declare ("?": any number). Read in huggingface/transformers.js at
+# 93a8f016, models/sam/modeling_sam.js and models/sam2/modeling_sam2.js; the axes of prompts for
+# SAM 2 also in the published decoder of its kind. Ours take one image at a time.
+DECLARED = {
+    "sam": {
+        "pixel_values": ("float32", (1, 3, 1024, 1024)),
+        "image_embeddings": ("float32", (1, 256, 64, 64)),
+        "image_positional_embeddings": ("float32", (1, 256, 64, 64)),
+        "input_points": ("float32", (1, "?", "?", 2)),
+        "input_labels": ("int64", (1, "?", "?")),
+    },
+    "sam2": {
+        "pixel_values": ("float32", (1, 3, 1024, 1024)),
+        "image_embeddings.0": ("float32", (1, 32, 256, 256)),
+        "image_embeddings.1": ("float32", (1, 64, 128, 128)),
+        "image_embeddings.2": ("float32", (1, 256, 64, 64)),
+        "input_points": ("float32", (1, 1, "?", 2)),
+        "input_labels": ("int64", (1, "?", "?")),
+        "input_boxes": ("float32", (1, "?", 4)),
+    },
+}
+OUTPUTS = {
+    "sam": ("iou_scores", "pred_masks"),
+    "sam2": ("iou_scores", "pred_masks", "object_score_logits"),
+}
+
+
+@pytest.mark.parametrize("family", DECLARED)
+def test_transformers_declares_what_onnx_community_does(family: str) -> None:
+    with torch.device("meta"):
+        network = build(sam_vit("b") if family == "sam" else sam2("tiny"))
+    layout = LAYOUTS["transformers"]
+    encoder, decoder = layout.encoder(network), layout.decoder(network)
+    found = {
+        name: (
+            str(example.dtype).removeprefix("torch."),
+            tuple(
+                "?" if axis in part.axes.get(name, {}) else length
+                for axis, length in enumerate(example.shape)
+            ),
+        )
+        for part in (encoder, decoder)
+        for name, example in part.inputs.items()
+    }
+    assert found == DECLARED[family]
+    assert decoder.outputs == OUTPUTS[family]
+    assert set(encoder.outputs) == {name for name in found if name.startswith("image_")}
+    assert (encoder.name, decoder.name) == (
+        "onnx/vision_encoder",
+        "onnx/prompt_encoder_mask_decoder",
+    )
+
+
+def test_configs_of_transformers_js() -> None:
+    """What its AutoProcessor and models ask for, and transformers' own processors too."""
+    configs = LAYOUTS["transformers"].configs(make(tiny_sam2()))
+    assert configs["config.json"] == {
+        "model_type": "sam2",
+        "architectures": ["Sam2Model"],
+        "vision_config": {"num_feature_levels": 3},
+    }
+    configs = LAYOUTS["transformers"].configs(make(tiny_sam()))
+    assert configs["config.json"] == {"model_type": "sam", "architectures": ["SamModel"]}
+    processor = SamImageProcessor(**configs["preprocessor_config.json"])
+    found = processor(IMAGE, return_tensors="pt")
+    expected = LAYOUTS["transformers"].pixels(make(tiny_sam()), IMAGE)
+    assert found["reshaped_input_sizes"].tolist() == [[96, 128]]
+    torch.testing.assert_close(found["pixel_values"], expected, rtol=0, atol=0.02)
+
+
+def test_files_for_transformers_js(exported_for_transformers: Path) -> None:
     """Names and axes are those of onnx-community's SAM 2, with the sizes of pico."""
     predictor = samkit.load("pico", device="cpu", dtype="float32")
-    samkit.export(predictor, tmp_path / "js", layout="transformers")
     encoder, decoder = (
-        onnxruntime.InferenceSession(tmp_path / "js" / "onnx" / f"{name}.onnx")
+        onnxruntime.InferenceSession(exported_for_transformers / "onnx" / f"{name}.onnx")
         for name in ("vision_encoder", "prompt_encoder_mask_decoder")
     )
     maps = {"image_embeddings.0": (16, 80, 104), "image_embeddings.1": (32, 40, 52)}
@@ -144,5 +215,8 @@ def test_files_for_transformers_js(tmp_path: Path) -> None:
     )
     expected = predictor.predict(IMAGE, BOXES, candidates=3)
     np.testing.assert_allclose(found[0].flatten(), expected.scores, atol=1e-4)
-    about = json.loads((tmp_path / "js" / "samkit.json").read_text())
+    about = json.loads((exported_for_transformers / "samkit.json").read_text())
     assert about["parity"]["images"]["masks"] == 36  # 2 photographs, 2 kinds of 3 prompts, 3 each
+    size = json.loads((exported_for_transformers / "preprocessor_config.json").read_text())["size"]
+    assert size == {"height": 320, "width": 416}
+    assert {*about["files"]} >= {"config.json", "preprocessor_config.json"}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import CONFIGS, make, tiny_pico, tiny_sam, tiny_sam2
+from tiny import CONFIGS, make, tiny_edge_tam, tiny_pico, tiny_sam, tiny_sam2
 from torch import Tensor, nn
 
 from samkit.nn import ImageFeatures, PromptTensors, Sam, Sam2
@@ -161,14 +161,21 @@ def test_mask_decoder_without_masks(config: SamConfig | Sam2Config) -> None:
     assert isinstance(views.views, LowRankViews) == (not network.prompt_encoder.draw_prompts)
 
 
-@pytest.mark.parametrize("ragged", [False, True])
-@pytest.mark.parametrize("config", [tiny_sam2(), tiny_pico()], ids=["sam2", "pico"])
+@pytest.mark.parametrize(
+    ("config", "ragged"),
+    [
+        *((config, ragged) for config in (tiny_sam2(), tiny_pico()) for ragged in (False, True)),
+        (tiny_edge_tam(), True),
+    ],
+)
 @torch.no_grad()
 def test_memory_attention(config: Sam2Config, ragged: bool) -> None:
     torch.manual_seed(0)
+    network = make(config)
+    tokens_of_a_map = len(network.memory_positions((CELLS, CELLS)))
 
     def reachable(count: int, frames: int, pointers: int) -> tuple[Tensor | None, ...]:
-        maps = torch.randn(2, count, frames, CELLS**2, config.memory.dim)
+        maps = torch.randn(2, count, frames, tokens_of_a_map, config.memory.dim)
         tokens = torch.randn(2, count, pointers, config.memory.dim)
         shorter: tuple[Tensor | None, ...] = (None, None)
         if ragged:
@@ -177,7 +184,7 @@ def test_memory_attention(config: Sam2Config, ragged: bool) -> None:
             shorter[1][-1, pointers // 2 :] = False
         return torch.randn(1, config.dim, CELLS, CELLS), *maps, *tokens, *shorter
 
-    module = Recall(make(config))
+    module = Recall(network)
     both = {0: ANY, 1: ANY}
     axes = {}, *[both] * 4, *[both if ragged else None] * 2
     program = exported(module, reachable(3, 2, 5), axes)
@@ -198,3 +205,23 @@ def test_memory_encoder() -> None:
     program = exported(module, objects(3), ({0: ANY}, {0: ANY}))
     for count in (1, 2, 5):
         assert_same(program, module, objects(count))
+
+
+class Summarise(nn.Module):
+    def __init__(self, network: Sam2) -> None:
+        super().__init__()
+        self.perceiver = network.spatial_perceiver
+
+    def forward(self, maps: Tensor) -> list[Tensor]:
+        return [self.perceiver(maps)]
+
+
+@torch.no_grad()
+def test_perceiver() -> None:
+    torch.manual_seed(0)
+    config = tiny_edge_tam()
+    module = Summarise(make(config))
+    shape = config.memory.dim, CELLS, CELLS
+    program = exported(module, (torch.randn(3, *shape),), ({0: ANY},))
+    for count in (1, 2, 5):
+        assert_same(program, module, (torch.randn(count, *shape),))

@@ -218,6 +218,7 @@ def rewrite(folder: Path, **values: object) -> None:
         ({"version": 2}, "expected version 1 of the layout, got 2"),
         ({"sizes": {}}, "samkit.json is damaged"),
         ({"sizes": 7}, "samkit.json is damaged"),
+        ({"weights": "int3"}, "samkit.json is damaged"),
         ({"files": []}, "samkit.json is damaged"),
         ({"files": {"mask_decoder.onnx": {}}}, "samkit.json is damaged"),
         ({"files": {"../x": {"sha256": ""}}}, "expected the name of a file"),

@@ -34,6 +34,9 @@ def export(
         ),
     ] = "samkit",
     half: Annotated[bool, typer.Option("--half", help="Store weights as float16.")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Store them as integers of 8 bits: other masks.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing: compare DIR with MODEL once more.")
     ] = False,
@@ -51,13 +54,17 @@ def export(
     chosen_layout = check_choice(layout, exporter.LAYOUTS, "--layout")
     if chosen_parts == "video" and chosen_layout != "samkit":
         raise usage_error(f"the layout {layout} has no parts for video", "--parts")
+    if half and int8:
+        raise usage_error("expected one of --half and --int8", "--int8")
     if check:
         check_there(output, "--output")
         predictor = load_model(model, "cpu", "float32", "MODEL")
         typer.echo(f"{output}: {_summary(exporter.check(predictor, output))}")
         return
     predictor = load_model(model, "cpu", "float32", "MODEL")
-    about = exporter.export(predictor, output, parts=chosen_parts, layout=chosen_layout, half=half)
+    about = exporter.export(
+        predictor, output, parts=chosen_parts, layout=chosen_layout, half=half, int8=int8
+    )
     size = sum(file["bytes"] for file in about["files"].values()) / 1e6
     typer.echo(f"{output}: {len(about['files'])} files, {size:.0f} MB; {_summary(about['parity'])}")
 
@@ -69,6 +76,10 @@ def _summary(parity: dict[str, Any]) -> str:
     text = (
         f"largest difference {difference:.1e} of a tensor's scale, lowest IoU of a mask {iou:.5f}"
     )
-    if "lowest_iou_with_float32" in parity:
-        text += f" ({parity['lowest_iou_with_float32']:.5f} with weights in float32)"
+    if "iou_with_float32" in parity:
+        ious = parity["iou_with_float32"]
+        text += (
+            f"; IoU with the masks of weights in float32: lowest {ious['lowest']:.5f}, "
+            f"mean {ious['mean']:.5f}"
+        )
     return text

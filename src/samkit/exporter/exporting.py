@@ -11,11 +11,12 @@ import torch
 from torch.export import ExportedProgram
 
 from samkit.arguments import switch
-from samkit.errors import ExportError, InputError, MissingDependencyError, shown
+from samkit.errors import CheckpointError, ExportError, InputError, MissingDependencyError, shown
 from samkit.exporter.layouts import LAYOUTS, LayoutName
 from samkit.exporter.parity import Differences, compare_clip, compare_images, compare_memory
 from samkit.exporter.parts import Part, memory_parts
 from samkit.exporter.programs import trace
+from samkit.exporter.small_weights import rounded
 from samkit.files import checked_path
 from samkit.image_predictor import ImagePredictor
 from samkit.media.writing import temporary_folder
@@ -25,6 +26,7 @@ from samkit.runtimes import (
     MANIFEST,
     WEIGHTS,
     Engine,
+    Weights,
     checksum,
     is_exported,
     load_exported,
@@ -49,6 +51,7 @@ def export(
     parts: Parts = "image",
     layout: LayoutName = "samkit",
     half: bool = False,
+    int8: bool = False,
 ) -> dict[str, Any]:
     """Write a network as ONNX files, and compare them with it.
 
@@ -65,6 +68,8 @@ def export(
             "samexporter" (X-AnyLabeling), which have no video.
         half: store weights as float16. They are computed with in float32, so that only the rounding
             of the weights changes masks; how much, is in `samkit.json`.
+        int8: store those of layers as integers of 8 bits, with a scale for each channel; else as
+            `half`. Masks change more.
 
     Returns:
         The contents of `samkit.json`.
@@ -76,19 +81,19 @@ def export(
     """
     network = _exportable(predictor, parts, layout)
     target = _new_folder(folder)
-    before = None
-    if switch("half", half):
-        before, network = network, _rounded(network)
+    weights, before = _weights(half, int8), None
+    if weights != "float32":
+        before, network = network, rounded(network, weights)
     try:
         # Inside a folder that only this process can look into, until all is well.
         with temporary_folder(target.parent) as place:
             written = place / "export"
             written.mkdir()
-            _write(network, written, parts, layout, half)
-            about = _about(network, written, parts, layout, half)
-            _save(about, written)
+            _write(network, written, parts, layout, weights)
+            about = _about(network, written, parts, layout, weights)
+            _save(about, written / MANIFEST)
             about["parity"] = _compare(network, written, parts, layout, before)
-            _save(about, written)
+            _save(about, written / MANIFEST)
             os.rename(written, target)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror or error}") from error
@@ -111,7 +116,8 @@ def check(predictor: ImagePredictor, folder: str | Path) -> dict[str, Any]:
     network = _exportable(predictor, parts, "samkit")
     if opened.config != network.config:
         raise InputError(f"{opened.path} holds a network of other sizes than the one given")
-    network = _rounded(network) if opened.is_half else network
+    if opened.weights != "float32":
+        network = rounded(network, opened.weights)
     return _compare(network, opened.path, parts, "samkit", None)
 
 
@@ -160,6 +166,8 @@ def _exportable(predictor: ImagePredictor, parts: Parts, layout: LayoutName) -> 
         )
     if parts == "video" and layout != "samkit":
         raise InputError(f"the layout {layout} has no parts for video; expected layout='samkit'")
+    if network.config.mask_decoder.high_quality and layout != "samkit":
+        raise InputError(f"the layout {layout} has no HQ-SAM; expected layout='samkit'")
     if parts == "video" and not network.has_memory:
         raise InputError("parts: this network has no memory, which video needs; expected 'image'")
     if predictor.device.type == "cpu":
@@ -202,19 +210,10 @@ def _new_folder(folder: str | Path) -> Path:
     return target
 
 
-def _rounded(network: Network) -> Network:
-    """A network whose weights float16 can hold.
-
-    Raises:
-        InputError: some are too large.
-    """
-    network = copy.deepcopy(network)
-    for name, parameter in network.named_parameters():
-        rounded = parameter.detach().half()
-        if not bool(rounded.isfinite().all()):
-            raise InputError(f"half: {name} has numbers that float16 cannot hold")
-        parameter.data = rounded.float()
-    return network
+def _weights(half: bool, int8: bool) -> Weights:
+    if all([switch("half", half), switch("int8", int8)]):
+        raise InputError("expected half or int8, got both")
+    return "float16" if half else "int8" if int8 else "float32"
 
 
 def _all_parts(network: Network, parts: Parts, layout: LayoutName) -> list[Part]:
@@ -225,22 +224,26 @@ def _all_parts(network: Network, parts: Parts, layout: LayoutName) -> list[Part]
     return found
 
 
-def _write(network: Network, folder: Path, parts: Parts, layout: LayoutName, half: bool) -> None:
+def _write(
+    network: Network, folder: Path, parts: Parts, layout: LayoutName, weights: Weights
+) -> None:
     from samkit.exporter.onnx_files import write_onnx
 
     for part in _all_parts(network, parts, layout):
         (folder / part.name).parent.mkdir(exist_ok=True)
         try:
-            write_onnx(part, folder, half=half)
+            write_onnx(part, folder, weights)
         except (RuntimeError, TypeError, ValueError) as error:  # of torch's exporter
             reason = str(error).strip().partition("\n")[0]
             raise ExportError(f"{part.name} cannot be exported: {reason}") from error
+    for name, contents in LAYOUTS[layout].configs(network).items():
+        _save(contents, folder / name)
     if layout == "samkit":
         write_safetensors(folder / WEIGHTS, weights_between(network), {"format": "pt"})
 
 
 def _about(
-    network: Network, folder: Path, parts: Parts, layout: LayoutName, half: bool
+    network: Network, folder: Path, parts: Parts, layout: LayoutName, weights: Weights
 ) -> dict[str, Any]:
     """What `samkit.json` says, but for the comparison."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -249,7 +252,7 @@ def _about(
         "layout": layout,
         "version": LAYOUT_VERSION,
         "parts": parts,
-        "weights": "float16" if half else "float32",
+        "weights": weights,
         "input": {
             "height": height,
             "width": width,
@@ -268,8 +271,8 @@ def _about(
     }
 
 
-def _save(about: dict[str, Any], folder: Path) -> None:
-    (folder / MANIFEST).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+def _save(contents: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
 
 
 def _compare(
@@ -282,17 +285,20 @@ def _compare(
     """
     import onnxruntime
 
-    engines = {
-        part.name: Engine(folder / f"{part.name}.onnx", "onnx", "")
-        for part in _all_parts(network, parts, layout)
-    }
-    found, lowest = compare_images(network, LAYOUTS[layout], engines, before)
+    try:
+        engines = {
+            part.name: Engine(folder / f"{part.name}.onnx", "onnx", "")
+            for part in _all_parts(network, parts, layout)
+        }
+    except CheckpointError as error:
+        raise ExportError(f"the files do not load: {error}") from error
+    found, ious = compare_images(network, LAYOUTS[layout], engines, before)
     report: dict[str, Any] = {
         "engine": f"onnxruntime {onnxruntime.__version__}",
         "images": _report(found),
     }
     if before is not None:
-        report["lowest_iou_with_float32"] = lowest
+        report["iou_with_float32"] = {"lowest": min(ious), "mean": sum(ious) / len(ious)}
     if parts == "video":
         assert isinstance(network, Sam2)
         report["memory"] = _report(compare_memory(network, engines))

@@ -7,12 +7,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir
 import torch
 from torch import Tensor, nn
 
+from samkit.exporter.attention import TRANSLATIONS
 from samkit.exporter.parts import Part
+from samkit.exporter.small_weights import store_small
+from samkit.runtimes import Weights
 
 __all__ = ["write_onnx"]
 
@@ -21,13 +23,13 @@ _OPSET = 18
 _MOST_INSIDE = 1_800_000_000
 
 
-def write_onnx(part: Part, folder: Path, *, half: bool) -> None:
+def write_onnx(part: Part, folder: Path, weights: Weights) -> None:
     """Write a part as `NAME.onnx`; weights of more than 1.8 GB lie beside it, `NAME.onnx.data`.
 
     Args:
         part: what to write.
         folder: where to.
-        half: store weights as float16 where that loses nothing. They are computed with in float32.
+        weights: how to store those that it loses nothing of. They are computed with in float32.
     """
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
@@ -38,6 +40,7 @@ def write_onnx(part: Part, folder: Path, *, half: bool) -> None:
             input_names=list(part.inputs),
             output_names=list(part.outputs),
             opset_version=_OPSET,
+            custom_translation_table=TRANSLATIONS,
             verbose=False,
         )
     assert program is not None
@@ -49,10 +52,10 @@ def write_onnx(part: Part, folder: Path, *, half: bool) -> None:
             value.shape = onnx_ir.Shape(
                 ["one_or_all" if i == axis else length for i, length in lengths]
             )
-    if half:
-        _store_as_half(graph)
-    weights = [value.const_value for value in graph.initializers.values()]
-    size = sum(weight.nbytes for weight in weights if weight is not None)
+    if weights != "float32":
+        store_small(graph, weights)
+    stored = [value.const_value for value in graph.initializers.values()]
+    size = sum(tensor.nbytes for tensor in stored if tensor is not None)
     program.save(folder / f"{part.name}.onnx", external_data=size > _MOST_INSIDE)
 
 
@@ -65,27 +68,6 @@ class _Listed(nn.Module):
 
     def forward(self, inputs: list[Tensor]) -> Any:
         return self.module(*inputs)
-
-
-def _store_as_half(graph: Any) -> None:
-    """Float32 weights that float16 holds exactly become float16, with a cast before their use."""
-    for name, value in list(graph.initializers.items()):
-        if value.dtype != onnx_ir.DataType.FLOAT:
-            continue
-        array = value.const_value.numpy()
-        with np.errstate(over="ignore"):
-            small = array.astype("float16")
-        if (small.astype("float32") != array).any():
-            continue
-        stored = onnx_ir.Value(name=f"{name}.half", const_value=onnx_ir.tensor(small))
-        stored.shape, stored.dtype = value.shape, onnx_ir.DataType.FLOAT16
-        cast = onnx_ir.node("Cast", [stored], {"to": onnx_ir.DataType.FLOAT.value})
-        cast.outputs[0].shape, cast.outputs[0].dtype = value.shape, value.dtype
-        value.replace_all_uses_with(cast.outputs[0])
-        del graph.initializers[name]
-        cast.outputs[0].name = name
-        graph.register_initializer(stored)
-        graph.insert_before(graph[0], cast)
 
 
 @contextlib.contextmanager

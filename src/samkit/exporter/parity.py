@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samkit.errors import ExportError
-from samkit.exporter.layouts import Layout, RandomPrompts
+from samkit.exporter.layout import Layout, RandomPrompts
 from samkit.exporter.parts import Part, memory_parts
 from samkit.exporter.samples import CLIP, PHOTOGRAPH
 from samkit.image_predictor import ImagePredictor
@@ -58,13 +58,15 @@ class Differences:
     lowest_iou: float = 1.0
     masks: int = 0
 
-    def add_tensors(self, part: Part, found: Mapping[str, Tensor], expected: list[Tensor]) -> None:
+    def add_tensors(
+        self, part: Part, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+    ) -> None:
         """Compare the outputs of a part.
 
         Raises:
             ExportError: they differ by more than rounding.
         """
-        for name, want in zip(part.outputs, expected, strict=True):
+        for name, want in expected.items():
             got = found[name]
             if got.shape != want.shape:
                 raise ExportError(
@@ -105,7 +107,7 @@ def mask_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 
 def compare_images(
     network: Network, layout: Layout, engines: Mapping[str, Engine], before: Network | None = None
-) -> tuple[Differences, float]:
+) -> tuple[Differences, list[float]]:
     """Two photographs with prompts of all kinds.
 
     Args:
@@ -115,37 +117,35 @@ def compare_images(
         before: the network before its weights were rounded, if they were.
 
     Returns:
-        The differences, and the lowest IoU with the masks of `before`.
+        The differences, and the IoU of each mask with that of `before`.
 
     Raises:
         ExportError: the files do something else.
     """
     encoder, decoder = layout.encoder(network), layout.decoder(network)
-    differences, lowest = Differences({}), 1.0
+    differences, ious = Differences({}), list[float]()
     for image in _photographs():
         transform = ImageTransform.for_network(network.config, image.shape[:2])
         (pixels,) = encoder.inputs
         inputs = {pixels: layout.pixels(network, image)}
-        with torch.inference_mode():
-            maps = dict(zip(encoder.outputs, encoder.module(*inputs.values()), strict=True))
-        found = engines[encoder.name](inputs)
-        differences.add_tensors(encoder, found, list(maps.values()))
+        maps, found = _run(encoder, inputs), engines[encoder.name](inputs)
+        differences.add_tensors(encoder, found, maps)
+        maps, found = (layout.decoded(network, each) for each in (maps, found))
+        if before is not None:
+            old_decoder = layout.decoder(before)
+            old_maps = layout.decoded(before, _run(layout.encoder(before), inputs))
         for prompts in _random_prompts(transform):
             given = layout.prompts(network, prompts)
             if given is None:
                 continue
-            with torch.inference_mode():
-                expected = decoder.module(*_in_order(decoder, given | maps))
-            name = layout.logits(network)
+            name, expected = layout.logits(network), _run(decoder, given | maps)
             differences.add_tensors(decoder, engines[decoder.name](given | maps), expected)
             masks = _masks(engines[decoder.name](given | found)[name], transform)
-            logits = expected[decoder.outputs.index(name)]
-            differences.add_masks(decoder.name, masks, _masks(logits, transform))
+            differences.add_masks(decoder.name, masks, _masks(expected[name], transform))
             if before is not None:
-                logits = _logits(before, layout, inputs, given)
-                pairs = zip(masks, _masks(logits, transform), strict=True)
-                lowest = min(lowest, *(mask_iou(one, other) for one, other in pairs))
-    return differences, lowest
+                old_masks = _masks(_run(old_decoder, given | old_maps)[name], transform)
+                ious += map(mask_iou, masks, old_masks)
+    return differences, ious
 
 
 def compare_memory(network: Sam2, engines: Mapping[str, Engine]) -> Differences:
@@ -167,9 +167,7 @@ def compare_memory(network: Sam2, engines: Mapping[str, Engine]) -> Differences:
                 if example.dtype == torch.bool:
                     inputs[name] = torch.ones(shape, dtype=torch.bool)
                     inputs[name][:1, 1:] = False
-            with torch.inference_mode():
-                expected = part.module(*_in_order(part, inputs))
-            differences.add_tensors(part, engines[part.name](inputs), expected)
+            differences.add_tensors(part, engines[part.name](inputs), _run(part, inputs))
     return differences
 
 
@@ -219,21 +217,14 @@ def _random_prompts(transform: ImageTransform) -> Iterator[RandomPrompts]:
         )
 
 
-def _in_order(part: Part, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-    return [inputs[name] for name in part.inputs]
+def _run(part: Part, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The outputs of the network itself by name."""
+    with torch.inference_mode():
+        found = part.module(*(inputs[name] for name in part.inputs))
+    return dict(zip(part.outputs, found, strict=True))
 
 
 def _masks(logits: Tensor, transform: ImageTransform) -> NDArray[np.bool_]:
     """Masks (N, H, W) at the size of the image, of logits (..., h, w)."""
     flat = logits.reshape(-1, *logits.shape[-2:])
     return (transform.masks_to_image(flat) > 0).numpy()
-
-
-def _logits(
-    network: Network, layout: Layout, pixels: Mapping[str, Tensor], prompts: Mapping[str, Tensor]
-) -> Tensor:
-    encoder, decoder = layout.encoder(network), layout.decoder(network)
-    with torch.inference_mode():
-        maps = zip(encoder.outputs, encoder.module(*pixels.values()), strict=True)
-        found = decoder.module(*_in_order(decoder, {**prompts, **dict(maps)}))
-    return found[decoder.outputs.index(layout.logits(network))]

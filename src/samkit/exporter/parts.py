@@ -1,5 +1,6 @@
 """The parts of a network as modules of tensors in, tensors out, with names: the layout samkit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +10,7 @@ from samkit.nn import ImageFeatures, MaskPrediction, Network, PromptTensors, Sam
 from samkit.nn.memory import MemoryTokens
 from samkit.nn.memory_encoder import MASK_STRIDE
 
-__all__ = ["Part", "decoder", "encoder", "example_maps", "map_names", "memory_parts"]
+__all__ = ["Part", "decoder", "encoder", "example_maps", "features_of", "memory_parts"]
 
 # Sizes of traced examples: different ones above 1, which no axis is fixed to.
 _PROMPTS, _TOKENS, _OBJECTS, _FRAMES, _POINTERS = 3, 4, 3, 2, 5
@@ -63,11 +64,8 @@ class Decode(nn.Module):
     def forward(
         self, points: Tensor, labels: Tensor, masks: Tensor, has_mask: Tensor, *maps: Tensor
     ) -> list[Tensor]:
-        features = ImageFeatures(
-            embedding=maps[0], high_resolution=maps[1:], stride=self.network.config.stride
-        )
         prompts = PromptTensors(points=points, labels=labels, masks=masks, has_mask=has_mask)
-        return as_list(self.network.decode(features, prompts))
+        return as_list(self.network.decode(features_of(self.network, maps), prompts))
 
 
 class Recall(nn.Module):
@@ -108,6 +106,29 @@ class Remember(nn.Module):
         return [self.encoder(frame.expand(masks.shape[0], -1, -1, -1), masks)]
 
 
+class Summarise(nn.Module):
+    """The perceiver of EdgeTAM: memories of N objects -> few tokens of each."""
+
+    def __init__(self, network: Sam2) -> None:
+        super().__init__()
+        self.perceiver = network.spatial_perceiver
+
+    def forward(self, memory: Tensor) -> list[Tensor]:
+        return [self.perceiver(memory)]
+
+
+def features_of(network: Network, maps: Sequence[Tensor]) -> ImageFeatures:
+    """Maps of an image in the order of `map_names`."""
+    embedding, *others = maps
+    fine = 2 if network.config.mask_decoder.high_resolution else 0
+    return ImageFeatures(
+        embedding=embedding,
+        high_resolution=tuple(others[:fine]),
+        further=tuple(others[fine:]),
+        stride=network.config.stride,
+    )
+
+
 def as_list(prediction: MaskPrediction) -> list[Tensor]:
     """What the file of a mask decoder gives."""
     score = [] if prediction.object_score is None else [prediction.object_score]
@@ -116,15 +137,24 @@ def as_list(prediction: MaskPrediction) -> list[Tensor]:
 
 def map_names(network: Network) -> tuple[str, ...]:
     """Names of the maps of an image."""
-    fine = ("high_resolution_0", "high_resolution_1")
-    return ("embedding", *fine) if network.config.mask_decoder.high_resolution else ("embedding",)
+    config = network.config.mask_decoder
+    fine = ("high_resolution_0", "high_resolution_1") if config.high_resolution else ()
+    return ("embedding", *fine, *(["high_quality"] if config.high_quality else []))
 
 
 def example_maps(network: Network) -> list[Tensor]:
     """Maps of one image."""
     (height, width), dim = network.config.grid, network.config.dim
-    shapes = [(dim, 1), (dim // 8, 4), (dim // 4, 2)][: len(map_names(network))]
-    return [torch.randn(1, channels, height * k, width * k) for channels, k in shapes]
+    shapes = {
+        "embedding": (dim, 1),
+        "high_resolution_0": (dim // 8, 4),
+        "high_resolution_1": (dim // 4, 2),
+        "high_quality": (dim // 8, 4),
+    }
+    return [
+        torch.randn(1, channels, height * k, width * k)
+        for channels, k in (shapes[name] for name in map_names(network))
+    ]
 
 
 def encoder(network: Network) -> Part:
@@ -166,24 +196,25 @@ def decoder(network: Network) -> Part:
 
 
 def memory_parts(network: Sam2) -> list[Part]:
-    """The memory attention and the memory encoder."""
+    """The memory attention, the memory encoder and, where there is one, the perceiver."""
     (height, width), dim = network.config.grid, network.config.memory.dim
+    cells = network.memory_positions((height, width)).shape[0]
     frame = torch.randn(1, network.config.dim, height, width)
-    maps = torch.randn(2, _OBJECTS, _FRAMES, height * width, dim)
-    tokens = torch.randn(2, _OBJECTS, _POINTERS, dim)
+    tokens = torch.randn(2, _OBJECTS, _FRAMES, cells, dim)
+    pointer_tokens = torch.randn(2, _OBJECTS, _POINTERS, dim)
     masks = torch.rand(_OBJECTS, 1, height * MASK_STRIDE, width * MASK_STRIDE)
     frames, pointers = {0: "objects", 1: "frames"}, {0: "objects", 1: "pointers"}
-    return [
+    parts = [
         Part(
             name="memory_attention",
             module=Recall(network),
             inputs={
                 "frame": frame,
-                "memories": maps[0],
-                "memory_positions": maps[1],
+                "memories": tokens[0],
+                "memory_positions": tokens[1],
                 "has_memory": torch.ones(_OBJECTS, _FRAMES, dtype=torch.bool),
-                "pointers": tokens[0],
-                "pointer_positions": tokens[1],
+                "pointers": pointer_tokens[0],
+                "pointer_positions": pointer_tokens[1],
                 "has_pointer": torch.ones(_OBJECTS, _POINTERS, dtype=torch.bool),
             },
             outputs=("recalled",),
@@ -200,3 +231,14 @@ def memory_parts(network: Sam2) -> list[Part]:
             axes={"masks": {0: "objects"}},
         ),
     ]
+    if network.config.memory.latents:
+        parts.append(
+            Part(
+                name="memory_perceiver",
+                module=Summarise(network),
+                inputs={"memory": torch.randn(_OBJECTS, dim, height, width)},
+                outputs=("tokens",),
+                axes={"memory": {0: "objects"}},
+            )
+        )
+    return parts

@@ -23,8 +23,9 @@ from samkit.sizes import Activation, Resampling, ViTConfig
 
 __all__ = ["ViTImageEncoder", "resize_offsets", "resize_positions"]
 
-# Elements of the bias that are computed at a time, to stay in the cache.
-_BIAS_ELEMENTS = 2**21
+# Elements of the bias that are computed at a time: to stay in the cache; in graphs, where each part
+# is a few nodes more, not to take too much memory.
+_BIAS_ELEMENTS, _TRACED_BIAS_ELEMENTS = 2**21, 2**24
 
 
 def _linear(x: Tensor) -> Tensor:
@@ -190,7 +191,8 @@ class RelativeAttention(nn.Module):
             return attend_on_grid_in_bfloat16(q, k, v, row_bias, column_bias)
         if not dropout and onednn_attends_faster(q, H * W):
             return attend_on_grid_by_onednn(q, k, v, row_bias, column_bias)
-        rows = max(1, _BIAS_ELEMENTS // (B * heads * W * H * W))
+        most = _TRACED_BIAS_ELEMENTS if torch.compiler.is_compiling() else _BIAS_ELEMENTS
+        rows = max(1, most // (B * heads * W * H * W))
         parts = []
         for top in range(0, H, rows):
             part = slice(top, top + rows)

@@ -4,8 +4,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -72,15 +71,16 @@ class DenseViews:
     Attributes:
         image: (N or 1, P, D).
         positions: (1, P, D).
+        placed: the sum of both.
     """
 
     image: Tensor
     positions: Tensor
+    placed: Tensor = field(init=False)
 
-    @cached_property
-    def placed(self) -> Tensor:
-        """The image tokens with their positions."""
-        return self.image + self.positions
+    def __post_init__(self) -> None:
+        # Not a `cached_property`, whose lock ends a graph of `torch.compile`.
+        object.__setattr__(self, "placed", self.image + self.positions)
 
     def token_to_image(self, attention: Attention, queries: Tensor) -> Tensor:
         if self.image.shape[0] == 1:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -104,7 +103,7 @@ class MemoryTokens:
             attended=attended,
         )
 
-    @cached_property
+    @property  # not cached: the lock of a `cached_property` ends a graph of `torch.compile`
     def keys(self) -> Tensor:
         """Tokens with their positions (N, M, d)."""
         return self.tokens + self.positions

@@ -38,7 +38,7 @@ class Perceiver(nn.Module):
     def _whole(self, maps: Tensor) -> Tensor:
         positions = sine_positions(maps.shape[1], *maps.shape[-2:]).to(maps)
         tokens, where = (each.flatten(2).transpose(1, 2) for each in (maps, positions))
-        x = self.latents.expand(len(maps), -1, -1)
+        x = self.latents.expand(maps.shape[0], -1, -1)
         for layer in self.layers:
             x = layer(x, tokens, where)
         return x

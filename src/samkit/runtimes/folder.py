@@ -3,16 +3,30 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from samkit.errors import CheckpointError
 from samkit.files import checked_path, inside, open_file, read_json
 from samkit.sizes import NetworkConfig, from_dict
 
-__all__ = ["LAYOUT_VERSION", "MANIFEST", "ExportedFolder", "checksum", "is_export", "open_folder"]
+__all__ = [
+    "LAYOUT_VERSION",
+    "MANIFEST",
+    "ExportedFolder",
+    "Weights",
+    "checksum",
+    "is_export",
+    "open_folder",
+]
 
 MANIFEST = "samkit.json"
 LAYOUT_VERSION = 1
 """Of the files of the layout samkit: other versions are refused."""
+
+Weights = Literal["float32", "float16", "int8"]
+"""How weights are stored."""
+
+_WEIGHTS: tuple[Weights, ...] = get_args(Weights)
 
 _KIND = ("layout", "version")
 _MANIFEST_BYTES = 2**20
@@ -26,13 +40,13 @@ class ExportedFolder:
     Attributes:
         path: of the folder.
         config: sizes of the network.
-        is_half: whether its weights are stored as float16.
+        weights: how they are stored.
         checksums: name of a file -> its SHA-256 in hexadecimal digits.
     """
 
     path: Path
     config: NetworkConfig
-    is_half: bool
+    weights: Weights
     checksums: dict[str, str]
 
 
@@ -68,6 +82,7 @@ def open_folder(source: str | Path) -> ExportedFolder:
     try:
         config = from_dict(about["sizes"])
         config.validate()
+        weights: Weights = _WEIGHTS[_WEIGHTS.index(about["weights"])]
         checksums = {str(name): str(one["sha256"]) for name, one in about["files"].items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged ({error})") from error
@@ -75,8 +90,7 @@ def open_folder(source: str | Path) -> ExportedFolder:
         file = inside(folder, name, str(path), CheckpointError)
         if checksum(file) != expected:
             raise CheckpointError(f"{file} is not the file that was exported; export it again")
-    is_half = about.get("weights") == "float16"
-    return ExportedFolder(path=folder, config=config, is_half=is_half, checksums=checksums)
+    return ExportedFolder(path=folder, config=config, weights=weights, checksums=checksums)
 
 
 def checksum(path: Path) -> str:

@@ -22,7 +22,9 @@ __all__ = ["WEIGHTS", "is_exported", "load_exported", "weights_between"]
 WEIGHTS = "network.safetensors"
 """Name of the file of the weights that no ONNX file has."""
 
-_IN_ENGINE = ("image_encoder.", "memory_attention.", "memory_encoder.")
+# Maps of an image beside its embedding, in the order that networks have them in.
+_FINE, _FURTHER = ("high_resolution_0", "high_resolution_1"), ("high_quality",)
+_IN_ENGINE = ("image_encoder.", "memory_attention.", "memory_encoder.", "spatial_perceiver.")
 
 
 def load_exported(folder: ExportedFolder, runtime: Runtime) -> Network:
@@ -48,13 +50,15 @@ def load_exported(folder: ExportedFolder, runtime: Runtime) -> Network:
     network.mask_decoder = _MaskDecoder(network.mask_decoder, engine("mask_decoder"))
     if isinstance(network, Sam2):
         network.has_memory = "memory_attention.onnx" in folder.checksums
+        tokens = len(network.memory_positions(folder.config.grid))
         # By their names, as these are other classes in the same places.
-        for name, part in (
-            ("memory_attention", _MemoryAttention),
-            ("memory_encoder", _MemoryEncoder),
+        for name, open_part in (
+            ("memory_attention", lambda: _MemoryAttention(engine("memory_attention"), tokens)),
+            ("memory_encoder", lambda: _MemoryEncoder(engine("memory_encoder"))),
+            ("spatial_perceiver", lambda: _Perceiver(engine("memory_perceiver"))),
         ):
-            runs = part(engine(name), folder.config.grid) if network.has_memory else nn.Module()
-            network.add_module(name, runs)
+            if hasattr(network, name):
+                network.add_module(name, open_part() if network.has_memory else nn.Module())
     return network.eval()
 
 
@@ -87,37 +91,44 @@ def _built(config: NetworkConfig) -> Network:
 class _Exported(Network):
     """Prompts go to the file of the mask decoder as they are."""
 
+    def encode_image(self, pixels: Tensor) -> ImageFeatures:
+        maps = self.image_encoder(pixels)
+        return ImageFeatures(
+            embedding=maps["embedding"],
+            high_resolution=tuple(maps[name] for name in _FINE if name in maps),
+            further=tuple(maps[name] for name in _FURTHER if name in maps),
+            stride=self.config.stride,
+        )
+
     def _attend(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
         assert isinstance(self.mask_decoder, _MaskDecoder)
         return self.mask_decoder.decode(features, prompts)
 
 
 class ExportedSam(_Exported, Sam):
-    """SAM or MobileSAM, exported."""
+    """SAM, HQ-SAM or MobileSAM, exported."""
 
 
 class ExportedSam2(_Exported, Sam2):
-    """SAM 2, 2.1 or pico, exported."""
+    """SAM 2, 2.1, EdgeTAM or pico, exported."""
 
 
 class _ImageEncoder(nn.Module):
-    """In the place of all image encoders: also projects for the mask decoder."""
+    """In the place of all image encoders: also makes what all prompts of an image share."""
 
     def __init__(self, engine: Engine, config: NetworkConfig) -> None:
         super().__init__()
         self.engine = engine
         self.shape = (len(config.mean), *config.image_size)
 
-    def forward(self, pixels: Tensor, heads: tuple[()] = ()) -> Tensor | list[Tensor]:
-        """As the encoder that it replaces: one map, or three from the finest on."""
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """The maps of B images by their names in the file."""
         if pixels.shape[1:] != self.shape:
             raise InputError(
                 f"this export takes inputs of shape {self.shape}, got {tuple(pixels.shape[1:])}"
             )
         each = [self.engine({"pixels": one}) for one in pixels.split(1)]
-        maps = {name: torch.cat([one[name] for one in each]) for name in self.engine.outputs}
-        embedding = maps.pop("embedding")
-        return [*maps.values(), embedding] if maps else embedding
+        return {name: torch.cat([one[name] for one in each]) for name in self.engine.outputs}
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +160,6 @@ class _MaskDecoder(MaskDecoder):
         # Prompts share nothing here, so that few at a time are best.
         return self.iou_token.weight.shape[1]
 
-    @property
-    def high_resolution_heads(self) -> tuple[nn.Module, ...]:
-        return ()  # they are in the image encoder's file
-
     def decode(self, features: ImageFeatures, prompts: PromptTensors) -> Attended:
         """All about N prompts, with masks."""
         count, (h, w) = len(prompts), features.embedding.shape[-2:]
@@ -166,8 +173,9 @@ class _MaskDecoder(MaskDecoder):
             "labels": prompts.labels,
             "embedding": features.embedding,
         }
-        fine = {f"high_resolution_{i}": x for i, x in enumerate(features.high_resolution)}
-        found = self.engine({**inputs, "masks": masks, "has_mask": has_mask, **fine})
+        inputs |= zip(_FINE, features.high_resolution, strict=False)
+        inputs |= zip(_FURTHER, features.further, strict=False)
+        found = self.engine({**inputs, "masks": masks, "has_mask": has_mask})
         return Attended(
             tokens=found["tokens"],
             iou=found["iou"],
@@ -189,21 +197,21 @@ class _MaskDecoder(MaskDecoder):
 class _MemoryAttention(nn.Module):
     dtype = torch.float32
 
-    def __init__(self, engine: Engine, grid: tuple[int, int]) -> None:
+    def __init__(self, engine: Engine, tokens: int) -> None:
         super().__init__()
         self.engine = engine
-        self.cells = grid[0] * grid[1]
+        self.tokens = tokens  # of a memory
 
     def forward(self, features: Tensor, memory: MemoryTokens) -> Tensor:
         """As `MemoryAttention`, of one frame."""
-        # One at a time, as an engine holds the scores of all queries and keys at once.
+        # One at a time, as a batch of more would only take more memory.
         each = [self._recall(features, one) for one in memory.one_by_one()]
         return torch.cat(each)
 
     def _recall(self, features: Tensor, memory: MemoryTokens) -> Tensor:
         first = memory.tokens.shape[1] - memory.pointer_tokens
         frames, positions = (
-            tokens[:, :first].unflatten(1, (-1, self.cells))
+            tokens[:, :first].unflatten(1, (-1, self.tokens))
             for tokens in (memory.tokens, memory.positions)
         )
         found = self.engine(
@@ -221,10 +229,20 @@ class _MemoryAttention(nn.Module):
 
 
 class _MemoryEncoder(nn.Module):
-    def __init__(self, engine: Engine, grid: tuple[int, int]) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__()
         self.engine = engine
 
     def forward(self, features: Tensor, masks: Tensor) -> Tensor:
         """As `MemoryEncoder`, of one frame."""
         return self.engine({"frame": features[:1], "masks": masks})["memory"]
+
+
+class _Perceiver(nn.Module):
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """As `Perceiver`."""
+        return self.engine({"memory": maps})["tokens"]
