@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from samkit.nn import ImageFeatures
 from samkit.nn.attention import Attention
 from samkit.nn.fast.low_rank_views import LowRankViews
+from samkit.nn.fast.shared_image import SharedImage
 from samkit.nn.fast.switch import plain
 from samkit.nn.image_views import DenseViews, ImageViews, image_views
 from samkit.nn.mask_decoder import Attended, MaskDecoder
@@ -26,7 +27,7 @@ def whole(views: ImageViews) -> Tensor:
 
 
 def linear(views: ImageViews, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.cat([maps for _, maps in views.linear(weight, bias)])
+    return torch.cat([maps for _, maps in views.linear(nn.Identity(), weight, bias)])
 
 
 def attention() -> Attention:
@@ -81,7 +82,7 @@ def test_low_rank_views_are_dense_views(
 ) -> None:
     torch.manual_seed(seed)
     image, positions = torch.randn(places, DIM) + offset, torch.randn(places, DIM)
-    low: ImageViews = LowRankViews.initial(image, positions, count)
+    low: ImageViews = LowRankViews(SharedImage(image, positions), count)
     dense: ImageViews = DenseViews(image.expand(count, -1, -1), positions[None])
     weight, bias = torch.randn(7, DIM), torch.randn(7)
     for _ in range(layers):
@@ -101,9 +102,9 @@ def test_low_rank_views_are_dense_views(
         rtol=1e-4, atol=1e-4,
     )  # fmt: skip
     chosen = torch.arange(0, count, 2)
-    assert torch.equal(whole(low.select(chosen)), whole(low)[chosen])
+    torch.testing.assert_close(whole(low.select(chosen)), whole(low)[chosen])
     none = low.select(torch.zeros(count, dtype=torch.bool))
-    assert list(none.linear(weight, bias)) == []
+    assert list(none.linear(nn.Identity(), weight, bias)) == []
 
 
 @torch.inference_mode()
@@ -114,7 +115,9 @@ def test_what_takes_the_image_away_is_finite() -> None:
     taken = tell.out_proj(tell.v_proj(values))[0, 0]
     image = 1e-2 * torch.randn(64, 256) - taken
     keys, positions = torch.randn(8, 7, 256), torch.randn(64, 256)
-    views = LowRankViews.initial(image, positions, 8).image_to_token(tell, keys, values, None, norm)
+    views = LowRankViews(SharedImage(image, positions), 8).image_to_token(
+        tell, keys, values, None, norm
+    )
     assert views.scale.isfinite().all()
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from samkit.nn.attention import Attention
 from samkit.nn.fast.linear import linear
-from samkit.nn.fast.low_rank_views import LowRankViews, low_rank_is_faster
+from samkit.nn.fast.low_rank_views import MANY, LowRankViews, low_rank_is_faster
+from samkit.nn.fast.shared_image import SharedImage
 from samkit.nn.fast.switch import few_at_a_time
 
 __all__ = ["DenseViews", "ImageViews", "image_views"]
@@ -44,8 +45,13 @@ class ImageViews(Protocol):
     def select(self, index: Tensor) -> "ImageViews":
         """The views of some of the prompts."""
 
-    def linear(self, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """A linear layer (E, D), (E,) on the image tokens: new (n, P, E) of a few prompts each."""
+    def linear(
+        self, layer: nn.Module, weight: Tensor, bias: Tensor
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """A linear layer (E, D), (E,) on the image tokens: new (n, P, E) of a few prompts each.
+
+        The layer is the one that these are of.
+        """
 
 
 def image_views(image: Tensor, positions: Tensor, tokens: Tensor, heads: int) -> ImageViews:
@@ -57,8 +63,9 @@ def image_views(image: Tensor, positions: Tensor, tokens: Tensor, heads: int) ->
         tokens: (N, T, D) of the prompts.
         heads: of attention.
     """
-    if low_rank_is_faster(image, tokens, heads):
-        return LowRankViews.initial(image[0], positions[0], len(tokens))
+    is_low_rank = low_rank_is_faster(image, tokens, heads)
+    if is_low_rank and len(image) == 1 and len(tokens) >= MANY:
+        return LowRankViews(SharedImage(image[0], positions[0]), len(tokens))
     return DenseViews(image, positions)
 
 
@@ -121,7 +128,9 @@ class DenseViews:
     def select(self, index: Tensor) -> "DenseViews":
         return DenseViews(self.image[index], self.positions)
 
-    def linear(self, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    def linear(
+        self, layer: nn.Module, weight: Tensor, bias: Tensor
+    ) -> Iterator[tuple[slice, Tensor]]:
         P, D = self.image.shape[1:]
         for some in few_at_a_time(self.image, max(1, _CACHED // (P * D))):
             yield some, linear(self.image[some], weight, bias)

@@ -131,11 +131,13 @@ class PromptEmbedding:
         sparse: (N, T, D) tokens.
         attended: (N, T) bool, tokens that may be attended to; None means all of them.
         dense: (N or 1, D, h / 4, w / 4) map that is added to the image features.
+        is_plain: whether the map is that of no mask, which is the same for all such prompts.
     """
 
     sparse: Tensor
     attended: Tensor | None
     dense: Tensor
+    is_plain: bool = False
 
 
 class PromptEncoder(nn.Module):
@@ -166,6 +168,7 @@ class PromptEncoder(nn.Module):
             sparse=self._embed_points(prompts, image_size),
             attended=prompts.labels != TokenLabel.ABSENT if prompts.ragged else None,
             dense=self._embed_dense(prompts, image_size),
+            is_plain=prompts.masks is None and not self.draw_prompts,
         )
 
     def positions(self, height: int, width: int) -> Tensor:
