@@ -210,3 +210,36 @@ def test_many_prompts_are_decoded_as_a_few() -> None:
     expected = torch.cat([decoder.masks(one).logits for one in alone])
     scale = float(expected.abs().max())
     torch.testing.assert_close(decoder.masks(together).logits, expected, rtol=0, atol=1e-5 * scale)
+
+
+@torch.no_grad()
+def test_clicks_on_an_image_that_was_asked_about() -> None:
+    torch.manual_seed(0)
+    dim = 256
+    decoder = MaskDecoder(MaskDecoderConfig(high_resolution=False), dim)
+    randomise(decoder)
+    features = ImageFeatures(embedding=torch.randn(1, dim, 16, 18))
+    positions, dense = torch.randn(1, dim, 16, 18), torch.randn(1, dim, 1, 1)
+
+    def ask(sparse: Tensor, form: type) -> None:
+        prompts = PromptEmbedding(sparse=sparse, attended=None, dense=dense, is_plain=True)
+        found = decoder.attend(features, positions, prompts)
+        assert isinstance(found.views, form)
+        with plain():
+            expected = decoder.attend(features, positions, prompts)
+            logits = decoder.masks(expected).logits
+        torch.testing.assert_close(found.iou, expected.iou, rtol=1e-4, atol=1e-4)
+        scale = float(logits.abs().max())
+        torch.testing.assert_close(decoder.masks(found).logits, logits, rtol=0, atol=1e-5 * scale)
+        single = decoder.single_masks(found).logits
+        torch.testing.assert_close(single, logits[:, :1], rtol=0, atol=1e-5 * scale)
+
+    ask(torch.randn(1, 2, dim), DenseViews)
+    ask(torch.randn(1, 2, dim), LowRankViews)
+    ask(torch.randn(2, 3, dim), LowRankViews)
+    ask(torch.randn(1, 20, dim), DenseViews)  # too many tokens
+    decoder.transformer.layers[0].norm4.weight.mul_(2)
+    ask(torch.randn(1, 2, dim), DenseViews)
+    ask(torch.randn(1, 2, dim), LowRankViews)
+    features = ImageFeatures(embedding=torch.randn(1, dim, 16, 18))
+    ask(torch.randn(1, 2, dim), DenseViews)

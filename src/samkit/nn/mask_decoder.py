@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.bottleneck import Bottleneck
@@ -157,7 +158,7 @@ class MaskDecoder(nn.Module):
             image_positions: (1, D, h, w).
             prompts: N encoded prompts.
         """
-        N, grid = prompts.sparse.shape[0], features.embedding.shape[-2:]
+        N, (h, w) = prompts.sparse.shape[0], features.embedding.shape[-2:]
         own = self._own_tokens().expand(N, -1, -1)
         tokens = torch.cat([own, prompts.sparse.to(own.dtype)], 1)
         attended = prompts.attended
@@ -172,7 +173,7 @@ class MaskDecoder(nn.Module):
             iou=self.iou_prediction_head(tokens[:, first]),
             object_score=self.pred_obj_score_head(tokens[:, 0]) if first else None,
             views=views,
-            grid=grid,
+            grid=(h, w),
             high_resolution=features.high_resolution,
             further=features.further,
             hq_token=tokens[:, own.shape[1] - 1] if self.config.high_quality else None,
@@ -209,13 +210,22 @@ class MaskDecoder(nn.Module):
 
     def masks(self, attended: Attended) -> MaskPrediction:
         """The masks of prompts after `attend`."""
-        filters = torch.stack(
-            [mlp(attended.tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], 1
-        )
+        return self._masks(attended, self.config.candidates + 1)
+
+    def single_masks(self, attended: Attended) -> MaskPrediction:
+        """`single` of `masks`; where it is always the first of them, no other is made."""
+        if self.config.dynamic_multimask and not self.training:
+            return self.single(self.masks(attended))
+        return self._masks(attended, 1)
+
+    def _masks(self, attended: Attended, count: int) -> MaskPrediction:
+        """The first masks of prompts."""
+        mlps = list(self.output_hypernetworks_mlps)[:count]
+        filters = torch.stack([mlp(attended.tokens[:, i]) for i, mlp in enumerate(mlps)], 1)
         # A transposed convolution with stride 2 and kernel size 2 makes 2 x 2 cells of a location.
         # With channels last and these cells together it is a linear layer, and memory is read in
         # order; only the logits are rearranged into rows.
-        first, norm, act1, second, act2 = self.output_upscaling
+        first, norm, _, second, _ = self.output_upscaling
         assert isinstance(norm, LayerNorm2d)
         weight, bias = _as_linear(second)
         finer = [
@@ -230,11 +240,13 @@ class MaskDecoder(nn.Module):
             x = x.unflatten(2, (4, -1))  # (n, P, 4, D / 4)
             if finer:
                 x += _of(finer[1], some)
-            x = act1(norm.channels_last(x))
-            x = linear(x, weight, bias).unflatten(3, (4, -1)).flatten(2, 3)  # (n, P, 16, D / 8)
+            x = F.gelu(norm.channels_last(x))
             if finer:
-                x += _of(finer[0], some)
-            x = act2(x).flatten(1, 2)  # (n, P * 16, D / 8)
+                x = linear(x, weight, bias).unflatten(3, (4, -1)).flatten(2, 3)
+                x = F.gelu(x.add_(_of(finer[0], some)))  # (n, P, 16, D / 8)
+            else:
+                x = linear(x, weight, bias, F.gelu).unflatten(3, (4, -1)).flatten(2, 3)
+            x = x.flatten(1, 2)  # (n, P * 16, D / 8)
             masks = _from_cells(x @ filters[some].transpose(1, 2), attended.grid)
             if hq_filters is not None:
                 upscaled, shared = _from_cells(x, attended.grid), _of(attended.further[0], some)
@@ -242,8 +254,8 @@ class MaskDecoder(nn.Module):
             logits.append(masks)
         return MaskPrediction(
             logits=torch.cat(logits),
-            iou=attended.iou,
-            tokens=attended.tokens,
+            iou=attended.iou[:, :count],
+            tokens=attended.tokens[:, :count],
             object_score=attended.object_score,
         )
 

@@ -103,14 +103,15 @@ class LowRankViews:
         bias = attention.q_proj.bias if self.bias is None else attention.q_proj(self.bias)
         constant = k @ bias.view(heads, -1, 1)
         v = attention.v_proj(values)
-        first = attention.out_proj(v[:, :1])
+        constant_row = attention.out_proj.bias
         places, rows = len(self.image.tokens), heads * (T - 1) + 1
         update = _Update(
             weights=k.new_empty(N, rows, places),
             by_place=k.new_empty(N, places, rows),
             inner=attention.split(v[:, 1:] - v[:, :1]).contiguous(),
             basis=attention.out_of_head,
-            first=first if self.bias is None else first + self.bias,
+            first=v[:, 0],
+            constant=constant_row if self.bias is None else constant_row + self.bias,
             layer=attention,
         )
         views = replace(self, updates=(*self.updates, update))
@@ -171,7 +172,7 @@ class LowRankViews:
             updates=updates,
             square=square,
             on_image=[update.on_image(self.image, centred) for update in updates],
-            firsts=[2 * update.first[:, 0] @ centred.t() for update in updates],
+            firsts=[2 * update.first_on_image(self.image, centred) for update in updates],
             on_rows=[
                 [u.rows @ v.rows.transpose(1, 2) * (1 if u is v else 2) for v in updates[: i + 1]]
                 for i, u in enumerate(updates)
@@ -214,7 +215,8 @@ class _Update:
         by_place: (N, P, R), the same.
         inner: (N, heads, T - 1, c), of which times the basis the first rows are.
         basis: (heads, c, D).
-        first: (N, 1, D), the last row.
+        first: (N, heads * c), of which times the basis, plus the constant, the last row is.
+        constant: (D,).
         layer: whose basis it is.
     """
 
@@ -223,12 +225,14 @@ class _Update:
     inner: Tensor
     basis: Tensor
     first: Tensor
+    constant: Tensor
     layer: Attention
 
     @cached_property
     def rows(self) -> Tensor:
         """(N, R, D)."""
-        return torch.cat([_by_head(self.inner, self.basis).flatten(1, 2), self.first], 1)
+        first = torch.addmm(self.constant, self.first, self.basis.flatten(0, 1))
+        return torch.cat([_by_head(self.inner, self.basis).flatten(1, 2), first[:, None]], 1)
 
     def on_image(self, image: SharedImage, tokens: Tensor) -> Tensor:
         """Products (heads, c, P) of the basis and tokens (P, D) of the image."""
@@ -239,6 +243,12 @@ class _Update:
 
         return image.kept("basis", self.layer, make)
 
+    def first_on_image(self, image: SharedImage, tokens: Tensor) -> Tensor:
+        """Products (N, P) of the last row and tokens (P, D) of the image."""
+        constant = image.kept("constant", self.layer, lambda: tokens @ self.constant)
+        basis = self.on_image(image, tokens).flatten(0, 1)
+        return torch.addmm(constant, self.first, basis)
+
     def centred(self) -> "_Update":
         """Rows of mean 0."""
         return self._map(lambda rows: rows - rows.mean(-1, keepdim=True))
@@ -248,7 +258,7 @@ class _Update:
         return self._map(lambda rows: rows * weight)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "_Update":
-        return replace(self, basis=change(self.basis), first=change(self.first))
+        return replace(self, basis=change(self.basis), constant=change(self.constant))
 
     def select(self, index: Tensor) -> "_Update":
         return replace(
