@@ -44,7 +44,11 @@ def encoder(name: str) -> Callable[[Path, Settings], Job]:
 
 
 def prompts_on_photograph(count: int, candidates: int) -> Callable[[Path, Settings], Job]:
-    """Clicks on an image that was looked at, up to masks of its size; SAM ViT-B."""
+    """Clicks on an image that was looked at, up to masks of its size; SAM ViT-B.
+
+    All give as many masks for a click: one, or the three candidates. The warm turns are the first
+    clicks on the image, which take samkit longer than those that follow.
+    """
 
     def prepare(folder: Path, settings: Settings) -> Job:
         weights, size = Weights("sam-vit-b", folder), _PHOTOGRAPH
@@ -82,7 +86,7 @@ def prompts_on_photograph(count: int, candidates: int) -> Callable[[Path, Settin
             found["segment-anything"] = lambda: reference.predict_torch(
                 scaled, labels, multimask_output=several
             )
-        return Job(contenders=found, work=own)
+        return Job(contenders=found, work=own, warm=2)
 
     return prepare
 

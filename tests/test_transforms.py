@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -163,3 +164,22 @@ def test_columns_are_resized_like_rows(
     wide = resize(column.expand(-1, -1, -1, 8).contiguous(), (after, 8))
     found = resize(column.contiguous(memory_format=layout), (after, 1))
     torch.testing.assert_close(found, wide[..., :1])
+
+
+@pytest.mark.parametrize("size", [(37, 41), (120, 75), (16, 200), (1, 3)])
+@pytest.mark.parametrize("keep_aspect", [True, False])
+def test_masks_are_enlarged_bilinearly(size: tuple[int, int], keep_aspect: bool) -> None:
+    t = ImageTransform(image_size=size, input_size=(64, 64), keep_aspect=keep_aspect)
+    logits = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0))
+    exact = logits[:, None].double()
+    if keep_aspect:
+        h, w = t.content_size
+        exact = F.interpolate(exact, (64, 64), mode="bilinear")[..., :h, :w]
+    exact = F.interpolate(exact, size, mode="bilinear")[:, 0]
+    torch.testing.assert_close(t.masks_to_image(logits), exact.float(), rtol=0, atol=1e-5)
+    with_gradient = t.masks_to_image(logits.clone().requires_grad_())
+    torch.testing.assert_close(with_gradient, exact.float(), rtol=0, atol=1e-4)
+    certain = exact.abs() > 1e-5
+    for one, low in enumerate(logits):
+        above = torch.from_numpy(t.mask_in_image(low))
+        assert torch.equal(above[certain[one]], (exact[one] > 0)[certain[one]])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -111,11 +112,34 @@ class ImageTransform:
 
     def masks_to_image(self, logits: Tensor) -> Tensor:
         """Logits (N, h, w) of the whole prompt frame -> logits (N, H0, W0), bilinear."""
-        logits = logits[:, None].float()
+        logits = logits.float()
+        if logits.device.type == "cpu" and not logits.requires_grad:
+            full = np.empty((len(logits), *self.image_size), np.float32)
+            for low, into in zip(logits.numpy(), full, strict=True):
+                into[:] = self._to_image(low)
+            return torch.from_numpy(full)
+        logits = logits[:, None]
         if self.keep_aspect:
             h, w = self.prompt_content_size
             logits = F.interpolate(logits, self.prompt_size, mode="bilinear")[..., :h, :w]
         return F.interpolate(logits, self.image_size, mode="bilinear")[:, 0]
+
+    def mask_in_image(self, logits: Tensor) -> NDArray[np.bool_]:
+        """Where logits (h, w) of the whole prompt frame are above 0 in the image: (H0, W0)."""
+        if logits.device.type == "cpu":
+            full = self._to_image(logits.detach().float().numpy())
+        else:
+            full = self.masks_to_image(logits[None])[0].cpu().numpy()
+        # On CPUs NumPy compares several times faster than torch.
+        above: NDArray[np.bool_] = full > 0
+        return above
+
+    def _to_image(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`masks_to_image` of one mask, by OpenCV: faster than torch on a CPU, and more exact."""
+        if self.keep_aspect:
+            h, w = self.prompt_content_size
+            logits = _resize_bilinear(logits, self.prompt_size)[:h, :w]
+        return _resize_bilinear(logits, self.image_size)
 
     def mask_to_input(
         self, mask: NDArray[np.bool_] | NDArray[np.float32], *, padding: float = -BINARY_LOGIT
@@ -131,6 +155,12 @@ class ImageTransform:
             return resize(x, self.mask_size)[0, 0]
         x = _pad(resize(x, self.prompt_content_size), self.prompt_size, padding)
         return F.adaptive_avg_pool2d(x, self.mask_size)[0, 0]
+
+
+def _resize_bilinear(x: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """(h, w) -> size, bilinear, pixel centres at halves."""
+    resized = cv2.resize(x, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return resized.reshape(size).astype(np.float32, copy=False)
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:

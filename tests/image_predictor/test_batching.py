@@ -10,8 +10,9 @@ from tiny import make, tiny_sam
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor, batching
 from samkit.image_predictor import predictor as predictor_module
-from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors
+from samkit.nn import ImageFeatures, PromptTensors
 from samkit.nn.fast.low_rank_views import LowRankViews
+from samkit.nn.mask_decoder import Attended
 from samkit.prompts import Prompt
 
 
@@ -40,18 +41,20 @@ def test_prompts_that_share_the_image_are_decoded_in_runs(
     alone = [predictor.predict(embedding, prompt) for prompt in prompts]
 
     sizes, forms = [], []
-    decode = network.decode_masks
+    attend = network.attend
 
-    def counted(features: ImageFeatures, given: PromptTensors) -> MaskPrediction:
+    def counted(features: ImageFeatures, given: PromptTensors) -> Attended:
+        attended = attend(features, given)
         sizes.append(len(given))
-        forms.append(type(network.attend(features, given).views))
-        return decode(features, given)
+        forms.append(type(attended.views))
+        return attended
 
     monkeypatch.setattr(batching, "_CACHE_BYTES", 2 * 64 * 64 * 4)  # two maps
-    monkeypatch.setattr(predictor.network, "decode_masks", counted)
+    monkeypatch.setattr(predictor.network, "attend", counted)
     together = predictor.predict(embedding, prompts)
     assert sizes == [12, 2, 2, 2, 15, 1]
-    assert [form is LowRankViews for form in forms] == [True, False, False, False, True, False]
+    # Two clicks are few, but this image was asked about before.
+    assert [form is LowRankViews for form in forms] == [True, False, True, False, True, False]
     for i, one in enumerate(alone):
         assert_same(together[i], one)
 

@@ -12,7 +12,8 @@ from samkit.errors import ImageError, InputError, PromptError, SamkitError
 from samkit.image_predictor import ImagePredictor
 from samkit.image_predictor.prompt_tokens import prompt_tensors, token_count
 from samkit.masks import Masks
-from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors
+from samkit.nn import ImageFeatures, PromptTensors
+from samkit.nn.mask_decoder import Attended
 from samkit.prompts import Prompt
 from samkit.transforms import ImageTransform
 
@@ -71,13 +72,13 @@ def test_coordinates_are_pixels_of_the_image(
 ) -> None:
     """The tokens that reach the network lie where the prompt lies in the input."""
     seen: list[PromptTensors] = []
-    decode = sam2.network.decode_masks
+    attend = sam2.network.attend
 
-    def spy(features: ImageFeatures, prompts: PromptTensors) -> MaskPrediction:
+    def spy(features: ImageFeatures, prompts: PromptTensors) -> Attended:
         seen.append(prompts)
-        return decode(features, prompts)
+        return attend(features, prompts)
 
-    monkeypatch.setattr(sam2.network, "decode_masks", spy)
+    monkeypatch.setattr(sam2.network, "attend", spy)
     sam2.predict(photo(50, 80), BOX + CLICKS)
     x, y = 128 / 80, 128 / 50
     assert seen[0].labels.tolist() == [[1, 0, 2, 3, -1]]

@@ -61,7 +61,9 @@ def predictor_of(name):
             logits=logits, iou=attended.iou, tokens=attended.tokens, object_score=None
         )
 
-    network.attend, network.mask_decoder.masks = attend, masks
+    decoder = network.mask_decoder
+    network.attend, decoder.masks = attend, masks
+    decoder.single_masks = lambda attended: decoder.single(masks(attended))
     return ImagePredictor(network, device="cpu", dtype="float32")
 
 

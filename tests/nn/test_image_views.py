@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from samkit.nn import ImageFeatures
 from samkit.nn.attention import Attention
 from samkit.nn.fast.low_rank_views import LowRankViews
+from samkit.nn.fast.shared_image import SharedImage
 from samkit.nn.fast.switch import plain
 from samkit.nn.image_views import DenseViews, ImageViews, image_views
 from samkit.nn.mask_decoder import Attended, MaskDecoder
@@ -26,7 +27,7 @@ def whole(views: ImageViews) -> Tensor:
 
 
 def linear(views: ImageViews, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.cat([maps for _, maps in views.linear(weight, bias)])
+    return torch.cat([maps for _, maps in views.linear(nn.Identity(), weight, bias)])
 
 
 def attention() -> Attention:
@@ -81,7 +82,7 @@ def test_low_rank_views_are_dense_views(
 ) -> None:
     torch.manual_seed(seed)
     image, positions = torch.randn(places, DIM) + offset, torch.randn(places, DIM)
-    low: ImageViews = LowRankViews.initial(image, positions, count)
+    low: ImageViews = LowRankViews(SharedImage(image, positions), count)
     dense: ImageViews = DenseViews(image.expand(count, -1, -1), positions[None])
     weight, bias = torch.randn(7, DIM), torch.randn(7)
     for _ in range(layers):
@@ -101,9 +102,9 @@ def test_low_rank_views_are_dense_views(
         rtol=1e-4, atol=1e-4,
     )  # fmt: skip
     chosen = torch.arange(0, count, 2)
-    assert torch.equal(whole(low.select(chosen)), whole(low)[chosen])
+    torch.testing.assert_close(whole(low.select(chosen)), whole(low)[chosen])
     none = low.select(torch.zeros(count, dtype=torch.bool))
-    assert list(none.linear(weight, bias)) == []
+    assert list(none.linear(nn.Identity(), weight, bias)) == []
 
 
 @torch.inference_mode()
@@ -114,7 +115,9 @@ def test_what_takes_the_image_away_is_finite() -> None:
     taken = tell.out_proj(tell.v_proj(values))[0, 0]
     image = 1e-2 * torch.randn(64, 256) - taken
     keys, positions = torch.randn(8, 7, 256), torch.randn(64, 256)
-    views = LowRankViews.initial(image, positions, 8).image_to_token(tell, keys, values, None, norm)
+    views = LowRankViews(SharedImage(image, positions), 8).image_to_token(
+        tell, keys, values, None, norm
+    )
     assert views.scale.isfinite().all()
 
 
@@ -207,3 +210,36 @@ def test_many_prompts_are_decoded_as_a_few() -> None:
     expected = torch.cat([decoder.masks(one).logits for one in alone])
     scale = float(expected.abs().max())
     torch.testing.assert_close(decoder.masks(together).logits, expected, rtol=0, atol=1e-5 * scale)
+
+
+@torch.no_grad()
+def test_clicks_on_an_image_that_was_asked_about() -> None:
+    torch.manual_seed(0)
+    dim = 256
+    decoder = MaskDecoder(MaskDecoderConfig(high_resolution=False), dim)
+    randomise(decoder)
+    features = ImageFeatures(embedding=torch.randn(1, dim, 16, 18))
+    positions, dense = torch.randn(1, dim, 16, 18), torch.randn(1, dim, 1, 1)
+
+    def ask(sparse: Tensor, form: type) -> None:
+        prompts = PromptEmbedding(sparse=sparse, attended=None, dense=dense, is_plain=True)
+        found = decoder.attend(features, positions, prompts)
+        assert isinstance(found.views, form)
+        with plain():
+            expected = decoder.attend(features, positions, prompts)
+            logits = decoder.masks(expected).logits
+        torch.testing.assert_close(found.iou, expected.iou, rtol=1e-4, atol=1e-4)
+        scale = float(logits.abs().max())
+        torch.testing.assert_close(decoder.masks(found).logits, logits, rtol=0, atol=1e-5 * scale)
+        single = decoder.single_masks(found).logits
+        torch.testing.assert_close(single, logits[:, :1], rtol=0, atol=1e-5 * scale)
+
+    ask(torch.randn(1, 2, dim), DenseViews)
+    ask(torch.randn(1, 2, dim), LowRankViews)
+    ask(torch.randn(2, 3, dim), LowRankViews)
+    ask(torch.randn(1, 20, dim), DenseViews)  # too many tokens
+    decoder.transformer.layers[0].norm4.weight.mul_(2)
+    ask(torch.randn(1, 2, dim), DenseViews)
+    ask(torch.randn(1, 2, dim), LowRankViews)
+    features = ImageFeatures(embedding=torch.randn(1, dim, 16, 18))
+    ask(torch.randn(1, 2, dim), DenseViews)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from samkit.nn import PromptTensors, image_encoder
+from samkit.nn.fast.switch import plain
 from samkit.nn.image_encoder import RelativeAttention, relative_table
 from samkit.nn.layers import DropPath, LayerNorm2d, window_partition, window_unpartition
 from samkit.nn.mask_decoder import MaskDecoder, MaskPrediction, stability_score
@@ -103,6 +104,18 @@ def test_fourier_grid_is_cell_centres() -> None:
     grid = positions.grid(2, 4)
     assert grid.shape == (1, 8, 2, 4)
     torch.testing.assert_close(grid[0, :, 1, 3], positions.encode(torch.tensor([3.5 / 4, 1.5 / 2])))
+
+
+@torch.no_grad()
+def test_the_last_grid_of_fourier_positions_is_kept() -> None:
+    positions = FourierPositions(8)
+    grid = positions.grid(3, 4)
+    assert positions.grid(3, 4) is grid
+    assert positions.grid(4, 3).shape == (1, 8, 4, 3)
+    positions.positional_encoding_gaussian_matrix.mul_(2)
+    changed = positions.grid(4, 3)
+    with plain():
+        torch.testing.assert_close(changed, positions.grid(4, 3))
 
 
 def test_sine_positions_against_the_formula() -> None:

@@ -15,7 +15,7 @@ _DECODER_BYTES = 2**29
 # On a CPU a call is faster while the maps of its prompts fit the cache, where each has its own.
 _CACHE_BYTES = 2**24
 # Prompts in a call that share one map: more are no faster.
-_SHARING = 64
+_SHARING = 16
 
 
 def decoder_batches(

@@ -24,7 +24,7 @@ def masks_of(
     N, K = prediction.iou.shape
     logits = prediction.logits.flatten(0, 1)  # (N * K, h, w)
     # One at a time: at the image's size, logits take far more memory than a mask.
-    masks = ((transform.masks_to_image(low[None])[0] > 0).cpu().numpy() for low in logits)
+    masks = (transform.mask_in_image(low) for low in logits)
     return Masks.from_pixels(
         masks,
         transform.image_size,

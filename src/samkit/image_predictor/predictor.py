@@ -329,9 +329,11 @@ class ImagePredictor:
             prior = None if priors is None else priors[start : start + step]
             tensors = prompt_tensors(part, prior, embedding.transform, pad_boxes, self.device)
             with torch.inference_mode(), own_dtypes(self.network):
-                prediction = self.network.decode_masks(features, tensors)
-                choose = decoder.single if candidates == 1 else decoder.multiple
-                chosen = choose(prediction)
+                attended = self.network.attend(features, tensors)
+                if candidates == 1:
+                    chosen = decoder.single_masks(attended)
+                else:
+                    chosen = decoder.multiple(decoder.masks(attended))
             yield start, chosen
 
     def _check_candidates(self, candidates: int) -> int:

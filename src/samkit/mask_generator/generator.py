@@ -244,8 +244,10 @@ class AutomaticMaskGenerator:
                 sure = (attended.iou > config.pred_iou_thresh).any(1)
                 if config.pred_iou_thresh > 0 and not bool(sure.all()):
                     attended, owners = attended.select(sure), owners[sure]
-            choose = decoder.multiple if config.multimask_output else decoder.single
-            prediction = choose(decoder.masks(attended))
+            if config.multimask_output:
+                prediction = decoder.multiple(decoder.masks(attended))
+            else:
+                prediction = decoder.single_masks(attended)
             owners = owners.repeat_interleave(prediction.iou.shape[1])
             logits, scores = prediction.logits.flatten(0, 1), prediction.iou.flatten()
             if config.use_m2m:
@@ -270,8 +272,7 @@ class AutomaticMaskGenerator:
         for start in range(0, len(owners), len(points)):
             some, low = (x[start : start + len(points)] for x in (owners, logits))
             prompts = self._prompts(embedding, points[some.cpu().numpy()], low[:, None])
-            prediction = network.decode_masks(features, prompts)
-            parts.append(network.mask_decoder.single(prediction))
+            parts.append(network.mask_decoder.single_masks(network.attend(features, prompts)))
         refined = torch.cat([part.logits[:, 0] for part in parts])
         return refined, torch.cat([part.iou[:, 0] for part in parts])
 

@@ -1,7 +1,11 @@
 """Residual bottleneck block (1512.03385) with group norm (1803.08494)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from samkit.nn.fast.linear import pointwise
+from samkit.nn.fast.switch import fast_on_cpu
 
 __all__ = ["Bottleneck"]
 
@@ -17,7 +21,8 @@ class ConvNorm(nn.Module):
         self.norm = nn.GroupNorm(_GROUPS, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        maps = pointwise(self.conv, x) if self.conv.kernel_size == (1, 1) else self.conv(x)
+        return self.norm(maps)
 
 
 class Bottleneck(nn.Module):
@@ -32,5 +37,9 @@ class Bottleneck(nn.Module):
         nn.init.constant_(self.expand.norm.weight, 0.2)
 
     def forward(self, x: Tensor) -> Tensor:
+        if fast_on_cpu(x):
+            x = x.contiguous(
+                memory_format=torch.channels_last
+            )  # in which 1x1 convolutions are fast
         y = F.relu(self.conv(F.relu(self.reduce(x))))
         return F.relu(x + self.expand(y))

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from samkit.nn.attention import Attention
 from samkit.nn.fast.linear import linear
-from samkit.nn.fast.low_rank_views import LowRankViews, low_rank_is_faster
-from samkit.nn.fast.switch import few_at_a_time
+from samkit.nn.fast.low_rank_views import MANY, LowRankViews, low_rank_is_faster
+from samkit.nn.fast.shared_image import SharedImage
+from samkit.nn.fast.switch import fast_on_cpu, few_at_a_time
 
 __all__ = ["DenseViews", "ImageViews", "image_views"]
 
@@ -43,8 +44,13 @@ class ImageViews(Protocol):
     def select(self, index: Tensor) -> "ImageViews":
         """The views of some of the prompts."""
 
-    def linear(self, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """A linear layer (E, D), (E,) on the image tokens: new (n, P, E) of a few prompts each."""
+    def linear(
+        self, layer: nn.Module, weight: Tensor, bias: Tensor
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """A linear layer (E, D), (E,) on the image tokens: new (n, P, E) of a few prompts each.
+
+        The layer is the one that these are of.
+        """
 
 
 def image_views(image: Tensor, positions: Tensor, tokens: Tensor, heads: int) -> ImageViews:
@@ -56,9 +62,11 @@ def image_views(image: Tensor, positions: Tensor, tokens: Tensor, heads: int) ->
         tokens: (N, T, D) of the prompts.
         heads: of attention.
     """
-    if low_rank_is_faster(image, tokens, heads):
-        return LowRankViews.initial(image[0], positions[0], len(tokens))
-    return DenseViews(image, positions)
+    is_low_rank = low_rank_is_faster(image, tokens, heads)
+    if is_low_rank and len(image) == 1 and len(tokens) >= MANY:
+        return LowRankViews(SharedImage(image[0], positions[0]), len(tokens))
+    # Once, and not for each product.
+    return DenseViews(image.contiguous() if fast_on_cpu(image) else image, positions)
 
 
 @dataclass(frozen=True)
@@ -83,12 +91,12 @@ class DenseViews:
         object.__setattr__(self, "placed", self.image + self.positions)
 
     def token_to_image(self, attention: Attention, queries: Tensor) -> Tensor:
-        if self.image.shape[0] == 1:
+        if self._is_shared(queries):
             return attention(queries, self.placed, self.image)
         # The bias of the keys adds a constant for each query, which softmax cancels.
         q = attention.split(attention.q_proj(queries)) * attention.scale
         q = q @ attention.of_head(attention.k_proj)  # (N, heads, T, D)
-        weights = (q.flatten(1, 2) @ self.placed.transpose(1, 2)).softmax(-1)
+        weights = _products(q.flatten(1, 2), self.placed).softmax(-1)
         values = (weights @ self.image).unflatten(1, (attention.heads, -1))
         values = values @ attention.of_head(attention.v_proj).transpose(1, 2)
         return attention.out_proj(values.transpose(1, 2).flatten(2) + attention.v_proj.bias)
@@ -103,12 +111,12 @@ class DenseViews:
     ) -> "DenseViews":
         heads = attention.heads
         k = attention.split(attention.k_proj(keys)) * attention.scale
-        if self.image.shape[0] == 1:
+        if self._is_shared(keys):
             scores = k @ attention.split(attention.q_proj(self.placed)).transpose(2, 3)
         else:
             constant = k @ attention.q_proj.bias.view(heads, -1, 1)
             k = k @ attention.of_head(attention.q_proj)
-            scores = k.flatten(1, 2) @ self.placed.transpose(1, 2)
+            scores = _products(k.flatten(1, 2), self.placed)
             scores = scores.unflatten(1, (heads, -1)) + constant  # (N, heads, T, P)
         if mask is not None:
             scores = scores.masked_fill(~mask.transpose(2, 3), -torch.inf)
@@ -116,12 +124,27 @@ class DenseViews:
         # The weights of a head sum to 1, so the bias is distributed over the heads.
         rows = attention.split(attention.v_proj(values)) @ attention.out_of_head
         rows = (rows + attention.out_proj.bias / heads).flatten(1, 2)
-        return DenseViews(norm((weights.transpose(1, 2) @ rows).add_(self.image)), self.positions)
+        update = _products(weights.transpose(1, 2), rows.transpose(1, 2))
+        return DenseViews(norm(update.add_(self.image)), self.positions)
+
+    def _is_shared(self, tokens: Tensor) -> bool:
+        """Whether prompts share the image, so that it is best projected once for all."""
+        one = fast_on_cpu(tokens) and tokens.shape[0] == 1
+        return self.image.shape[0] == 1 and not one
 
     def select(self, index: Tensor) -> "DenseViews":
         return DenseViews(self.image[index], self.positions)
 
-    def linear(self, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    def linear(
+        self, layer: nn.Module, weight: Tensor, bias: Tensor
+    ) -> Iterator[tuple[slice, Tensor]]:
         P, D = self.image.shape[1:]
         for some in few_at_a_time(self.image, max(1, _CACHED // (P * D))):
             yield some, linear(self.image[some], weight, bias)
+
+
+def _products(x: Tensor, y: Tensor) -> Tensor:
+    """(N, K, D), (N, P, D) -> (N, K, P), in the fastest form."""
+    if fast_on_cpu(x) and x.shape[0] == 1:
+        return linear(x[0].contiguous(), y[0].contiguous(), None)[None]
+    return x @ y.transpose(1, 2)

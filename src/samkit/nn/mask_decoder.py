@@ -3,13 +3,16 @@
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samkit.nn.bottleneck import Bottleneck
 from samkit.nn.fast.linear import linear
+from samkit.nn.fast.low_rank_views import MANY, LowRankViews, low_rank_is_faster
+from samkit.nn.fast.shared_image import LastImage, SharedImage
 from samkit.nn.features import ImageFeatures
 from samkit.nn.hq_head import HQHead
-from samkit.nn.image_views import ImageViews
+from samkit.nn.image_views import ImageViews, image_views
 from samkit.nn.layers import MLP, LayerNorm2d
 from samkit.nn.prompt_encoder import PromptEmbedding
 from samkit.nn.two_way_transformer import TwoWayTransformer
@@ -130,6 +133,7 @@ class MaskDecoder(nn.Module):
             self.pred_obj_score_head = MLP(dim, dim, 1, 3)
         if config.high_quality:
             self.hq = HQHead(dim, early_dim)
+        self._last: LastImage[SharedImage] = LastImage()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -155,21 +159,15 @@ class MaskDecoder(nn.Module):
             image_positions: (1, D, h, w).
             prompts: N encoded prompts.
         """
-        dtype = features.embedding.dtype
-        image = self.fusion(features.embedding + prompts.dense.to(dtype))
-        N, (h, w) = prompts.sparse.shape[0], image.shape[-2:]
+        N, (h, w) = prompts.sparse.shape[0], features.embedding.shape[-2:]
         own = self._own_tokens().expand(N, -1, -1)
         tokens = torch.cat([own, prompts.sparse.to(own.dtype)], 1)
         attended = prompts.attended
         if attended is not None:
             attended = torch.cat([attended.new_ones(own.shape[:2]), attended], 1)
 
-        tokens, views = self.transformer(
-            image.flatten(2).transpose(1, 2),
-            image_positions.to(dtype).flatten(2).transpose(1, 2),
-            tokens,
-            attended,
-        )
+        views = self._views(features.embedding, image_positions, prompts, tokens)
+        tokens, views = self.transformer(views, tokens, attended)
         first = 1 if self.config.object_score else 0
         return Attended(
             tokens=tokens[:, first + 1 : first + 2 + self.config.candidates],
@@ -182,15 +180,53 @@ class MaskDecoder(nn.Module):
             hq_token=tokens[:, own.shape[1] - 1] if self.config.high_quality else None,
         )
 
+    def _views(
+        self, embedding: Tensor, image_positions: Tensor, prompts: PromptEmbedding, tokens: Tensor
+    ) -> ImageViews:
+        """The image tokens before the first layer, in the fastest form."""
+        heads, positions = self.config.heads, image_positions.to(embedding.dtype)
+
+        def as_tokens(maps: Tensor) -> Tensor:
+            return maps.flatten(2).transpose(1, 2)
+
+        def image() -> Tensor:
+            return as_tokens(self.fusion(embedding + prompts.dense.to(embedding.dtype)))
+
+        # First whether fast forms are used: a traced graph leaves lengths open.
+        is_low_rank = low_rank_is_faster(as_tokens(embedding), tokens, heads)
+        if is_low_rank and prompts.is_plain and len(embedding) == 1:
+            shared = self._last.find(
+                (embedding, image_positions),
+                (
+                    prompts.dense,
+                    *self.transformer.parameters(),
+                    *self.output_upscaling.parameters(),
+                ),
+                lambda: SharedImage(image()[0], as_tokens(positions)[0]),
+                at_once=len(tokens) >= MANY,
+            )
+            if shared is not None:
+                return LowRankViews(shared, len(tokens))
+        return image_views(image(), as_tokens(positions), tokens, heads)
+
     def masks(self, attended: Attended) -> MaskPrediction:
         """The masks of prompts after `attend`."""
-        filters = torch.stack(
-            [mlp(attended.tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], 1
-        )
+        return self._masks(attended, self.config.candidates + 1)
+
+    def single_masks(self, attended: Attended) -> MaskPrediction:
+        """`single` of `masks`; where it is always the first of them, no other is made."""
+        if self.config.dynamic_multimask and not self.training:
+            return self.single(self.masks(attended))
+        return self._masks(attended, 1)
+
+    def _masks(self, attended: Attended, count: int) -> MaskPrediction:
+        """The first masks of prompts."""
+        mlps = list(self.output_hypernetworks_mlps)[:count]
+        filters = torch.stack([mlp(attended.tokens[:, i]) for i, mlp in enumerate(mlps)], 1)
         # A transposed convolution with stride 2 and kernel size 2 makes 2 x 2 cells of a location.
         # With channels last and these cells together it is a linear layer, and memory is read in
         # order; only the logits are rearranged into rows.
-        first, norm, act1, second, act2 = self.output_upscaling
+        first, norm, _, second, _ = self.output_upscaling
         assert isinstance(norm, LayerNorm2d)
         weight, bias = _as_linear(second)
         finer = [
@@ -201,15 +237,17 @@ class MaskDecoder(nn.Module):
         hq_filters = None if token is None else self.hq.mlp(token)
         h, w = attended.grid
         logits = [filters.new_empty(0, filters.shape[1], 4 * h, 4 * w)]
-        for some, x in attended.views.linear(*_as_linear(first)):
+        for some, x in attended.views.linear(first, *_as_linear(first)):
             x = x.unflatten(2, (4, -1))  # (n, P, 4, D / 4)
             if finer:
                 x += _of(finer[1], some)
-            x = act1(norm.channels_last(x))
-            x = linear(x, weight, bias).unflatten(3, (4, -1)).flatten(2, 3)  # (n, P, 16, D / 8)
+            x = F.gelu(norm.channels_last(x))
             if finer:
-                x += _of(finer[0], some)
-            x = act2(x).flatten(1, 2)  # (n, P * 16, D / 8)
+                x = linear(x, weight, bias).unflatten(3, (4, -1)).flatten(2, 3)
+                x = F.gelu(x.add_(_of(finer[0], some)))  # (n, P, 16, D / 8)
+            else:
+                x = linear(x, weight, bias, F.gelu).unflatten(3, (4, -1)).flatten(2, 3)
+            x = x.flatten(1, 2)  # (n, P * 16, D / 8)
             masks = _from_cells(x @ filters[some].transpose(1, 2), attended.grid)
             if hq_filters is not None:
                 upscaled, shared = _from_cells(x, attended.grid), _of(attended.further[0], some)
@@ -217,8 +255,8 @@ class MaskDecoder(nn.Module):
             logits.append(masks)
         return MaskPrediction(
             logits=torch.cat(logits),
-            iou=attended.iou,
-            tokens=attended.tokens,
+            iou=attended.iou[:, :count],
+            tokens=attended.tokens[:, :count],
             object_score=attended.object_score,
         )
 

@@ -32,6 +32,7 @@ class FourierPositions(nn.Module):
         super().__init__()
         matrix = torch.randn(2, dim // 2, dtype=torch.float32)
         self.register_buffer("positional_encoding_gaussian_matrix", matrix)
+        self._last: tuple[object, Tensor] | None = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FourierPositions":
         # Moves with the network to a device, but keeps its dtype.
@@ -49,6 +50,17 @@ class FourierPositions(nn.Module):
 
     def grid(self, height: int, width: int) -> Tensor:
         """Encoding of every cell's centre -> (1, dim, height, width) float32."""
+        matrix = self.positional_encoding_gaussian_matrix
+        if not fast_on_cpu(matrix) or matrix.is_inference():
+            return self._grid(height, width)
+        # The last one is kept: it takes as long as a part of a click.
+        wanted = (height, width, matrix.data_ptr(), matrix._version)
+        last = self._last
+        if last is None or last[0] != wanted:
+            last = self._last = wanted, self._grid(height, width)
+        return last[1]
+
+    def _grid(self, height: int, width: int) -> Tensor:
         device = self.positional_encoding_gaussian_matrix.device
         y = (torch.arange(height, dtype=torch.float32, device=device) + 0.5) / height
         x = (torch.arange(width, dtype=torch.float32, device=device) + 0.5) / width

@@ -131,11 +131,13 @@ class PromptEmbedding:
         sparse: (N, T, D) tokens.
         attended: (N, T) bool, tokens that may be attended to; None means all of them.
         dense: (N or 1, D, h / 4, w / 4) map that is added to the image features.
+        is_plain: whether the map is that of no mask, which is the same for all such prompts.
     """
 
     sparse: Tensor
     attended: Tensor | None
     dense: Tensor
+    is_plain: bool = False
 
 
 class PromptEncoder(nn.Module):
@@ -166,6 +168,7 @@ class PromptEncoder(nn.Module):
             sparse=self._embed_points(prompts, image_size),
             attended=prompts.labels != TokenLabel.ABSENT if prompts.ragged else None,
             dense=self._embed_dense(prompts, image_size),
+            is_plain=prompts.masks is None and not self.draw_prompts,
         )
 
     def positions(self, height: int, width: int) -> Tensor:
@@ -217,18 +220,19 @@ def draw_prompts(prompts: PromptTensors, size: tuple[int, int], *, cell: float =
     points = (prompts.points + 0.5) / cell
     row = torch.exp(-0.5 * ((y - points[..., 1:]) / _CLICK_RADIUS) ** 2)  # (N, T, height)
     column = torch.exp(-0.5 * ((x - points[..., :1]) / _CLICK_RADIUS) ** 2)
-    maps = []
-    for label in (TokenLabel.FOREGROUND, TokenLabel.BACKGROUND):
-        chosen = (prompts.labels == label).to(row.dtype)[..., None]
-        # The sum over clicks of separable discs is one matrix product.
-        maps.append(torch.einsum("nth,ntw->nhw", row * chosen, column).clamp(max=1))
 
-    def corner(label: int) -> Tensor:
-        chosen = (prompts.labels == label).to(points.dtype)[..., None]
-        return (points * chosen).sum(1)[:, None]  # (N, 1, 2)
+    def of(*labels: int) -> Tensor:
+        """Which tokens are of these kinds: (N, kinds, T, 1), 0 or 1."""
+        chosen = torch.stack([prompts.labels == label for label in labels], 1)
+        return chosen.to(points.dtype)[..., None]
 
-    low, high = corner(TokenLabel.BOX_TOP_LEFT), corner(TokenLabel.BOX_BOTTOM_RIGHT)
+    # The sum over clicks of separable discs is one matrix product.
+    rows = of(TokenLabel.FOREGROUND, TokenLabel.BACKGROUND) * row[:, None]  # (N, 2, T, height)
+    clicks = (rows.transpose(2, 3) @ column[:, None]).clamp(max=1)
+
+    corners = of(TokenLabel.BOX_TOP_LEFT, TokenLabel.BOX_BOTTOM_RIGHT) * points[:, None]
+    low, high = corners.sum(2, keepdim=True).unbind(1)  # (N, 1, 2)
     inside_y = torch.minimum(y[0] + 0.5, high[..., 1]) - torch.maximum(y[0] - 0.5, low[..., 1])
     inside_x = torch.minimum(x[0] + 0.5, high[..., 0]) - torch.maximum(x[0] - 0.5, low[..., 0])
-    maps.append(inside_y.clamp(0, 1)[:, :, None] * inside_x.clamp(0, 1)[:, None, :])
-    return torch.stack([maps[0], maps[1], maps[2].view(-1, height, width)], 1)
+    box = inside_y.clamp(0, 1)[:, :, None] * inside_x.clamp(0, 1)[:, None, :]
+    return torch.cat([clicks, box.view(-1, 1, height, width)], 1)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from samkit.nn.efficientnet_lite import EfficientNetLite
 from samkit.nn.fast.linear import Linear
-from samkit.nn.fast.switch import few_at_a_time
+from samkit.nn.fast.shared_image import LastImage
+from samkit.nn.fast.switch import fast_on_cpu, few_at_a_time
 from samkit.nn.features import ImageFeatures
 from samkit.nn.fpn_neck import FpnNeck
 from samkit.nn.hiera import Hiera
@@ -107,6 +108,7 @@ class Sam2(MemoryNetwork):
             self.no_obj_embed_spatial = _embedding(1, memory.dim)
         if memory.latents:
             self.spatial_perceiver = Perceiver(memory)
+        self._last: LastImage[ImageFeatures] = LastImage()
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         dtype = self.mask_decoder.dtype
@@ -119,8 +121,16 @@ class Sam2(MemoryNetwork):
         return features.map(Tensor.contiguous)
 
     def without_memory(self, features: ImageFeatures) -> ImageFeatures:
-        empty = self.no_mem_embed.view(1, -1, 1, 1)
-        return replace(features, embedding=features.embedding + empty)
+        def make() -> ImageFeatures:
+            empty = self.no_mem_embed.view(1, -1, 1, 1)
+            return replace(features, embedding=features.embedding + empty)
+
+        if not fast_on_cpu(features.embedding):
+            return make()
+        # The same for each prompt, so that what the mask decoder makes of it is found again.
+        found = self._last.find(features.tensors, [self.no_mem_embed], make, at_once=True)
+        assert found is not None
+        return found
 
     def recall(self, features: ImageFeatures, reachable: Sequence[ReachableMemory]) -> Tensor:
         dtype, (height, width) = self.memory_attention.dtype, features.embedding.shape[-2:]

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from samkit.nn.attention import Attention
-from samkit.nn.image_views import ImageViews, image_views
+from samkit.nn.image_views import ImageViews
 from samkit.nn.layers import MLP
 
 __all__ = ["TwoWayTransformer"]
@@ -22,13 +22,12 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(dim)
 
     def forward(
-        self, image: Tensor, image_positions: Tensor, tokens: Tensor, attended: Tensor | None
+        self, views: ImageViews, tokens: Tensor, attended: Tensor | None
     ) -> tuple[Tensor, ImageViews]:
         """Attention between N sets of tokens and the image, in both directions.
 
         Args:
-            image: (N or 1, P, D) image tokens; one image may be shared by all N sets.
-            image_positions: (1, P, D).
+            views: image tokens for each set, before the first layer.
             tokens: (N, T, D), which are also their own position encoding.
             attended: (N, T) bool, tokens that may be attended to, or None for all.
 
@@ -36,7 +35,6 @@ class TwoWayTransformer(nn.Module):
             Tokens (N, T, D), and the image tokens for each set.
         """
         queries = tokens
-        views = image_views(image, image_positions, tokens, self.heads)
         mask = None if attended is None else attended[:, None, None, :]
         for layer in self.layers:
             queries, views = layer(queries, views, tokens, mask)

@@ -185,6 +185,9 @@ class _MaskDecoder(MaskDecoder):
             high_resolution=(),
         )
 
+    def single_masks(self, attended: Attended) -> MaskPrediction:
+        return self.single(self.masks(attended))
+
     def masks(self, attended: Attended) -> MaskPrediction:
         return MaskPrediction(
             logits=cast(_Decoded, attended.views).logits,
