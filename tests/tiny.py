@@ -73,6 +73,11 @@ def tiny_sam2(*, draw_prompts: bool = False, **encoder: object) -> Sam2Config:
     )
 
 
+def tiny_hq_sam2() -> Sam2Config:
+    config = tiny_sam2()
+    return replace(config, mask_decoder=replace(config.mask_decoder, high_quality=True))
+
+
 def tiny_edge_tam() -> Sam2Config:
     config = tiny_sam2()
     return replace(

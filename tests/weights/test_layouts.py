@@ -28,10 +28,6 @@ def test_each_layout(network, layout):
         (["conv1.weight", "layer1.0.conv1.weight", "fc.weight"], "ResNet"),
         (["model.layers.0.self_attn.q_proj.weight"], "language model"),
         (["detector.backbone.x", "tracker.maskmem_tpos_enc"], "SAM 3"),
-        (
-            ["sam_mask_decoder.hf_token.weight", "sam_mask_decoder.iou_token.weight"],
-            "HQ-SAM 2",
-        ),
         (["image_encoder.pos_embed"], "part of a SAM network"),
         (["foo", "bar", "baz"], "unknown kind.*foo, bar, baz"),
     ],

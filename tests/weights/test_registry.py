@@ -22,6 +22,7 @@ def test_names_are_those_of_the_documentation():
         *(f"{version}-{size}" for version in ("sam2", "sam2.1") for size in SIZES),
         "hq-sam-tiny",
         *(f"hq-sam-vit-{size}" for size in "blh"),
+        "hq-sam2.1-large",
         "edge-tam",
         "tiny-sam",
         "slim-sam-50",
@@ -115,6 +116,7 @@ def test_unknown_name_suggests_the_nearest(asked, nearest):
         ("tinysam.pth", "tiny-sam"),
         ("checkpoints/edgetam.pt", "edge-tam"),
         ("sam_hq_vit_l.pth", "hq-sam-vit-l"),
+        ("sam2.1_hq_hiera_large.pt", "hq-sam2.1-large"),
     ],
 )
 def test_names_that_others_use_are_understood(asked, meant, tmp_path, monkeypatch):

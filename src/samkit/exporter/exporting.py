@@ -158,6 +158,8 @@ def _exportable(predictor: ImagePredictor, parts: Parts, layout: LayoutName) -> 
             f"expected a network in float32, got {predictor.dtype}: samkit.load(..., "
             "dtype='float32')"
         )
+    if network.config.mask_decoder.high_quality:
+        raise InputError("the exported parts hold SAM and SAM 2, not what HQ-SAM adds to masks")
     if parts == "video" and layout != "samkit":
         raise InputError(f"the layout {layout} has no parts for video; expected layout='samkit'")
     if parts == "video" and not network.has_memory:

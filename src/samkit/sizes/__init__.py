@@ -30,6 +30,7 @@ from samkit.sizes.image_encoders import (
 from samkit.sizes.models import (
     edge_tam,
     hq_sam,
+    hq_sam2,
     med_sam2,
     mobile_sam,
     pico,
@@ -60,6 +61,7 @@ __all__ = [
     "edge_tam",
     "from_dict",
     "hq_sam",
+    "hq_sam2",
     "med_sam2",
     "mobile_sam",
     "pico",

@@ -13,7 +13,17 @@ from samkit.sizes.image_encoders import (
 from samkit.sizes.networks import Sam2Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
-__all__ = ["edge_tam", "hq_sam", "med_sam2", "mobile_sam", "pico", "sam2", "sam_vit", "slim_sam"]
+__all__ = [
+    "edge_tam",
+    "hq_sam",
+    "hq_sam2",
+    "med_sam2",
+    "mobile_sam",
+    "pico",
+    "sam2",
+    "sam_vit",
+    "slim_sam",
+]
 
 
 def sam_vit(size: Literal["b", "l", "h"]) -> SamConfig:
@@ -71,6 +81,12 @@ def sam2(
     added = version != "2"
     memory = MemoryConfig(occlusion_embedding=added, pointer_time=added)
     return Sam2Config(image_encoder=encoder, memory=memory)
+
+
+def hq_sam2() -> Sam2Config:
+    """Sizes of HQ-SAM 2: the large SAM 2.1 with another output."""
+    network = sam2("large")
+    return replace(network, mask_decoder=replace(network.mask_decoder, high_quality=True))
 
 
 def med_sam2() -> Sam2Config:

@@ -111,8 +111,6 @@ class NetworkConfig(ABC):
             raise ValueError(f"image_size: expected multiples of {step}, got {size}")
         if not len(self.mean) == len(self.std) == self.image_encoder.in_channels or 0 in self.std:
             raise ValueError("expected as many means and deviations (not 0) as input channels")
-        if decoder.high_quality and not self.image_encoder.early_dim:
-            raise ValueError("high_quality: expected an image encoder of SAM or MobileSAM")
         if self.dim % 8 or self.prompt_encoder.mask_channels < 4:
             raise ValueError("expected dim a multiple of 8, and 4 mask channels at least")
         if not 1 <= decoder.candidates <= _MOST_CANDIDATES:  # each has layers of its own
@@ -143,6 +141,11 @@ class SamConfig(NetworkConfig):
     mask_decoder: MaskDecoderConfig = MaskDecoderConfig()
     mean: tuple[float, ...] = (123.675 / 255, 116.28 / 255, 103.53 / 255)
     std: tuple[float, ...] = (58.395 / 255, 57.12 / 255, 57.375 / 255)
+
+    def validate(self) -> None:
+        super().validate()
+        if self.mask_decoder.high_quality and not self.image_encoder.early_dim:
+            raise ValueError("high_quality: expected an image encoder of SAM or MobileSAM")
 
     @property
     def quality_thresholds(self) -> tuple[float, float]:

@@ -33,7 +33,7 @@ class MaskDecoderConfig:
         fusion_blocks: bottleneck blocks over image and dense prompt together, before the
             transformer (an addition of samkit's own, used by `pico`).
         dynamic_multimask: where the single mask is unstable, take the best of the three instead.
-        high_quality: add logits of finer maps to those of every mask (HQ-SAM, 2306.01567).
+        high_quality: add logits of finer maps to those of every mask (HQ-SAM, 2306.01567, and 2).
         stability_delta: logit offset of the stability score.
         stability_threshold: a single mask less stable than this is replaced.
     """

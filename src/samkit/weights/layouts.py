@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from samkit.errors import CheckpointError
-from samkit.weights import keys_edgetam, keys_hq_sam, keys_sam, keys_sam2
+from samkit.weights import keys_edgetam, keys_hq_sam, keys_hq_sam2, keys_sam, keys_sam2
 from samkit.weights.keys import Layout, RenameTable, name_pattern
 
 __all__ = [
@@ -22,14 +22,14 @@ __all__ = [
 # The layouts of each model; one whose signs are also in files of others comes before them.
 _MODELS: tuple[tuple[Layout, ...], ...] = (
     keys_edgetam.LAYOUTS,
-    keys_sam2.LAYOUTS,
     keys_hq_sam.LAYOUTS,
+    keys_hq_sam2.LAYOUTS,
+    keys_sam2.LAYOUTS,
     keys_sam.LAYOUTS,
 )
 
 # Relatives that samkit has no network for. They come first, because they look like SAM too.
 _RELATIVES = (
-    (r"sam_mask_decoder\.(hf_token|hf_mlp)\..*", "HQ-SAM 2"),
     (r"(detector|tracker|tracker_model|detector_model)\..*", "SAM 3"),
     (
         r"image_encoder\.(backbone|features|stages)\..*",
@@ -82,7 +82,7 @@ def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -
     kind = _kind(state)
     if isinstance(kind, Layout):
         return kind
-    expected = "expected SAM, MobileSAM, HQ-SAM, SAM 2, SAM 2.1 or EdgeTAM"
+    expected = "expected SAM, MobileSAM, HQ-SAM, HQ-SAM 2, SAM 2, SAM 2.1 or EdgeTAM"
     if kind is not None:
         raise CheckpointError(f"{source} looks like {kind}; {expected}")
     first = ", ".join(list(state)[:3])
