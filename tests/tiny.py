@@ -11,6 +11,7 @@ from samkit.sizes import (
     HieraConfig,
     MaskDecoderConfig,
     MemoryConfig,
+    PlainViTConfig,
     PromptEncoderConfig,
     RepViTConfig,
     Sam2Config,
@@ -94,6 +95,18 @@ def tiny_edge_tam() -> Sam2Config:
     )
 
 
+def tiny_efficient_tam(pooling: str = "none") -> Sam2Config:
+    config = tiny_sam2()
+    sizes = {"dim": 24, "depth": 3, "heads": 2, "window_size": 3, "global_blocks": (1,)}
+    added = {"occlusion_embedding": False, "pointer_time": False, "pooling": pooling}
+    return replace(
+        config,
+        image_encoder=PlainViTConfig(**sizes, position_size=(5, 5)),
+        mask_decoder=replace(config.mask_decoder, high_resolution=False),
+        memory=replace(config.memory, **added),
+    )
+
+
 def tiny_pico(**encoder: object) -> Sam2Config:
     """All of samkit's own additions."""
     sizes = {
@@ -145,3 +158,5 @@ CONFIGS = {
     "pico": tiny_pico(),
     "edge-tam": tiny_edge_tam(),
 }
+# Those whose parts are new, apart from what the tests of everything around a network take.
+ALL = {**CONFIGS, "hq-sam2": tiny_hq_sam2(), "efficient-tam": tiny_efficient_tam("keys")}

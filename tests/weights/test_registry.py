@@ -24,6 +24,11 @@ def test_names_are_those_of_the_documentation():
         *(f"hq-sam-vit-{size}" for size in "blh"),
         "hq-sam2.1-large",
         "edge-tam",
+        *(
+            f"efficient-tam-{size}{kind}"
+            for size in ("s", "ti")
+            for kind in ("", "-1", "-2", "-512")
+        ),
         "tiny-sam",
         "slim-sam-50",
         "slim-sam-77",
@@ -117,6 +122,7 @@ def test_unknown_name_suggests_the_nearest(asked, nearest):
         ("checkpoints/edgetam.pt", "edge-tam"),
         ("sam_hq_vit_l.pth", "hq-sam-vit-l"),
         ("sam2.1_hq_hiera_large.pt", "hq-sam2.1-large"),
+        ("efficienttam_ti_512x512.pt", "efficient-tam-ti-512"),
     ],
 )
 def test_names_that_others_use_are_understood(asked, meant, tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ from samkit.runtimes import (
     open_folder,
     weights_between,
 )
-from samkit.sizes import to_dict
+from samkit.sizes import Sam2Config, to_dict
 from samkit.weights.tensor_file import write_safetensors
 
 __all__ = ["PARTS", "Parts", "check", "export", "program"]
@@ -162,11 +162,18 @@ def _exportable(predictor: ImagePredictor, parts: Parts, layout: LayoutName) -> 
         raise InputError("the exported parts hold SAM and SAM 2, not what HQ-SAM adds to masks")
     if parts == "video" and layout != "samkit":
         raise InputError(f"the layout {layout} has no parts for video; expected layout='samkit'")
+    if parts == "video" and not _memory_is_exportable(network):
+        raise InputError("parts: memories that are pooled cannot be exported; expected 'image'")
     if parts == "video" and not network.has_memory:
         raise InputError("parts: this network has no memory, which video needs; expected 'image'")
     if predictor.device.type == "cpu":
         return network
     return copy.deepcopy(network).to("cpu")
+
+
+def _memory_is_exportable(network: Network) -> bool:
+    config = network.config
+    return not isinstance(config, Sam2Config) or config.memory.pooling == "none"
 
 
 def _check_installed() -> None:

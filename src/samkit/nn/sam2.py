@@ -27,6 +27,7 @@ from samkit.nn.memory_attention import MemoryAttention
 from samkit.nn.memory_encoder import MASK_STRIDE, MemoryEncoder
 from samkit.nn.network import MemoryNetwork
 from samkit.nn.perceiver import Perceiver
+from samkit.nn.plain_vit import PlainNeck, PlainViT
 from samkit.nn.position_encoding import sine_positions, temporal_sine
 from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptEncoder, PromptTensors
 from samkit.nn.rep_vit import RepViT
@@ -34,6 +35,7 @@ from samkit.sizes import (
     EfficientNetLiteConfig,
     HieraConfig,
     ImageEncoderConfig,
+    PlainViTConfig,
     RepViTConfig,
     Sam2Config,
 )
@@ -55,6 +57,9 @@ _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]
         EfficientNetLite(sizes), sizes.stage_dims, network
     ),
     HieraConfig: lambda sizes, network: pyramid(Hiera(sizes), sizes.stage_dims, network),
+    PlainViTConfig: lambda sizes, network: nn.Sequential(
+        OrderedDict(trunk=PlainViT(sizes), neck=PlainNeck(sizes.dim, network.dim))
+    ),
     RepViTConfig: lambda sizes, network: pyramid(
         nn.Sequential(OrderedDict(body=RepViT(sizes))), sizes.dims, network
     ),
@@ -94,10 +99,10 @@ class Sam2(MemoryNetwork):
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         dtype = self.mask_decoder.dtype
-        finest, finer, embedding = (level.to(dtype) for level in self.image_encoder(pixels))
+        *finer, embedding = (level.to(dtype) for level in self.image_encoder(pixels))
         high_resolution: tuple[Tensor, ...] = ()
         if self.config.mask_decoder.high_resolution:
-            high_resolution = self.mask_decoder.project_high_resolution(finest, finer)
+            high_resolution = self.mask_decoder.project_high_resolution(*finer)
         features = ImageFeatures(
             embedding=embedding, high_resolution=high_resolution, stride=self.config.stride
         )

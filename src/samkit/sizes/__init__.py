@@ -22,6 +22,7 @@ from samkit.sizes.image_encoders import (
     HieraConfig,
     ImageEncoderConfig,
     Norm,
+    PlainViTConfig,
     RepViTConfig,
     Resampling,
     TinyViTConfig,
@@ -29,6 +30,7 @@ from samkit.sizes.image_encoders import (
 )
 from samkit.sizes.models import (
     edge_tam,
+    efficient_tam,
     hq_sam,
     hq_sam2,
     med_sam2,
@@ -39,7 +41,7 @@ from samkit.sizes.models import (
     slim_sam,
 )
 from samkit.sizes.networks import NetworkConfig, Sam2Config, SamConfig
-from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
+from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, Pooling, PromptEncoderConfig
 
 __all__ = [
     "Activation",
@@ -50,6 +52,8 @@ __all__ = [
     "MemoryConfig",
     "NetworkConfig",
     "Norm",
+    "PlainViTConfig",
+    "Pooling",
     "PromptEncoderConfig",
     "RepViTConfig",
     "Resampling",
@@ -59,6 +63,7 @@ __all__ = [
     "ViTConfig",
     "differences",
     "edge_tam",
+    "efficient_tam",
     "from_dict",
     "hq_sam",
     "hq_sam2",

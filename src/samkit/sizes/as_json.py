@@ -7,6 +7,7 @@ from samkit.sizes.image_encoders import (
     EfficientNetLiteConfig,
     HieraConfig,
     ImageEncoderConfig,
+    PlainViTConfig,
     RepViTConfig,
     TinyViTConfig,
     ViTConfig,
@@ -18,7 +19,14 @@ __all__ = ["differences", "from_dict", "to_dict"]
 
 _ENCODERS_BY_KIND: dict[str, type[ImageEncoderConfig]] = {
     cls.kind: cls
-    for cls in (EfficientNetLiteConfig, HieraConfig, RepViTConfig, TinyViTConfig, ViTConfig)
+    for cls in (
+        EfficientNetLiteConfig,
+        HieraConfig,
+        PlainViTConfig,
+        RepViTConfig,
+        TinyViTConfig,
+        ViTConfig,
+    )
 }
 _FAMILIES: dict[str, type[NetworkConfig]] = {cls.family: cls for cls in (SamConfig, Sam2Config)}
 _PARTS: dict[str, type[Any]] = {

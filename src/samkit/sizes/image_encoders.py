@@ -11,6 +11,7 @@ __all__ = [
     "HieraConfig",
     "ImageEncoderConfig",
     "Norm",
+    "PlainViTConfig",
     "RepViTConfig",
     "Resampling",
     "TinyViTConfig",
@@ -46,6 +47,8 @@ class ImageEncoderConfig(ABC):
     """Description of an encoder that no published code has; else empty."""
     fixed_grid: ClassVar[bool] = False
     """Whether the weights hold position tables made for one size of the input."""
+    one_map: ClassVar[bool] = False
+    """Whether an encoder of SAM 2's kind gives no finer maps beside the embedding."""
 
     in_channels: int = 3
 
@@ -198,6 +201,31 @@ class HieraConfig(ImageEncoderConfig):
         if len(self.window_sizes) != len(self.stages) or len(self.stages) < 4:
             raise ValueError("image_encoder: expected four stages, each with a window size")
         return sum(self.stages), [(self.dim, self.heads)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainViTConfig(ImageEncoderConfig):
+    """The plain vision transformer of EfficientTAM (2411.18933); by default the size "S".
+
+    Attributes:
+        window_size: rows and columns of the windows of all blocks but `global_blocks`.
+        position_size: rows and columns of the absolute positions, which are resampled to the grid.
+    """
+
+    kind: ClassVar[str] = "plain_vit"
+    one_map: ClassVar[bool] = True
+
+    dim: int = 384
+    depth: int = 12
+    heads: int = 6
+    window_size: int = 14
+    global_blocks: tuple[int, ...] = (2, 5, 8, 11)
+    position_size: tuple[int, int] = (14, 14)
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if min(self.window_size, *self.position_size) < 1:
+            raise ValueError("image_encoder: expected windows and positions of at least one cell")
+        return self.depth, [(self.dim, self.heads)]
 
 
 @dataclass(frozen=True, kw_only=True)

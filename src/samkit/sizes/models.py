@@ -6,15 +6,17 @@ from typing import Literal
 from samkit.sizes.image_encoders import (
     EfficientNetLiteConfig,
     HieraConfig,
+    PlainViTConfig,
     RepViTConfig,
     TinyViTConfig,
     ViTConfig,
 )
 from samkit.sizes.networks import Sam2Config, SamConfig
-from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
+from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, Pooling, PromptEncoderConfig
 
 __all__ = [
     "edge_tam",
+    "efficient_tam",
     "hq_sam",
     "hq_sam2",
     "med_sam2",
@@ -100,6 +102,18 @@ def edge_tam() -> Sam2Config:
         layers=2, occlusion_embedding=False, pointer_time=False, latents=256, grid_latents=16
     )
     return Sam2Config(image_encoder=RepViTConfig(), memory=memory)
+
+
+def efficient_tam(
+    size: Literal["s", "ti"], *, pooling: Pooling = "none", side: int = 1024
+) -> Sam2Config:
+    """Sizes of EfficientTAM (2411.18933): SAM 2 with a plain ViT, and maybe pooled memories."""
+    encoder = PlainViTConfig() if size == "s" else PlainViTConfig(dim=192, heads=3)
+    decoder = replace(sam2("tiny").mask_decoder, high_resolution=False)
+    memory = MemoryConfig(occlusion_embedding=False, pointer_time=False, pooling=pooling)
+    return Sam2Config(
+        image_encoder=encoder, mask_decoder=decoder, memory=memory, image_size=(side, side)
+    )
 
 
 def pico() -> Sam2Config:

@@ -3,11 +3,11 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from samkit.sizes.checks import check_types
 from samkit.sizes.image_encoders import HieraConfig, ImageEncoderConfig, ViTConfig
-from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
+from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, Pooling, PromptEncoderConfig
 
 __all__ = ["NetworkConfig", "Sam2Config", "SamConfig"]
 
@@ -180,6 +180,13 @@ class Sam2Config(NetworkConfig):
         memory = self.memory
         if bool(memory.latents) != bool(memory.grid_latents):
             raise ValueError("memory: expected latents and grid_latents, or none of them")
+        if memory.pooling not in get_args(Pooling) or (memory.latents and memory.pooling != "none"):
+            raise ValueError(
+                f"memory: expected pooling out of {', '.join(get_args(Pooling))}, and none of "
+                f"latents, got {memory.pooling!r}"
+            )
+        if self.mask_decoder.high_resolution and self.image_encoder.one_map:
+            raise ValueError("high_resolution: expected an image encoder that gives finer maps")
         # Pointers are cut into tokens of the memory's channels.
         fits = self.dim % memory.dim == 0 if 0 < memory.dim < self.dim else memory.dim > 0
         if memory.slots < 1 or memory.dim % 4 or not fits:

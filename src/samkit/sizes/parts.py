@@ -1,8 +1,12 @@
 """Sizes of the parts that all image encoders share: prompt encoder, mask decoder, memory."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["MaskDecoderConfig", "MemoryConfig", "PromptEncoderConfig"]
+__all__ = ["MaskDecoderConfig", "MemoryConfig", "Pooling", "PromptEncoderConfig"]
+
+Pooling = Literal["none", "logits", "keys"]
+"""What is raised where 2 x 2 cells of a memory become one, which counts as four."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,8 @@ class MemoryConfig:
             2501.07256, section 3.2).
         grid_latents: rows and columns of further tokens, each of which sums up a window of the map.
         perceiver_layers: layers that make such tokens.
+        pooling: whether keys and values of 2 x 2 cells become one, where more than one memory is in
+            reach, and how that one counts as four (EfficientTAM, 2411.18933, section 3.2).
     """
 
     dim: int = 64
@@ -96,3 +102,4 @@ class MemoryConfig:
     latents: int = 0
     grid_latents: int = 0
     perceiver_layers: int = 2
+    pooling: Pooling = "none"

@@ -19,6 +19,7 @@ from samkit.sizes import (
     MaskDecoderConfig,
     MemoryConfig,
     NetworkConfig,
+    PlainViTConfig,
     PromptEncoderConfig,
     RepViTConfig,
     Sam2Config,
@@ -26,6 +27,7 @@ from samkit.sizes import (
     TinyViTConfig,
     ViTConfig,
     edge_tam,
+    efficient_tam,
     mobile_sam,
     sam2,
 )
@@ -33,6 +35,7 @@ from samkit.weights.layouts import has_memory
 
 __all__ = ["former_pico", "infer_config", "infer_memory", "ratio"]
 
+_EFFICIENT_TAMS = (efficient_tam("s"), efficient_tam("ti"))
 _RELEASED = (sam2("tiny"), sam2("small"), sam2("base-plus"), sam2("large"))
 
 _Shapes = Mapping[str, tuple[int, ...]]
@@ -155,6 +158,9 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
         )
     if f"{trunk}.body.stem.conv1.c.weight" in shapes:
         return _with_heads(shapes, replace(edge_tam(), image_encoder=_rep_vit(shapes)))
+    if len(shapes[f"{trunk}.pos_embed"]) == 3:
+        released_tam = efficient_tam("s")  # with the memory and the input that most of them have
+        return _with_heads(shapes, replace(released_tam, image_encoder=_plain_vit(shapes)))
     _, dim, height, width = shapes[f"{trunk}.pos_embed"]
     depth = _count(shapes, f"{trunk}.blocks")
     starts = [i for i in range(1, depth) if f"{trunk}.blocks.{i}.proj.weight" in shapes]
@@ -177,6 +183,23 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
         in_channels=shapes[f"{trunk}.patch_embed.proj.weight"][1],
     )
     return _with_heads(shapes, replace(released, image_encoder=encoder))
+
+
+def _plain_vit(shapes: _Shapes) -> PlainViTConfig:
+    trunk = "image_encoder.trunk"
+    _, tokens, dim = shapes[f"{trunk}.pos_embed"]
+    side = math.isqrt(tokens - 1)  # the first is that of a class token
+    depth = _count(shapes, f"{trunk}.blocks")
+    encoders: list[Any] = [released.image_encoder for released in _EFFICIENT_TAMS]
+    known = [encoder for encoder in encoders if (encoder.dim, encoder.depth) == (dim, depth)]
+    if not known:
+        raise ValueError(f"a plain ViT {dim} wide with {depth} blocks, which is no released size")
+    encoder: PlainViTConfig = known[0]
+    return replace(
+        encoder,
+        position_size=(side, side),
+        in_channels=shapes[f"{trunk}.patch_embed.proj.weight"][1],
+    )
 
 
 def _rep_vit(shapes: _Shapes) -> RepViTConfig:

@@ -82,7 +82,7 @@ def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -
     kind = _kind(state)
     if isinstance(kind, Layout):
         return kind
-    expected = "expected SAM, MobileSAM, HQ-SAM, HQ-SAM 2, SAM 2, SAM 2.1 or EdgeTAM"
+    expected = "expected SAM, MobileSAM, HQ-SAM, HQ-SAM 2, SAM 2, SAM 2.1, EdgeTAM or EfficientTAM"
     if kind is not None:
         raise CheckpointError(f"{source} looks like {kind}; {expected}")
     first = ", ".join(list(state)[:3])
