@@ -14,6 +14,7 @@ from samkit.sizes import (
     PlainViTConfig,
     PromptEncoderConfig,
     RepViTConfig,
+    RepViTSamConfig,
     Sam2Config,
     SamConfig,
     TinyViTConfig,
@@ -47,6 +48,11 @@ def tiny_mobile_sam(**encoder: object) -> SamConfig:
         dim=16,
         image_size=(128, 128),
     )
+
+
+def tiny_rep_vit_sam() -> SamConfig:
+    encoder = RepViTSamConfig(dims=(4, 8, 12, 16), depths=(1, 2, 3, 2))
+    return replace(tiny_sam(), image_encoder=encoder)
 
 
 def tiny_hq_sam() -> SamConfig:
@@ -159,4 +165,9 @@ CONFIGS = {
     "edge-tam": tiny_edge_tam(),
 }
 # Those whose parts are new, apart from what the tests of everything around a network take.
-ALL = {**CONFIGS, "hq-sam2": tiny_hq_sam2(), "efficient-tam": tiny_efficient_tam("keys")}
+ALL = {
+    **CONFIGS,
+    "hq-sam2": tiny_hq_sam2(),
+    "efficient-tam": tiny_efficient_tam("keys"),
+    "rep-vit-sam": tiny_rep_vit_sam(),
+}

@@ -9,6 +9,7 @@ from samkit.sizes.image_encoders import (
     ImageEncoderConfig,
     PlainViTConfig,
     RepViTConfig,
+    RepViTSamConfig,
     TinyViTConfig,
     ViTConfig,
 )
@@ -24,6 +25,7 @@ _ENCODERS_BY_KIND: dict[str, type[ImageEncoderConfig]] = {
         HieraConfig,
         PlainViTConfig,
         RepViTConfig,
+        RepViTSamConfig,
         TinyViTConfig,
         ViTConfig,
     )

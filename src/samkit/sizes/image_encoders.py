@@ -13,6 +13,7 @@ __all__ = [
     "Norm",
     "PlainViTConfig",
     "RepViTConfig",
+    "RepViTSamConfig",
     "Resampling",
     "TinyViTConfig",
     "ViTConfig",
@@ -240,6 +241,30 @@ class RepViTConfig(ImageEncoderConfig):
 
     dims: tuple[int, ...] = (48, 96, 192, 384)
     depths: tuple[int, ...] = (2, 2, 14, 2)
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if not len(self.dims) == len(self.depths) == 4:
+            raise ValueError("image_encoder: expected four stages, each with a depth")
+        if min(*self.dims, *self.depths) < 1:
+            raise ValueError("image_encoder: expected dims and depths of 1 and more")
+        return sum(self.depths), [(dim, 1) for dim in self.dims]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepViTSamConfig(ImageEncoderConfig):
+    """RepViT (2307.09283) as the image encoder of RepViT-SAM (2312.05760): the size "M2.3".
+
+    Its last stage keeps the resolution of the one before, and its blocks have fewer norms than
+    those of EdgeTAM.
+
+    Attributes:
+        dims, depths: channels and number of blocks of each stage.
+    """
+
+    kind: ClassVar[str] = "rep_vit_sam"
+
+    dims: tuple[int, ...] = (80, 160, 320, 640)
+    depths: tuple[int, ...] = (6, 6, 34, 2)
 
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
         if not len(self.dims) == len(self.depths) == 4:

@@ -8,6 +8,7 @@ from samkit.sizes.image_encoders import (
     HieraConfig,
     PlainViTConfig,
     RepViTConfig,
+    RepViTSamConfig,
     TinyViTConfig,
     ViTConfig,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "med_sam2",
     "mobile_sam",
     "pico",
+    "rep_vit_sam",
     "sam2",
     "sam_vit",
     "slim_sam",
@@ -50,6 +52,11 @@ def slim_sam(pruned: Literal["50", "77"]) -> SamConfig:
 def mobile_sam() -> SamConfig:
     """Sizes of MobileSAM (2306.14289) and of TinySAM (2312.13789)."""
     return SamConfig(image_encoder=TinyViTConfig())
+
+
+def rep_vit_sam() -> SamConfig:
+    """Sizes of RepViT-SAM (2312.05760)."""
+    return SamConfig(image_encoder=RepViTSamConfig())
 
 
 def hq_sam(size: Literal["b", "l", "h", "tiny"]) -> SamConfig:

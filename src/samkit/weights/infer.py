@@ -16,12 +16,14 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError
 from samkit.sizes import (
+    ImageEncoderConfig,
     MaskDecoderConfig,
     MemoryConfig,
     NetworkConfig,
     PlainViTConfig,
     PromptEncoderConfig,
     RepViTConfig,
+    RepViTSamConfig,
     Sam2Config,
     SamConfig,
     TinyViTConfig,
@@ -85,8 +87,13 @@ def _shapes(state: Mapping[str, Tensor], source: str) -> Iterator[_Shapes]:
 
 
 def _sam(shapes: _Shapes, source: str) -> SamConfig:
-    tiny = "image_encoder.patch_embed.seq.0.c.weight" in shapes
-    encoder, image_size = _tiny_vit(shapes, source) if tiny else _vit(shapes, source)
+    encoder: ImageEncoderConfig
+    if "image_encoder.patch_embed.seq.0.c.weight" in shapes:
+        encoder, image_size = _tiny_vit(shapes, source)
+    elif "image_encoder.features.0.0.c.weight" in shapes:
+        encoder, image_size = _rep_vit_sam(shapes), mobile_sam().image_size
+    else:
+        encoder, image_size = _vit(shapes, source)
     return SamConfig(
         image_encoder=encoder,
         prompt_encoder=_prompt_encoder(shapes, PromptEncoderConfig()),
@@ -144,6 +151,21 @@ def _tiny_vit(shapes: _Shapes, source: str) -> tuple[TinyViTConfig, tuple[int, i
         in_channels=shapes["image_encoder.patch_embed.seq.0.c.weight"][1],
     )
     return config, mobile_sam().image_size
+
+
+def _rep_vit_sam(shapes: _Shapes) -> RepViTSamConfig:
+    features = "image_encoder.features"
+    count = _count(shapes, features)
+    # Each stage but the last has a block more, and then what leads to the next.
+    wider = [i for i in range(count) if f"{features}.{i}.to_channels.c.weight" in shapes]
+    starts = [1, *(i + 1 for i in wider)]
+    return RepViTSamConfig(
+        dims=tuple(shapes[f"{features}.{i}.channel_mixer.conv2.c.weight"][0] for i in starts),
+        depths=tuple(
+            end - start for start, end in zip(starts, [*(i - 1 for i in wider), count], strict=True)
+        ),
+        in_channels=shapes[f"{features}.0.0.c.weight"][1],
+    )
 
 
 def _sam2(shapes: _Shapes, source: str) -> Sam2Config:

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from samkit.errors import CheckpointError
-from samkit.weights import keys_edgetam, keys_hq_sam, keys_hq_sam2, keys_sam, keys_sam2
+from samkit.weights import (
+    keys_edgetam,
+    keys_hq_sam,
+    keys_hq_sam2,
+    keys_rep_vit_sam,
+    keys_sam,
+    keys_sam2,
+)
 from samkit.weights.keys import Layout, RenameTable, name_pattern
 
 __all__ = [
@@ -25,17 +32,18 @@ _MODELS: tuple[tuple[Layout, ...], ...] = (
     keys_hq_sam.LAYOUTS,
     keys_hq_sam2.LAYOUTS,
     keys_sam2.LAYOUTS,
+    keys_rep_vit_sam.LAYOUTS,
     keys_sam.LAYOUTS,
 )
 
 # Relatives that samkit has no network for. They come first, because they look like SAM too.
 _RELATIVES = (
     (r"(detector|tracker|tracker_model|detector_model)\..*", "SAM 3"),
-    (
-        r"image_encoder\.(backbone|features|stages)\..*",
-        "another variant of SAM (EfficientViT-SAM, EdgeSAM or the like)",
-    ),
+    (r"image_encoder\.(fuse_stage\d|features\.\d+\.token_mixer\.0\.conv1\.c)\..*", "EdgeSAM"),
+    (r"image_encoder\.(backbone|stages)\..*", "another variant of SAM"),
 )
+
+_KNOWN = "SAM, MobileSAM, RepViT-SAM, HQ-SAM, HQ-SAM 2, SAM 2, SAM 2.1, EdgeTAM or EfficientTAM"
 
 _OTHERS = (
     (r"model\.\d+\.(conv|cv1|m)\..*", "a YOLO model"),
@@ -82,7 +90,7 @@ def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -
     kind = _kind(state)
     if isinstance(kind, Layout):
         return kind
-    expected = "expected SAM, MobileSAM, HQ-SAM, HQ-SAM 2, SAM 2, SAM 2.1, EdgeTAM or EfficientTAM"
+    expected = f"expected {_KNOWN}"
     if kind is not None:
         raise CheckpointError(f"{source} looks like {kind}; {expected}")
     first = ", ".join(list(state)[:3])

@@ -19,6 +19,7 @@ from samkit.sizes import (
     med_sam2,
     mobile_sam,
     pico,
+    rep_vit_sam,
     sam2,
     sam_vit,
     slim_sam,
@@ -31,6 +32,7 @@ _SAM2 = "https://dl.fbaipublicfiles.com/segment_anything_2/072824"
 _SAM21 = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
 _MOBILE = "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights"
 _TINY = "https://github.com/xinghaochen/TinySAM/releases/download/3.0"
+_REPVIT = "https://github.com/THU-MIG/RepViT/releases/download/v1.0"
 _BIOIMAGE = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io"
 # The files of a folder in the layout of transformers.
 _FOLDER = "model.safetensors"
@@ -139,6 +141,8 @@ _TABLE = (
         repository="yunyangx/efficient-track-anything", hub_file="efficienttam_ti_2.pt"),
     RegisteredModel(name="efficient-tam-ti-512", config=efficient_tam("ti", side=512), parameters=17_866_018, year=2024,
         repository="yunyangx/efficient-track-anything", hub_file="efficienttam_ti_512x512.pt"),
+    RegisteredModel(name="rep-vit-sam", config=rep_vit_sam(), parameters=27_223_480, year=2023,
+        url=f"{_REPVIT}/repvit_sam.pt"),
     RegisteredModel(name="tiny-sam", config=mobile_sam(), parameters=9_808_452, year=2023,
         url=f"{_TINY}/tinysam_42.3.pth"),
     RegisteredModel(name="slim-sam-50", config=slim_sam("50"), parameters=27_961_776, year=2023,
@@ -204,6 +208,7 @@ _ELSEWHERE = {
     "efficient-tam-ti-1": ("efficienttam_ti_1",),
     "efficient-tam-ti-2": ("efficienttam_ti_2",),
     "efficient-tam-ti-512": ("efficienttam_ti_512x512",),
+    "rep-vit-sam": ("repvit_sam", "rep_vit_sam"),
     "tiny-sam": ("tinysam", "tiny_sam", "tinysam_42.3"),
     "slim-sam-50": ("slimsam_50_uniform",),
     "slim-sam-77": ("slimsam_77_uniform",),
