@@ -8,6 +8,7 @@ from torch import nn
 from samkit.nn import Sam, Sam2, build
 from samkit.sizes import (
     EfficientNetLiteConfig,
+    EfficientViTConfig,
     HieraConfig,
     MaskDecoderConfig,
     MemoryConfig,
@@ -52,6 +53,16 @@ def tiny_mobile_sam(**encoder: object) -> SamConfig:
 
 def tiny_rep_vit_sam() -> SamConfig:
     encoder = RepViTSamConfig(dims=(4, 8, 12, 16), depths=(1, 2, 3, 2))
+    return replace(tiny_sam(), image_encoder=encoder)
+
+
+def tiny_efficient_vit_sam(stages: int = 5) -> SamConfig:
+    if stages == 5:
+        encoder = EfficientViTConfig(dims=(4, 8, 8, 8, 32), depths=(1, 1, 1, 2, 2), neck_depth=2)
+    else:
+        encoder = EfficientViTConfig(
+            dims=(4, 4, 8, 8, 32, 32), depths=(0, 1, 1, 1, 1, 2), neck_depth=1
+        )
     return replace(tiny_sam(), image_encoder=encoder)
 
 

@@ -29,6 +29,7 @@ def test_names_are_those_of_the_documentation():
             for size in ("s", "ti")
             for kind in ("", "-1", "-2", "-512")
         ),
+        *(f"efficient-vit-sam-{size}" for size in ("l0", "l1", "l2", "xl0", "xl1")),
         "rep-vit-sam",
         "tiny-sam",
         "slim-sam-50",
@@ -124,6 +125,7 @@ def test_unknown_name_suggests_the_nearest(asked, nearest):
         ("sam_hq_vit_l.pth", "hq-sam-vit-l"),
         ("sam2.1_hq_hiera_large.pt", "hq-sam2.1-large"),
         ("repvit_sam.pt", "rep-vit-sam"),
+        ("efficientvit_sam_xl1.pt", "efficient-vit-sam-xl1"),
         ("efficienttam_ti_512x512.pt", "efficient-tam-ti-512"),
     ],
 )

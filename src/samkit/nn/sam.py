@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from samkit.nn.efficient_vit import EfficientViT
 from samkit.nn.features import ImageFeatures
 from samkit.nn.image_encoder import ViTImageEncoder
 from samkit.nn.mask_decoder import MaskDecoder
@@ -12,13 +13,21 @@ from samkit.nn.network import Network
 from samkit.nn.prompt_encoder import PromptEncoder
 from samkit.nn.rep_vit import RepViTSamEncoder
 from samkit.nn.tiny_vit import TinyViT
-from samkit.sizes import ImageEncoderConfig, RepViTSamConfig, SamConfig, TinyViTConfig, ViTConfig
+from samkit.sizes import (
+    EfficientViTConfig,
+    ImageEncoderConfig,
+    RepViTSamConfig,
+    SamConfig,
+    TinyViTConfig,
+    ViTConfig,
+)
 
 __all__ = ["Sam"]
 
 _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, SamConfig], nn.Module]] = {
     ViTConfig: lambda sizes, network: ViTImageEncoder(sizes, network.dim, network.image_size),
     TinyViTConfig: lambda sizes, network: TinyViT(sizes, network.dim),
+    EfficientViTConfig: lambda sizes, network: EfficientViT(sizes, network.dim),
     RepViTSamConfig: lambda sizes, network: RepViTSamEncoder(sizes, network.dim),
 }
 

@@ -19,6 +19,7 @@ from samkit.sizes.as_json import differences, from_dict, to_dict
 from samkit.sizes.image_encoders import (
     Activation,
     EfficientNetLiteConfig,
+    EfficientViTConfig,
     HieraConfig,
     ImageEncoderConfig,
     Norm,
@@ -32,6 +33,7 @@ from samkit.sizes.image_encoders import (
 from samkit.sizes.models import (
     edge_tam,
     efficient_tam,
+    efficient_vit_sam,
     hq_sam,
     hq_sam2,
     med_sam2,
@@ -48,6 +50,7 @@ from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, Pooling, PromptE
 __all__ = [
     "Activation",
     "EfficientNetLiteConfig",
+    "EfficientViTConfig",
     "HieraConfig",
     "ImageEncoderConfig",
     "MaskDecoderConfig",
@@ -67,6 +70,7 @@ __all__ = [
     "differences",
     "edge_tam",
     "efficient_tam",
+    "efficient_vit_sam",
     "from_dict",
     "hq_sam",
     "hq_sam2",

@@ -5,6 +5,7 @@ from typing import Any
 
 from samkit.sizes.image_encoders import (
     EfficientNetLiteConfig,
+    EfficientViTConfig,
     HieraConfig,
     ImageEncoderConfig,
     PlainViTConfig,
@@ -22,6 +23,7 @@ _ENCODERS_BY_KIND: dict[str, type[ImageEncoderConfig]] = {
     cls.kind: cls
     for cls in (
         EfficientNetLiteConfig,
+        EfficientViTConfig,
         HieraConfig,
         PlainViTConfig,
         RepViTConfig,

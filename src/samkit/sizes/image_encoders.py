@@ -8,6 +8,7 @@ __all__ = [
     "NORM_GROUPS",
     "Activation",
     "EfficientNetLiteConfig",
+    "EfficientViTConfig",
     "HieraConfig",
     "ImageEncoderConfig",
     "Norm",
@@ -272,6 +273,66 @@ class RepViTSamConfig(ImageEncoderConfig):
         if min(*self.dims, *self.depths) < 1:
             raise ValueError("image_encoder: expected dims and depths of 1 and more")
         return sum(self.depths), [(dim, 1) for dim in self.dims]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EfficientViTConfig(ImageEncoderConfig):
+    """EfficientViT (2205.14756), the image encoder of EfficientViT-SAM (2402.05008); as of "L0".
+
+    Of five stages (L) the embedding has an eighth of the input's size, and prompts live in a frame
+    twice as large; of six (XL), a sixteenth. What else these two differ in follows from that too.
+
+    Attributes:
+        dims, depths: channels of each stage, and number of blocks after its first.
+        neck_depth: blocks of the neck.
+    """
+
+    kind: ClassVar[str] = "efficient_vit"
+    head_dim: ClassVar[int] = 32
+
+    dims: tuple[int, ...] = (32, 64, 128, 256, 512)
+    depths: tuple[int, ...] = (1, 1, 1, 4, 4)
+    neck_depth: int = 4
+
+    @property
+    def stride(self) -> int:
+        return 1 << (len(self.dims) - 2)
+
+    @property
+    def prompt_scale(self) -> int:
+        return 16 // self.stride
+
+    @property
+    def input_step(self) -> int:
+        return 1 << len(self.dims)
+
+    @property
+    def attention_stages(self) -> tuple[int, ...]:
+        """Stages with attention."""
+        return (4,) if len(self.dims) == 5 else (4, 5)
+
+    @property
+    def separable_stages(self) -> tuple[int, ...]:
+        """Stages whose convolutions are depthwise."""
+        return (3, 4) if len(self.dims) == 5 else (4, 5)
+
+    @property
+    def attention_kernel(self) -> int:
+        """Rows and columns from which keys and values of the second scale come."""
+        return 5 if len(self.dims) == 5 else 3
+
+    @property
+    def neck_expansion(self) -> int:
+        """By how much blocks of the neck widen."""
+        return 1 if len(self.dims) == 5 else 4
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if len(self.dims) not in (5, 6) or len(self.dims) != len(self.depths):
+            raise ValueError("image_encoder: expected five or six stages, each with a depth")
+        if min(self.dims) < 1:
+            raise ValueError("image_encoder: expected dims of 1 and more")
+        attention = [(self.dims[i], self.head_dim) for i in self.attention_stages]
+        return max(sum(self.depths), self.neck_depth), attention
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from samkit.sizes.image_encoders import (
     EfficientNetLiteConfig,
+    EfficientViTConfig,
     HieraConfig,
     PlainViTConfig,
     RepViTConfig,
@@ -18,6 +19,7 @@ from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, Pooling, PromptE
 __all__ = [
     "edge_tam",
     "efficient_tam",
+    "efficient_vit_sam",
     "hq_sam",
     "hq_sam2",
     "med_sam2",
@@ -57,6 +59,20 @@ def mobile_sam() -> SamConfig:
 def rep_vit_sam() -> SamConfig:
     """Sizes of RepViT-SAM (2312.05760)."""
     return SamConfig(image_encoder=RepViTSamConfig())
+
+
+def efficient_vit_sam(size: Literal["l0", "l1", "l2", "xl0", "xl1"]) -> SamConfig:
+    """Sizes of EfficientViT-SAM (2402.05008); the smaller ones see 512 pixels."""
+    wide = (32, 64, 128, 256, 512, 1024)
+    encoder = {
+        "l0": EfficientViTConfig(),
+        "l1": EfficientViTConfig(depths=(1, 1, 1, 6, 6), neck_depth=8),
+        "l2": EfficientViTConfig(depths=(1, 2, 2, 8, 8), neck_depth=12),
+        "xl0": EfficientViTConfig(dims=wide, depths=(0, 1, 1, 2, 3, 3), neck_depth=6),
+        "xl1": EfficientViTConfig(dims=wide, depths=(1, 2, 2, 4, 6, 6), neck_depth=12),
+    }[size]
+    side = 1024 // encoder.prompt_scale
+    return SamConfig(image_encoder=encoder, image_size=(side, side))
 
 
 def hq_sam(size: Literal["b", "l", "h", "tiny"]) -> SamConfig:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError
 from samkit.sizes import (
+    EfficientViTConfig,
     ImageEncoderConfig,
     MaskDecoderConfig,
     MemoryConfig,
@@ -92,6 +93,8 @@ def _sam(shapes: _Shapes, source: str) -> SamConfig:
         encoder, image_size = _tiny_vit(shapes, source)
     elif "image_encoder.features.0.0.c.weight" in shapes:
         encoder, image_size = _rep_vit_sam(shapes), mobile_sam().image_size
+    elif "image_encoder.backbone.stages.0.0.conv.weight" in shapes:
+        encoder, image_size = _efficient_vit(shapes)
     else:
         encoder, image_size = _vit(shapes, source)
     return SamConfig(
@@ -151,6 +154,23 @@ def _tiny_vit(shapes: _Shapes, source: str) -> tuple[TinyViTConfig, tuple[int, i
         in_channels=shapes["image_encoder.patch_embed.seq.0.c.weight"][1],
     )
     return config, mobile_sam().image_size
+
+
+def _efficient_vit(shapes: _Shapes) -> tuple[EfficientViTConfig, tuple[int, int]]:
+    stages = "image_encoder.backbone.stages"
+    count = _count(shapes, stages)
+    last = [f"{stages}.{i}.0.main.point_conv.conv.weight" for i in range(1, count)]
+    first, in_channels = shapes[f"{stages}.0.0.conv.weight"][:2]
+    config = EfficientViTConfig(
+        dims=(first, *(shapes[name][0] for name in last)),
+        depths=tuple(_count(shapes, f"{stages}.{i}") - 1 for i in range(count)),
+        neck_depth=_count(shapes, "image_encoder.neck.middle"),
+        in_channels=in_channels,
+    )
+    if count not in (5, 6):
+        raise ValueError(f"an EfficientViT of {count} stages, not of five or six")
+    side = 1024 // config.prompt_scale
+    return config, (side, side)
 
 
 def _rep_vit_sam(shapes: _Shapes) -> RepViTSamConfig:

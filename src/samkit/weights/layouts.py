@@ -8,6 +8,7 @@ from torch import Tensor
 from samkit.errors import CheckpointError
 from samkit.weights import (
     keys_edgetam,
+    keys_efficient_vit_sam,
     keys_hq_sam,
     keys_hq_sam2,
     keys_rep_vit_sam,
@@ -33,6 +34,7 @@ _MODELS: tuple[tuple[Layout, ...], ...] = (
     keys_hq_sam2.LAYOUTS,
     keys_sam2.LAYOUTS,
     keys_rep_vit_sam.LAYOUTS,
+    keys_efficient_vit_sam.LAYOUTS,
     keys_sam.LAYOUTS,
 )
 
@@ -40,10 +42,13 @@ _MODELS: tuple[tuple[Layout, ...], ...] = (
 _RELATIVES = (
     (r"(detector|tracker|tracker_model|detector_model)\..*", "SAM 3"),
     (r"image_encoder\.(fuse_stage\d|features\.\d+\.token_mixer\.0\.conv1\.c)\..*", "EdgeSAM"),
-    (r"image_encoder\.(backbone|stages)\..*", "another variant of SAM"),
+    (r"image_encoder\.(backbone\.(?!stages\.)|stages\.).*", "another variant of SAM"),
 )
 
-_KNOWN = "SAM, MobileSAM, RepViT-SAM, HQ-SAM, HQ-SAM 2, SAM 2, SAM 2.1, EdgeTAM or EfficientTAM"
+_KNOWN = (
+    "SAM, MobileSAM, RepViT-SAM, EfficientViT-SAM, HQ-SAM, HQ-SAM 2, SAM 2, SAM 2.1, EdgeTAM or "
+    "EfficientTAM"
+)
 
 _OTHERS = (
     (r"model\.\d+\.(conv|cv1|m)\..*", "a YOLO model"),
