@@ -8,12 +8,15 @@ from torch import nn
 from samkit.nn import Sam, Sam2, build
 from samkit.sizes import (
     EfficientNetLiteConfig,
+    EfficientViTConfig,
     HieraConfig,
     MaskDecoderConfig,
     MemoryConfig,
     PeViTConfig,
+    PlainViTConfig,
     PromptEncoderConfig,
     RepViTConfig,
+    RepViTSamConfig,
     Sam2Config,
     Sam3Config,
     SamConfig,
@@ -50,6 +53,21 @@ def tiny_mobile_sam(**encoder: object) -> SamConfig:
     )
 
 
+def tiny_rep_vit_sam() -> SamConfig:
+    encoder = RepViTSamConfig(dims=(4, 8, 12, 16), depths=(1, 2, 3, 2))
+    return replace(tiny_sam(), image_encoder=encoder)
+
+
+def tiny_efficient_vit_sam(stages: int = 5) -> SamConfig:
+    if stages == 5:
+        encoder = EfficientViTConfig(dims=(4, 8, 8, 8, 32), depths=(1, 1, 1, 2, 2), neck_depth=2)
+    else:
+        encoder = EfficientViTConfig(
+            dims=(4, 4, 8, 8, 32, 32), depths=(0, 1, 1, 1, 1, 2), neck_depth=1
+        )
+    return replace(tiny_sam(), image_encoder=encoder)
+
+
 def tiny_hq_sam() -> SamConfig:
     config = tiny_sam()
     return replace(config, mask_decoder=replace(config.mask_decoder, high_quality=True))
@@ -73,6 +91,11 @@ def tiny_sam2(*, draw_prompts: bool = False, **encoder: object) -> Sam2Config:
         dim=16,
         image_size=(128, 128),
     )
+
+
+def tiny_hq_sam2() -> Sam2Config:
+    config = tiny_sam2()
+    return replace(config, mask_decoder=replace(config.mask_decoder, high_quality=True))
 
 
 def tiny_edge_tam() -> Sam2Config:
@@ -110,6 +133,18 @@ def tiny_sam3(**encoder: object) -> Sam3Config:
         memory=replace(config.memory, nearest_prompts=2),
         dim=16,
         image_size=(8 * sizes["patch_size"],) * 2,
+    )
+
+
+def tiny_efficient_tam(pooling: str = "none") -> Sam2Config:
+    config = tiny_sam2()
+    sizes = {"dim": 24, "depth": 3, "heads": 2, "window_size": 3, "global_blocks": (1,)}
+    added = {"occlusion_embedding": False, "pointer_time": False, "pooling": pooling}
+    return replace(
+        config,
+        image_encoder=PlainViTConfig(**sizes, position_size=(5, 5)),
+        mask_decoder=replace(config.mask_decoder, high_resolution=False),
+        memory=replace(config.memory, **added),
     )
 
 
@@ -164,4 +199,11 @@ CONFIGS = {
     "pico": tiny_pico(),
     "edge-tam": tiny_edge_tam(),
     "sam3": tiny_sam3(),
+}
+# Those whose parts are new, apart from what the tests of everything around a network take.
+ALL = {
+    **CONFIGS,
+    "hq-sam2": tiny_hq_sam2(),
+    "efficient-tam": tiny_efficient_tam("keys"),
+    "rep-vit-sam": tiny_rep_vit_sam(),
 }

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import CONFIGS, make, tiny_mobile_sam, tiny_pico, tiny_sam, tiny_sam2
+from tiny import ALL, make, tiny_mobile_sam, tiny_pico, tiny_sam, tiny_sam2
 
 from samkit import sizes as nn_config
 from samkit.nn import ImageFeatures, MaskPrediction, PromptTensors, Sam, Sam2, build
@@ -15,9 +15,9 @@ BOX = ([[10.0, 12.0], [90.0, 70.0], [0.0, 0.0]], [2, 3, -1])
 MANY = ([[20.0, 30.0], [50.0, 8.0], [33.0, 99.0], [0.0, 0.0]], [1, 0, 1, -1])
 
 
-@pytest.fixture(params=list(CONFIGS))
+@pytest.fixture(params=list(ALL))
 def network(request: pytest.FixtureRequest) -> Sam | Sam2:
-    return make(CONFIGS[request.param])
+    return make(ALL[request.param])
 
 
 def tensors(*prompts: tuple[list[list[float]], list[int]]) -> PromptTensors:
@@ -159,7 +159,7 @@ def test_drop_rates_act_in_training_only(config: nn_config.SamConfig) -> None:
         assert not torch.allclose(a, b)
 
 
-@pytest.mark.parametrize("config", list(CONFIGS.values()), ids=list(CONFIGS))
+@pytest.mark.parametrize("config", list(ALL.values()), ids=list(ALL))
 def test_every_parameter_of_the_image_part_learns(config: nn_config.SamConfig) -> None:
     network = make(config)
     masks = 10 * image(32, 32, count=2, channels=1)
@@ -197,7 +197,7 @@ def test_full_sizes_have_the_published_parameter_counts() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        *CONFIGS.values(),
+        *ALL.values(),
         nn_config.sam_vit("h"),
         nn_config.mobile_sam(),
         nn_config.sam2("large", version="2"),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tiny import make, tiny_pico, tiny_sam, tiny_sam2
+from tiny import make, tiny_efficient_vit_sam, tiny_pico, tiny_sam, tiny_sam2
 
 from samkit.errors import InputError
 from samkit.sizes import to_dict
@@ -62,6 +62,7 @@ from samkit.training.trainer import Trainer
         ({"stages": (Stage(size=64, width=50),)}, 0, r"stages\[0\]: expected a size"),
         ({"frozen": ("",)}, 0, "nothing is left to learn"),
         ({"network": to_dict(tiny_sam(patch_size=8))}, 0, "a stride of 16 pixels, got 8"),
+        ({"network": to_dict(tiny_efficient_vit_sam())}, 0, "a stride of 16 pixels, got 8"),
     ],
 )
 def test_bad_configurations(config, tmp_path, change, processes, message):

@@ -30,6 +30,9 @@ def test_released_sizes(name):
     expected = config
     if name.startswith("medsam2"):  # its tensors do not tell the size of the input
         expected = replace(config, image_size=(1024, 1024))
+    if name.startswith("efficient-tam"):  # nor whether its memories are pooled
+        memory = replace(config.memory, pooling="none")
+        expected = replace(config, image_size=(1024, 1024), memory=memory)
     assert infer_config(meta_state(config), config.family) == expected
 
 

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import CONFIGS, make, tiny_sam
+from tiny import ALL, CONFIGS, make, tiny_sam
 
 from samkit.errors import InputError
 from samkit.sizes import PeViTConfig, ViTConfig
 from samkit.weights.adapting import with_input_size
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=ALL)
 def network(request):
-    return make(CONFIGS[request.param])
+    return make(ALL[request.param])
 
 
 def test_steps(network):

@@ -28,10 +28,8 @@ def test_each_layout(network, layout):
         (["conv1.weight", "layer1.0.conv1.weight", "fc.weight"], "ResNet"),
         (["model.layers.0.self_attn.q_proj.weight"], "language model"),
         (["detector.backbone.x", "tracker.model.x"], "SAM 3.1, or a part of SAM 3"),
-        (
-            ["sam_mask_decoder.hf_token.weight", "sam_mask_decoder.iou_token.weight"],
-            "HQ-SAM 2",
-        ),
+        (["image_encoder.fuse_stage2.op_list.0.conv.weight", "mask_decoder.x"], "EdgeSAM"),
+        (["image_encoder.features.1.token_mixer.0.conv1.c.weight"], "EdgeSAM"),
         (["image_encoder.pos_embed"], "part of a SAM network"),
         (["foo", "bar", "baz"], "unknown kind.*foo, bar, baz"),
     ],

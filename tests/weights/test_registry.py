@@ -22,7 +22,15 @@ def test_names_are_those_of_the_documentation():
         *(f"{version}-{size}" for version in ("sam2", "sam2.1") for size in SIZES),
         "hq-sam-tiny",
         *(f"hq-sam-vit-{size}" for size in "blh"),
+        "hq-sam2.1-large",
         "edge-tam",
+        *(
+            f"efficient-tam-{size}{kind}"
+            for size in ("s", "ti")
+            for kind in ("", "-1", "-2", "-512")
+        ),
+        *(f"efficient-vit-sam-{size}" for size in ("l0", "l1", "l2", "xl0", "xl1")),
+        "rep-vit-sam",
         "sam3",
         "tiny-sam",
         "slim-sam-50",
@@ -116,6 +124,10 @@ def test_unknown_name_suggests_the_nearest(asked, nearest):
         ("tinysam.pth", "tiny-sam"),
         ("checkpoints/edgetam.pt", "edge-tam"),
         ("sam_hq_vit_l.pth", "hq-sam-vit-l"),
+        ("sam2.1_hq_hiera_large.pt", "hq-sam2.1-large"),
+        ("repvit_sam.pt", "rep-vit-sam"),
+        ("efficientvit_sam_xl1.pt", "efficient-vit-sam-xl1"),
+        ("efficienttam_ti_512x512.pt", "efficient-tam-ti-512"),
     ],
 )
 def test_names_that_others_use_are_understood(asked, meant, tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ from samkit.runtimes import (
     open_folder,
     weights_between,
 )
-from samkit.sizes import to_dict
+from samkit.sizes import Sam2Config, to_dict
 from samkit.weights.tensor_file import write_safetensors
 
 __all__ = ["PARTS", "Parts", "check", "export", "program"]
@@ -164,15 +164,25 @@ def _exportable(predictor: ImagePredictor, parts: Parts, layout: LayoutName) -> 
             f"expected a network in float32, got {predictor.dtype}: samkit.load(..., "
             "dtype='float32')"
         )
+    decoder = network.config.mask_decoder
+    if decoder.high_quality and decoder.dynamic_multimask:
+        raise InputError("the exported parts do not say how stable masks of HQ-SAM 2 are")
     if parts == "video" and layout != "samkit":
         raise InputError(f"the layout {layout} has no parts for video; expected layout='samkit'")
-    if network.config.mask_decoder.high_quality and layout != "samkit":
+    if decoder.high_quality and layout != "samkit":
         raise InputError(f"the layout {layout} has no HQ-SAM; expected layout='samkit'")
+    if parts == "video" and not _memory_is_exportable(network):
+        raise InputError("parts: memories that are pooled cannot be exported; expected 'image'")
     if parts == "video" and not network.has_memory:
         raise InputError("parts: this network has no memory, which video needs; expected 'image'")
     if predictor.device.type == "cpu":
         return network
     return copy.deepcopy(network).to("cpu")
+
+
+def _memory_is_exportable(network: Network) -> bool:
+    config = network.config
+    return not isinstance(config, Sam2Config) or config.memory.pooling == "none"
 
 
 def _check_installed() -> None:

@@ -30,12 +30,14 @@ class MaskPrediction:
         iou: (N, K) predicted IoU of each mask.
         tokens: (N, K, D) output token of each mask, from which object pointers are made.
         object_score: (N, 1) logit of "the object is here", or None for SAM.
+        stability: (N,) of the single mask without what HQ-SAM 2 adds to it; None for all others.
     """
 
     logits: Tensor
     iou: Tensor
     tokens: Tensor
     object_score: Tensor | None
+    stability: Tensor | None = None
 
     @property
     def best_candidate(self) -> Tensor:
@@ -44,12 +46,13 @@ class MaskPrediction:
 
     def select(self, index: Tensor) -> "MaskPrediction":
         """Some of the prompts."""
-        score = self.object_score
+        score, stability = self.object_score, self.stability
         return MaskPrediction(
             logits=self.logits[index],
             iou=self.iou[index],
             tokens=self.tokens[index],
             object_score=None if score is None else score[index],
+            stability=None if stability is None else stability[index],
         )
 
     def take(self, index: Tensor) -> "MaskPrediction":
@@ -237,6 +240,7 @@ class MaskDecoder(nn.Module):
         hq_filters = None if token is None else self.hq.mlp(token)
         h, w = attended.grid
         logits = [filters.new_empty(0, filters.shape[1], 4 * h, 4 * w)]
+        stability: list[Tensor] = []
         for some, x in attended.views.linear(first, *_as_linear(first)):
             x = x.unflatten(2, (4, -1))  # (n, P, 4, D / 4)
             if finer:
@@ -250,7 +254,10 @@ class MaskDecoder(nn.Module):
             x = x.flatten(1, 2)  # (n, P * 16, D / 8)
             masks = _from_cells(x @ filters[some].transpose(1, 2), attended.grid)
             if hq_filters is not None:
-                upscaled, shared = _from_cells(x, attended.grid), _of(attended.further[0], some)
+                if self.config.dynamic_multimask:
+                    stability.append(self._stability(masks))
+                upscaled = _from_cells(x, attended.grid)
+                shared = _of(attended.further[0], some) if attended.further else None
                 masks = masks + self.hq(hq_filters[some], upscaled, shared)
             logits.append(masks)
         return MaskPrediction(
@@ -258,7 +265,12 @@ class MaskDecoder(nn.Module):
             iou=attended.iou[:, :count],
             tokens=attended.tokens[:, :count],
             object_score=attended.object_score,
+            stability=torch.cat(stability) if stability else None,
         )
+
+    def _stability(self, logits: Tensor) -> Tensor:
+        """Stability (N,) of the single masks among (N, K, h, w)."""
+        return stability_score(logits[:, 0], self.config.stability_delta)
 
     def _own_tokens(self) -> Tensor:
         tokens = [self.iou_token.weight, self.mask_tokens.weight]
@@ -276,10 +288,11 @@ class MaskDecoder(nn.Module):
         """
         chosen = torch.zeros_like(prediction.iou[:, 0], dtype=torch.long)
         if self.config.dynamic_multimask and not self.training:
-            stable = stability_score(prediction.logits[:, 0], self.config.stability_delta)
-            chosen = torch.where(
-                stable >= self.config.stability_threshold, chosen, prediction.best_candidate
-            )
+            stability = prediction.stability
+            if stability is None:
+                stability = self._stability(prediction.logits)
+            stable = stability >= self.config.stability_threshold
+            chosen = torch.where(stable, chosen, prediction.best_candidate)
         return replace(prediction.take(chosen), tokens=prediction.tokens[:, :1])
 
     def multiple(self, prediction: MaskPrediction) -> MaskPrediction:

@@ -1,5 +1,7 @@
 """Memory attention of SAM 2 (2408.00714, section 4 and appendix D; rotary positions 2403.13298)."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,6 +29,7 @@ class MemoryAttention(nn.Module):
         self.head_dim = dim // config.heads
         self.theta = config.rope_theta
         self.latents, self.grid_latents = config.latents, config.grid_latents
+        self.pooled = config.pooling != "none"
         self.layers = nn.ModuleList(MemoryAttentionLayer(config, dim) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
         if config.residual:  # untrained attention changes features little
@@ -52,10 +55,11 @@ class MemoryAttention(nn.Module):
         x = (features + 0.1 * positions).flatten(2).transpose(1, 2).contiguous()
         turns = axial_rotary(self.head_dim, h, w, theta=self.theta, device=x.device)
         memory_turns = self._turns_of_latents(x.device) if self.latents else turns
-        # On a CPU the memory of one object fits the cache, and needs no padding.
-        memories = memory.one_by_one() if fast_on_cpu(x) else [memory]
+        # On a CPU the memory of one object fits the cache, and needs no padding. Whether memories
+        # are pooled depends on how many an object has.
+        memories = memory.one_by_one() if self.pooled or fast_on_cpu(x) else [memory]
         for layer in self.layers:
-            x = layer(x, memories, turns, memory_turns)
+            x = layer(x, memories, turns, memory_turns, (h, w))
         return self.norm(x).transpose(1, 2).unflatten(2, (h, w))
 
     def _turns_of_latents(self, device: torch.device) -> Tensor:
@@ -72,7 +76,8 @@ class MemoryAttentionLayer(nn.Module):
     def __init__(self, config: MemoryConfig, dim: int) -> None:
         super().__init__()
         self.self_attn = RotaryAttention(config, dim, dim)
-        self.cross_attn_image = RotaryAttention(config, dim, config.dim)
+        cross_attention = RotaryAttention if config.pooling == "none" else PooledAttention
+        self.cross_attn_image = cross_attention(config, dim, config.dim)
         self.linear1 = Linear(dim, config.mlp_dim)
         self.linear2 = Linear(config.mlp_dim, dim)
         self.norm1 = nn.LayerNorm(dim)
@@ -81,24 +86,34 @@ class MemoryAttentionLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, memories: list[MemoryTokens], turns: Tensor, memory_turns: Tensor
+        self,
+        x: Tensor,
+        memories: list[MemoryTokens],
+        turns: Tensor,
+        memory_turns: Tensor,
+        grid: tuple[int, int],
     ) -> Tensor:
         """(1 or N, h * w, D) and memories, of all N objects or of each alone -> (N, h * w, D)."""
         # Before the first cross-attention, all objects share one frame.
         y = self.norm1(x)
-        x = x + self.dropout(self.self_attn(y, y, y, turns, turns))
+        x = x + self.dropout(self.self_attn(y, y, y, turns, turns, grid))
         if len(memories) == 1:
-            return self._recall(x, memories[0], turns, memory_turns)
+            return self._recall(x, memories[0], turns, memory_turns, grid)
         frames = x.expand(len(memories), -1, -1).split(1)
         return torch.cat(
             [
-                self._recall(x, memory, turns, memory_turns)
+                self._recall(x, memory, turns, memory_turns, grid)
                 for x, memory in zip(frames, memories, strict=True)
             ]
         )
 
     def _recall(
-        self, x: Tensor, memory: MemoryTokens, turns: Tensor, memory_turns: Tensor
+        self,
+        x: Tensor,
+        memory: MemoryTokens,
+        turns: Tensor,
+        memory_turns: Tensor,
+        grid: tuple[int, int],
     ) -> Tensor:
         mask = None if memory.attended is None else memory.attended[:, None, None, :]
         y = self.cross_attn_image(
@@ -107,6 +122,7 @@ class MemoryAttentionLayer(nn.Module):
             memory.tokens,
             turns,
             memory_turns,
+            grid,
             memory.pointer_tokens,
             mask,
         )
@@ -138,10 +154,11 @@ class RotaryAttention(nn.Module):
         v: Tensor,
         turns: Tensor,
         key_turns: Tensor,
+        grid: tuple[int, int],
         unrotated_keys: int = 0,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """(1 or B, h * w, C), (B, K, C'), (B, K, C') -> (B, h * w, C).
+        """(1 or B, h * w, C), (B, K, C'), (B, K, C') and (h, w) -> (B, h * w, C).
 
         Queries are rotated by `turns` and keys by `key_turns`, as of `axial_rotary`, except the
         last `unrotated_keys` keys, which have no position on the grid. Keys where mask (B, 1, 1, K)
@@ -150,6 +167,7 @@ class RotaryAttention(nn.Module):
         q = self._rotated(self.q_proj, q, turns, 0)
         k = self._rotated(self.k_proj, k, key_turns, unrotated_keys)
         q = q.expand(k.shape[0], -1, -1, -1)
+        k, v, mask = self._attended(k, v, mask, k.shape[-2] - unrotated_keys, grid)
         dropout = self.dropout if self.training else 0.0
         if self.heads == 1 and mask is None and not dropout and fast_on_cpu(q):
             x = attend_then_project(q, k, v, self.v_proj)
@@ -172,5 +190,43 @@ class RotaryAttention(nn.Module):
         y[:, rotated:] = projection(x[:, rotated:])
         return self._heads(y)
 
+    def _attended(
+        self, k: Tensor, v: Tensor, mask: Tensor | None, on_grid: int, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What is attended to, of rotated keys (B, heads, K, c), values (B, K, C') and a mask."""
+        return k, v, mask
+
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, c)
+
+
+class PooledAttention(RotaryAttention):
+    """Attention to memories of which 2 x 2 cells are one (EfficientTAM, 2411.18933, section 3.2).
+
+    One cell stands for four: ln 4 is added to its logit, or to each channel of its key, as the
+    network was trained. A memory that is alone is not pooled.
+    """
+
+    def __init__(self, config: MemoryConfig, dim: int, key_dim: int) -> None:
+        super().__init__(config, dim, key_dim)
+        self.pooling = config.pooling
+
+    def _attended(
+        self, k: Tensor, v: Tensor, mask: Tensor | None, on_grid: int, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As of the class before; `on_grid` keys are of memories, one after the other."""
+        if on_grid <= grid[0] * grid[1]:
+            return k, v, mask
+        k, v = (
+            torch.cat([pool_cells(x[..., :on_grid, :], grid), x[..., on_grid:, :]], -2)
+            for x in (k, v)
+        )
+        added = k.new_zeros(k.shape[-2])
+        added[: on_grid // 4] = math.log(4)
+        return (k + added[:, None], v, None) if self.pooling == "keys" else (k, v, added[None])
+
+
+def pool_cells(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Means of 2 x 2 cells of n maps: (..., n * h * w, C) -> (..., n * h * w / 4, C)."""
+    h, w = grid
+    return tokens.unflatten(-2, (-1, h // 2, 2, w // 2, 2)).mean((-4, -2)).flatten(-4, -2)

@@ -1,14 +1,15 @@
-"""RepViT (2307.09283), the image encoder of EdgeTAM (2501.07256): convolutions alone."""
+"""RepViT (2307.09283), the image encoder of EdgeTAM and RepViT-SAM: convolutions alone."""
 
 from collections import OrderedDict
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.image_encoder import neck
 from samkit.nn.tiny_vit import ConvNorm
-from samkit.sizes import RepViTConfig
+from samkit.sizes import RepViTConfig, RepViTSamConfig
 
-__all__ = ["RepViT"]
+__all__ = ["RepViT", "RepViTSamEncoder"]
 
 _MLP_RATIO = 2
 # Channels between the two layers of squeeze-and-excitation: a quarter, in steps of 8.
@@ -16,7 +17,7 @@ _SQUEEZE, _SQUEEZE_STEP = 4, 8
 
 
 class RepViT(nn.Module):
-    """A stem, then four stages of blocks."""
+    """A stem, then four stages of blocks (EdgeTAM, 2501.07256)."""
 
     def __init__(self, config: RepViTConfig) -> None:
         super().__init__()
@@ -45,6 +46,40 @@ class RepViT(nn.Module):
         return maps
 
 
+class RepViTSamEncoder(nn.Module):
+    """The same stages as one list, and SAM's neck (RepViT-SAM, 2312.05760)."""
+
+    def __init__(self, config: RepViTSamConfig, out_dim: int) -> None:
+        super().__init__()
+        first, last = config.dims[0], len(config.dims) - 1
+        # A list, as in the released checkpoint.
+        self.features = nn.ModuleList(
+            [
+                nn.Sequential(
+                    ConvNorm(config.in_channels, first // 2, 3, stride=2),
+                    nn.GELU(),
+                    ConvNorm(first // 2, first, 3, stride=2),
+                )
+            ]
+        )
+        for i, (dim, depth) in enumerate(zip(config.dims, config.depths, strict=True)):
+            # Each stage but the last ends with a block more, before its channels change.
+            for block in range(depth if i == last else depth + 1):
+                squeeze = block < depth and block % 2 == 0
+                self.features.append(Block(dim, squeeze=squeeze, shared_norm=True))
+            if i < last:
+                stride = 1 if i + 1 == last else 2
+                self.features.append(Transition(dim, config.dims[i + 1], stride=stride))
+        self.neck = neck(config.dims[-1], out_dim)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (B, C, H, W) -> features (B, D, H / 16, W / 16)."""
+        x = pixels
+        for each in self.features:
+            x = each(x)
+        return self.neck(x)
+
+
 def stage(in_dim: int, dim: int, depth: int, *, downsample: bool) -> nn.Sequential:
     """Blocks of the same size; every other one with squeeze-and-excitation, the first included."""
     blocks = nn.Sequential(*(Block(dim, squeeze=i % 2 == 0) for i in range(depth)))
@@ -56,9 +91,9 @@ def stage(in_dim: int, dim: int, depth: int, *, downsample: bool) -> nn.Sequenti
 class Block(nn.Module):
     """Mixes places (depthwise), then channels (pointwise): (B, C, H, W) -> the same shape."""
 
-    def __init__(self, dim: int, *, squeeze: bool) -> None:
+    def __init__(self, dim: int, *, squeeze: bool, shared_norm: bool = False) -> None:
         super().__init__()
-        self.token_mixer = TokenMixer(dim)
+        self.token_mixer = TokenMixer(dim) if not shared_norm else SharedNormTokenMixer(dim)
         self.se = SqueezeExcitation(dim) if squeeze else nn.Identity()
         self.channel_mixer = channel_mixer(dim)
 
@@ -82,6 +117,20 @@ class Downsample(nn.Module):
         return x + self.ffn(x)
 
 
+class Transition(nn.Module):
+    """More channels, maybe half the size, and a channel mixer."""
+
+    def __init__(self, in_dim: int, dim: int, *, stride: int) -> None:
+        super().__init__()
+        self.token_mixer = ConvNorm(in_dim, in_dim, 3, stride=stride, groups=in_dim)
+        self.to_channels = ConvNorm(in_dim, dim)
+        self.channel_mixer = channel_mixer(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.to_channels(self.token_mixer(x))
+        return x + self.channel_mixer(x)
+
+
 class TokenMixer(nn.Module):
     """The sum of a depthwise 3x3 convolution, a depthwise 1x1 one, and the input (2101.03697)."""
 
@@ -92,6 +141,19 @@ class TokenMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x) + self.conv1(x) + x
+
+
+class SharedNormTokenMixer(nn.Module):
+    """The same sum with a norm of its own, and none of the 1x1 convolution."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv = ConvNorm(dim, dim, 3, groups=dim)
+        self.conv1 = nn.Conv2d(dim, dim, 1, groups=dim)
+        self.bn = nn.BatchNorm2d(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x) + self.conv1(x) + x)
 
 
 class SqueezeExcitation(nn.Module):

@@ -29,6 +29,7 @@ from samkit.nn.memory_encoder import MASK_STRIDE, MemoryEncoder
 from samkit.nn.network import MemoryNetwork
 from samkit.nn.pe_vit import PeViT
 from samkit.nn.perceiver import Perceiver
+from samkit.nn.plain_vit import PlainNeck, PlainViT
 from samkit.nn.position_encoding import sine_positions, temporal_sine
 from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptEncoder, PromptTensors
 from samkit.nn.rep_vit import RepViT
@@ -38,6 +39,7 @@ from samkit.sizes import (
     HieraConfig,
     ImageEncoderConfig,
     PeViTConfig,
+    PlainViTConfig,
     RepViTConfig,
     Sam2Config,
 )
@@ -72,6 +74,9 @@ _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]
     ),
     HieraConfig: lambda sizes, network: pyramid(Hiera(sizes), sizes.stage_dims, network),
     PeViTConfig: lambda sizes, network: Pyramid(PeViT(sizes), SimpleFpn(sizes.dim, network.dim)),
+    PlainViTConfig: lambda sizes, network: Pyramid(
+        PlainViT(sizes), PlainNeck(sizes.dim, network.dim)
+    ),
     RepViTConfig: lambda sizes, network: pyramid(
         nn.Sequential(OrderedDict(body=RepViT(sizes))), sizes.dims, network
     ),

@@ -5,10 +5,13 @@ from typing import Any
 
 from samkit.sizes.image_encoders import (
     EfficientNetLiteConfig,
+    EfficientViTConfig,
     HieraConfig,
     ImageEncoderConfig,
     PeViTConfig,
+    PlainViTConfig,
     RepViTConfig,
+    RepViTSamConfig,
     TinyViTConfig,
     ViTConfig,
 )
@@ -21,9 +24,12 @@ _ENCODERS_BY_KIND: dict[str, type[ImageEncoderConfig]] = {
     cls.kind: cls
     for cls in (
         EfficientNetLiteConfig,
+        EfficientViTConfig,
         HieraConfig,
         PeViTConfig,
+        PlainViTConfig,
         RepViTConfig,
+        RepViTSamConfig,
         TinyViTConfig,
         ViTConfig,
     )

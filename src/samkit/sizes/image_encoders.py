@@ -8,11 +8,14 @@ __all__ = [
     "NORM_GROUPS",
     "Activation",
     "EfficientNetLiteConfig",
+    "EfficientViTConfig",
     "HieraConfig",
     "ImageEncoderConfig",
     "Norm",
     "PeViTConfig",
+    "PlainViTConfig",
     "RepViTConfig",
+    "RepViTSamConfig",
     "Resampling",
     "TinyViTConfig",
     "ViTConfig",
@@ -47,6 +50,8 @@ class ImageEncoderConfig(ABC):
     """Description of an encoder that no published code has; else empty."""
     fixed_grid: ClassVar[bool] = False
     """Whether the weights hold position tables made for one size of the input."""
+    one_map: ClassVar[bool] = False
+    """Whether an encoder of SAM 2's kind gives no finer maps beside the embedding."""
 
     in_channels: int = 3
 
@@ -202,6 +207,31 @@ class HieraConfig(ImageEncoderConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlainViTConfig(ImageEncoderConfig):
+    """The plain vision transformer of EfficientTAM (2411.18933); by default the size "S".
+
+    Attributes:
+        window_size: rows and columns of the windows of all blocks but `global_blocks`.
+        position_size: rows and columns of the absolute positions, which are resampled to the grid.
+    """
+
+    kind: ClassVar[str] = "plain_vit"
+    one_map: ClassVar[bool] = True
+
+    dim: int = 384
+    depth: int = 12
+    heads: int = 6
+    window_size: int = 14
+    global_blocks: tuple[int, ...] = (2, 5, 8, 11)
+    position_size: tuple[int, int] = (14, 14)
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if min(self.window_size, *self.position_size) < 1:
+            raise ValueError("image_encoder: expected windows and positions of at least one cell")
+        return self.depth, [(self.dim, self.heads)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RepViTConfig(ImageEncoderConfig):
     """RepViT (2307.09283), the image encoder of EdgeTAM (2501.07256); by default the size "M1".
 
@@ -260,6 +290,90 @@ class PeViTConfig(ImageEncoderConfig):
             raise ValueError("image_encoder: expected windows and positions of at least one cell")
         # Rotary positions turn pairs of channels, half of them by rows and half by columns.
         return self.depth, [(self.dim, 4 * self.heads)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepViTSamConfig(ImageEncoderConfig):
+    """RepViT (2307.09283) as the image encoder of RepViT-SAM (2312.05760): the size "M2.3".
+
+    Its last stage keeps the resolution of the one before, and its blocks have fewer norms than
+    those of EdgeTAM.
+
+    Attributes:
+        dims, depths: channels and number of blocks of each stage.
+    """
+
+    kind: ClassVar[str] = "rep_vit_sam"
+
+    dims: tuple[int, ...] = (80, 160, 320, 640)
+    depths: tuple[int, ...] = (6, 6, 34, 2)
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if not len(self.dims) == len(self.depths) == 4:
+            raise ValueError("image_encoder: expected four stages, each with a depth")
+        if min(*self.dims, *self.depths) < 1:
+            raise ValueError("image_encoder: expected dims and depths of 1 and more")
+        return sum(self.depths), [(dim, 1) for dim in self.dims]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EfficientViTConfig(ImageEncoderConfig):
+    """EfficientViT (2205.14756), the image encoder of EfficientViT-SAM (2402.05008); as of "L0".
+
+    Of five stages (L) the embedding has an eighth of the input's size, and prompts live in a frame
+    twice as large; of six (XL), a sixteenth. What else these two differ in follows from that too.
+
+    Attributes:
+        dims, depths: channels of each stage, and number of blocks after its first.
+        neck_depth: blocks of the neck.
+    """
+
+    kind: ClassVar[str] = "efficient_vit"
+    head_dim: ClassVar[int] = 32
+
+    dims: tuple[int, ...] = (32, 64, 128, 256, 512)
+    depths: tuple[int, ...] = (1, 1, 1, 4, 4)
+    neck_depth: int = 4
+
+    @property
+    def stride(self) -> int:
+        return 1 << (len(self.dims) - 2)
+
+    @property
+    def prompt_scale(self) -> int:
+        return 16 // self.stride
+
+    @property
+    def input_step(self) -> int:
+        return 1 << len(self.dims)
+
+    @property
+    def attention_stages(self) -> tuple[int, ...]:
+        """Stages with attention."""
+        return (4,) if len(self.dims) == 5 else (4, 5)
+
+    @property
+    def separable_stages(self) -> tuple[int, ...]:
+        """Stages whose convolutions are depthwise."""
+        return (3, 4) if len(self.dims) == 5 else (4, 5)
+
+    @property
+    def attention_kernel(self) -> int:
+        """Rows and columns from which keys and values of the second scale come."""
+        return 5 if len(self.dims) == 5 else 3
+
+    @property
+    def neck_expansion(self) -> int:
+        """By how much blocks of the neck widen."""
+        return 1 if len(self.dims) == 5 else 4
+
+    def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
+        if len(self.dims) not in (5, 6) or len(self.dims) != len(self.depths):
+            raise ValueError("image_encoder: expected five or six stages, each with a depth")
+        if min(self.dims) < 1:
+            raise ValueError("image_encoder: expected dims of 1 and more")
+        attention = [(self.dims[i], self.head_dim) for i in self.attention_stages]
+        return max(sum(self.depths), self.neck_depth), attention
 
 
 @dataclass(frozen=True, kw_only=True)

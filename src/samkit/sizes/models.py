@@ -5,20 +5,27 @@ from typing import Literal
 
 from samkit.sizes.image_encoders import (
     EfficientNetLiteConfig,
+    EfficientViTConfig,
     HieraConfig,
+    PlainViTConfig,
     RepViTConfig,
+    RepViTSamConfig,
     TinyViTConfig,
     ViTConfig,
 )
 from samkit.sizes.networks import Sam2Config, Sam3Config, SamConfig
-from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
+from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, Pooling, PromptEncoderConfig
 
 __all__ = [
     "edge_tam",
+    "efficient_tam",
+    "efficient_vit_sam",
     "hq_sam",
+    "hq_sam2",
     "med_sam2",
     "mobile_sam",
     "pico",
+    "rep_vit_sam",
     "sam2",
     "sam3",
     "sam_vit",
@@ -48,6 +55,25 @@ def slim_sam(pruned: Literal["50", "77"]) -> SamConfig:
 def mobile_sam() -> SamConfig:
     """Sizes of MobileSAM (2306.14289) and of TinySAM (2312.13789)."""
     return SamConfig(image_encoder=TinyViTConfig())
+
+
+def rep_vit_sam() -> SamConfig:
+    """Sizes of RepViT-SAM (2312.05760)."""
+    return SamConfig(image_encoder=RepViTSamConfig())
+
+
+def efficient_vit_sam(size: Literal["l0", "l1", "l2", "xl0", "xl1"]) -> SamConfig:
+    """Sizes of EfficientViT-SAM (2402.05008); the smaller ones see 512 pixels."""
+    wide = (32, 64, 128, 256, 512, 1024)
+    encoder = {
+        "l0": EfficientViTConfig(),
+        "l1": EfficientViTConfig(depths=(1, 1, 1, 6, 6), neck_depth=8),
+        "l2": EfficientViTConfig(depths=(1, 2, 2, 8, 8), neck_depth=12),
+        "xl0": EfficientViTConfig(dims=wide, depths=(0, 1, 1, 2, 3, 3), neck_depth=6),
+        "xl1": EfficientViTConfig(dims=wide, depths=(1, 2, 2, 4, 6, 6), neck_depth=12),
+    }[size]
+    side = 1024 // encoder.prompt_scale
+    return SamConfig(image_encoder=encoder, image_size=(side, side))
 
 
 def hq_sam(size: Literal["b", "l", "h", "tiny"]) -> SamConfig:
@@ -83,6 +109,12 @@ def sam2(
     return Sam2Config(image_encoder=encoder, memory=memory)
 
 
+def hq_sam2() -> Sam2Config:
+    """Sizes of HQ-SAM 2: the large SAM 2.1 with another output."""
+    network = sam2("large")
+    return replace(network, mask_decoder=replace(network.mask_decoder, high_quality=True))
+
+
 def med_sam2() -> Sam2Config:
     """Sizes of MedSAM2 (2504.03600): the tiny SAM 2.1, for images of 512 x 512."""
     return replace(sam2("tiny"), image_size=(512, 512))
@@ -94,6 +126,18 @@ def edge_tam() -> Sam2Config:
         layers=2, occlusion_embedding=False, pointer_time=False, latents=256, grid_latents=16
     )
     return Sam2Config(image_encoder=RepViTConfig(), memory=memory)
+
+
+def efficient_tam(
+    size: Literal["s", "ti"], *, pooling: Pooling = "none", side: int = 1024
+) -> Sam2Config:
+    """Sizes of EfficientTAM (2411.18933): SAM 2 with a plain ViT, and maybe pooled memories."""
+    encoder = PlainViTConfig() if size == "s" else PlainViTConfig(dim=192, heads=3)
+    decoder = replace(sam2("tiny").mask_decoder, high_resolution=False)
+    memory = MemoryConfig(occlusion_embedding=False, pointer_time=False, pooling=pooling)
+    return Sam2Config(
+        image_encoder=encoder, mask_decoder=decoder, memory=memory, image_size=(side, side)
+    )
 
 
 def sam3() -> Sam3Config:

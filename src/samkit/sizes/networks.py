@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from samkit.sizes.checks import check_types
 from samkit.sizes.image_encoders import (
@@ -12,7 +12,7 @@ from samkit.sizes.image_encoders import (
     PeViTConfig,
     ViTConfig,
 )
-from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
+from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, Pooling, PromptEncoderConfig
 
 __all__ = ["NetworkConfig", "Sam2Config", "Sam3Config", "SamConfig"]
 
@@ -116,8 +116,6 @@ class NetworkConfig(ABC):
             raise ValueError(f"image_size: expected multiples of {step}, got {size}")
         if not len(self.mean) == len(self.std) == self.image_encoder.in_channels or 0 in self.std:
             raise ValueError("expected as many means and deviations (not 0) as input channels")
-        if decoder.high_quality and not self.image_encoder.early_dim:
-            raise ValueError("high_quality: expected an image encoder of SAM or MobileSAM")
         if self.dim % 8 or self.prompt_encoder.mask_channels < 4:
             raise ValueError("expected dim a multiple of 8, and 4 mask channels at least")
         if not 1 <= decoder.candidates <= _MOST_CANDIDATES:  # each has layers of its own
@@ -148,6 +146,11 @@ class SamConfig(NetworkConfig):
     mask_decoder: MaskDecoderConfig = MaskDecoderConfig()
     mean: tuple[float, ...] = (123.675 / 255, 116.28 / 255, 103.53 / 255)
     std: tuple[float, ...] = (58.395 / 255, 57.12 / 255, 57.375 / 255)
+
+    def validate(self) -> None:
+        super().validate()
+        if self.mask_decoder.high_quality and not self.image_encoder.early_dim:
+            raise ValueError("high_quality: expected an image encoder of SAM or MobileSAM")
 
     @property
     def quality_thresholds(self) -> tuple[float, float]:
@@ -182,6 +185,13 @@ class Sam2Config(NetworkConfig):
         memory = self.memory
         if bool(memory.latents) != bool(memory.grid_latents):
             raise ValueError("memory: expected latents and grid_latents, or none of them")
+        if memory.pooling not in get_args(Pooling) or (memory.latents and memory.pooling != "none"):
+            raise ValueError(
+                f"memory: expected pooling out of {', '.join(get_args(Pooling))}, and none of "
+                f"latents, got {memory.pooling!r}"
+            )
+        if self.mask_decoder.high_resolution and self.image_encoder.one_map:
+            raise ValueError("high_resolution: expected an image encoder that gives finer maps")
         # Pointers are cut into tokens of the memory's channels.
         fits = self.dim % memory.dim == 0 if 0 < memory.dim < self.dim else memory.dim > 0
         if memory.slots < 1 or memory.dim % 4 or not fits:

@@ -3,14 +3,19 @@ and of the detector of SAM 3.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = [
     "DetectorConfig",
     "MaskDecoderConfig",
     "MemoryConfig",
+    "Pooling",
     "PromptEncoderConfig",
     "TextEncoderConfig",
 ]
+
+Pooling = Literal["none", "logits", "keys"]
+"""What is raised where 2 x 2 cells of a memory become one, which counts as four."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,7 @@ class MaskDecoderConfig:
         fusion_blocks: bottleneck blocks over image and dense prompt together, before the
             transformer (an addition of samkit's own, used by `pico`).
         dynamic_multimask: where the single mask is unstable, take the best of the three instead.
-        high_quality: add logits of finer maps to those of every mask (HQ-SAM, 2306.01567).
+        high_quality: add logits of finer maps to those of every mask (HQ-SAM, 2306.01567, and 2).
         stability_delta: logit offset of the stability score.
         stability_threshold: a single mask less stable than this is replaced.
     """
@@ -86,6 +91,8 @@ class MemoryConfig:
         perceiver_layers: layers that make such tokens.
         nearest_prompts: how many prompted frames are attended to, the nearest ones; 0 for all of
             them, as in SAM 2 (SAM 3: four).
+        pooling: whether keys and values of 2 x 2 cells become one, where more than one memory is in
+            reach, and how that one counts as four (EfficientTAM, 2411.18933, section 3.2).
     """
 
     dim: int = 64
@@ -107,6 +114,7 @@ class MemoryConfig:
     grid_latents: int = 0
     perceiver_layers: int = 2
     nearest_prompts: int = 0
+    pooling: Pooling = "none"
 
 
 @dataclass(frozen=True, kw_only=True)

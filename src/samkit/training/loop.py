@@ -241,10 +241,9 @@ def check_config(
     network = network_sizes(config.network)
     if not network.has_memory and any(stage.frames > 1 for stage in config.stages):
         raise InputError("clips teach SAM 2 networks only; this one has no memory")
-    if network.stride != 16:
-        raise InputError(
-            f"training: expected a network with a stride of 16 pixels, got {network.stride}"
-        )
+    stride = network.image_encoder.stride  # of the input, which prompts are drawn for
+    if stride != 16:
+        raise InputError(f"training: expected a network with a stride of 16 pixels, got {stride}")
     parts = max(1, processes, torchrun_world_size()) * config.accumulate
     for i, stage in enumerate(config.stages):
         for side in stage.shape:

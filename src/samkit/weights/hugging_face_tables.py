@@ -171,6 +171,7 @@ _SAM2 = Table(
         ("mask_decoder.high_resolution", True, "its SAM 2 uses high-resolution features"),
         ("mask_decoder.iou_sigmoid", True, "its SAM 2 puts the predicted IoU through a sigmoid"),
         ("mask_decoder.object_score", True, "its SAM 2 has object scores"),
+        ("mask_decoder.high_quality", False, "HQ-SAM 2 is not part of it"),
     ),
 )
 
@@ -366,6 +367,6 @@ def kind_of(config: NetworkConfig, *, memory: bool) -> str:
     kind = "edgetam" if isinstance(config.image_encoder, RepViTConfig) else config.family
     if isinstance(config.image_encoder, PeViTConfig):
         kind = f"{kind}_tracker"
-    if config.mask_decoder.high_quality:
+    if config.mask_decoder.high_quality and f"{kind}_hq" in TABLES:
         kind = f"{kind}_hq"
     return f"{kind}_video" if memory and f"{kind}_video" in TABLES else kind

@@ -16,17 +16,22 @@ from torch import Tensor
 
 from samkit.errors import CheckpointError
 from samkit.sizes import (
+    EfficientViTConfig,
+    ImageEncoderConfig,
     MaskDecoderConfig,
     MemoryConfig,
     NetworkConfig,
     PeViTConfig,
+    PlainViTConfig,
     PromptEncoderConfig,
     RepViTConfig,
+    RepViTSamConfig,
     Sam2Config,
     SamConfig,
     TinyViTConfig,
     ViTConfig,
     edge_tam,
+    efficient_tam,
     mobile_sam,
     sam2,
     sam3,
@@ -35,6 +40,7 @@ from samkit.weights.layouts import has_memory
 
 __all__ = ["former_pico", "infer_config", "infer_memory", "ratio"]
 
+_EFFICIENT_TAMS = (efficient_tam("s"), efficient_tam("ti"))
 _RELEASED = (sam2("tiny"), sam2("small"), sam2("base-plus"), sam2("large"))
 
 _Shapes = Mapping[str, tuple[int, ...]]
@@ -84,8 +90,15 @@ def _shapes(state: Mapping[str, Tensor], source: str) -> Iterator[_Shapes]:
 
 
 def _sam(shapes: _Shapes, source: str) -> SamConfig:
-    tiny = "image_encoder.patch_embed.seq.0.c.weight" in shapes
-    encoder, image_size = _tiny_vit(shapes, source) if tiny else _vit(shapes, source)
+    encoder: ImageEncoderConfig
+    if "image_encoder.patch_embed.seq.0.c.weight" in shapes:
+        encoder, image_size = _tiny_vit(shapes, source)
+    elif "image_encoder.features.0.0.c.weight" in shapes:
+        encoder, image_size = _rep_vit_sam(shapes), mobile_sam().image_size
+    elif "image_encoder.backbone.stages.0.0.conv.weight" in shapes:
+        encoder, image_size = _efficient_vit(shapes)
+    else:
+        encoder, image_size = _vit(shapes, source)
     return SamConfig(
         image_encoder=encoder,
         prompt_encoder=_prompt_encoder(shapes, PromptEncoderConfig()),
@@ -145,6 +158,38 @@ def _tiny_vit(shapes: _Shapes, source: str) -> tuple[TinyViTConfig, tuple[int, i
     return config, mobile_sam().image_size
 
 
+def _efficient_vit(shapes: _Shapes) -> tuple[EfficientViTConfig, tuple[int, int]]:
+    stages = "image_encoder.backbone.stages"
+    count = _count(shapes, stages)
+    last = [f"{stages}.{i}.0.main.point_conv.conv.weight" for i in range(1, count)]
+    first, in_channels = shapes[f"{stages}.0.0.conv.weight"][:2]
+    config = EfficientViTConfig(
+        dims=(first, *(shapes[name][0] for name in last)),
+        depths=tuple(_count(shapes, f"{stages}.{i}") - 1 for i in range(count)),
+        neck_depth=_count(shapes, "image_encoder.neck.middle"),
+        in_channels=in_channels,
+    )
+    if count not in (5, 6):
+        raise ValueError(f"an EfficientViT of {count} stages, not of five or six")
+    side = 1024 // config.prompt_scale
+    return config, (side, side)
+
+
+def _rep_vit_sam(shapes: _Shapes) -> RepViTSamConfig:
+    features = "image_encoder.features"
+    count = _count(shapes, features)
+    # Each stage but the last has a block more, and then what leads to the next.
+    wider = [i for i in range(count) if f"{features}.{i}.to_channels.c.weight" in shapes]
+    starts = [1, *(i + 1 for i in wider)]
+    return RepViTSamConfig(
+        dims=tuple(shapes[f"{features}.{i}.channel_mixer.conv2.c.weight"][0] for i in starts),
+        depths=tuple(
+            end - start for start, end in zip(starts, [*(i - 1 for i in wider), count], strict=True)
+        ),
+        in_channels=shapes[f"{features}.0.0.c.weight"][1],
+    )
+
+
 def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
     trunk = "image_encoder.trunk"
     if f"{trunk}.stem.0.conv.weight" in shapes:
@@ -159,6 +204,9 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
         return _with_heads(shapes, replace(edge_tam(), image_encoder=_rep_vit(shapes)))
     if f"{trunk}.ln_pre.weight" in shapes:
         return _with_heads(shapes, replace(sam3(), image_encoder=_pe_vit(shapes, source)))
+    if len(shapes[f"{trunk}.pos_embed"]) == 3:
+        released_tam = efficient_tam("s")  # with the memory and the input that most of them have
+        return _with_heads(shapes, replace(released_tam, image_encoder=_plain_vit(shapes)))
     _, dim, height, width = shapes[f"{trunk}.pos_embed"]
     depth = _count(shapes, f"{trunk}.blocks")
     starts = [i for i in range(1, depth) if f"{trunk}.blocks.{i}.proj.weight" in shapes]
@@ -181,6 +229,23 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
         in_channels=shapes[f"{trunk}.patch_embed.proj.weight"][1],
     )
     return _with_heads(shapes, replace(released, image_encoder=encoder))
+
+
+def _plain_vit(shapes: _Shapes) -> PlainViTConfig:
+    trunk = "image_encoder.trunk"
+    _, tokens, dim = shapes[f"{trunk}.pos_embed"]
+    side = math.isqrt(tokens - 1)  # the first is that of a class token
+    depth = _count(shapes, f"{trunk}.blocks")
+    encoders: list[Any] = [released.image_encoder for released in _EFFICIENT_TAMS]
+    known = [encoder for encoder in encoders if (encoder.dim, encoder.depth) == (dim, depth)]
+    if not known:
+        raise ValueError(f"a plain ViT {dim} wide with {depth} blocks, which is no released size")
+    encoder: PlainViTConfig = known[0]
+    return replace(
+        encoder,
+        position_size=(side, side),
+        in_channels=shapes[f"{trunk}.patch_embed.proj.weight"][1],
+    )
 
 
 def _rep_vit(shapes: _Shapes) -> RepViTConfig:

@@ -45,6 +45,6 @@ HUGGING_FACE = RenameTable(
 LAYOUTS = (
     Layout(family="sam", names="hugging-face", sign=r"mask_decoder\.hq_mask_mlp\..*", table=HUGGING_FACE),
     Layout(family="sam", names="meta", sign=r"mask_decoder\.hf_mlp\..*", table=META),
-    Layout(family="sam", names="samkit", sign=r"mask_decoder\.hq\..*"),
+    Layout(family="sam", names="samkit", sign=r"mask_decoder\.hq\.compress_vit_feat\..*"),
 )
 # fmt: on

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from samkit.errors import CheckpointError
-from samkit.weights import keys_edgetam, keys_hq_sam, keys_sam, keys_sam2, keys_sam3
+from samkit.weights import (
+    keys_edgetam,
+    keys_efficient_vit_sam,
+    keys_hq_sam,
+    keys_hq_sam2,
+    keys_rep_vit_sam,
+    keys_sam,
+    keys_sam2,
+    keys_sam3,
+)
 from samkit.weights.keys import Layout, RenameTable, name_pattern
 
 __all__ = [
@@ -24,18 +33,23 @@ __all__ = [
 _MODELS: tuple[tuple[Layout, ...], ...] = (
     keys_sam3.LAYOUTS,
     keys_edgetam.LAYOUTS,
-    keys_sam2.LAYOUTS,
     keys_hq_sam.LAYOUTS,
+    keys_hq_sam2.LAYOUTS,
+    keys_sam2.LAYOUTS,
+    keys_rep_vit_sam.LAYOUTS,
+    keys_efficient_vit_sam.LAYOUTS,
     keys_sam.LAYOUTS,
 )
 
 # Relatives that samkit has no network for. They come first, because they look like SAM too.
 _RELATIVES = (
-    (r"sam_mask_decoder\.(hf_token|hf_mlp)\..*", "HQ-SAM 2"),
-    (
-        r"image_encoder\.(backbone|features|stages)\..*",
-        "another variant of SAM (EfficientViT-SAM, EdgeSAM or the like)",
-    ),
+    (r"image_encoder\.(fuse_stage\d|features\.\d+\.token_mixer\.0\.conv1\.c)\..*", "EdgeSAM"),
+    (r"image_encoder\.(backbone\.(?!stages\.)|stages\.).*", "another variant of SAM"),
+)
+
+_KNOWN = (
+    "SAM, MobileSAM, RepViT-SAM, EfficientViT-SAM, HQ-SAM, HQ-SAM 2, SAM 2, SAM 2.1, EdgeTAM, "
+    "EfficientTAM or SAM 3"
 )
 
 _OTHERS = (
@@ -87,7 +101,7 @@ def detect_layout(state: Mapping[str, Tensor], source: str = "the checkpoint") -
     kind = _kind(state)
     if isinstance(kind, Layout):
         return kind
-    expected = "expected SAM, MobileSAM, HQ-SAM, SAM 2, SAM 2.1, EdgeTAM or SAM 3"
+    expected = f"expected {_KNOWN}"
     if kind is not None:
         raise CheckpointError(f"{source} looks like {kind}; {expected}")
     first = ", ".join(list(state)[:3])

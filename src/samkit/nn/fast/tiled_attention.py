@@ -40,7 +40,8 @@ def weighted_sums(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention in the form that is fastest on a CPU.
 
     Args:
-        q, k, v: (B, 1, L, c), (B, 1, K, c), (B, 1, K, d), where d may be less than c.
+        q, k, v: (B, 1, L, c), (B, 1, K, c), (B, 1, K, d), where d may be less than c; of any
+            number of heads where it is c.
 
     Returns:
         (B, 1, L, d).
