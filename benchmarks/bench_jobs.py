@@ -32,7 +32,12 @@ def encoder(name: str) -> Callable[[Path, Settings], Job]:
     def prepare(folder: Path, settings: Settings) -> Job:
         weights = Weights(name, folder)
         pixels = torch.randn(1, 3, *weights.network.config.image_size).to(settings.dtype)
-        peers = encoders(weights, pixels, settings)  # they read the weights in float32
+        path = folder / f"{name}.onnx"
+        if name == "edge-tam":  # transformers takes its encoder from timm
+            exact = settings.dtype == torch.float32
+            peers = engines(weights.network, path, pixels, settings) if exact else {}
+        else:
+            peers = encoders(weights, pixels, settings)  # they read the weights in float32
         network = ImagePredictor(weights.network, dtype=settings.dtype).network
 
         def own() -> object:
@@ -268,6 +273,7 @@ JOBS: dict[str, Callable[[Path, Settings], Job]] = {
     "SAM 2.1 tiny, encoder": encoder("sam2.1-tiny"),
     "SAM ViT-B, encoder": encoder("sam-vit-b"),
     "SAM ViT-B, peak memory": peak_memory,
+    "EdgeTAM, encoder": encoder("edge-tam"),
     "SAM 2.1 base+, encoder": encoder("sam2.1-base-plus"),
     "SAM 2.1 large, encoder": encoder("sam2.1-large"),
     "SAM ViT-B, everything 32 x 32": everything(32),
