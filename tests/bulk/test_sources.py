@@ -1,6 +1,9 @@
 """From every kind of source the same images."""
 
+import gzip
 import io
+import os
+import sys
 import tarfile
 from pathlib import Path
 
@@ -156,3 +159,92 @@ def test_another_file_system(whole, photos, model, tmp_path, inline):
     assert bulk.status(dest).done == 2
     assert bulk.run(source, dest, **run).done == 3
     assert bulk.verify(dest) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_utf8(photos, model, tmp_path, inline):
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    source.mkdir()
+    (source / "good é.png").write_bytes((photos / "0.png").read_bytes())
+    Path(os.fsdecode(os.fsencode(source) + b"/bad\xff.png")).write_bytes(b"no picture")
+    bulk.run(source, dest, model=model, settings=SETTINGS)
+    bad, good = bulk.open(dest)
+    assert bad.image_id == r"bad\udcff.png"
+    assert r"bad\udcff.png" in bad.error
+    assert (good.image_id, good.error) == ("good é.png", None)
+
+
+def test_links_that_lead_back(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.png").touch()
+    (tmp_path / "a" / "loop").symlink_to(tmp_path / "a")
+    for source in (tmp_path, f"{tmp_path}/**/*.png"):
+        assert [item.place.name for item in list_items(source, IMAGE_SUFFIXES)] == ["1.png"]
+
+
+def test_tars_of_one_name(photos, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        _tar(photos, tmp_path / folder / "0.tar")
+    ids = [item.image_id for item in list_items(tmp_path, IMAGE_SUFFIXES)]
+    assert ids == [f"{folder}/0.tar/{i}.png" for folder in "ab" for i in range(7)]
+
+
+def _cut(data: bytes) -> bytes:
+    return data[:1124]  # within the second header
+
+
+def _changed(data: bytes) -> bytes:
+    return data[:1024] + b"z" * 512 + data[1536:]  # the second header
+
+
+@pytest.mark.parametrize("spoil", [_cut, _changed, gzip.compress, lambda data: b""])
+def test_damaged_tars(spoil, tmp_path):
+    """None of their images is left out without a word."""
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name in ("a.png", "b.png"):
+            about = tarfile.TarInfo(name)
+            about.size = 9
+            tar.addfile(about, io.BytesIO(b"no image!"))
+    assert len(list_items(tmp_path / "a.tar", IMAGE_SUFFIXES)) == 2
+    (tmp_path / "a.tar").write_bytes(spoil((tmp_path / "a.tar").read_bytes()))
+    with pytest.raises(InputError, match=r"cannot read .*a\.tar"):
+        list_items(tmp_path / "a.tar", IMAGE_SUFFIXES)
+
+
+def test_compressed_files_are_no_source(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(b"x")
+    with pytest.raises(InputError, match="expected images or a tar that is not compressed"):
+        list_items(tmp_path / "a.tar.gz", IMAGE_SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"path": [1]}, "column path: expected texts, got int64"),
+        ({"path": [["a.png"]]}, "column path: expected texts, got list"),
+        ({"path": [""]}, "row 0 of row group 0 has no path"),
+        ({"image": ["a.png"]}, "column image: expected image files .*, got string"),
+        ({"image": [{"data": b""}]}, "column image: expected image files .*, got struct"),
+        ({"image": [b""], "image_id": [1.5]}, "image_id: expected texts or whole numbers"),
+        ({"image": [b"", b""], "image_id": ["a", None]}, "row 1 of row group 0 has no image_id"),
+    ],
+)
+def test_columns_of_other_types(columns, message, tmp_path):
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=message):
+        list_items(tmp_path / "a.parquet", IMAGE_SUFFIXES)
+
+
+def test_columns_of_one_name(tmp_path):
+    table = pa.Table.from_arrays([pa.array([b"a"])] * 2, names=["image", "image"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="expected one column image, got several"):
+        list_items(tmp_path / "a.parquet", IMAGE_SUFFIXES)
+
+
+def test_dictionaries_of_paths_and_numbers_as_names(tmp_path):
+    paths = pa.array(["a.png", "b.png"]).dictionary_encode()
+    pq.write_table(pa.table({"path": paths, "image_id": [7, 8]}), tmp_path / "a.parquet")
+    items = list_items(tmp_path / "a.parquet", IMAGE_SUFFIXES)
+    assert [(item.image_id, item.place.name) for item in items] == [("7", "a.png"), ("8", "b.png")]

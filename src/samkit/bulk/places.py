@@ -13,7 +13,7 @@ from samkit.errors import ImageError, InputError, MissingDependencyError, Samkit
 from samkit.files import checked_path, open_file
 from samkit.media import write_atomically
 
-__all__ = ["RESULT_KEY", "Place", "arrow"]
+__all__ = ["RESULT_KEY", "Place", "arrow", "as_text"]
 
 RESULT_KEY = b"samkit"
 """Under which a Parquet file of a run says what it is."""
@@ -35,6 +35,11 @@ def arrow(module: str) -> Any:
         raise MissingDependencyError(
             "bulk runs need the package pyarrow: pip install 'samkit[bulk]'"
         ) from error
+
+
+def as_text(name: str) -> str:
+    """A name as a table can hold it: of bytes that are no UTF-8 it has ``\\udcff`` and such."""
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Place:
 
     def __str__(self) -> str:
         if self.filesystem is None:
-            return self.path
+            return as_text(self.path)
         return f"{self.filesystem.type_name}://{self.path}"
 
     @property
@@ -158,6 +163,8 @@ class Place:
         Raises:
             InputError: it cannot be made.
         """
+        if self.is_file():
+            raise InputError(f"cannot write {self}: expected a folder, got a file")
         try:
             if self.filesystem is None:
                 os.makedirs(self.path, exist_ok=True)

@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from samkit.bulk.places import RESULT_KEY, Place, arrow
+from samkit.bulk.places import RESULT_KEY, Place, arrow, as_text
 from samkit.errors import ImageError, InputError
 
 __all__ = ["VIDEO_SUFFIXES", "Item", "list_items"]
@@ -25,6 +25,9 @@ VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 
 _PATHS = ("path", "image_path", "file_name")
 _IMAGES = ("image", "jpg", "png", "bytes")
+_TEXTS = ("string", "large_string", "string_view")
+_BYTES = ("binary", "large_binary", "binary_view", "fixed_size_binary")
+_COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip")
 
 
 _READERS = 16  # of files at once: in an object store each request takes a while
@@ -153,7 +156,7 @@ def _files(
     """Files with their names below the folder that holds all."""
     place = Place.of(source, "images")
     if place.filesystem is None and glob.has_magic(place.path) and not os.path.exists(place.path):
-        found = sorted(glob.glob(place.path, recursive=True))
+        found = _without_loops(glob.glob(place.path, recursive=True))
         files = [
             one for one in found if Path(one).suffix.lower() in suffixes and os.path.isfile(one)
         ]
@@ -161,70 +164,121 @@ def _files(
         names = [os.path.relpath(one, base).replace(os.sep, "/") for one in files]
         return list(zip(names, (Place(None, one) for one in files), strict=True))
     if place.is_file():
+        if place.suffix in _COMPRESSED:
+            raise InputError(f"{place}: expected images or a tar that is not compressed")
         return [(place.name, place)]
     if not place.is_folder():
         raise InputError(f"no such file or folder: {place}")
     return [(name, place / name) for name in place.walk() if Path(name).suffix.lower() in suffixes]
 
 
+def _without_loops(paths: Iterable[str]) -> list[str]:
+    """Paths, sorted; of those that links to folders give one file, that of the fewest folders."""
+    real = cache(os.path.realpath)
+    found: dict[tuple[str, str], str] = {}
+    for path in sorted(paths, key=lambda path: (path.count(os.sep), path)):
+        folder, name = os.path.split(path)
+        found.setdefault((real(folder), name), path)
+    return sorted(found.values())
+
+
 def _of_each(
-    list_: Callable[[Place], Iterator[Item]], files: Iterable[tuple[str, Place]]
+    list_: Callable[[str, Place], Iterator[Item]], files: Iterable[tuple[str, Place]]
 ) -> list[Item]:
     """The images of several files, in their order; several are read at once."""
     with ThreadPoolExecutor(_READERS) as pool:
-        found = pool.map(lambda place: list(list_(place)), (place for _, place in files))
+        found = pool.map(lambda file: list(list_(*file)), files)
         return [item for items in found for item in items]
 
 
-def _of_tar(place: Place, suffixes: frozenset[str]) -> Iterator[Item]:
+def _of_tar(name: str, place: Place, suffixes: frozenset[str]) -> Iterator[Item]:
     try:
-        with place.open(InputError) as file, tarfile.open(fileobj=file) as tar:
+        # Of a compressed one no image could be read alone.
+        with place.open(InputError) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if member.isfile() and Path(member.name).suffix.lower() in suffixes:
                     part = (member.offset_data, member.size)
-                    yield Item(f"{place.name}/{member.name}", place, part)
+                    yield Item(f"{name}/{member.name}", place, part)
+            file.seek(tar.offset)
+            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # which tarfile takes for the end
+                raise InputError(f"cannot read {place}: it is damaged at byte {tar.offset}")
+    except tarfile.ReadError as error:
+        raise InputError(
+            f"cannot read {place}: expected a whole tar that is not compressed ({error})"
+        ) from error
     except (tarfile.TarError, OSError) as error:
         raise InputError(f"cannot read {place}: {error}") from error
 
 
-def _of_parquet(place: Place) -> Iterator[Item]:
+def _of_parquet(name: str, place: Place) -> Iterator[Item]:
     import pyarrow
 
     try:
         with closing(place.open(InputError)) as file, arrow("parquet").ParquetFile(file) as table:
             if RESULT_KEY in (table.metadata.metadata or {}):
                 raise InputError(f"{place} is a result of a bulk run, and no source of one")
-            names = set(table.schema_arrow.names)
-            column = next((name for name in (*_PATHS, *_IMAGES) if name in names), None)
-            if column is None:
-                raise InputError(
-                    f"{place}: expected a column {', '.join((*_PATHS, *_IMAGES))}, "
-                    f"got {', '.join(sorted(names))}"
-                )
-            wanted = {"image_id"} & names | {column} & set(_PATHS)
+            column, wanted = _columns(place, table.schema_arrow)
             for group in range(table.num_row_groups):
-                rows = table.read_row_group(group, columns=sorted(wanted)).to_pylist()
+                rows = table.read_row_group(group, columns=wanted).to_pylist() if wanted else ()
                 for row in range(table.metadata.row_group(group).num_rows):
                     known = rows[row] if wanted else {}
-                    if column not in _PATHS:
-                        name = known.get("image_id", f"{place.name}/{group}/{row}")
-                        yield Item(str(name), place, (group, row, column))
-                        continue
-                    if known[column] is None:
-                        raise InputError(f"{place}: row {row} of row group {group} has no {column}")
-                    text = str(known[column])
-                    name = str(known.get("image_id", text))
-                    yield Item(name, place.named(text, "an image"))
+                    for one in wanted:
+                        if known[one] in (None, ""):
+                            raise InputError(
+                                f"{place}: row {row} of row group {group} has no {one}"
+                            )
+                    if column in _PATHS:
+                        text = known[column]
+                        image_id = str(known.get("image_id", text))
+                        yield Item(image_id, place.named(text, "an image"))
+                    else:
+                        image_id = str(known.get("image_id", f"{name}/{group}/{row}"))
+                        yield Item(image_id, place, (group, row, column))
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"cannot read {place}: {error}") from error
+
+
+def _columns(place: Place, schema: Any) -> tuple[str, list[str]]:
+    """The column of images of a table, and the columns of their names and paths."""
+    types = arrow("types")
+    column = next((name for name in (*_PATHS, *_IMAGES) if name in schema.names), None)
+    if column is None:
+        raise InputError(
+            f"{place}: expected a column {', '.join((*_PATHS, *_IMAGES))}, "
+            f"got {', '.join(sorted(set(schema.names)))}"
+        )
+    wanted = [name for name in ("image_id", column) if name in schema.names and name not in _IMAGES]
+    for name in {*wanted, column}:
+        if schema.names.count(name) > 1:
+            raise InputError(f"{place}: expected one column {name}, got several")
+        kind = schema.field(name).type
+        if types.is_struct(kind) and name in _IMAGES and kind.get_field_index("bytes") >= 0:
+            kind = kind.field("bytes").type
+        if types.is_dictionary(kind):
+            kind = kind.value_type
+        is_text = any(getattr(types, f"is_{one}")(kind) for one in _TEXTS)
+        is_bytes = any(getattr(types, f"is_{one}")(kind) for one in _BYTES)
+        if name in _IMAGES and not is_bytes:
+            expected = "image files (binary, or a struct with binary bytes)"
+        elif name in _PATHS and not is_text:
+            expected = "texts"
+        elif name == "image_id" and not (is_text or types.is_integer(kind)):
+            expected = "texts or whole numbers"
+        else:
+            continue
+        raise InputError(f"{place}: column {name}: expected {expected}, got {kind}")
+    return column, wanted
 
 
 def _unique(items: list[Item], source: object) -> list[Item]:
     if not items:
         raise InputError(f"expected at least one image or video in {source}, got none")
     seen: set[str] = set()
-    for item in items:
-        if item.image_id in seen:
-            raise InputError(f"expected images of different names, got {item.image_id} twice")
-        seen.add(item.image_id)
+    for number, item in enumerate(items):
+        name = as_text(item.image_id)
+        if name in seen:
+            raise InputError(f"expected images of different names, got {name} twice")
+        seen.add(name)
+        if name != item.image_id:
+            items[number] = replace(item, image_id=name)
     return items

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import samkit
-from samkit.bulk.places import RESULT_KEY, Place, arrow
+from samkit.bulk.places import RESULT_KEY, Place, arrow, as_text
 from samkit.errors import InputError
 from samkit.masks import Masks
 
@@ -98,7 +98,7 @@ def rows_of(masks: Masks, labels: Sequence[str], frame: int | None = None) -> li
 
 def error_rows(error: str) -> list[Row]:
     """The row of an image or video that failed."""
-    return [{"error": error}]
+    return [{"error": as_text(error)}]
 
 
 class Table:
