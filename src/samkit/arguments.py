@@ -6,7 +6,7 @@ import numpy as np
 
 from samkit.errors import InputError, shown
 
-__all__ = ["switch", "whole_number"]
+__all__ = ["checked_text", "switch", "whole_number"]
 
 _INT64 = np.iinfo(np.int64)
 
@@ -38,3 +38,14 @@ def switch(name: str, value: object) -> bool:
     if not (isinstance(value, (bool, np.bool_)) or (type(value) is int and value in (0, 1))):
         raise InputError(f"{name}: expected True or False, got {shown(value)}")
     return bool(value)
+
+
+def checked_text(name: str, value: object) -> str:
+    """A text that UTF-8 can hold.
+
+    Raises:
+        InputError: anything else.
+    """
+    if not isinstance(value, str) or any("\ud800" <= one <= "\udfff" for one in value):
+        raise InputError(f"{name}: expected a text, got {shown(value)}")
+    return value

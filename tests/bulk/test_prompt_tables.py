@@ -9,7 +9,7 @@ import pytest
 from videos import make_video
 
 from samkit import Prompt, VideoPredictor, bulk, load
-from samkit.bulk.prompt_tables import read_prompts
+from samkit.bulk.prompt_tables import joined, read_prompts
 from samkit.errors import InputError
 
 ENTRIES = [
@@ -108,7 +108,9 @@ def test_videos_are_tracked(model, tmp_path, inline):
         ({"image": "0.png", "box": [1, 2]}, "entry 1: box: expected"),
         ({"image": "0.png", "points": [[1, 1]], "frame": -1}, "frame: expected a whole number"),
         ({"image": "0.png", "points": [[1, 1]], "object_id": "a"}, "object_id: expected a whole"),
-        ({"image": "0.png", "points": [[1, 1]], "category": 3}, "category: expected a name"),
+        ({"image": "0.png", "points": [[1, 1]], "category": 3}, "category: expected a text"),
+        ({"image": "0.png", "points": [[1, 1]], "category": "\udcff"}, "category: expected a text"),
+        ({"image": "0.png", "points": [[1, 1]], "object_id": 1.5}, "object_id: expected a whole"),
         (3, "entry 1: expected an object with image, got 3"),
     ],
 )
@@ -131,6 +133,7 @@ def test_images_have_no_frames(tmp_path):
         ("a.json", "[]", "expected prompts, got none"),
         ("a.json", "[", r"a\.json is no JSON"),
         ("a.jsonl", '{"image": "a"\n', r"a\.jsonl, line 1 is no JSON"),
+        ("a.csv", "image,box", r"a\.csv: expected a table \.parquet, \.json or \.jsonl"),
         ("a.parquet", "x", r"cannot read .*a\.parquet"),
     ],
 )
@@ -144,3 +147,12 @@ def test_prompts_of_no_image(photos, model, tmp_path):
     _json(tmp_path / "a.json", [{"image": "no.png", "points": [[1, 1]]}])
     with pytest.raises(InputError, match=r"1 image of it not in the source, such as 'no\.png'"):
         bulk.run(photos, tmp_path / "dest", prompts=tmp_path / "a.json", model=model)
+
+
+def test_whole_numbers_as_pandas_writes_them(tmp_path):
+    """A column with gaps has floats."""
+    boxes = [[1.0, 1.0, 9.0, 9.0]] * 2
+    table = {"image": ["0.png", "1.png"], "object_id": [3.0, None], "box": boxes}
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    found = read_prompts(tmp_path / "a.parquet")
+    assert [list(joined(found[name])[0].prompts) for name in found] == [[3], [1]]

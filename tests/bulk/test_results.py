@@ -28,6 +28,18 @@ def test_no_run(tmp_path):
         bulk.status(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changed", [{"shard_size": 0}, {"shard_size": None}, {"images": "x"}, {"images": -1}]
+)
+def test_a_run_file_that_was_edited(whole, photos, model, tmp_path, changed):
+    about = json.loads((whole / "_run.json").read_text())
+    (tmp_path / "_run.json").write_text(json.dumps({**about, **changed}))
+    message = rf"_run\.json: {next(iter(changed))}: expected a whole number from 1 on"
+    for ask in (bulk.status, bulk.verify, bulk.open, lambda dest: bulk.run(photos, dest)):
+        with pytest.raises(InputError, match=message):
+            ask(tmp_path)
+
+
 def test_files_of_another_run_are_found(whole, tmp_path):
     for path in whole.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -221,12 +221,23 @@ def test_a_full_disk(whole, photos, model, tmp_path, monkeypatch, inline):
         ({"shard_size": 1.5}, "shard_size: expected a whole number"),
         ({"settings": {"points_per_side": 0}}, "points_per_side"),
         ({"settings": {"no": 0}}, "no"),
+        ({"settings": 5}, "settings: expected names and values, got 5"),
+        ({"settings": {1: 2}}, "settings: expected names and values"),
+        ({"label": 5}, "label: expected a text, got 5"),
+        ({"label": "\udcff"}, "label: expected a text"),
+        ({"engine": "ray", "cluster": 5}, "cluster: expected a text, got 5"),
     ],
 )
 def test_wrong_arguments(photos, model, tmp_path, arguments, message):
     with pytest.raises(InputError, match=message):
         bulk.run(photos, tmp_path / "dest", model=model, **arguments)
     assert not (tmp_path / "dest").exists()
+
+
+def test_results_into_a_file(photos, model, tmp_path):
+    (tmp_path / "dest").touch()
+    with pytest.raises(InputError, match=r"cannot write .*dest: expected a folder, got a file"):
+        bulk.run(photos, tmp_path / "dest", model=model, settings=SETTINGS)
 
 
 def test_tasks_can_be_sent_to_another_machine(tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from samkit.arguments import checked_text
 from samkit.bulk.places import Place, arrow
 from samkit.errors import InputError
 from samkit.files import parse_json
@@ -82,15 +83,15 @@ def joined(entries: Iterable[Mapping[str, Any]]) -> dict[int, Asked]:
         known = one.prompts.get(object_id)
         one.prompts[object_id] = prompt if known is None else known + prompt
         category = entry.get("category")
-        if not isinstance(category, str | None):
-            raise InputError(f"category: expected a name, got {category!r:.80}")
         if category is not None:
-            one.categories[object_id] = category
+            one.categories[object_id] = checked_text("category", category)
     return asked
 
 
 def _whole(entry: Mapping[str, Any], key: str, otherwise: int) -> int:
     value = entry.get(key, otherwise)
+    if isinstance(value, float) and value.is_integer():  # pandas makes them of columns with gaps
+        value = int(value)
     if type(value) is not int or not (0 if key == "frame" else -(2**63)) <= value < 2**63:
         raise InputError(f"{key}: expected a whole number, got {value!r:.80}")
     return value
@@ -99,6 +100,8 @@ def _whole(entry: Mapping[str, Any], key: str, otherwise: int) -> int:
 def _entries(place: Place) -> Iterable[Any]:
     import pyarrow
 
+    if place.suffix not in (".parquet", ".json", ".jsonl"):
+        raise InputError(f"{place}: expected a table .parquet, .json or .jsonl")
     with place.open(InputError) as file:
         if place.suffix == ".parquet":
             try:

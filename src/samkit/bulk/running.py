@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal, get_args
 
-from samkit.arguments import whole_number
+from samkit.arguments import checked_text, whole_number
 from samkit.bulk.engines import all_outcomes, by_processes
 from samkit.bulk.places import Place, arrow
 from samkit.bulk.prompt_tables import read_prompts
@@ -117,7 +117,8 @@ def run(
     """
     arrow("parquet")
     kind = _checked_kind(task, has_prompts=prompts is not None)
-    if settings and kind != "everything":
+    options = _checked_settings(settings)
+    if options and kind != "everything":
         raise InputError(f"settings: they are of everything mode, not of {kind}")
     folder = Place.of(dest, "a folder of results")
     size = None if shard_size is None else whole_number("shard_size", shard_size, 1)
@@ -126,14 +127,15 @@ def run(
     if prompts is not None:
         items = with_prompts(items, read_prompts(prompts, of_videos=kind == "track"), prompts)
     _check_engine(engine, cluster)
+    checked_text("label", label)
     asked = Task(
         kind=kind,
         dest=folder,
-        origin=_origin(kind, model, dtype, dict(settings or {}), label),
+        origin=_origin(kind, model, dtype, options, label),
         model=model,
         device=device,
         dtype=dtype,
-        settings=dict(settings or {}),
+        settings=options,
         label=label,
     )
     # What is wrong with the task shows here. A device may be one that only the cluster has.
@@ -174,6 +176,8 @@ def read_run(folder: Place) -> dict[str, Any]:
     names = {"model", "fingerprint", "settings", "images", "shard_size"}
     if not isinstance(about, dict) or not names <= about.keys():
         raise InputError(f"{place}: expected what a bulk run wrote")
+    for name in ("images", "shard_size"):
+        whole_number(f"{place}: {name}", about[name], 1)
     return about
 
 
@@ -210,11 +214,21 @@ def _checked_kind(task: object, *, has_prompts: bool) -> Kind:
     return kind
 
 
-def _check_engine(engine: object, cluster: str | None) -> None:
+def _checked_settings(settings: object) -> dict[str, Any]:
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in settings):
+        raise InputError(f"settings: expected names and values, got {shown(settings)}")
+    return dict(settings)
+
+
+def _check_engine(engine: object, cluster: object) -> None:
     if engine not in get_args(EngineName):
         raise InputError(f"engine: expected {', '.join(get_args(EngineName))}, got {shown(engine)}")
     if cluster is not None and engine != "ray":
         raise InputError("cluster: it goes with the engine ray")
+    if cluster is not None:
+        checked_text("cluster", cluster)
 
 
 def _origin(kind: Kind, model: str, dtype: str, settings: dict[str, Any], label: str) -> Origin:
