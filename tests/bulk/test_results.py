@@ -29,12 +29,13 @@ def test_no_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"shard_size": 0}, {"shard_size": None}, {"images": "x"}, {"images": -1}]
+    "changed",
+    [{"shard_size": 0}, {"shard_size": None}, {"images": "x"}, {"images": -1}, {"shards": 3}],
 )
 def test_a_run_file_that_was_edited(whole, photos, model, tmp_path, changed):
     about = json.loads((whole / "_run.json").read_text())
     (tmp_path / "_run.json").write_text(json.dumps({**about, **changed}))
-    message = rf"_run\.json: {next(iter(changed))}: expected a whole number from 1 on"
+    message = rf"_run\.json: {next(iter(changed))}: expected a (whole number from 1 on|list)"
     for ask in (bulk.status, bulk.verify, bulk.open, lambda dest: bulk.run(photos, dest)):
         with pytest.raises(InputError, match=message):
             ask(tmp_path)
@@ -66,3 +67,31 @@ def test_to_supervision(whole):
 
 def test_a_folder_is_one_table_to_others(whole):
     assert pq.read_table(whole).to_pylist() == rows(whole)
+
+
+def _copy(whole, dest):
+    for path in whole.iterdir():
+        (dest / path.name).write_bytes(path.read_bytes())
+
+
+def test_a_file_in_the_place_of_another(whole, tmp_path):
+    _copy(whole, tmp_path)
+    first = tmp_path / "part-000000.parquet"
+    first.write_bytes((tmp_path / "part-000001.parquet").read_bytes())
+    assert bulk.verify(tmp_path) == [f"{first}: of other images or prompts"]
+    assert bulk.status(tmp_path).done == 2
+    assert [image.image_id for image in bulk.open(tmp_path)] == ["3.png", "4.png", "5.png", "6.png"]
+
+
+@pytest.mark.parametrize("column", ["score", "object_id", "area"])
+def test_a_byte_that_was_changed_is_found(whole, tmp_path, column):
+    _copy(whole, tmp_path)
+    first = tmp_path / "part-000000.parquet"
+    group = pq.read_metadata(first).row_group(0)
+    chunks = [group.column(i) for i in range(group.num_columns)]
+    chunk = next(one for one in chunks if one.path_in_schema == column)
+    data = bytearray(first.read_bytes())
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    data[start + chunk.total_compressed_size - 1] ^= 1
+    first.write_bytes(data)
+    assert str(first) in "".join(bulk.verify(tmp_path))

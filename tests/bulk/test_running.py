@@ -234,6 +234,33 @@ def test_wrong_arguments(photos, model, tmp_path, arguments, message):
     assert not (tmp_path / "dest").exists()
 
 
+def test_an_image_in_front_of_others(photos, model, tmp_path, monkeypatch, inline):
+    """Files of the listing before are no part of the run, however far it comes."""
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    source.mkdir()
+    for name in ("1.png", "2.png", "3.png"):
+        (source / name).write_bytes((photos / name).read_bytes())
+    run = {"model": model, "settings": SETTINGS, "shard_size": 2}
+    bulk.run(source, dest, **run)
+    (source / "0.png").write_bytes((photos / "0.png").read_bytes())
+
+    def killed(processes, tell, task, shards):
+        yield Segmenter(task).shard(shards[0])
+        raise KeyboardInterrupt
+
+    lines = []
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "by_processes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            bulk.run(source, dest, **run, tell=lines.append)
+    assert "2 shards of other images or prompts there, to be done again" in lines
+    assert bulk.status(dest).done == 1
+    assert [image.image_id for image in bulk.open(dest)] == ["0.png", "1.png"]
+    assert bulk.verify(dest) == [f"{dest / 'part-000001.parquet'}: of other images or prompts"]
+    bulk.run(source, dest, **run)
+    assert [image.image_id for image in bulk.open(dest)] == [f"{i}.png" for i in range(4)]
+
+
 def test_results_into_a_file(photos, model, tmp_path):
     (tmp_path / "dest").touch()
     with pytest.raises(InputError, match=r"cannot write .*dest: expected a folder, got a file"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import groupby
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 from samkit.bulk.places import Place, arrow
 from samkit.bulk.running import Status, read_footers, read_run
 from samkit.bulk.shards import shard_name
-from samkit.bulk.tables import Footer, Origin, Row
+from samkit.bulk.tables import Footer, Origin, Row, read_footer
 from samkit.errors import InputError
 from samkit.masks import Masks
 from samkit.masks.datasets import open_dataset_writer
@@ -41,16 +41,26 @@ class BulkImage(NamedTuple):
 def open(dest: str | os.PathLike[str] | Place) -> Iterator[BulkImage]:
     """The images of a run with their masks, in the order of the source, a few in memory at a time.
 
-    Of a run that is not done, the shards that are there.
+    Of a run that is not done, the shards that are there; files of an earlier listing of the source
+    are left out.
 
     Raises:
         InputError: there is no run, or a file of it is damaged.
     """
     folder = Place.of(dest, "a folder of results")
-    shards, _ = _expected(folder)
+    shards = read_run(folder)["shards"]
     there = folder.names()
-    names = [name for name in map(shard_name, range(shards)) if name in there]
-    return (image for name in names for image in _images(folder / name))
+    files = [
+        (folder / shard_name(number), items)
+        for number, items in enumerate(shards)
+        if shard_name(number) in there
+    ]
+    return (
+        image
+        for place, items in files
+        if read_footer(place).items == items
+        for image in _images(place)
+    )
 
 
 def save_coco(dest: str | os.PathLike[str] | Place, path: str | os.PathLike[str]) -> None:
@@ -75,16 +85,17 @@ def save_coco(dest: str | os.PathLike[str] | Place, path: str | os.PathLike[str]
 
 
 def status(dest: str | os.PathLike[str] | Place) -> Status:
-    """How far a run is. Damaged files count as missing.
+    """How far a run is. Files that are damaged, or of an earlier listing, count as missing.
 
     Raises:
         InputError: there is no run.
     """
     folder = Place.of(dest, "a folder of results")
-    shards, images = _expected(folder)
-    found = Status(shards, images)
-    for footer in read_footers(folder, shards):
-        if isinstance(footer, Footer):
+    about = read_run(folder)
+    shards = about["shards"]
+    found = Status(len(shards), about["images"])
+    for items, footer in zip(shards, read_footers(folder, len(shards)), strict=True):
+        if isinstance(footer, Footer) and footer.items == items:
             found = found.plus(footer)
     return found
 
@@ -99,9 +110,9 @@ def verify(dest: str | os.PathLike[str] | Place) -> list[str]:
     """
     folder = Place.of(dest, "a folder of results")
     about = read_run(folder)
-    shards, images = _expected(folder)
+    shards, images = about["shards"], about["images"]
     wrong, found = [], 0
-    for number, footer in enumerate(read_footers(folder, shards)):
+    for number, footer in enumerate(read_footers(folder, len(shards))):
         place = folder / shard_name(number)
         if not isinstance(footer, Footer):
             wrong.append(f"{place}: missing" if footer is None else str(footer))
@@ -112,6 +123,8 @@ def verify(dest: str | os.PathLike[str] | Place) -> list[str]:
             for name in Origin.__dataclass_fields__
             if getattr(footer, name) != about[name]
         ]
+        if footer.items != shards[number]:
+            wrong.append(f"{place}: of other images or prompts")
         try:
             counts = _counts(place)
         except InputError as error:
@@ -123,12 +136,6 @@ def verify(dest: str | os.PathLike[str] | Place) -> list[str]:
     if not wrong and found != images:
         wrong.append(f"{folder}: expected {images} images, got {found}")
     return wrong
-
-
-def _expected(folder: Place) -> tuple[int, int]:
-    """How many shards and images a run is to have."""
-    about = read_run(folder)
-    return -(-about["images"] // about["shard_size"]), about["images"]
 
 
 def _counts(place: Place) -> tuple[int, int, int]:
@@ -148,12 +155,16 @@ def _images(place: Place) -> Iterator[BulkImage]:
         yield _image(image_id, frame, list(rows))
 
 
+def _parquet(file: IO[bytes]) -> Any:
+    return arrow("parquet").ParquetFile(file, page_checksum_verification=True)
+
+
 def _rows(place: Place) -> Iterator[Row]:
     """All rows of a file, a row group in memory at a time."""
     import pyarrow
 
     try:
-        with place.open(InputError) as file, arrow("parquet").ParquetFile(file) as table:
+        with place.open(InputError) as file, _parquet(file) as table:
             for group in range(table.num_row_groups):
                 yield from table.read_row_group(group).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:

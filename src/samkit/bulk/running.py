@@ -143,11 +143,13 @@ def run(
     segmenter = Segmenter(replace(asked, device="cpu", dtype="float32") if on_ray else asked)
     doing = replace(asked, origin=replace(asked.origin, fingerprint=segmenter.fingerprint))
     shards = _begin_run(doing, items, size)
-    status, left = _what_is_left(doing, shards, len(items))
+    status, left, old = _what_is_left(doing, shards, len(items))
     tell(
         f"{status.done} of {count_of(status.shards, 'shard')} done, "
         f"{status.images - status.images_done} of {status.images} images left"
     )
+    if old:
+        tell(f"{count_of(old, 'shard')} of other images or prompts there, to be done again")
     on_progress(status)
     if left:
         if on_ray:
@@ -173,11 +175,13 @@ def read_run(folder: Place) -> dict[str, Any]:
     place = folder / RUN_NAME
     with place.open(InputError) as file:
         about = parse_json(file.read(), str(place))
-    names = {"model", "fingerprint", "settings", "images", "shard_size"}
+    names = {"model", "fingerprint", "settings", "images", "shard_size", "shards"}
     if not isinstance(about, dict) or not names <= about.keys():
         raise InputError(f"{place}: expected what a bulk run wrote")
     for name in ("images", "shard_size"):
         whole_number(f"{place}: {name}", about[name], 1)
+    if not isinstance(about["shards"], list):
+        raise InputError(f"{place}: shards: expected a list, got {shown(about['shards'])}")
     return about
 
 
@@ -244,34 +248,55 @@ def _begin_run(task: Task, items: Sequence[Item], size: int | None) -> list[Shar
     if size is None:
         size = before["shard_size"] if before else 1 if task.kind == "track" else None
     shards = plan(items, size)
-    if before is not None:
-        other = [name for name, value in origin.items() if before[name] != value]
-        if other:
-            raise InputError(
-                f"{folder} holds a run of another {' and '.join(other)}; choose another folder"
-            )
-        if (folder / shard_name(len(shards))).is_file():
-            raise InputError(
-                f"{folder} holds more than the {count_of(len(shards), 'shard')} of this source; "
-                "choose another folder, or the same shard_size"
-            )
     about = {
         **origin,
         "task": task.kind,
         "asked": {**task.settings, "dtype": task.dtype, "label": task.label},
         "images": len(items),
         "shard_size": len(shards[0].items),
+        "shards": [shard.digest for shard in shards],
     }
+    text = json.dumps(about, indent=1, default=str)
+    if before is not None:
+        other = [name for name, value in origin.items() if before[name] != value]
+        if other:
+            raise InputError(
+                f"{folder} holds a run of another {' and '.join(other)}"
+                f"{_differences(before, json.loads(text))}; choose another folder"
+            )
+        if (folder / shard_name(len(shards))).is_file():
+            raise InputError(
+                f"{folder} holds more than the {count_of(len(shards), 'shard')} of this source; "
+                "choose another folder, or the same shard_size"
+            )
     folder.make_folder()
-    (folder / RUN_NAME).write(json.dumps(about, indent=1, default=str).encode())
+    (folder / RUN_NAME).write(text.encode())
     return shards
 
 
-def _what_is_left(task: Task, shards: Sequence[Shard], images: int) -> tuple[Status, list[Shard]]:
-    status, left = Status(len(shards), images), []
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What was asked then and is asked now, where that differs, in brackets."""
+    names = ("model", "task")
+    there, here = ({name: run.get(name) for name in names} for run in (before, now))
+    there |= before["asked"] if isinstance(before.get("asked"), dict) else {}
+    here |= now["asked"]
+    found = [
+        f"{name}: {shown(there.get(name))} there, {shown(here.get(name))} here"
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
+    ]
+    return f" ({'; '.join(found)})" if found else ""
+
+
+def _what_is_left(
+    task: Task, shards: Sequence[Shard], images: int
+) -> tuple[Status, list[Shard], int]:
+    """How far the run is, what is to be done, and of how many shards of it a file is there."""
+    status, left, old = Status(len(shards), images), [], 0
     for shard, footer in zip(shards, read_footers(task.dest, len(shards)), strict=True):
         if isinstance(footer, Footer) and footer.is_done(task.origin, shard.digest):
             status = status.plus(footer)
         else:
             left.append(shard)
-    return status, left
+            old += isinstance(footer, Footer)
+    return status, left, old

@@ -108,7 +108,9 @@ class Table:
         self._origin = origin
         self._constant = {**asdict(origin), "samkit_version": samkit.__version__}
         self._data = io.BytesIO()
-        self._writer = arrow("parquet").ParquetWriter(self._data, _schema(), compression="zstd")
+        self._writer = arrow("parquet").ParquetWriter(
+            self._data, _schema(), compression="zstd", write_page_checksum=True
+        )
         self._waiting: list[Row] = []
         self.images = self.failed = self.masks = 0
 
