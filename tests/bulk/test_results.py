@@ -10,6 +10,11 @@ from samkit import bulk
 from samkit.errors import InputError
 
 
+def _copy(whole, dest):
+    for path in whole.iterdir():
+        (dest / path.name).write_bytes(path.read_bytes())
+
+
 def test_to_coco(whole, tmp_path):
     bulk.save_coco(whole, tmp_path / "all.json")
     found = json.loads((tmp_path / "all.json").read_text())
@@ -42,8 +47,7 @@ def test_a_run_file_that_was_edited(whole, photos, model, tmp_path, changed):
 
 
 def test_files_of_another_run_are_found(whole, tmp_path):
-    for path in whole.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    _copy(whole, tmp_path)
     about = json.loads((tmp_path / "_run.json").read_text())
     (tmp_path / "_run.json").write_text(json.dumps({**about, "fingerprint": "other"}))
     wrong = bulk.verify(tmp_path)
@@ -52,8 +56,7 @@ def test_files_of_another_run_are_found(whole, tmp_path):
 
 
 def test_rows_that_were_changed_are_found(whole, tmp_path):
-    for path in whole.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    _copy(whole, tmp_path)
     first = tmp_path / "part-000000.parquet"
     about = pq.read_metadata(first).metadata
     pq.write_table(pq.read_table(first).slice(1).replace_schema_metadata(about), first)
@@ -67,11 +70,6 @@ def test_to_supervision(whole):
 
 def test_a_folder_is_one_table_to_others(whole):
     assert pq.read_table(whole).to_pylist() == rows(whole)
-
-
-def _copy(whole, dest):
-    for path in whole.iterdir():
-        (dest / path.name).write_bytes(path.read_bytes())
 
 
 def test_a_file_in_the_place_of_another(whole, tmp_path):
@@ -95,3 +93,16 @@ def test_a_byte_that_was_changed_is_found(whole, tmp_path, column):
     data[start + chunk.total_compressed_size - 1] ^= 1
     first.write_bytes(data)
     assert str(first) in "".join(bulk.verify(tmp_path))
+
+
+@pytest.mark.parametrize("said", [None, [1], {"images": 3}, "masks"])
+def test_footers_of_something_else(whole, tmp_path, said):
+    _copy(whole, tmp_path)
+    first = tmp_path / "part-000000.parquet"
+    about = pq.read_metadata(first).metadata
+    if said == "masks":
+        said = {**json.loads(about[b"samkit"]), "masks": "x"}
+    changed = {b"samkit": json.dumps(said)}
+    pq.write_table(pq.read_table(first).replace_schema_metadata(changed), first)
+    assert f"{first} is no file of a bulk run: expected a footer" in bulk.verify(tmp_path)[0]
+    assert bulk.status(tmp_path).done == 2

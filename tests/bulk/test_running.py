@@ -89,7 +89,7 @@ def test_a_run_goes_on(whole, photos, model, tmp_path, inline):
 
 
 def test_another_run_in_the_folder(whole, photos, model):
-    with pytest.raises(InputError, match="holds a run of another settings"):
+    with pytest.raises(InputError, match=r"another settings \(.*points_per_side: 2 there, 1"):
         bulk.run(photos, whole, model=model, settings={"points_per_side": 1})
     with pytest.raises(InputError, match="holds a run of another model and fingerprint"):
         bulk.run(photos, whole, settings=SETTINGS)
@@ -222,6 +222,7 @@ def test_a_full_disk(whole, photos, model, tmp_path, monkeypatch, inline):
         ({"settings": {"points_per_side": 0}}, "points_per_side"),
         ({"settings": {"no": 0}}, "no"),
         ({"settings": 5}, "settings: expected names and values, got 5"),
+        ({"settings": {"predictor": 2}}, "settings: expected no predictor, got 2"),
         ({"settings": {1: 2}}, "settings: expected names and values"),
         ({"label": 5}, "label: expected a text, got 5"),
         ({"label": "\udcff"}, "label: expected a text"),

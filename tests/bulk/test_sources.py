@@ -72,6 +72,8 @@ def test_folders_hold_what_is_in_them(tmp_path):
     assert [item.image_id for item in list_items(tmp_path.as_uri(), IMAGE_SUFFIXES)] == ids
     pattern = list_items(f"{tmp_path}/a/**/*.*", IMAGE_SUFFIXES)
     assert [item.image_id for item in pattern] == ["b/c.PNG", "z.png"]
+    with pytest.raises(InputError, match=r"expected files \.avi, .*\.webm in .*a, got none"):
+        list_items(tmp_path / "a", VIDEO_SUFFIXES)
 
 
 def test_a_folder_of_tars(photos, tmp_path):

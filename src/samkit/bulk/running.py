@@ -223,6 +223,8 @@ def _checked_settings(settings: object) -> dict[str, Any]:
         return {}
     if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in settings):
         raise InputError(f"settings: expected names and values, got {shown(settings)}")
+    if "predictor" in settings:  # which is the run's own
+        raise InputError(f"settings: expected no predictor, got {shown(settings['predictor'])}")
     return dict(settings)
 
 

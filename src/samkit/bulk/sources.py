@@ -140,7 +140,8 @@ def list_items(source: str | os.PathLike[str] | Place, suffixes: Iterable[str]) 
     else:  # a single file may have any suffix
         files = named
     if not files:
-        raise InputError(f"no image, video, tar or Parquet file in {source}")
+        expected = ", ".join(sorted(kinds | {".tar", ".parquet"}))
+        raise InputError(f"expected files {expected} in {source}, got none")
     if files[0][1].suffix == ".tar":
         items = _of_each(partial(_of_tar, suffixes=kinds), files)
     elif files[0][1].suffix == ".parquet":

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import samkit
 from samkit.bulk.places import RESULT_KEY, Place, arrow, as_text
-from samkit.errors import InputError
+from samkit.errors import InputError, shown
 from samkit.masks import Masks
 
 __all__ = ["Footer", "Origin", "Row", "Table", "error_rows", "read_footer", "rows_of"]
@@ -20,6 +20,8 @@ Row: TypeAlias = dict[str, Any]
 
 # Of a row group, which is what a reader holds in memory.
 _ROWS_AT_ONCE = 2048
+
+_COUNTS = ("images", "failed", "masks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +160,15 @@ def read_footer(place: Place) -> Footer:
     try:
         with place.open(InputError) as file:
             about = arrow("parquet").read_metadata(file).metadata or {}
-        return Footer(**json.loads(about.get(RESULT_KEY, "{}")))
+        said = json.loads(about.get(RESULT_KEY, "null"))
     except InputError:
         raise
-    except (TypeError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise InputError(f"{place} is no whole file of a bulk run: {error}") from error
+    kinds = {name: int if name in _COUNTS else str for name in Footer.__dataclass_fields__}
+    if not isinstance(said, dict) or {name: type(said[name]) for name in said} != kinds:
+        raise InputError(f"{place} is no file of a bulk run: expected a footer, got {shown(said)}")
+    return Footer(**said)
 
 
 @cache
