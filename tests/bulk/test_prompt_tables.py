@@ -156,3 +156,11 @@ def test_whole_numbers_as_pandas_writes_them(tmp_path):
     pq.write_table(pa.table(table), tmp_path / "a.parquet")
     found = read_prompts(tmp_path / "a.parquet")
     assert [list(joined(found[name])[0].prompts) for name in found] == [[3], [1]]
+
+
+def test_two_boxes_of_one_object(tmp_path):
+    """Told before the run begins, and not by a row at its end."""
+    entry = {"image": "0.png", "object_id": 4}
+    _json(tmp_path / "a.json", [{**entry, "box": [1, 1, 9, 9]}, {**entry, "box": [1, 1, 5, 5]}])
+    with pytest.raises(InputError, match=r"a\.json, image '0\.png': two boxes"):
+        read_prompts(tmp_path / "a.json")

@@ -63,6 +63,11 @@ def read_prompts(
             raise InputError(f"{origin}: {error}") from None
     if not found:
         raise InputError(f"{place}: expected prompts, got none")
+    for image, entries in found.items():
+        try:
+            joined(entries)
+        except InputError as error:  # of two that do not go together
+            raise InputError(f"{place}, image {image!r:.200}: {error}") from None
     return found
 
 
