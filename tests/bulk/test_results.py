@@ -29,7 +29,10 @@ def test_no_run(tmp_path):
         with pytest.raises(InputError, match=r"_run\.json"):
             ask(tmp_path)
     (tmp_path / "_run.json").write_text("[]")
-    with pytest.raises(InputError, match="expected what a bulk run wrote"):
+    with pytest.raises(InputError, match=r"expected what a bulk run wrote, got \[\]"):
+        bulk.status(tmp_path)
+    (tmp_path / "_run.json").write_text('{"images": 1, "shard_size": 1, "model": "", "shards": []}')
+    with pytest.raises(InputError, match="got nothing of fingerprint, settings"):
         bulk.status(tmp_path)
 
 

@@ -34,6 +34,7 @@ def test_a_run_and_what_is_asked_about_it(run, photos, model, tmp_path):
     ("arguments", "code", "message"),
     [
         (("photos",), 2, "expected a folder for the results"),
+        (("status",), 2, "expected status DEST"),
         (("coco", "dest"), 2, "expected a file .json"),
         (("a", "b", "-o", "dest"), 2, "expected one SOURCE"),
         (("a", "-o", "dest", "--task", "find"), 2, "expected one of everything, predict, track"),

@@ -176,8 +176,11 @@ def read_run(folder: Place) -> dict[str, Any]:
     with place.open(InputError) as file:
         about = parse_json(file.read(), str(place))
     names = {"model", "fingerprint", "settings", "images", "shard_size", "shards"}
-    if not isinstance(about, dict) or not names <= about.keys():
-        raise InputError(f"{place}: expected what a bulk run wrote")
+    if not isinstance(about, dict) or (missing := names - about.keys()):
+        got = (
+            f"nothing of {', '.join(sorted(missing))}" if isinstance(about, dict) else shown(about)
+        )
+        raise InputError(f"{place}: expected what a bulk run wrote, got {got}")
     for name in ("images", "shard_size"):
         whole_number(f"{place}: {name}", about[name], 1)
     if not isinstance(about["shards"], list):

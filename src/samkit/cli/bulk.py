@@ -115,6 +115,8 @@ def bulk(
             raise typer.Exit(1)
         typer.echo("all is there")
     elif len(words) == 1:
+        if output is None and verb in ("status", "verify", "coco"):
+            raise usage_error(f"expected {verb} DEST, or -o for a SOURCE of this name")
         if output is None:
             raise usage_error("expected a folder for the results", "-o")
         kind = None if task is None else check_choice(task, _TASKS, "--task")
