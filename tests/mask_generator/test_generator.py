@@ -34,11 +34,12 @@ def predictor_of(name):
         iou = 0.3 + 0.7 * _shuffled(prompts.points[:, :1, 0], prompts.points[:, :1, 1], 1.0)
         if prompts.masks is not None:
             iou = 0.9 * iou + 0.1 * (prompts.masks > 0).float().mean((2, 3))
+        image = features.embedding.expand(len(tokens), -1, -1, -1)
         return Attended(
             tokens=tokens,
             iou=iou,
             object_score=None,
-            views=DenseViews(features.embedding.expand(len(tokens), -1, -1, -1), torch.empty(0)),
+            views=DenseViews(image, torch.zeros_like(image[:1])),
             grid=tuple(features.embedding.shape[-2:]),
             high_resolution=(),
         )

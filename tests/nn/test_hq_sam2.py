@@ -6,10 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tiny import make, tiny_hq_sam2
+from torch import nn
 
 from samkit import ImagePredictor, InputError, export
 from samkit.errors import CheckpointError
 from samkit.nn import PromptTensors, build
+from samkit.nn.image_views import DenseViews
 from samkit.sizes import hq_sam2, sam2
 from samkit.weights import convert, keys_sam2, save_network
 from samkit.weights.keys_hq_sam2 import META
@@ -57,14 +59,14 @@ def expected(network, features, asked):
     first = ("obj_score_token", "iou_token", "mask_tokens", "hf_token")
     own = torch.cat([weights[f"{name}.weight"] for name in first])
     count = len(embedded.sparse)
-    tokens, views = network.mask_decoder.transformer(
+    views = DenseViews(
         image.flatten(2).transpose(1, 2),
         network.prompt_encoder.positions(8, 8).flatten(2).transpose(1, 2),
-        torch.cat([own.expand(count, -1, -1), embedded.sparse], 1),
-        None,
     )
+    tokens = torch.cat([own.expand(count, -1, -1), embedded.sparse], 1)
+    tokens, views = network.mask_decoder.transformer(views, tokens, None)
     unit = torch.eye(16)  # of the image tokens themselves
-    image = torch.cat([x for _, x in views.linear(unit, torch.zeros(16))])
+    image = torch.cat([x for _, x in views.linear(nn.Identity(), unit, torch.zeros(16))])
     x = image.transpose(1, 2).reshape(count, 16, 8, 8)
     finest, finer = features.high_resolution
     x = conv(x, "output_upscaling.0", F.conv_transpose2d, stride=2) + finer

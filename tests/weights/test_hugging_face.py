@@ -17,9 +17,13 @@ from transformers import (
 from samkit.errors import CheckpointError
 from samkit.sizes import (
     EfficientNetLiteConfig,
+    EfficientViTConfig,
+    PlainViTConfig,
+    RepViTSamConfig,
     TinyViTConfig,
     edge_tam,
     hq_sam,
+    hq_sam2,
     sam2,
     sam3,
     sam_vit,
@@ -28,10 +32,18 @@ from samkit.weights import MODELS, hugging_face
 from samkit.weights.hugging_face import config_from_json, config_to_json
 
 SIZES = {m.config: name for name, m in reversed(MODELS.items())}
+# What transformers has no network for.
+OTHERS = (
+    EfficientNetLiteConfig,
+    EfficientViTConfig,
+    PlainViTConfig,
+    RepViTSamConfig,
+    TinyViTConfig,
+)
 WRITABLE = [
     name
     for config, name in SIZES.items()
-    if not isinstance(config.image_encoder, (EfficientNetLiteConfig, TinyViTConfig))
+    if not isinstance(config.image_encoder, OTHERS) and config != hq_sam2()
 ]
 
 

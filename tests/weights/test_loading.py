@@ -35,12 +35,11 @@ def test_a_string_will_do(sam, tmp_path):
 
 def test_loaded_network_works(network, tmp_path):
     save_network(network, tmp_path / "x.safetensors")
+    loaded = load_network(tmp_path / "x.safetensors")
     pixels = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         expected = network.encode_image(pixels).embedding
-        assert torch.equal(
-            load_network(tmp_path / "x.safetensors").encode_image(pixels).embedding, expected
-        )
+        assert torch.equal(loaded.encode_image(pixels).embedding, expected)
 
 
 def test_header_of_a_saved_file(sam, tmp_path):

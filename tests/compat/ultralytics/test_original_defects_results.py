@@ -24,18 +24,18 @@ BOX = [5, 10, 20, 30]
 
 def _blank_for_some(monkeypatch: pytest.MonkeyPatch, predictor: Any) -> None:
     """The network finds nothing for the second of three prompts, and is unsure of the third."""
-    network = predictor.core.network
-    decode = network.decode_masks
+    decoder = predictor.core.network.mask_decoder
+    single_masks = decoder.single_masks
 
-    def decoded(features: Any, prompts: Any) -> MaskPrediction:
-        found = decode(features, prompts)
+    def decoded(attended: Any) -> MaskPrediction:
+        found = single_masks(attended)
         logits, iou = torch.full_like(found.logits, 5.0), torch.full_like(found.iou, 0.9)
         logits[1], iou[1], iou[2] = -5.0, 0.05, 0.1
         return MaskPrediction(
             logits=logits, iou=iou, tokens=found.tokens, object_score=found.object_score
         )
 
-    monkeypatch.setattr(network, "decode_masks", decoded)
+    monkeypatch.setattr(decoder, "single_masks", decoded)
 
 
 def test_4_blank_and_unsure_masks_stay_at_their_place(
