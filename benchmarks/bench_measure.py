@@ -89,6 +89,7 @@ def measure(job: Job, settings: Settings) -> Result:
     values: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(job.warm + settings.runs):
         for name, contender in contenders.items():
+            torch.set_num_threads(settings.threads)  # which other programs change
             began = settings.clock()
             value = contender()
             taken = settings.clock() - began
