@@ -27,6 +27,7 @@ __all__ = [
     "AutomaticMaskGenerator",
     "CheckpointError",
     "CheckpointKeysError",
+    "Concept",
     "DownloadError",
     "ExportError",
     "ImageEmbedding",
@@ -51,6 +52,7 @@ __all__ = [
 
 _HOME = {
     "AutomaticMaskGenerator": "mask_generator",
+    "Concept": "prompts",
     "ImageEmbedding": "image_predictor",
     "ImagePredictor": "image_predictor",
     "Masks": "masks",
@@ -72,7 +74,7 @@ if TYPE_CHECKING:
     from samkit.masks import Masks
     from samkit.media import read_image
     from samkit.memory_predictor import MemoryPredictor
-    from samkit.prompts import Prompt
+    from samkit.prompts import Concept, Prompt
     from samkit.video import VideoPredictor
 
 

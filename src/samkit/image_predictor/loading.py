@@ -1,5 +1,7 @@
 """Predictors by name, file, folder or Hugging Face id."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,7 +10,9 @@ from samkit import weights
 from samkit.errors import InputError, shown
 from samkit.image_predictor.device import dtype_of, find_device, find_dtype, place_network
 from samkit.image_predictor.predictor import ImagePredictor
+from samkit.nn.detector import Detector
 from samkit.runtimes import MANIFEST, RUNTIMES, Runtime, is_export, load_exported, open_folder
+from samkit.sizes import NetworkConfig, PeViTConfig, Sam3Config
 
 __all__ = ["load"]
 
@@ -46,11 +50,22 @@ def load(
         )
     place = find_device(device)
     find_dtype(dtype, place)  # before a long download
-    predictor = ImagePredictor(weights.load_network(model), device="cpu", dtype="float32")
+    network = weights.load_network(model)
+    predictor = ImagePredictor(
+        network, device="cpu", dtype="float32", detector=_detector(model, network.config)
+    )
     # Nothing else uses the network, so it is changed and not copied.
     predictor.device, predictor.dtype = place, dtype_of(predictor.network, dtype, place)
     place_network(predictor.network, predictor.device, predictor.dtype)
     return predictor
+
+
+def _detector(model: str | Path, config: NetworkConfig) -> Callable[[], Detector] | None:
+    """What loads the detector of a network, if such a network has one."""
+    encoder = config.image_encoder
+    if not isinstance(config, Sam3Config) or not isinstance(encoder, PeViTConfig):
+        return None
+    return partial(weights.load_detector, model, config.dim, encoder.dim)
 
 
 def _exported(

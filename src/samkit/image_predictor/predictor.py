@@ -1,7 +1,7 @@
 """Prompts on images to masks."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import index
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from samkit.errors import ImageError, InputError, shown
 from samkit.geometry import checked_size
 from samkit.image_predictor.batching import decoder_batches
+from samkit.image_predictor.concepts import ConceptFinder
 from samkit.image_predictor.device import (
     dtype_of,
     find_device,
@@ -26,9 +27,11 @@ from samkit.image_predictor.priors import prior_logits
 from samkit.image_predictor.prompt_tokens import prompt_tensors
 from samkit.image_predictor.windows import prompts_in_window, read_window
 from samkit.masks import Masks
+from samkit.masks.checks import number
 from samkit.media import read_image
-from samkit.nn import ImageFeatures, MaskPrediction, Network
-from samkit.prompts import Prompt, as_prompts
+from samkit.nn import ImageFeatures, MaskPrediction, Network, Sam2
+from samkit.nn.detector import Detector
+from samkit.prompts import Concept, Prompt, as_concepts, as_prompts
 from samkit.transforms import ImageTransform
 from samkit.weights.tensor_file import fingerprint
 
@@ -52,6 +55,8 @@ class ImagePredictor:
             computed in float32, and so is all of `pico`: its small encoder would gain little, and
             half precision shows in its masks. Autocast and torch's defaults for dtype and device
             change none of it.
+        detector: loads the detector of a network of SAM 3 when `find` is called first; None: it
+            has none.
 
     Raises:
         InputError: the device or dtype is unknown or not available.
@@ -63,6 +68,7 @@ class ImagePredictor:
         *,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
+        detector: Callable[[], Detector] | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise InputError(
@@ -76,6 +82,7 @@ class ImagePredictor:
             network = copy.deepcopy(network)
             place_network(network, self.device, self.dtype)
         self.network = network.eval()
+        self._finder = None if detector is None else ConceptFinder(detector)
 
     def __repr__(self) -> str:
         config = self.network.config
@@ -211,6 +218,50 @@ class ImagePredictor:
                 results.append(self.predict(embedding, wanted, candidates=candidates))
         return results
 
+    def find(
+        self,
+        image: Any,
+        concepts: str | Concept | Sequence[str | Concept],
+        *,
+        threshold: float = 0.5,
+    ) -> Masks:
+        """Masks of all objects of concepts on one image. SAM 3 alone can do this.
+
+        The detector is loaded at the first call. What it makes of an image is kept for the next call
+        with the same embedding, and what it makes of words for all images, so that further concepts
+        are far cheaper than the first: embed an image that is asked about more than once.
+
+        Args:
+            image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
+            concepts: words, or `Concept` with words or examples or both; one or many. What is found
+                of one does not depend on the others.
+            threshold: from 0 to 1; objects are kept that are more probable than this.
+
+        Returns:
+            `Masks`, perhaps none, concept by concept in their order, of each the most probable first.
+            Of mask i `prompt_index[i]` is the number of its concept and `names[i]` its words;
+            `scores[i]` is how probable the object is, `presence[i]` how probable it is that there is
+            any of this concept, and `boxes[i]` the box that the network gives, inside of the image.
+            Above 256 MB masks are held as RLE, and low-resolution logits are not kept.
+
+        Raises:
+            InputError: the network has no detector, or the threshold is no such number.
+            PromptError: these are no concepts.
+            ImageError: the image cannot be read.
+            CheckpointError, DownloadError: the detector cannot be loaded.
+        """
+        asked = as_concepts(concepts)
+        least = number("threshold", threshold, most=1)
+        if self._finder is None:
+            raise InputError(
+                "find: this network has no detector of concepts, only SAM 3 has one: "
+                'samkit.load("sam3")'
+            )
+        embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
+        self.check_embedding(embedding)
+        with torch.inference_mode(), own_dtypes(self.network):
+            return self._finder.find(embedding, asked, least, self.device)
+
     # Images
 
     def read(self, image: Any) -> NDArray[np.generic]:
@@ -296,7 +347,7 @@ class ImagePredictor:
             for transform, image in zip(transforms, images, strict=True)
         ]
         with torch.inference_mode(), own_dtypes(self.network, self.dtype):
-            features = self.network.encode_image(torch.cat(pixels).to(self.device, self.dtype))
+            features = self._encode(torch.cat(pixels).to(self.device, self.dtype))
         return [
             ImageEmbedding(
                 features=features.select(slice(i, i + 1)),
@@ -305,6 +356,11 @@ class ImagePredictor:
             )
             for i, transform in enumerate(transforms)
         ]
+
+    def _encode(self, pixels: Tensor) -> ImageFeatures:
+        if self._finder is not None and isinstance(self.network, Sam2):
+            return self.network.encode_with_trunk(pixels)
+        return self.network.encode_image(pixels)
 
     def _embed_mixed(self, images: Sequence[Any]) -> list[ImageEmbedding]:
         pixels = [self.read(x) for x in images if not isinstance(x, ImageEmbedding)]

@@ -91,6 +91,16 @@ def identifiers(name: str, value: object | None, count: int) -> npt.NDArray[np.i
     return frozen(array.astype(np.int64))
 
 
+def texts(name: str, value: object, count: int) -> npt.NDArray[np.str_]:
+    """Check texts (N,)."""
+    array = _array(name, value)
+    if array.shape != (count,) or (count and array.dtype.kind != "U"):
+        raise InputError(
+            f"expected {name} of shape ({count},) of texts, got {array.shape} of {array.dtype}"
+        )
+    return frozen(array.astype(np.str_))
+
+
 def frozen(array: _Array) -> _Array:
     """Make an array read-only and return it."""
     array.flags.writeable = False

@@ -12,6 +12,7 @@ from samkit.masks.storage import Storage
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Integers: TypeAlias = npt.NDArray[np.int64]
+Texts: TypeAlias = npt.NDArray[np.str_]
 
 # Optional fields of finite numbers -> shape for each mask.
 _SHAPES: dict[str, tuple[int, ...]] = {
@@ -40,6 +41,7 @@ class Fields:
     points: Floats | None = None
     crop_boxes: Floats | None = None
     boxes: Floats | None = None
+    names: Texts | None = None
     logits: Floats | None = None
 
     @classmethod
@@ -57,7 +59,7 @@ class Fields:
             for name, shape in _SHAPES.items()
             if given.get(name) is not None
         }
-        candidates = given.get("candidates")
+        candidates, names = given.get("candidates"), given.get("names")
         return cls(
             candidates=None
             if candidates is None
@@ -65,6 +67,7 @@ class Fields:
             scores=checks.floats("scores", scores, (count,)),
             object_ids=checks.identifiers("object_ids", given.get("object_ids"), count),
             prompt_index=checks.identifiers("prompt_index", given.get("prompt_index"), count),
+            names=None if names is None else checks.texts("names", names, count),
             logits=checks.logits(given.get("logits"), count),
             **numbers,
         )

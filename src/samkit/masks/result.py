@@ -42,10 +42,11 @@ class Masks(MaskStack):
         object_ids: (N,) integers; 0, 1, 2, ... by default.
         prompt_index: (N,) integers, the prompt of each mask; 0, 1, 2, ... by default.
         candidates: (N,) integers, which of its prompt's proposals each mask is.
-        presence: (N,) finite; in video, how certain it is that the object is in the frame.
+        presence: (N,) finite; how certain it is that the object is in the frame or image.
         stability, points, crop_boxes: (N,), (N, 2) and (N, 4) finite, of everything mode; see the
             properties of these names.
         boxes: (N, 4) xyxy in pixels; by default the tight boxes of the masks.
+        names: (N,) texts, what each mask is of.
         logits: (N, h, w) low-resolution logits in the model's frame, which ``prior=`` takes.
 
     Raises:

@@ -43,6 +43,7 @@ class MaskStack:
         points: npt.ArrayLike | None = None,
         crop_boxes: npt.ArrayLike | None = None,
         boxes: npt.ArrayLike | None = None,
+        names: npt.ArrayLike | None = None,
         logits: npt.ArrayLike | None = None,
     ) -> None:
         given = {
@@ -54,6 +55,7 @@ class MaskStack:
             "points": points,
             "crop_boxes": crop_boxes,
             "boxes": boxes,
+            "names": names,
             "logits": logits,
         }
         self._storage = Pixels(checks.mask_stack(masks))
@@ -156,7 +158,8 @@ class MaskStack:
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
-        """(N,) float32, the IoU that the model predicts for each mask."""
+        """(N,) float32, the IoU that the model predicts for each mask; of `ImagePredictor.find`, how
+        probable it is that it is an object of its concept."""
         return self._fields.scores
 
     @property
@@ -189,7 +192,8 @@ class MaskStack:
 
     @property
     def presence(self) -> npt.NDArray[np.float32] | None:
-        """(N,) float32 in video, else None."""
+        """(N,) float32 0..1 in video, and of `ImagePredictor.find`, else None: how probable it is that
+        the object, or any object of the concept, is there."""
         return self._fields.presence
 
     @property
@@ -208,6 +212,11 @@ class MaskStack:
         """(N, 4) float32 xyxy in pixels in everything mode, else None: the part of the image in
         which each mask was found."""
         return self._fields.crop_boxes
+
+    @property
+    def names(self) -> npt.NDArray[np.str_] | None:
+        """(N,) texts of `ImagePredictor.find`, else None: the concept of each mask."""
+        return self._fields.names
 
     @property
     def logits(self) -> npt.NDArray[np.float32] | None:

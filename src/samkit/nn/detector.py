@@ -11,6 +11,7 @@ from samkit.nn.exemplar_encoder import ExemplarEncoder
 from samkit.nn.fusion_layer import FusionLayer
 from samkit.nn.position_encoding import sine_positions
 from samkit.nn.query_decoder import QueryDecoder, corners
+from samkit.nn.simple_fpn import SimpleFpn
 from samkit.nn.text_encoder import TextEncoder
 from samkit.sizes import DetectorConfig
 
@@ -65,10 +66,17 @@ class Detections:
 
 
 class Detector(nn.Module):
-    """Words and examples of concepts, and images -> candidates with scores, boxes and masks."""
+    """Words and examples of concepts, and images -> candidates with scores, boxes and masks.
 
-    def __init__(self, config: DetectorConfig, dim: int) -> None:
+    Args:
+        config: sizes.
+        dim: channels of all but the text encoder.
+        trunk_dim: channels of the map of the image encoder's trunk.
+    """
+
+    def __init__(self, config: DetectorConfig, dim: int, trunk_dim: int) -> None:
         super().__init__()
+        self.neck = SimpleFpn(trunk_dim, dim)
         self.text_encoder = TextEncoder(config.text, dim)
         self.geometry_encoder = ExemplarEncoder(config, dim)
         self.encoder = nn.ModuleList(
@@ -77,6 +85,11 @@ class Detector(nn.Module):
         self.decoder = QueryDecoder(config, dim)
         self.segmentation_head = ConceptMasks(config, dim)
         self.dot_prod_scoring = ConceptScores(config, dim)
+
+    def maps(self, trunk: Tensor) -> list[Tensor]:
+        """The trunk's map (B, C, h, w) -> maps for `detect`. They serve any number of concepts."""
+        maps: list[Tensor] = self.neck(trunk)
+        return maps
 
     def words(self, tokens: Tensor) -> ConceptTokens:
         """Tokens (B, T) int64 of texts, 0 after their ends. They can be kept for other images."""
@@ -88,7 +101,7 @@ class Detector(nn.Module):
         """Candidates of B concepts in one image, or in B images.
 
         Args:
-            maps: of the image: (1 or B, D, 4 h, 4 w), (.., 2 h, 2 w), (.., h, w).
+            maps: of `maps`: (1 or B, D, 4 h, 4 w), (.., 2 h, 2 w), (.., h, w).
             words: of the concepts.
             boxes, labels: (B, N, 4), (B, N) examples, as `ExemplarEncoder` takes them; N may be 0.
         """

@@ -16,7 +16,7 @@ class ImageFeatures:
         embedding: (B, D, h, w).
         high_resolution: () or maps at four and two times the embedding's resolution, finest first:
             (B, D / 8, 4 h, 4 w), (B, D / 4, 2 h, 2 w), already projected for the mask decoder.
-        further: maps that only this network's decoder reads; () for SAM and SAM 2.
+        further: maps that only this network's decoder or detector reads; () for SAM and SAM 2.
         stride: pixels of the prompt frame for one cell of the embedding.
     """
 

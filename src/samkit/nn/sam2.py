@@ -116,8 +116,22 @@ class Sam2(MemoryNetwork):
         self._last: LastImage[ImageFeatures] = LastImage()
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
+        return self._features(self.image_encoder(pixels, self.mask_decoder.high_resolution_heads))
+
+    def encode_with_trunk(self, pixels: Tensor) -> ImageFeatures:
+        """`encode_image` of SAM 3, with the trunk's map, of which its detector makes its own maps.
+
+        That is (B, C, h, w) in `ImageFeatures.further`; the mask decoder does not read it.
+        """
+        trunk = self.image_encoder.get_submodule("trunk")(pixels)
+        neck = self.image_encoder.get_submodule("neck")
+        features = self._features(neck(trunk, self.mask_decoder.high_resolution_heads))
+        return replace(features, further=(trunk.to(self.mask_decoder.dtype).contiguous(),))
+
+    def _features(self, maps: Sequence[Tensor]) -> ImageFeatures:
+        """Maps of the image encoder, finest first, as the mask decoder takes them."""
         dtype = self.mask_decoder.dtype
-        *finer, embedding = self.image_encoder(pixels, self.mask_decoder.high_resolution_heads)
+        *finer, embedding = maps
         high_resolution = tuple(finer) if self.config.mask_decoder.high_resolution else ()
         features = ImageFeatures(
             embedding=embedding, high_resolution=high_resolution, stride=self.config.stride

@@ -1,5 +1,6 @@
-"""Prompts: `prompt` has the class; `checks` turns values from outside into its arrays."""
+"""Prompts: `prompt` and `concept` have the classes; `checks` turns values into their arrays."""
 
+from samkit.prompts.concept import Concept, as_concepts
 from samkit.prompts.prompt import Prompt, as_prompts
 
-__all__ = ["Prompt", "as_prompts"]
+__all__ = ["Concept", "Prompt", "as_concepts", "as_prompts"]

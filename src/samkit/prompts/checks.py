@@ -75,18 +75,18 @@ def _finite_float32(array: NDArray[Any], what: str) -> NDArray[np.float32]:
     return copy
 
 
-def labels(value: object, count: int) -> NDArray[np.int32]:
-    array = as_array(value, "point labels")
+def labels(value: object, count: int, of: str = "point") -> NDArray[np.int32]:
+    array = as_array(value, f"{of} labels")
     if array.shape != (count,):
         raise PromptError(
-            f"point labels: expected shape ({count},), one label for each point, got {array.shape}"
+            f"{of} labels: expected shape ({count},), one label for each {of}, got {array.shape}"
         )
     if array.size and array.dtype.kind not in "biuf":
-        raise PromptError(f"point labels: expected integers, got dtype {array.dtype}")
+        raise PromptError(f"{of} labels: expected integers, got dtype {array.dtype}")
     wrong = array[(array != 0) & (array != 1)]
     if wrong.size:
         raise PromptError(
-            f"point labels: expected 1 (foreground) or 0 (background), got {wrong[0]}"
+            f"{of} labels: expected 1 (foreground) or 0 (background), got {wrong[0]}"
         )
     return array.astype(np.int32)
 

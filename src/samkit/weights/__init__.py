@@ -16,6 +16,7 @@ __all__ = [
     "cache_folder",
     "convert",
     "find_model",
+    "load_detector",
     "load_network",
     "save_network",
 ]
@@ -23,6 +24,7 @@ __all__ = [
 _HOME = {
     "Layout": "conversion",
     "convert": "conversion",
+    "load_detector": "detector",
     "load_network": "loading",
     "save_network": "loading",
 }
@@ -30,6 +32,7 @@ _HOME = {
 
 if TYPE_CHECKING:
     from samkit.weights.conversion import Layout, convert
+    from samkit.weights.detector import load_detector
     from samkit.weights.loading import load_network, save_network
 
 

@@ -48,6 +48,7 @@ __all__ = [
     "check_shapes",
     "header",
     "load_network",
+    "locate",
     "open_checkpoint",
     "save_network",
 ]
@@ -168,7 +169,7 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
     Raises:
         The errors of `load_network`.
     """
-    path, registered = _locate(source, progress)
+    path, registered = locate(source, progress)
     checkpoint = read_state_dict(path, skip=is_left_out)
     tensors = {unwrapped(name): tensor for name, tensor in checkpoint.tensors.items()}
     if len(tensors) < len(checkpoint.tensors):
@@ -213,7 +214,12 @@ def _without(prefix: str, tensors: dict[str, Tensor], source: str) -> dict[str, 
     return shorter
 
 
-def _locate(source: str | Path, progress: bool | None) -> tuple[Path, RegisteredModel | None]:
+def locate(source: str | Path, progress: bool | None) -> tuple[Path, RegisteredModel | None]:
+    """Where the file or folder of a checkpoint is, downloaded if need be; its row of the registry.
+
+    Raises:
+        UnknownModelError, DownloadError: as of `load_network`.
+    """
     path = checked_path(source, "a checkpoint, or the name of a model", UnknownModelError)
     try:
         path = path.expanduser()
