@@ -24,6 +24,7 @@ def make_masks(count: int, *, full: bool = True, seed: int = 0) -> Masks:
             "stability": rng.random(count),
             "points": rng.random((count, 2)) * 9,
             "crop_boxes": rng.random((count, 4)) * 9,
+            "names": [f"kind {i % 2}" for i in range(count)],
             "logits": rng.normal(size=(count, 4, 5)),
         }
     return Masks(rng.random((count, *SIZE)) < 0.4, rng.random(count), **fields)

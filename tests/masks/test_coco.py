@@ -22,7 +22,8 @@ def test_coco_round_trip(some: Masks, tmp_path: Path) -> None:
     if len(some):
         assert_fields(again, some, "presence")
     data = json.loads((tmp_path / "a.json").read_text())
-    assert data["annotations"] == some.to_coco()
+    kinds = {one["name"]: one["id"] for one in data["categories"]}
+    assert data["annotations"] == some.to_coco(category_id=[kinds[one] for one in some.names])
     assert data["images"][0]["height"] == some.image_size[0]
 
 

@@ -46,6 +46,7 @@ def random_masks(count: int) -> Masks:
         stability=rng.random(count),
         points=rng.random((count, 2)),
         crop_boxes=rng.random((count, 4)),
+        names=[f"kind {i % 3}" for i in range(count)],
         logits=rng.random((count, 2, 3)),
     )
 
@@ -124,6 +125,9 @@ def test_integers_of_zero_and_one_are_masks() -> None:
         ({"logits": np.zeros((1, 0, 3))}, "logits of shape"),
         ({"boxes": [1, 2, 3, 4]}, r"boxes of shape \(1, 4\), got \(4,\)"),
         ({"boxes": [[1, 2, 3, np.nan]]}, "boxes to be finite"),
+        ({"names": "dog"}, r"names of shape \(1,\) of texts, got \(\)"),
+        ({"names": ["dog", "cat"]}, r"names of shape \(1,\) of texts, got \(2,\)"),
+        ({"names": [3]}, r"names of shape \(1,\) of texts, got \(1,\) of int64"),
     ],
 )
 def test_fields_that_do_not_fit(arguments: dict[str, Any], reason: str) -> None:
@@ -240,6 +244,7 @@ def test_the_constructor_names_every_field() -> None:
         "points": [[1, 2]],
         "crop_boxes": [[1, 2, 3, 4]],
         "boxes": [[0, 1, 2, 3]],
+        "names": ["dog"],
         "logits": [[[-1, 1]]],
     }
     assert sorted(given) == sorted(FIELD_NAMES)

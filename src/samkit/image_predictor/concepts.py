@@ -87,7 +87,10 @@ def _trunk(embedding: ImageEmbedding) -> Tensor:
         InputError: the embedding has none.
     """
     features = embedding.features
-    if len(features.further) != 1 or features.further[0].shape[-2:] != features.embedding.shape[-2:]:
+    if (
+        len(features.further) != 1
+        or features.further[0].shape[-2:] != features.embedding.shape[-2:]
+    ):
         raise InputError(
             "find: this embedding lacks the map that the detector looks at, as it is of an earlier "
             "samkit or of a predictor without a detector; embed the image with this predictor"

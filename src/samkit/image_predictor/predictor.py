@@ -227,9 +227,9 @@ class ImagePredictor:
     ) -> Masks:
         """Masks of all objects of concepts on one image. SAM 3 alone can do this.
 
-        The detector is loaded at the first call. What it makes of an image is kept for the next call
-        with the same embedding, and what it makes of words for all images, so that further concepts
-        are far cheaper than the first: embed an image that is asked about more than once.
+        The detector is loaded at the first call. What it makes of an image is kept for the next
+        call with the same embedding, and what it makes of words for all images, so that further
+        concepts are far cheaper than the first: embed an image that is asked about more than once.
 
         Args:
             image: an `ImageEmbedding` of this predictor, or any image, which is then embedded.
@@ -238,11 +238,11 @@ class ImagePredictor:
             threshold: from 0 to 1; objects are kept that are more probable than this.
 
         Returns:
-            `Masks`, perhaps none, concept by concept in their order, of each the most probable first.
-            Of mask i `prompt_index[i]` is the number of its concept and `names[i]` its words;
-            `scores[i]` is how probable the object is, `presence[i]` how probable it is that there is
-            any of this concept, and `boxes[i]` the box that the network gives, inside of the image.
-            Above 256 MB masks are held as RLE, and low-resolution logits are not kept.
+            `Masks`, perhaps none, concept by concept in their order, of each the most probable
+            first. Of mask i `prompt_index[i]` is the number of its concept and `names[i]` its
+            words; `scores[i]` is how probable the object is, `presence[i]` how probable it is that
+            there is any of this concept, and `boxes[i]` the box that the network gives, inside of
+            the image. Above 256 MB masks are held as RLE, and low-resolution logits are not kept.
 
         Raises:
             InputError: the network has no detector, or the threshold is no such number.

@@ -91,6 +91,8 @@ def table(masks: Storage, fields: Fields) -> list[dict[str, Any]]:
             values = getattr(fields, name)
             if values is not None:
                 row[name] = float(values[i])
+        if fields.names is not None:
+            row["name"] = str(fields.names[i])
         rows.append(row)
     return rows
 

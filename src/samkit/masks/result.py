@@ -125,8 +125,8 @@ class Masks(MaskStack):
         """A row for each mask, for spreadsheets: ``pandas.DataFrame(masks.table())``.
 
         The columns are object_id, prompt_index, area (pixels), the box x0, y0, x1, y1, centroid_x,
-        centroid_y (None for an empty mask), score, and candidate, presence and stability where
-        there are any.
+        centroid_y (None for an empty mask), score, and candidate, presence, stability and name
+        where there are any.
         Coordinates are pixels, from the corner of the image.
         """
         return documents.table(self._storage, self._fields)
@@ -273,7 +273,7 @@ class Masks(MaskStack):
         *,
         format: str | None = None,
         image: ImageSource | None = None,
-        category: str | Sequence[str] = "object",
+        category: str | Sequence[str] | None = None,
         categories: Sequence[str] | None = None,
         feather: float = 0.0,
         refine: int = 0,
@@ -318,7 +318,8 @@ class Masks(MaskStack):
             image: what `read_image` takes. Pictures of it need it; where it is a path, the others
                 say its name. ``labelme`` needs a path, and says where it is from its own folder;
                 ``labelstudio`` says it as it is given, which may be an address that it knows.
-            category: what the masks are of, or a list with a name for each mask; ``coco``,
+            category: what the masks are of, or a list with a name for each mask; by default their
+                `names`, or "object" where they have none. ``coco``,
                 ``jsonl``, ``geojson``, ``csv``, ``yolo``, ``labelstudio``, ``labelme`` and
                 ``voc-class`` say it.
             categories: all names that there are, in the order of their numbers, from 1 in ``coco``
@@ -331,6 +332,8 @@ class Masks(MaskStack):
                 or a place that cannot be written.
         """
         name = formats.format_of(path, format, has_image=image is not None)
+        if category is None:
+            category = "object" if self.names is None else self.names.tolist()
         named = Categories.checked(category, len(self), categories)
         if name == "overlay":
             write_image(path, self.overlay(image))

@@ -158,8 +158,8 @@ class MaskStack:
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
-        """(N,) float32, the IoU that the model predicts for each mask; of `ImagePredictor.find`, how
-        probable it is that it is an object of its concept."""
+        """(N,) float32, the IoU that the model predicts for each mask; of `ImagePredictor.find`,
+        how probable it is that it is an object of its concept."""
         return self._fields.scores
 
     @property
@@ -192,8 +192,8 @@ class MaskStack:
 
     @property
     def presence(self) -> npt.NDArray[np.float32] | None:
-        """(N,) float32 0..1 in video, and of `ImagePredictor.find`, else None: how probable it is that
-        the object, or any object of the concept, is there."""
+        """(N,) float32 0..1 in video, and of `ImagePredictor.find`, else None: how probable it is
+        that the object, or any object of the concept, is there."""
         return self._fields.presence
 
     @property

@@ -85,9 +85,7 @@ def labels(value: object, count: int, of: str = "point") -> NDArray[np.int32]:
         raise PromptError(f"{of} labels: expected integers, got dtype {array.dtype}")
     wrong = array[(array != 0) & (array != 1)]
     if wrong.size:
-        raise PromptError(
-            f"{of} labels: expected 1 (foreground) or 0 (background), got {wrong[0]}"
-        )
+        raise PromptError(f"{of} labels: expected 1 (foreground) or 0 (background), got {wrong[0]}")
     return array.astype(np.int32)
 
 

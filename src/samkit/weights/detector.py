@@ -23,8 +23,8 @@ def load_detector(
 
     Args:
         source: as of `load_network`; of a safetensors file the detector alone is read.
-        dim, trunk_dim: channels of the network of the same checkpoint, and of the trunk of its image
-            encoder.
+        dim, trunk_dim: channels of the network of the same checkpoint, and of the trunk of its
+            image encoder.
         progress: draw a progress bar for downloads; None draws one if stderr is a terminal.
 
     Returns:
