@@ -180,6 +180,7 @@ def test_blocks_are_run_or_are_shipped_files() -> None:
         ("export.md", "tests/cli/test_export.py runs it"),
         ("export.md", "tests/runtimes runs it"),
         ("export.md", "the times are those of a machine"),
+        *[("find.md", "needs the weights, which are gated")] * 3,
         ("runtimes.md", "it serves until Ctrl-C"),
         ("runtimes.md", "needs TensorRT"),
         ("server.md", "it serves until Ctrl-C"),

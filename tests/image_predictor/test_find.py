@@ -13,12 +13,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from nn.parity.conftest import _assert_close as assert_close
-from nn.parity.conftest import _randomise
-from nn.parity.test_sam3 import MEMORY_PART, image_part
 from nn.parity.test_sam3_detector import plain_roi_align
 from safetensors.torch import load_file, save_file
-from transformers import Sam3VideoConfig, Sam3VideoModel
 from transformers.models.sam3 import modeling_sam3
+from whole_sam3 import DIM, QUERIES, save_whole_sam3
 
 import samkit
 from samkit import CheckpointError, Concept, ImageEmbedding, InputError, Masks, Prompt, PromptError
@@ -26,44 +24,14 @@ from samkit.nn.detector import Detector
 from samkit.weights import load_detector, save_network
 from samkit.words import tokens_of
 
-DIM, QUERIES = 128, 9
-LAYERS = {"hidden_size": DIM, "num_attention_heads": 4, "intermediate_size": 40}
 EXAMPLES = [[10, 20, 60, 70], [90, 30, 130, 80]]
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A whole SAM 3 of transformers, and the folder that it is saved in."""
-    torch.manual_seed(0)
-    part = image_part(DIM)
-    config = Sam3VideoConfig(
-        detector_config={
-            "model_type": "sam3",
-            "vision_config": part["vision_config"],
-            "text_config": {
-                "model_type": "clip_text_model",
-                "hidden_size": 16,
-                "intermediate_size": 24,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 2,
-                "max_position_embeddings": 32,
-                "hidden_act": "gelu",
-            },
-            "geometry_encoder_config": {**LAYERS, "num_layers": 1},
-            "detr_encoder_config": {**LAYERS, "num_layers": 2},
-            "detr_decoder_config": {**LAYERS, "num_layers": 2, "num_queries": QUERIES},
-            "mask_decoder_config": {"hidden_size": DIM, "num_attention_heads": 4},
-        },
-        tracker_config={"model_type": "sam3_tracker_video", **part, **MEMORY_PART},
-    )
-    theirs = Sam3VideoModel(config).eval()
-    _randomise(theirs)
+    """The detector of transformers, and the folder that it is saved in with the rest of SAM 3."""
     folder = tmp_path_factory.mktemp("sam3")
-    config.save_pretrained(folder)
-    state = theirs.state_dict()
-    state.pop("tracker_model.prompt_encoder.shared_embedding.positional_embedding")  # a copy
-    save_file({name: t.contiguous() for name, t in state.items()}, folder / "model.safetensors")
-    return theirs.detector_model, folder
+    return save_whole_sam3(folder).detector_model, folder
 
 
 @pytest.fixture
@@ -199,18 +167,17 @@ def test_maps_and_words_are_made_once(predictor, image, counted):
 def test_maps_go_with_their_embedding(predictor, image):
     embedding = predictor.embed(image)
     predictor.find(embedding, "dog")
-    assert predictor._finder._maps
+    assert predictor._finder._last._slot is not None
     del embedding
-    assert not predictor._finder._maps
+    assert predictor._finder._last._slot is None
 
 
 def test_clicks_do_not_load_the_detector(predictor, image, monkeypatch):
-    from samkit import weights
-
-    monkeypatch.setattr(weights, "load_detector", None)
-    masks = predictor.predict(image, Prompt.point(30, 40))
-    assert len(masks) == 1
-    assert predictor._finder._detector is None
+    loaded = []
+    monkeypatch.setattr(predictor._finder, "_load", lambda: loaded.append(1))
+    assert len(predictor.predict(image, Prompt.point(30, 40))) == 1
+    assert predictor.can_find
+    assert not loaded
 
 
 def test_embeddings_in_files(predictor, image, tmp_path):

@@ -14,6 +14,7 @@ from samkit.cli.convert import convert
 from samkit.cli.eval import evaluate
 from samkit.cli.everything import everything
 from samkit.cli.export import export
+from samkit.cli.find import find
 from samkit.cli.models import models
 from samkit.cli.predict import predict
 from samkit.cli.serve import serve
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(everything)
+app.command()(find)
 app.command()(bulk)
 app.command()(track)
 app.command()(models)

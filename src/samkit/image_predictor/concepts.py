@@ -1,6 +1,5 @@
 """Concepts on embeddings to masks, by the detector of SAM 3."""
 
-import weakref
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from samkit.image_predictor.embedding import ImageEmbedding
 from samkit.image_predictor.masks import check_finite
 from samkit.masks import Masks
 from samkit.nn.detector import ConceptTokens, Detections, Detector
+from samkit.nn.fast.shared_image import LastImage
 from samkit.prompts import Concept
 from samkit.words import tokens_of
 
@@ -36,8 +36,7 @@ class ConceptFinder:
         self._load = load
         self._detector: Detector | None = None
         self._texts: dict[str, ConceptTokens] = {}
-        self._trunk: weakref.ref[Tensor] | None = None
-        self._maps: list[Tensor] = []
+        self._last: LastImage[list[Tensor]] = LastImage()
 
     def __reduce__(self) -> tuple[type["ConceptFinder"], tuple[Callable[[], Detector]]]:
         return ConceptFinder, (self._load,)  # a copy loads its own
@@ -50,20 +49,23 @@ class ConceptFinder:
         device: torch.device,
     ) -> Masks:
         """See `ImagePredictor.find`; the device is that of the network."""
-        trunk = _trunk(embedding)
         if self._detector is None:
-            self._detector = self._load().to(device)
+            with torch.inference_mode(False):  # tensors of that mode do not say when they change
+                self._detector = self._load().to(device)
+        detector = self._detector
+        trunk = _trunk(embedding, detector.trunk_dim)
         parts = [Masks.empty(embedding.image_size)]
-        for i, concept in enumerate(concepts):
-            detections = self._detector.detect(
-                self._maps_of(self._detector, trunk, device),
-                self._words(self._detector, concept.name, device),
-                *_examples(concept, embedding.image_size, device),
-            )
-            best = _best(detections, threshold)
-            logits = self._detector.masks(detections.queries[:, best], detections.pixels)[0]
-            found = sum(map(len, parts))
-            parts.append(_masks(detections, best, logits, embedding, concept.name, i, found))
+        with torch.inference_mode():
+            for i, concept in enumerate(concepts):
+                detections = detector.detect(
+                    self._maps(detector, trunk, device),
+                    self._words(detector, concept.name, device),
+                    *_examples(concept, embedding.image_size, device),
+                )
+                best = _best(detections, threshold)
+                logits = detector.masks(detections.queries[:, best], detections.pixels)[0]
+                found = sum(map(len, parts))
+                parts.append(_masks(detections, best, logits, embedding, concept.name, i, found))
         return Masks.concatenate(parts)
 
     def _words(self, detector: Detector, text: str, device: torch.device) -> ConceptTokens:
@@ -73,24 +75,26 @@ class ConceptFinder:
             self._texts[text] = detector.words(torch.tensor([tokens_of(text)], device=device))
         return self._texts[text]
 
-    def _maps_of(self, detector: Detector, trunk: Tensor, device: torch.device) -> list[Tensor]:
-        if self._trunk is None or self._trunk() is not trunk:
-            self._maps = detector.maps(trunk.to(device))
-            self._trunk = weakref.ref(trunk, lambda _: self._maps.clear())
-        return self._maps
+    def _maps(self, detector: Detector, trunk: Tensor, device: torch.device) -> list[Tensor]:
+        maps = self._last.find(
+            (trunk,),
+            detector.neck.parameters(),
+            lambda: detector.maps(trunk.to(device)),
+            at_once=True,
+        )
+        assert maps is not None
+        return maps
 
 
-def _trunk(embedding: ImageEmbedding) -> Tensor:
-    """The map of which the detector makes its own.
+def _trunk(embedding: ImageEmbedding, channels: int) -> Tensor:
+    """The map (1, C, h, w) of which the detector makes its own.
 
     Raises:
         InputError: the embedding has none.
     """
     features = embedding.features
-    if (
-        len(features.further) != 1
-        or features.further[0].shape[-2:] != features.embedding.shape[-2:]
-    ):
+    expected = (1, channels, *features.embedding.shape[-2:])
+    if [tuple(one.shape) for one in features.further] != [expected]:
         raise InputError(
             "find: this embedding lacks the map that the detector looks at, as it is of an earlier "
             "samkit or of a predictor without a detector; embed the image with this predictor"

@@ -218,6 +218,11 @@ class ImagePredictor:
                 results.append(self.predict(embedding, wanted, candidates=candidates))
         return results
 
+    @property
+    def can_find(self) -> bool:
+        """Whether the network has a detector of concepts, as SAM 3 has."""
+        return self._finder is not None
+
     def find(
         self,
         image: Any,
@@ -259,7 +264,7 @@ class ImagePredictor:
             )
         embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
         self.check_embedding(embedding)
-        with torch.inference_mode(), own_dtypes(self.network):
+        with own_dtypes(self.network):
             return self._finder.find(embedding, asked, least, self.device)
 
     # Images

@@ -1,0 +1,147 @@
+"""`samkit find`: all objects of some kinds in images, by words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from samkit.cli.jobs import ImageWork, find_images, make_jobs, run_jobs, unfinished
+from samkit.cli.options import (
+    Bands,
+    Device,
+    Dtype,
+    Images,
+    Jobs,
+    Output,
+    Overwrite,
+    Page,
+    Scale,
+    load_model,
+    model_names,
+    reading,
+)
+from samkit.cli.parsing import names_file
+from samkit.cli.streams import standard_streams
+from samkit.cli.usage import usage_error
+from samkit.cli.yolo_classes import YoloClasses
+from samkit.errors import count_of
+
+if TYPE_CHECKING:
+    from samkit import Masks
+
+__all__ = ["find"]
+
+
+def find(
+    context: typer.Context,
+    images: Images,
+    words: Annotated[
+        str,
+        typer.Argument(
+            metavar="WORDS", help='What to find, such as "red cup"; several with commas between.'
+        ),
+    ],
+    output: Output = None,
+    format: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FORMAT",
+            help="coco, jsonl, csv, geojson, gpkg, yolo, overlay, cutout, png, tiff, labelstudio, "
+            "labelme, voc-class, voc-object, npz or polygons. Repeatable.",
+            show_default="by OUT's suffix; coco for a folder; overlay without OUT",
+        ),
+    ] = [],  # noqa: B006
+    threshold: Annotated[
+        float,
+        typer.Option(min=0, max=1, metavar="P", help="Keep objects more probable than this."),
+    ] = 0.5,
+    page: Page = None,
+    bands: Bands = None,
+    scale: Scale = "full",
+    overwrite: Overwrite = False,
+    processes: Jobs = 1,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="SAM 3: its name, a checkpoint file, or a Hugging Face folder or id.",
+            autocompletion=model_names,
+        ),
+    ] = "sam3",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Find all objects of some kinds in images, by words. Only SAM 3 can.
+
+    The words are the category of each mask. In a folder of results, files that are there are left
+    out, so that an interrupted run goes on where it stopped.
+
+    Example: samkit find photos/ "red cup, spoon" -o found.json
+    """
+    names = [name.strip() for name in words.split(",")]
+    if not all(names):
+        raise usage_error(f"expected words, several with commas between, got {words!r}", "WORDS")
+    how = reading(bands, scale)
+    into_folder = output is not None and not names_file(output)  # or to standard output
+    formats = format or (["coco"] if into_folder else [])
+    streams = context.with_resource(standard_streams(output))
+    jobs = make_jobs(find_images(images, streams), output, formats, streams)
+    jobs = unfinished(jobs, output, overwrite=overwrite)
+    if not jobs:
+        return
+    classes = YoloClasses(
+        [job.targets for job in jobs], streams.result or output, list(dict.fromkeys(names))
+    )
+    run_jobs(
+        jobs,
+        _Find(
+            model=(model, device, dtype),
+            names=names,
+            threshold=threshold,
+            reading={"page": page, **how},
+        ),
+        classes=classes,
+        processes=processes,
+        output=streams.result or output,
+        formats=formats,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Find:
+    """Loads the model; gives what finds the objects in an image."""
+
+    model: tuple[str, str, str]
+    names: list[str]
+    threshold: float
+    reading: dict[str, Any]
+
+    def __call__(self) -> ImageWork:
+        import samkit
+
+        predictor = load_model(*self.model)
+        if not predictor.can_find:
+            raise usage_error(
+                f"{self.model[0]} cannot find by words; SAM 3 alone can: -m sam3", "--model"
+            )
+        return ImageWork(
+            read=partial(samkit.read_image, **self.reading),
+            segment=lambda _, image: predictor.find(image, self.names, threshold=self.threshold),
+            describe=_describe,
+            category=lambda _, masks: _names(masks),
+        )
+
+
+def _names(masks: Masks) -> list[str]:
+    return [] if masks.names is None else [str(name) for name in masks.names]
+
+
+def _describe(masks: Masks) -> str:
+    found = _names(masks)
+    kinds = ", ".join(f"{found.count(name)} {name}" for name in dict.fromkeys(found))
+    return f"{count_of(len(masks), 'mask')}{': ' if kinds else ''}{kinds}"

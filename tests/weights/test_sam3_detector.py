@@ -1,0 +1,86 @@
+"""The names of SAM 3's detector in Meta's file; those of transformers: image_predictor/test_find."""
+
+import re
+
+import pytest
+import torch
+
+from samkit.errors import CheckpointError
+from samkit.nn.detector import Detector
+from samkit.sizes import DetectorConfig, TextEncoderConfig
+from samkit.weights import load_detector
+from samkit.weights.keys_sam3_detector import META
+
+TEXT = "backbone.language_backbone"
+NAMES = (
+    (r"^neck\.", "backbone.vision_backbone."),
+    (r"^text_encoder\.resizer", f"{TEXT}.resizer"),
+    (r"^text_encoder\.norm", f"{TEXT}.encoder.ln_final"),
+    (r"^text_encoder\.blocks\.(\d+)\.norm", rf"{TEXT}.encoder.transformer.resblocks.\1.ln_"),
+    (r"^text_encoder\.blocks", f"{TEXT}.encoder.transformer.resblocks"),
+    (r"^text_encoder", f"{TEXT}.encoder"),
+    (r"(resblocks\.\d+\.mlp)\.layers\.0", r"\1.c_fc"),
+    (r"(resblocks\.\d+\.mlp)\.layers\.1", r"\1.c_proj"),
+    (r"^geometry_encoder\.layers", "geometry_encoder.encode"),
+    (r"^encoder", "transformer.encoder.layers"),
+    (r"^decoder", "transformer.decoder"),
+    (r"((?:encode|encoder\.layers)\.\d+)\.cross_attn\.", r"\1.cross_attn_image."),
+    (r"((?:encode|layers)\.\d+)\.mlp\.layers\.0", r"\1.linear1"),
+    (r"((?:encode|layers)\.\d+)\.mlp\.layers\.1", r"\1.linear2"),
+    (r"^segmentation_head\.(conv_layers|norms)", r"segmentation_head.pixel_decoder.\1"),
+    (r"^segmentation_head\.mask_embed", "segmentation_head.mask_predictor.mask_embed"),
+    (r"^dot_prod_scoring\.out_norm", "dot_prod_scoring.prompt_mlp.out_norm"),
+)
+
+
+@pytest.fixture
+def detector():
+    torch.manual_seed(0)
+    sizes = DetectorConfig(
+        text=TextEncoderConfig(vocabulary=50, dim=16, depth=2, heads=2, mlp_dim=16),
+        heads=4,
+        mlp_dim=40,
+        exemplar_layers=2,
+        encoder_layers=2,
+        decoder_layers=2,
+        queries=9,
+    )
+    return Detector(sizes, 32, 16)
+
+
+def as_meta(state):
+    """The tensors as sam3.pt has them: queries, keys and values of attention are one."""
+    result = {}
+    for name, tensor in state.items():
+        for ours, theirs in NAMES:
+            name = re.sub(ours, theirs, name)
+        fused = re.fullmatch(r"(.*)\.[qkv]_proj\.(weight|bias)", name)
+        if fused:
+            name = f"{fused[1]}.in_proj_{fused[2]}"
+            tensor = torch.cat([result.get(f"detector.{name}", tensor[:0]), tensor])
+        result[f"detector.{name}"] = tensor
+    return result
+
+
+def test_names_of_meta(detector):
+    state = detector.state_dict()
+    theirs = as_meta(state)
+    found = META.to_samkit(theirs)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+    back = META.from_samkit(state)
+    assert back.keys() == theirs.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in theirs.items())
+
+
+def test_file_of_other_sizes(detector, tmp_path):
+    """Meta's file does not say its sizes, which are the published ones."""
+    torch.save({"model": as_meta(detector.state_dict())}, tmp_path / "sam3.pt")
+    with pytest.raises(CheckpointError, match=r"text_encoder\.token_embedding\.weight"):
+        load_detector(tmp_path / "sam3.pt", 32, 16)
+
+
+def test_file_without_a_detector(tmp_path):
+    torch.save({"tracker.no_mem_embed": torch.zeros(1, 1, 32)}, tmp_path / "sam3.pt")
+    with pytest.raises(CheckpointError, match="holds no detector of concepts"):
+        load_detector(tmp_path / "sam3.pt", 32, 16)
