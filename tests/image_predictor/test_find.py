@@ -207,6 +207,12 @@ def test_models_without_a_detector_say_so(image):
         samkit.load("pico", device="cpu").find(image, "dog")
 
 
+def test_a_detector_for_another_network():
+    network = samkit.load("pico", device="cpu").network
+    with pytest.raises(InputError, match="detector: expected a network of SAM 3"):
+        samkit.ImagePredictor(network, device="cpu", detector=lambda: None)
+
+
 @pytest.mark.parametrize(
     "concepts",
     [None, 3, b"dog", [3], ["dog", None], "", "  ", [Prompt.point(1, 2)], {"dog": 1}],

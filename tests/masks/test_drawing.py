@@ -85,6 +85,8 @@ def test_boxes_and_labels() -> None:
     assert (boxed[~frame] == 100).all()
     labelled = masks.overlay(GREY, alpha=0, outline=False, labels=True)
     assert (labelled != GREY).any()
+    named = Masks(masks.masks, masks.scores, object_ids=masks.object_ids, names=["cup"])
+    assert (named.overlay(GREY, alpha=0, outline=False, labels=True) != labelled).any()
     nothing = Masks(np.zeros((1, 40, 50), bool), [1])
     np.testing.assert_array_equal(nothing.overlay(GREY, boxes=True, labels=True), GREY)
     Masks(np.ones((1, 2, 2), bool), [1]).overlay(GREY[:2, :2], boxes=True, labels=True)

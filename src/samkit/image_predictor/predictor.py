@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samkit.errors import ImageError, InputError, shown
+from samkit.errors import ImageError, InputError
 from samkit.geometry import checked_size
+from samkit.image_predictor.arguments import checked_candidates, several
 from samkit.image_predictor.batching import decoder_batches
 from samkit.image_predictor.concepts import ConceptFinder
 from samkit.image_predictor.device import (
@@ -32,6 +32,7 @@ from samkit.media import read_image
 from samkit.nn import ImageFeatures, MaskPrediction, Network, Sam2
 from samkit.nn.detector import Detector
 from samkit.prompts import Concept, Prompt, as_concepts, as_prompts
+from samkit.sizes import Sam3Config
 from samkit.transforms import ImageTransform
 from samkit.weights.tensor_file import fingerprint
 
@@ -75,6 +76,11 @@ class ImagePredictor:
                 f"expected a network (samkit.nn.Network), got {type(network).__name__}; "
                 "by name or file: samkit.load(...)"
             )
+        is_sam3 = isinstance(network, Sam2) and isinstance(network.config, Sam3Config)
+        if detector is not None and not is_sam3:
+            raise InputError(
+                f"detector: expected a network of SAM 3 to go with it, got {type(network).__name__}"
+            )
         self.device = find_device(device)
         self.dtype = dtype_of(network, dtype, self.device)
         self._network_id = fingerprint(network, parts=_EMBEDDING_PARTS)
@@ -117,7 +123,7 @@ class ImagePredictor:
             ImageError: as of `embed`.
             InputError: not a list of images.
         """
-        return self._embed([self.read(image) for image in _several("images", images)])
+        return self._embed([self.read(image) for image in several("images", images)])
 
     def predict(
         self,
@@ -154,7 +160,7 @@ class ImagePredictor:
         """
         # The prompts are checked before the image is embedded, which takes long.
         prompts = as_prompts(prompts)
-        width = self._check_candidates(candidates)
+        width = checked_candidates(candidates, self.network.config.mask_decoder.candidates)
         if window is not None:
             if prior is not None or isinstance(image, ImageEmbedding):
                 raise InputError(
@@ -199,15 +205,15 @@ class ImagePredictor:
         Raises:
             InputError: there are not as many lists of prompts as images; else as in `predict`.
         """
-        images = _several("images", images)
-        prompts = _several("prompts", prompts)
+        images = several("images", images)
+        prompts = several("prompts", prompts)
         if len(images) != len(prompts):
             raise InputError(
                 "expected one list of prompts for each image, "
                 f"got {len(images)} images and {len(prompts)} lists"
             )
         checked = [as_prompts(value) for value in prompts]
-        self._check_candidates(candidates)
+        checked_candidates(candidates, self.network.config.mask_decoder.candidates)
         # A GPU is faster with several images at a time, a CPU is not.
         step = 1 if self.device.type == "cpu" else 8
         results = []
@@ -396,22 +402,3 @@ class ImagePredictor:
                 else:
                     chosen = decoder.multiple(decoder.masks(attended))
             yield start, chosen
-
-    def _check_candidates(self, candidates: int) -> int:
-        available = self.network.config.mask_decoder.candidates
-        try:
-            count = index(candidates)
-        except (TypeError, ValueError, RuntimeError, OverflowError):
-            count = 0
-        if isinstance(candidates, bool) or count not in (1, available):
-            raise InputError(f"candidates: expected 1 or {available}, got {shown(candidates)}")
-        return count
-
-
-def _several(name: str, value: Any) -> list[Any]:
-    """A sequence or iterable of several things, as a list."""
-    single = isinstance(value, (str, bytes, dict, Prompt, ImageEmbedding))
-    if single or hasattr(value, "shape") or not hasattr(value, "__iter__"):
-        kind = type(value).__name__
-        raise InputError(f"{name}: expected a list, with one entry for each image, got {kind}")
-    return list(value)

@@ -63,7 +63,8 @@ def draw(
         if boxes:
             draw_box(picture, frames[i], colour)
         if labels:
-            draw_label(picture, frames[i], f"{ids[i]}: {scores[i]:.2f}", colour)
+            name = ids[i] if fields.names is None else fields.names[i]
+            draw_label(picture, frames[i], f"{name}: {scores[i]:.2f}", colour)
 
 
 def _paint(

@@ -203,7 +203,7 @@ class Masks(MaskStack):
             alpha: 0 (the image alone) to 1 (the colours alone).
             outline: draw the rim of each mask in full colour.
             boxes: draw the box of each mask that is not empty.
-            labels: write the object id and the score at the box.
+            labels: write the name, or else the object id, and the score at the box.
 
         Returns:
             (H, W, 3) uint8 RGB.
