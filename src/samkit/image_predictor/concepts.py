@@ -10,12 +10,14 @@ from samkit.errors import InputError
 from samkit.image_predictor.embedding import ImageEmbedding
 from samkit.image_predictor.masks import check_finite
 from samkit.masks import Masks
+from samkit.nn import Network, Sam2
 from samkit.nn.detector import ConceptTokens, Detections, Detector
 from samkit.nn.fast.shared_image import LastImage
 from samkit.prompts import Concept
+from samkit.sizes import Sam3Config
 from samkit.words import tokens_of
 
-__all__ = ["ConceptFinder"]
+__all__ = ["ConceptFinder", "finder_of"]
 
 # Texts whose features are kept; each takes 33 kB.
 _TEXTS_KEPT = 1024
@@ -84,6 +86,21 @@ class ConceptFinder:
         )
         assert maps is not None
         return maps
+
+
+def finder_of(network: Network, load: Callable[[], Detector] | None) -> ConceptFinder | None:
+    """What finds concepts with a network and its detector, if it has one.
+
+    Raises:
+        InputError: a detector for a network that is not of SAM 3.
+    """
+    if load is None:
+        return None
+    if not isinstance(network, Sam2) or not isinstance(network.config, Sam3Config):
+        raise InputError(
+            f"detector: expected a network of SAM 3 to go with it, got {type(network).__name__}"
+        )
+    return ConceptFinder(load)
 
 
 def _trunk(embedding: ImageEmbedding, channels: int) -> Tensor:

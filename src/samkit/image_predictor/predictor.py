@@ -13,7 +13,7 @@ from samkit.errors import ImageError, InputError
 from samkit.geometry import checked_size
 from samkit.image_predictor.arguments import checked_candidates, several
 from samkit.image_predictor.batching import decoder_batches
-from samkit.image_predictor.concepts import ConceptFinder
+from samkit.image_predictor.concepts import finder_of
 from samkit.image_predictor.device import (
     dtype_of,
     find_device,
@@ -32,7 +32,6 @@ from samkit.media import read_image
 from samkit.nn import ImageFeatures, MaskPrediction, Network, Sam2
 from samkit.nn.detector import Detector
 from samkit.prompts import Concept, Prompt, as_concepts, as_prompts
-from samkit.sizes import Sam3Config
 from samkit.transforms import ImageTransform
 from samkit.weights.tensor_file import fingerprint
 
@@ -60,7 +59,8 @@ class ImagePredictor:
             has none.
 
     Raises:
-        InputError: the device or dtype is unknown or not available.
+        InputError: the device or dtype is unknown or not available, or a detector is given for a
+            network that is not of SAM 3.
     """
 
     def __init__(
@@ -76,11 +76,6 @@ class ImagePredictor:
                 f"expected a network (samkit.nn.Network), got {type(network).__name__}; "
                 "by name or file: samkit.load(...)"
             )
-        is_sam3 = isinstance(network, Sam2) and isinstance(network.config, Sam3Config)
-        if detector is not None and not is_sam3:
-            raise InputError(
-                f"detector: expected a network of SAM 3 to go with it, got {type(network).__name__}"
-            )
         self.device = find_device(device)
         self.dtype = dtype_of(network, dtype, self.device)
         self._network_id = fingerprint(network, parts=_EMBEDDING_PARTS)
@@ -88,7 +83,7 @@ class ImagePredictor:
             network = copy.deepcopy(network)
             place_network(network, self.device, self.dtype)
         self.network = network.eval()
-        self._finder = None if detector is None else ConceptFinder(detector)
+        self._finder = finder_of(network, detector)
 
     def __repr__(self) -> str:
         config = self.network.config
