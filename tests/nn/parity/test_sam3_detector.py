@@ -10,12 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import Sam3Config, Sam3Model
 from transformers.models.sam3 import modeling_sam3
 
+from samkit.nn import build
 from samkit.nn.detector import ConceptTokens, Detector
 from samkit.nn.exemplar_encoder import pooled_box
-from samkit.sizes import DetectorConfig, TextEncoderConfig
+from samkit.sizes import DetectorConfig, TextEncoderConfig, sam3
 
 DIM, GRID, TOKENS = 32, 6, 5
 LAYERS = {"hidden_size": DIM, "num_attention_heads": 4, "intermediate_size": 40}
@@ -264,3 +266,20 @@ def test_full_size_has_the_published_parameters():
     published = 353_724_672 + 8_215_808 + 9_472_512 + 11_575_093 + 2_298_881 + 1_182_976
     published += 7_802_112  # of its maps of an image
     assert count == published - 1024 * 512 - 132_352
+
+
+@torch.no_grad()
+def test_a_second_concept_costs_a_tenth_of_the_first_at_most():
+    """In multiplications, of the published sizes."""
+    with torch.device("meta"):
+        network, detector = build(sam3()), Detector(DetectorConfig(), 256, 1024)
+        pixels = torch.empty(1, 3, 1008, 1008)
+        tokens = torch.ones(1, 32, dtype=torch.long)
+        boxes, labels = torch.empty(1, 0, 4), torch.empty(1, 0, dtype=torch.long)
+    with FlopCounterMode(display=False) as image:
+        maps = detector.maps(network.encode_with_trunk(pixels).further[0])
+    with FlopCounterMode(display=False) as concept:
+        found = detector.detect(maps, detector.words(tokens), boxes, labels)
+        detector.masks(found.queries, found.pixels)
+    second = concept.get_total_flops()
+    assert 0 < second < 0.1 * (image.get_total_flops() + second)
