@@ -14,7 +14,7 @@ from samkit.nn.detector import Detector
 from samkit.runtimes import MANIFEST, RUNTIMES, Runtime, is_export, load_exported, open_folder
 from samkit.sizes import NetworkConfig, PeViTConfig, Sam3Config
 
-__all__ = ["load"]
+__all__ = ["detector_of", "load"]
 
 
 def load(
@@ -52,7 +52,7 @@ def load(
     find_dtype(dtype, place)  # before a long download
     network = weights.load_network(model)
     predictor = ImagePredictor(
-        network, device="cpu", dtype="float32", detector=_detector(model, network.config)
+        network, device="cpu", dtype="float32", detector=detector_of(model, network.config)
     )
     # Nothing else uses the network, so it is changed and not copied.
     predictor.device, predictor.dtype = place, dtype_of(predictor.network, dtype, place)
@@ -60,7 +60,7 @@ def load(
     return predictor
 
 
-def _detector(model: str | Path, config: NetworkConfig) -> Callable[[], Detector] | None:
+def detector_of(model: str | Path, config: NetworkConfig) -> Callable[[], Detector] | None:
     """What loads the detector of a network, if such a network has one."""
     encoder = config.image_encoder
     if not isinstance(config, Sam3Config) or not isinstance(encoder, PeViTConfig):

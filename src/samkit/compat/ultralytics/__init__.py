@@ -8,6 +8,7 @@ from samkit.compat.ultralytics.dynamic import SAM2DynamicInteractivePredictor
 from samkit.compat.ultralytics.model import SAM
 from samkit.compat.ultralytics.predictor import Predictor, SAM2Predictor
 from samkit.compat.ultralytics.results import ResultBoxes, ResultMasks, Results
+from samkit.compat.ultralytics.semantic import SAM3SemanticPredictor
 from samkit.compat.ultralytics.settings import DEFAULT_CFG, Settings
 from samkit.compat.ultralytics.video import SAM2VideoPredictor
 
@@ -21,5 +22,6 @@ __all__ = [
     "SAM2DynamicInteractivePredictor",
     "SAM2Predictor",
     "SAM2VideoPredictor",
+    "SAM3SemanticPredictor",
     "Settings",
 ]

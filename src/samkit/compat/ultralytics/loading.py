@@ -7,6 +7,7 @@ from samkit.compat.networks import network_of
 from samkit.compat.ultralytics.settings import Settings, device_name, input_size, model_source
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
+from samkit.image_predictor.loading import detector_of
 from samkit.sizes import NetworkConfig
 from samkit.weights import MODELS, load_network
 from samkit.weights.adapting import with_input_size
@@ -26,11 +27,13 @@ def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> Im
         UnknownModelError, CheckpointError, DownloadError: as of `samkit.load`.
         InputError: not a model, not the kind that is needed, or an unknown device.
     """
+    detector = None
     if isinstance(model, (str, Path)):
         source = model_source(model)
         if needs_sam2 and source in MODELS:
             _check_sam2(MODELS[str(source)].config)
         model = load_network(source)
+        detector = detector_of(source, model.config)
     network = network_of(model, "a name or a network")
     if needs_sam2:
         _check_sam2(network.config)
@@ -45,6 +48,7 @@ def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> Im
         network,
         device=device_name(settings.device),
         dtype="float16" if settings.half else "float32",
+        detector=detector,
     )
 
 
