@@ -1,4 +1,4 @@
-"""The names of SAM 3's detector in Meta's file; those of transformers: image_predictor/test_find."""
+"""SAM 3's detector in Meta's file; that of transformers is in image_predictor/test_find."""
 
 import re
 
