@@ -1,4 +1,4 @@
-"""SAM 3's detector in Meta's file; that of transformers is in image_predictor/test_find."""
+"""The names of SAM 3's detector in Meta's file; of transformers: image_predictor/test_find."""
 
 import re
 

@@ -133,7 +133,7 @@ class SAM3SemanticPredictor(BasePredictor):
         self.prompts = {}
 
     def get_im_features(self, im: Tensor) -> Features:
-        """Features of preprocessed images (N, 3, H, W): those of SAM 2, and ``trunk``, a map."""
+        """Features of preprocessed images (N, 3, H, W): of SAM 2, with ``trunk`` (N, C, h, w)."""
         return _theirs(self.core.network, self._network_features(im))
 
     def _concepts(self, text: Any, bboxes: Any, labels: Any) -> list[Concept]:
