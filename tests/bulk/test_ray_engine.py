@@ -83,12 +83,12 @@ class FakeRay:
         self.killed.append(actor.number)
 
 
-def outcomes(monkeypatch, ray, *, actors=None, device="auto"):
+def outcomes(monkeypatch, ray, *, actors=None, device="auto", shards=SHARDS):
     monkeypatch.setitem(sys.modules, "ray", ray)
     origin = Origin(model="m", fingerprint="", settings="")
     task = Task(kind="everything", dest=Place(None, "x"), origin=origin, model="m", device=device)
     lines = []
-    found = list(by_ray(None, actors, make(tiny_sam2()), lines.append, task, SHARDS))
+    found = list(by_ray(None, actors, make(tiny_sam2()), lines.append, task, shards))
     return sorted(found, key=lambda one: one.number), lines
 
 
@@ -147,6 +147,20 @@ def test_actors_that_never_begin(monkeypatch):
 
     with pytest.raises(SamkitError, match="end before they have begun: no torch here"):
         outcomes(monkeypatch, FakeRay(script))
+
+
+def test_actors_that_begin_in_vain_while_others_work(monkeypatch):
+    """A run of days may lose many machines; they are not counted together."""
+
+    def script(actor, shard):
+        if actor and shard is None:
+            raise RayError("The node died.")
+
+    shards = [Shard(number, ()) for number in range(30)]
+    ray = FakeRay(script, CPU=2)
+    found, _ = outcomes(monkeypatch, ray, shards=shards)
+    assert found == [Outcome(number=i, images=1) for i in range(30)]
+    assert ray.begun > 20
 
 
 def test_what_an_actor_raises(monkeypatch):

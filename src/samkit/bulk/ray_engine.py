@@ -138,6 +138,7 @@ class _Crew:
             self._replace(actor)
             return self._ended(shard, str(error).strip().splitlines()[0])
         self._idle.append(actor)
+        self._ended_early = 0
         return outcome
 
     def _replace(self, actor: Any) -> None:
@@ -151,7 +152,6 @@ class _Crew:
             if self._ended_early == _STARTS:
                 raise SamkitError(f"actors of Ray end before they have begun: {reason}")
             return None
-        self._ended_early = 0
         self._tries[shard.number] += 1
         if self._tries[shard.number] == _TRIES:
             return Outcome(number=shard.number, ended=reason)
