@@ -4,6 +4,7 @@
     python benchmarks/bench.py --full                 # everything, an hour or two
     python benchmarks/bench.py pico click             # rows with these words
     python benchmarks/bench.py --threads 1 --clock cpu    # on a machine that others use too
+    python benchmarks/bench.py encoder --alone --runs 10  # how far ten runs are apart
 
 transformers is in the test extra; sam2, segment-anything, ultralytics, onnxruntime and openvino
 (these two with onnx and onnxscript) take part where they are installed. Networks have random,
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="whose seconds")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--alone", action="store_true", help="time samkit only, for its spread")
     parser.add_argument("--no-record", action="store_true", help="only print")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -50,6 +52,7 @@ def main() -> None:
         threads=options.threads,
         runs=options.runs,
         clock=CLOCKS[options.clock],
+        alone=options.alone,
     )
     names = list(JOBS)[: None if options.full or options.words else SUBSET]
     names = [name for name in names if all(word in name.lower() for word in options.words)]

@@ -33,12 +33,13 @@ _PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a run measures; `clock` gives seconds."""
+    """How a run measures; `clock` gives seconds; `alone` leaves the other programs out."""
 
     dtype: torch.dtype
     threads: int
     runs: int
     clock: Callable[[], float]
+    alone: bool = False
 
 
 Contenders = dict[str, Callable[[], object]]
@@ -85,7 +86,9 @@ def measure(job: Job, settings: Settings) -> Result:
     """All contenders and large matrix products take turns; the first turns warm up."""
     flops = None if job.work is None else flops_of(job.work)
     limits = {} if flops is None else products(settings.dtype)
-    contenders = job.contenders | limits
+    own = {"samkit": job.contenders["samkit"]}
+    programs = own if settings.alone else job.contenders
+    contenders = programs | limits
     values: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(job.warm + settings.runs):
         for name, contender in contenders.items():
@@ -97,12 +100,11 @@ def measure(job: Job, settings: Settings) -> Result:
                 values[name].append(float(value) if job.is_value else taken)  # type: ignore[arg-type]
     medians = {name: statistics.median(each) for name, each in values.items()}
     rate = 2 * _SIDE**3 / min(medians[name] for name in limits) if limits else None
-    own = values["samkit"]
     return Result(
-        values={name: medians[name] for name in job.contenders},
+        values={name: medians[name] for name in programs},
         limit=None if flops is None or rate is None else flops / rate,
         rate=rate,
-        spread=max(own) / min(own),
+        spread=max(values["samkit"]) / min(values["samkit"]),
     )
 
 
