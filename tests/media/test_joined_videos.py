@@ -12,6 +12,7 @@ from videos import make_video, number_of, picture
 from samkit.errors import InputError
 from samkit.media.frames import Frames, open_frames
 from samkit.media.recordings import Turns
+from samkit.media.video_file import VideoFrames
 
 UNIT = Fraction(1, 90_000)
 STEP = 3600
@@ -115,7 +116,7 @@ def test_a_usual_recording_is_no_joined_one(tmp_path: Path) -> None:
     options = {"x264-params": "open-gop=1:b-pyramid=normal"}
     for suffix in ("ts", "mkv", "mp4", "flv"):
         path = make_video(tmp_path / f"a.{suffix}", 60, gop=12, b_frames=6, options=options)
-        frames = open_frames(path)
+        frames = VideoFrames(path)
         assert not frames._index.shifts
         assert numbers(frames) == list(range(60))
 

@@ -11,6 +11,7 @@ from videos import all_of, make_video, number_of, served
 from samkit.errors import InputError
 from samkit.media import video_file
 from samkit.media.frames import open_frames
+from samkit.media.video_file import VideoFrames
 
 
 @pytest.fixture
@@ -55,9 +56,9 @@ def test_going_backward_does_not_decode_all_for_each_frame(
 def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_video(tmp_path / "long.mp4", 60, gop=500)
     sequential = all_of(open_frames(path))
-    size = sum(plane.buffer_size for plane in next(iter(open_frames(path)._kept.values())).planes)
+    size = sum(plane.buffer_size for plane in next(iter(VideoFrames(path)._kept.values())).planes)
     monkeypatch.setattr(video_file, "_KEPT_BYTES", 8 * size)
-    frames = open_frames(path)
+    frames = VideoFrames(path)
     for i in range(60):
         frames.read(i)
         assert len(frames._kept) == 1

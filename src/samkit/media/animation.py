@@ -109,8 +109,6 @@ class AnimationFrames:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._index = -1
-        self._pixels: npt.NDArray[np.uint8] | None = None
         with open_file(path) as file:
             try:
                 durations = _durations(file)
@@ -131,16 +129,13 @@ class AnimationFrames:
             raise InputError(f"the frames of {self._path} are closed; open them again")
         if not 0 <= index < self.count:
             raise IndexError(index)
-        if self._pixels is None or self._index != index:
-            try:
-                self._image.seek(index)
-                self._pixels = np.array(self._image.convert("RGB"))
-            except (EOFError, OSError, ValueError) as error:
-                self._pixels = None
-                raise InputError(f"cannot decode frame {index} of {self._path}: {error}") from error
-            self._pixels.flags.writeable = False
-            self._index = index
-        return self._pixels
+        try:
+            self._image.seek(index)
+            pixels = np.array(self._image.convert("RGB"))
+        except (EOFError, OSError, ValueError) as error:
+            raise InputError(f"cannot decode frame {index} of {self._path}: {error}") from error
+        pixels.flags.writeable = False
+        return pixels
 
     def time(self, index: int) -> Fraction | None:
         return self._times[index] * _MILLISECOND if index < len(self._times) else None
@@ -152,7 +147,6 @@ class AnimationFrames:
         if self._image is not None:
             self._image.close()
             self._image = None
-        self._pixels = None
 
 
 def _durations(file: IO[bytes]) -> list[int]:

@@ -19,6 +19,7 @@ from samkit.media.animation import AnimationFrames, Content, content_of
 from samkit.media.files import IMAGE_SUFFIXES, as_path, list_images
 from samkit.media.image import read_image
 from samkit.media.pixels import Scale, checked_bands, checked_scale
+from samkit.media.recent import RecentFrames
 from samkit.media.stream import CameraFrames, StreamFrames, VideoFormat
 from samkit.media.tiff import TiffPages, is_tiff
 from samkit.media.video_file import VideoFrames
@@ -103,7 +104,7 @@ def open_frames(
         if frames is not source:
             frames.close()
         raise InputError("bands and scale are for pictures, pages and arrays, not for a video")
-    return frames
+    return RecentFrames(frames) if frames is not source and frames.seekable else frames
 
 
 def _opened(source: VideoSource, read: _Read) -> Frames:

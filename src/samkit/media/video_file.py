@@ -44,7 +44,6 @@ class VideoFrames:
         self._video: OpenVideo | None = None
         self._frames: Iterator[av.VideoFrame] = iter(())  # from where the container stands
         self._kept: dict[int, av.VideoFrame] = {}
-        self._shown: tuple[int, npt.NDArray[np.uint8]] | None = None
         self._at = -1  # the frame that was decoded last
         self._fault = ""
         self._is_damaged = False
@@ -87,9 +86,7 @@ class VideoFrames:
                     "before its header says"
                 )
             raise IndexError(index)
-        if self._shown is None or self._shown[0] != index:
-            self._shown = (index, upright_rgb(self._frame(index), self._turn))
-        return self._shown[1]
+        return upright_rgb(self._frame(index), self._turn)
 
     def time(self, index: int) -> Fraction | None:
         return self._index.times[index] * self._unit
@@ -101,7 +98,6 @@ class VideoFrames:
         """Close the file. Threads of the decoder end, and memory is given back, at once."""
         self._frames = iter(())
         self._kept.clear()
-        self._shown = None
         if self._video is not None:
             self._video.close()
             self._video = None

@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.convolution import convolution
+from samkit.nn.fast.linear import gelu_by_tanh, pointwise
+from samkit.nn.fast.switch import fast_on_cpu
 from samkit.nn.layers import LayerNorm2d
 from samkit.sizes import EfficientViTConfig
 
@@ -30,6 +33,8 @@ class EfficientViT(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (B, C, H, W) -> features (B, D, H / stride, W / stride)."""
+        if fast_on_cpu(pixels):  # then layers need not turn their maps
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
         return self.norm(self.neck(self.backbone(pixels)))
 
 
@@ -39,7 +44,7 @@ class Backbone(nn.Module):
     def __init__(self, config: EfficientViTConfig) -> None:
         super().__init__()
         dims, first = config.dims, config.dims[0]
-        stem: list[nn.Module] = [conv_layer(config.in_channels, first, stride=2)]
+        stem: list[nn.Module] = [ConvLayer(config.in_channels, first, stride=2)]
         stem += [Residual(res_block(first)) for _ in range(config.depths[0])]
         stages = [nn.Sequential(*stem)]
         for i in range(1, len(dims)):
@@ -71,13 +76,13 @@ class Neck(nn.Module):
         super().__init__()
         # Coarsest first, as in the released checkpoints.
         self.input_ops = nn.ModuleList(
-            nn.Sequential(conv_layer(in_dim, dim, 1, activation=False))
+            nn.Sequential(ConvLayer(in_dim, dim, 1, activation=False))
             for in_dim in config.dims[:-4:-1]
         )
         middle = (fused_mb_conv(dim, dim, config.neck_expansion) for _ in range(config.neck_depth))
         self.middle = nn.Sequential(*map(Residual, middle))
         self.output_ops = nn.ModuleList(
-            [nn.Sequential(conv_layer(dim, dim, 1, norm=False, activation=False))]
+            [nn.Sequential(ConvLayer(dim, dim, 1, norm=False, activation=False))]
         )
 
     def forward(self, maps: list[Tensor]) -> Tensor:
@@ -130,11 +135,11 @@ class LinearAttention(nn.Module):
                 )
             ]
         )
-        self.proj = conv_layer(2 * dim, dim, 1, activation=False)
+        self.proj = ConvLayer(2 * dim, dim, 1, activation=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) -> the same shape."""
-        fine = self.qkv(x)
+        fine = pointwise(self.qkv[0], x)
         both = torch.cat([fine, *(scale(fine) for scale in self.aggreg)], 1)
         # In float32: sums over all places are beyond float16.
         heads = both.float().flatten(2).unflatten(1, (-1, 3, self.head_dim))
@@ -146,31 +151,35 @@ class LinearAttention(nn.Module):
         return self.proj(attended.flatten(1, 2).unflatten(2, x.shape[-2:]).to(x.dtype))
 
 
-def conv_layer(
-    in_dim: int,
-    out_dim: int,
-    kernel: int = 3,
-    *,
-    stride: int = 1,
-    groups: int = 1,
-    norm: bool = True,
-    activation: bool = True,
-) -> nn.Sequential:
+class ConvLayer(nn.Module):
     """Convolution with batch norm or else a bias, then GELU in its tanh form."""
-    padding = kernel // 2
-    conv = nn.Conv2d(in_dim, out_dim, kernel, stride, padding, groups=groups, bias=not norm)
-    layers = OrderedDict[str, nn.Module](conv=conv)
-    if norm:
-        layers["norm"] = nn.BatchNorm2d(out_dim, eps=_NORM_EPS)
-    if activation:
-        layers["act"] = nn.GELU(approximate="tanh")
-    return nn.Sequential(layers)
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        norm: bool = True,
+        activation: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_dim, out_dim, kernel, stride, kernel // 2, groups=groups, bias=not norm
+        )
+        self.norm = nn.BatchNorm2d(out_dim, eps=_NORM_EPS) if norm else None
+        self.activation = gelu_by_tanh if activation else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolution(self.conv, self.norm, x, self.activation)
 
 
 def res_block(dim: int) -> nn.Sequential:
     """Two 3x3 convolutions."""
     return nn.Sequential(
-        OrderedDict(conv1=conv_layer(dim, dim), conv2=conv_layer(dim, dim, activation=False))
+        OrderedDict(conv1=ConvLayer(dim, dim), conv2=ConvLayer(dim, dim, activation=False))
     )
 
 
@@ -179,8 +188,8 @@ def fused_mb_conv(in_dim: int, out_dim: int, expansion: int, *, stride: int = 1)
     hidden = in_dim * expansion
     return nn.Sequential(
         OrderedDict(
-            spatial_conv=conv_layer(in_dim, hidden, stride=stride),
-            point_conv=conv_layer(hidden, out_dim, 1, activation=False),
+            spatial_conv=ConvLayer(in_dim, hidden, stride=stride),
+            point_conv=ConvLayer(hidden, out_dim, 1, activation=False),
         )
     )
 
@@ -188,11 +197,11 @@ def fused_mb_conv(in_dim: int, out_dim: int, expansion: int, *, stride: int = 1)
 def mb_conv(in_dim: int, out_dim: int, expansion: int, *, stride: int = 1) -> nn.Sequential:
     """Pointwise, depthwise 3x3 and pointwise convolution (1801.04381); a norm at the end alone."""
     hidden = in_dim * expansion
-    hidden_layer = partial(conv_layer, norm=False)
+    hidden_layer = partial(ConvLayer, norm=False)
     return nn.Sequential(
         OrderedDict(
             inverted_conv=hidden_layer(in_dim, hidden, 1),
             depth_conv=hidden_layer(hidden, hidden, stride=stride, groups=hidden),
-            point_conv=conv_layer(hidden, out_dim, 1, activation=False),
+            point_conv=ConvLayer(hidden, out_dim, 1, activation=False),
         )
     )

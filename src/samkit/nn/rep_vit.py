@@ -2,9 +2,14 @@
 
 from collections import OrderedDict
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.bands import in_bands
+from samkit.nn.fast.convolution import can_be_folded, folded
+from samkit.nn.fast.linear import linear
+from samkit.nn.fast.switch import fast_on_cpu
 from samkit.nn.image_encoder import neck
 from samkit.nn.tiny_vit import ConvNorm
 from samkit.sizes import RepViTConfig, RepViTSamConfig
@@ -24,8 +29,7 @@ class RepViT(nn.Module):
         first = config.dims[0]
         self.stem = nn.Sequential(
             OrderedDict(
-                conv1=ConvNorm(config.in_channels, first // 2, 3, stride=2),
-                act1=nn.GELU(),
+                conv1=ConvNorm(config.in_channels, first // 2, 3, stride=2, activation=F.gelu),
                 conv2=ConvNorm(first // 2, first, 3, stride=2),
             )
         )
@@ -38,7 +42,7 @@ class RepViT(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Normalised pixels (B, C, H, W) -> maps (B, C_i, H / s, W / s) of strides 4, 8, 16, 32."""
-        x = self.stem(pixels)
+        x = self.stem(_channels_last(pixels))
         maps = []
         for each in (self.stages_0, self.stages_1, self.stages_2, self.stages_3):
             x = each(x)
@@ -56,8 +60,8 @@ class RepViTSamEncoder(nn.Module):
         self.features = nn.ModuleList(
             [
                 nn.Sequential(
-                    ConvNorm(config.in_channels, first // 2, 3, stride=2),
-                    nn.GELU(),
+                    ConvNorm(config.in_channels, first // 2, 3, stride=2, activation=F.gelu),
+                    nn.Identity(),  # where the checkpoint counts the activation
                     ConvNorm(first // 2, first, 3, stride=2),
                 )
             ]
@@ -74,7 +78,7 @@ class RepViTSamEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (B, C, H, W) -> features (B, D, H / 16, W / 16)."""
-        x = pixels
+        x = _channels_last(pixels)
         for each in self.features:
             x = each(x)
         return self.neck(x)
@@ -95,11 +99,10 @@ class Block(nn.Module):
         super().__init__()
         self.token_mixer = TokenMixer(dim) if not shared_norm else SharedNormTokenMixer(dim)
         self.se = SqueezeExcitation(dim) if squeeze else nn.Identity()
-        self.channel_mixer = channel_mixer(dim)
+        self.channel_mixer = ChannelMixer(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.se(self.token_mixer(x))
-        return x + self.channel_mixer(x)
+        return self.channel_mixer(self.se(self.token_mixer(x)))
 
 
 class Downsample(nn.Module):
@@ -110,11 +113,11 @@ class Downsample(nn.Module):
         self.pre_block = Block(in_dim, squeeze=False)
         self.spatial_downsample = ConvNorm(in_dim, in_dim, 3, stride=2, groups=in_dim)
         self.channel_downsample = ConvNorm(in_dim, dim)
-        self.ffn = channel_mixer(dim)
+        self.ffn = ChannelMixer(dim)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.channel_downsample(self.spatial_downsample(self.pre_block(x)))
-        return x + self.ffn(x)
+        return self.ffn(x)
 
 
 class Transition(nn.Module):
@@ -124,11 +127,10 @@ class Transition(nn.Module):
         super().__init__()
         self.token_mixer = ConvNorm(in_dim, in_dim, 3, stride=stride, groups=in_dim)
         self.to_channels = ConvNorm(in_dim, dim)
-        self.channel_mixer = channel_mixer(dim)
+        self.channel_mixer = ChannelMixer(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.to_channels(self.token_mixer(x))
-        return x + self.channel_mixer(x)
+        return self.channel_mixer(self.to_channels(self.token_mixer(x)))
 
 
 class TokenMixer(nn.Module):
@@ -140,7 +142,12 @@ class TokenMixer(nn.Module):
         self.conv1 = ConvNorm(dim, dim, groups=dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x) + self.conv1(x) + x
+        norms = self.conv.bn, self.conv1.bn
+        if not all(can_be_folded(norm, x) for norm in norms):
+            return self.conv(x) + self.conv1(x) + x
+        weight, bias = folded(self.conv.c.weight, None, norms[0])
+        point, point_bias = folded(self.conv1.c.weight, None, norms[1])
+        return _depthwise(x, _added(weight, point), bias + point_bias)
 
 
 class SharedNormTokenMixer(nn.Module):
@@ -153,7 +160,21 @@ class SharedNormTokenMixer(nn.Module):
         self.bn = nn.BatchNorm2d(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.conv(x) + self.conv1(x) + x)
+        if not all(can_be_folded(norm, x) for norm in (self.conv.bn, self.bn)):
+            return self.bn(self.conv(x) + self.conv1(x) + x)
+        weight, bias = folded(self.conv.c.weight, None, self.conv.bn)
+        assert self.conv1.bias is not None
+        weight, bias = _added(weight, self.conv1.weight), bias + self.conv1.bias
+        return _depthwise(x, *folded(weight, bias, self.bn))
+
+
+def _added(weight: Tensor, point: Tensor) -> Tensor:
+    """Weights (C, 1, 3, 3) that do what they do, 1x1 ones (C, 1, 1, 1) and the identity add up."""
+    return weight + F.pad(point + 1, [1, 1, 1, 1])
+
+
+def _depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.conv2d(x, weight, bias, padding=1, groups=len(weight))
 
 
 class SqueezeExcitation(nn.Module):
@@ -175,9 +196,32 @@ def round_to_step(channels: float) -> int:
     return int(channels + _SQUEEZE_STEP / 2) // _SQUEEZE_STEP * _SQUEEZE_STEP
 
 
-def channel_mixer(dim: int) -> nn.Sequential:
-    """A pointwise MLP with norms."""
-    hidden = dim * _MLP_RATIO
-    return nn.Sequential(
-        OrderedDict(conv1=ConvNorm(dim, hidden), act=nn.GELU(), conv2=ConvNorm(hidden, dim))
-    )
+class ChannelMixer(nn.Module):
+    """A pointwise MLP with norms, added to its input."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        hidden = dim * _MLP_RATIO
+        self.conv1 = ConvNorm(dim, hidden, activation=F.gelu)
+        self.conv2 = ConvNorm(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        layers = self.conv1, self.conv2
+        if not all(can_be_folded(layer.bn, x) for layer in layers):
+            return x + self.conv2(self.conv1(x))
+        (widen, bias), (narrow, last_bias) = (
+            folded(layer.c.weight, None, layer.bn) for layer in layers
+        )
+
+        def mixed(band: Tensor) -> Tensor:
+            hidden = linear(band, widen.flatten(1), bias, F.gelu)
+            return band + linear(hidden, narrow.flatten(1), last_bias)
+
+        return in_bands(mixed, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _channels_last(pixels: Tensor) -> Tensor:
+    """Pixels from which all maps get channels last, where that is fast."""
+    if not fast_on_cpu(pixels):
+        return pixels
+    return pixels.contiguous(memory_format=torch.channels_last)

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.linear import Linear
+from samkit.nn.fast.convolution import convolution
+from samkit.nn.fast.linear import Activation, Linear
 from samkit.nn.fast.switch import fast_on_cpu
 from samkit.nn.image_encoder import neck
 from samkit.nn.layers import DropPath, window_partition, window_unpartition
@@ -25,8 +26,8 @@ class TinyViT(nn.Module):
         self.patch_embed = nn.Sequential(
             OrderedDict(
                 seq=nn.Sequential(
-                    ConvNorm(config.in_channels, dims[0] // 2, 3, stride=2),
-                    nn.GELU(),
+                    ConvNorm(config.in_channels, dims[0] // 2, 3, stride=2, activation=F.gelu),
+                    nn.Identity(),  # where the checkpoint counts the activation
                     ConvNorm(dims[0] // 2, dims[0], 3, stride=2),
                 )
             )
@@ -63,19 +64,27 @@ class TinyViT(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, then batch norm."""
+    """Convolution without bias, then batch norm, then an activation."""
 
     def __init__(
-        self, in_dim: int, out_dim: int, kernel: int = 1, *, stride: int = 1, groups: int = 1
+        self,
+        in_dim: int,
+        out_dim: int,
+        kernel: int = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        activation: Activation | None = None,
     ) -> None:
         super().__init__()
+        self.activation = activation
         self.c = nn.Conv2d(
             in_dim, out_dim, kernel, stride, padding=kernel // 2, groups=groups, bias=False
         )
         self.bn = nn.BatchNorm2d(out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.c(x))
+        return convolution(self.c, self.bn, x, self.activation)
 
 
 class Bottleneck(nn.Module):
@@ -83,12 +92,14 @@ class Bottleneck(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, out_dim: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = ConvNorm(dim, hidden_dim)
-        self.conv2 = ConvNorm(hidden_dim, hidden_dim, 3, stride=stride, groups=hidden_dim)
+        self.conv1 = ConvNorm(dim, hidden_dim, activation=F.gelu)
+        self.conv2 = ConvNorm(
+            hidden_dim, hidden_dim, 3, stride=stride, groups=hidden_dim, activation=F.gelu
+        )
         self.conv3 = ConvNorm(hidden_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+        return self.conv3(self.conv2(self.conv1(x)))
 
 
 class MBConv(Bottleneck):

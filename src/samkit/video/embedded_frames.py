@@ -5,6 +5,7 @@ from typing import Any
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.media.frames import Frames
+from samkit.media.recent import RecentFrames
 
 __all__ = ["EmbeddedFrames"]
 
@@ -35,6 +36,11 @@ class EmbeddedFrames:
         if self.frames is not None and also_video:
             self.frames.close()
         self._last = None
+
+    def read_ahead(self, number: int) -> None:
+        """Read a frame in a thread, if these are frames that can be."""
+        if isinstance(self.frames, RecentFrames):
+            self.frames.begin(number)
 
     def embed(self, number: int) -> ImageEmbedding | None:
         """Embed a frame; None if the video ends before it.

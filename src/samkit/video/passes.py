@@ -90,5 +90,6 @@ def _pass(
         embedding = frames.embed(number)
         if embedding is None:
             return
+        frames.read_ahead(number - 1 if backward else number + 1)
         session.propagate(number, embedding, backward=backward)
         yield number, session.masks(number)

@@ -14,12 +14,17 @@ from torch import Tensor, nn
 from samkit.nn.fast.switch import fast_on_cpu
 
 __all__ = [
+    "FUSED",
+    "Activation",
     "Linear",
     "both_pointwise",
+    "gelu_by_tanh",
     "linear",
+    "onednn_fuses",
     "onednn_is_available",
     "onednn_is_faster",
     "pointwise",
+    "pointwise_of",
 ]
 
 # Multiplications in a product from which it pays: a call of oneDNN takes longer to begin.
@@ -28,11 +33,19 @@ _PAYS = 2**20
 # Processors that it pays on. torch gives bfloat16 to oneDNN too, but not the activation.
 _CAPABILITIES = {torch.float32: ("AVX2", "AVX512"), torch.bfloat16: ("AVX512",)}
 
-_Activation = Callable[[Tensor], Tensor]
+Activation = Callable[[Tensor], Tensor]
+
+
+def gelu_by_tanh(x: Tensor) -> Tensor:
+    """GELU by its approximation with a hyperbolic tangent (1606.08415, section 2)."""
+    return F.gelu(x, approximate="tanh")
+
+
 # What oneDNN calls them.
-_FUSED: dict[_Activation | None, tuple[str, list[float], str]] = {
+FUSED: dict[Activation | None, tuple[str, list[float], str]] = {
     None: ("none", [], ""),
     F.gelu: ("gelu", [], "none"),
+    gelu_by_tanh: ("gelu", [], "tanh"),
     F.relu: ("relu", [], ""),
     F.relu6: ("hardtanh", [0.0, 6.0], ""),
 }
@@ -41,30 +54,30 @@ _FUSED: dict[_Activation | None, tuple[str, list[float], str]] = {
 class Linear(nn.Linear):
     """A linear layer, in its fastest form."""
 
-    def forward(self, x: Tensor, activation: _Activation | None = None) -> Tensor:
+    def forward(self, x: Tensor, activation: Activation | None = None) -> Tensor:
         return linear(x, self.weight, self.bias, activation)
 
 
 def linear(
-    x: Tensor, weight: Tensor, bias: Tensor | None, activation: _Activation | None = None
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation | None = None
 ) -> Tensor:
     """A linear layer (E, D), (E,) on x (..., D), then an activation: (..., E)."""
     if onednn_is_faster(x, weight):
-        fused = activation if activation in _FUSED else None
-        y = torch.ops.mkldnn._linear_pointwise(x, weight, bias, *_FUSED[fused])
+        fused = activation if activation in FUSED else None
+        y = torch.ops.mkldnn._linear_pointwise(x, weight, bias, *FUSED[fused])
         activation = None if fused is activation else activation
     else:
         y = F.linear(x, weight, bias)
     return y if activation is None else activation(y)
 
 
-def pointwise(conv: nn.Module, x: Tensor, activation: _Activation | None = None) -> Tensor:
+def pointwise(conv: nn.Module, x: Tensor, activation: Activation | None = None) -> Tensor:
     """A 1x1 convolution on (B, C, H, W), then an activation.
 
     With channels last it is a linear layer of each place, and the result has channels last too.
     """
     assert isinstance(conv, nn.Conv2d)
-    return _pointwise(x, conv.weight, conv.bias, activation)
+    return pointwise_of(x, conv.weight, conv.bias, activation)
 
 
 def both_pointwise(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
@@ -79,12 +92,13 @@ def both_pointwise(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
     assert first.bias is not None
     assert second.bias is not None
     bias = outer @ first.bias.to(outer.dtype) + second.bias
-    return _pointwise(x.to(outer.dtype), weight[:, :, None, None], bias)
+    return pointwise_of(x.to(outer.dtype), weight[:, :, None, None], bias)
 
 
-def _pointwise(
-    x: Tensor, weight: Tensor, bias: Tensor | None, activation: _Activation | None = None
+def pointwise_of(
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation | None = None
 ) -> Tensor:
+    """`pointwise` with weights (E, C, 1, 1) and a bias (E,)."""
     matrix, places = weight.flatten(1), x.permute(0, 2, 3, 1)
     if onednn_is_faster(places, matrix) and places.is_contiguous():
         return linear(places, matrix, bias, activation).permute(0, 3, 1, 2)
@@ -96,11 +110,15 @@ def onednn_is_faster(x: Tensor, weight: Tensor) -> bool:
     """Whether to multiply x (..., D) with weights (E, D) by oneDNN."""
     return (
         fast_on_cpu(x)  # first: the others ask for lengths, which a traced graph leaves open
-        and x.dtype == weight.dtype
         and x.numel() * weight.shape[0] >= _PAYS
         and weight.is_contiguous()  # with others it is a hundred times slower
-        and onednn_is_available(*_CAPABILITIES.get(x.dtype, ()))
+        and onednn_fuses(x, weight)
     )
+
+
+def onednn_fuses(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN has layers of these dtypes with an activation, on this processor, and now."""
+    return x.dtype == weight.dtype and onednn_is_available(*_CAPABILITIES.get(x.dtype, ()))
 
 
 def onednn_is_available(*capabilities: str) -> bool:
