@@ -4,6 +4,7 @@ import json
 import pickle
 
 import pytest
+from whole_sam3 import save_whole_sam3
 
 from samkit import processes
 
@@ -58,4 +59,13 @@ def test_one_file_of_everything_is_in_order(run, photos, model, tmp_path):
     command = ("everything", photos, *options, "-o")
     assert run(*command, tmp_path / "one.json")[0] == 0
     assert run(*command, tmp_path / "two.json", "--jobs", 2)[0] == 0
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_words_in_several_processes(run, photos, tmp_path):
+    save_whole_sam3(tmp_path / "sam3")
+    command = ("find", photos, "red cup, dog", "--threshold", 0, "-m", tmp_path / "sam3", "-o")
+    assert run(*command, tmp_path / "one.json")[0] == 0
+    code, _, err = run(*command, tmp_path / "two.json", "--jobs", 2)
+    assert code == 0, err
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()

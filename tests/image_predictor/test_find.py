@@ -180,6 +180,15 @@ def test_clicks_do_not_load_the_detector(predictor, image, monkeypatch):
     assert not loaded
 
 
+def test_the_detector_can_be_loaded_before(predictor, image, monkeypatch):
+    detector = predictor.load_detector()
+    monkeypatch.setattr(predictor._finder, "_load", None)
+    assert len(predictor.find(image, "dog", threshold=0)) == QUERIES
+    assert predictor.load_detector() is detector
+    with pytest.raises(InputError, match="sam3"):
+        samkit.load("pico", device="cpu").load_detector()
+
+
 def test_embeddings_in_files(predictor, image, tmp_path):
     embedding = predictor.embed(image)
     embedding.save(tmp_path / "e.safetensors")

@@ -129,6 +129,7 @@ class _Find:
             raise usage_error(
                 f"{self.model[0]} cannot find by words; SAM 3 alone can: -m sam3", "--model"
             )
+        predictor.load_detector()  # so that what a process takes is known before others begin
         return ImageWork(
             read=partial(samkit.read_image, **self.reading),
             segment=lambda _, image: predictor.find(image, self.names, threshold=self.threshold),

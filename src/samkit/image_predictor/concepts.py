@@ -17,7 +17,7 @@ from samkit.prompts import Concept
 from samkit.sizes import Sam3Config
 from samkit.words import tokens_of
 
-__all__ = ["ConceptFinder", "finder_of"]
+__all__ = ["ConceptFinder", "checked_finder", "finder_of"]
 
 # Texts whose features are kept; each takes 33 kB.
 _TEXTS_KEPT = 1024
@@ -43,6 +43,13 @@ class ConceptFinder:
     def __reduce__(self) -> tuple[type["ConceptFinder"], tuple[Callable[[], Detector]]]:
         return ConceptFinder, (self._load,)  # a copy loads its own
 
+    def detector(self, device: torch.device) -> Detector:
+        """The detector on a device; it is loaded at the first call."""
+        if self._detector is None:
+            with torch.inference_mode(False):  # tensors of that mode do not say when they change
+                self._detector = self._load().to(device)
+        return self._detector
+
     def find(
         self,
         embedding: ImageEmbedding,
@@ -51,10 +58,7 @@ class ConceptFinder:
         device: torch.device,
     ) -> Masks:
         """See `ImagePredictor.find`; the device is that of the network."""
-        if self._detector is None:
-            with torch.inference_mode(False):  # tensors of that mode do not say when they change
-                self._detector = self._load().to(device)
-        detector = self._detector
+        detector = self.detector(device)
         trunk = _trunk(embedding, detector.trunk_dim)
         parts = [Masks.empty(embedding.image_size)]
         with torch.inference_mode():
@@ -101,6 +105,20 @@ def finder_of(network: Network, load: Callable[[], Detector] | None) -> ConceptF
             f"detector: expected a network of SAM 3 to go with it, got {type(network).__name__}"
         )
     return ConceptFinder(load)
+
+
+def checked_finder(finder: ConceptFinder | None) -> ConceptFinder:
+    """What finds concepts.
+
+    Raises:
+        InputError: there is none.
+    """
+    if finder is None:
+        raise InputError(
+            "find: this network has no detector of concepts, only SAM 3 has one: "
+            'samkit.load("sam3")'
+        )
+    return finder
 
 
 def _trunk(embedding: ImageEmbedding, channels: int) -> Tensor:

@@ -13,7 +13,7 @@ from samkit.errors import ImageError, InputError
 from samkit.geometry import checked_size
 from samkit.image_predictor.arguments import checked_candidates, several
 from samkit.image_predictor.batching import decoder_batches
-from samkit.image_predictor.concepts import finder_of
+from samkit.image_predictor.concepts import checked_finder, finder_of
 from samkit.image_predictor.device import (
     dtype_of,
     find_device,
@@ -224,6 +224,10 @@ class ImagePredictor:
         """Whether the network has a detector of concepts, as SAM 3 has."""
         return self._finder is not None
 
+    def load_detector(self) -> Detector:
+        """The detector, which `find` loads at its first call; errors are those of `find`."""
+        return checked_finder(self._finder).detector(self.device)
+
     def find(
         self,
         image: Any,
@@ -258,15 +262,11 @@ class ImagePredictor:
         """
         asked = as_concepts(concepts)
         least = number("threshold", threshold, most=1)
-        if self._finder is None:
-            raise InputError(
-                "find: this network has no detector of concepts, only SAM 3 has one: "
-                'samkit.load("sam3")'
-            )
+        finder = checked_finder(self._finder)
         embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
         self.check_embedding(embedding)
         with own_dtypes(self.network):
-            return self._finder.find(embedding, asked, least, self.device)
+            return finder.find(embedding, asked, least, self.device)
 
     # Images
 
