@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from samkit.errors import SamkitError, count_of
 
-__all__ = ["Ended", "cpus", "in_processes", "threads_of"]
+__all__ = ["WORKING_BYTES", "Ended", "cpus", "in_processes", "threads_of", "use_threads"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -30,9 +30,10 @@ _TRIES = 2
 # Tasks that may be done before an earlier one, for each process: what waits to be given in order.
 _AHEAD = 16
 _SECONDS_TO_END = 10
-# What a process takes at work above what it has taken to begin: measured with pico in everything
-# mode on photographs of 12 megapixels, and rounded up.
-_WORKING_BYTES = 3 * 2**28
+
+WORKING_BYTES = 3 * 2**28
+"""What a process takes at work above what it has taken to begin: measured with pico in everything
+mode on photographs of 12 megapixels, and rounded up."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ def cpus() -> int:
 def threads_of(processes: int) -> int:
     """Threads of each of so many processes: together as many as there are CPUs."""
     return max(1, cpus() // processes)
+
+
+def use_threads(count: int) -> None:
+    """Let torch and OpenCV, if they are imported, use so many threads in this process."""
+    for name, setter in (("torch", "set_num_threads"), ("cv2", "setNumThreads")):
+        if name in sys.modules:
+            getattr(sys.modules[name], setter)(count)
 
 
 def in_processes(
@@ -225,7 +233,7 @@ class _Crew(Generic[Task, Result]):
         if self._is_planned:
             return
         self._is_planned = True
-        count, line = _plan(self._most, self._threads, memory + _WORKING_BYTES)
+        count, line = _plan(self._most, self._threads, memory + WORKING_BYTES)
         self._tell(line)
         for _ in range(count - len(self._workers)):
             self._start()
@@ -284,9 +292,7 @@ def _work(begin: Callable[[], Callable[[Any], Any]], threads: int, connection: C
     except Exception as error:
         connection.send(_portable(error))
         return
-    for name, setter in (("torch", "set_num_threads"), ("cv2", "setNumThreads")):
-        if name in sys.modules:
-            getattr(sys.modules[name], setter)(threads)
+    use_threads(threads)
     with suppress(EOFError, OSError):  # the first process has ended
         connection.send(_memory())
         while True:

@@ -104,7 +104,8 @@ def test_videos_are_tracked(model, tmp_path, inline):
     [
         ({"points": [[1, 1]]}, "entry 1: image: expected a name, got None"),
         ({"image": "0.png"}, "entry 1: expected points, a box or a mask"),
-        ({"image": "0.png", "words": "dog"}, "entry 1: unknown words"),
+        ({"image": "0.png", "text": "dog"}, "entry 1: unknown text"),
+        ({"image": "0.png", "words": "dog"}, "entry 1: words: they are of images"),
         ({"image": "0.png", "box": [1, 2]}, "entry 1: box: expected"),
         ({"image": "0.png", "points": [[1, 1]], "frame": -1}, "frame: expected a whole number"),
         ({"image": "0.png", "points": [[1, 1]], "object_id": "a"}, "object_id: expected a whole"),
@@ -118,6 +119,38 @@ def test_wrong_entries(tmp_path, entry, message):
     _json(tmp_path / "a.json", [entry])
     with pytest.raises(InputError, match=message):
         read_prompts(tmp_path / "a.json", of_videos=True)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"words": " "}, "entry 2: text: expected words"),
+        ({"words": 3}, "entry 2: words: expected a text, got 3"),
+        ({"words": "\udcff"}, "entry 2: words: expected a text"),
+        ({"words": "dog", "category": 3}, "entry 2: category: expected a text, got 3"),
+        ({"words": "dog", "object_id": 3}, "entry 2: words: .*, so expected no object_id"),
+        ({"words": "dog", "box": [1, 1, 9, 9]}, "entry 2: words: .*, so expected no box"),
+        (
+            {"box": [1, 1, 9, 9]},
+            r"image '0\.png': words: points, boxes and masks of the same image",
+        ),
+    ],
+)
+def test_wrong_words(tmp_path, entry, message):
+    _json(tmp_path / "a.json", [{"image": "0.png", "words": "cup"}, {"image": "0.png", **entry}])
+    with pytest.raises(InputError, match=message):
+        read_prompts(tmp_path / "a.json")
+
+
+def test_one_object_of_two_categories(tmp_path):
+    about = {"image": "0.png", "object_id": 4}
+    cat = {**about, "points": [[1, 1]], "category": "cat"}
+    dog = {**about, "points": [[5, 5]], "category": "dog"}
+    _json(tmp_path / "a.json", [cat, dog])
+    with pytest.raises(InputError, match="category: object 4 is cat already, got dog"):
+        read_prompts(tmp_path / "a.json")
+    _json(tmp_path / "a.json", [cat, {**dog, "category": None}])
+    assert joined(read_prompts(tmp_path / "a.json")["0.png"])[0].categories == {4: "cat"}
 
 
 def test_images_have_no_frames(tmp_path):

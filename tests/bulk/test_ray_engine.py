@@ -1,17 +1,23 @@
 """How shards are given to actors of Ray; a real one is in `test_ray_cluster`."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
+import cv2
 import pytest
+import torch
 from tiny import make, tiny_sam2
 
 from samkit.bulk.places import Place
 from samkit.bulk.ray_engine import by_ray
-from samkit.bulk.shards import Shard
+from samkit.bulk.shards import RUN_NAME, Shard
+from samkit.bulk.sources import Item
 from samkit.bulk.tables import Origin
 from samkit.bulk.work import Outcome, Task
 from samkit.errors import InputError, MissingDependencyError, SamkitError
+from samkit.processes import use_threads
+from samkit.weights.tensor_file import fingerprint
 
 SHARDS = [Shard(number, ()) for number in range(5)]
 
@@ -33,6 +39,8 @@ class FakeRay:
         script: called with the number of the actor and the shard (None: it begins); what it raises
             is raised by the actor.
         options: of the actors.
+        actor: their class.
+        about: what each begins with.
         done: (actor, shard) in turn.
         killed: actors.
     """
@@ -40,7 +48,7 @@ class FakeRay:
     exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
 
     def __init__(self, script=lambda actor, shard: None, **resources):
-        self.resources = resources or {"CPU": 2}
+        self.resources = {"memory": 64 * 2**30, **(resources or {"CPU": 2})}
         self.script, self.done, self.killed, self.begun = script, [], [], 0
         self.is_initialized = lambda: True
 
@@ -48,18 +56,26 @@ class FakeRay:
         return self.resources
 
     def nodes(self):
-        return [{"Alive": True}, {"Alive": False}]
+        return [{"Alive": True, "Resources": self.resources}, {"Alive": False, "Resources": {}}]
 
     def put(self, value):
         return value
 
     def remote(self, **options):
         self.options = options
-        return lambda cls: SimpleNamespace(remote=self._actor)
+        return self._kind
+
+    def _kind(self, cls):
+        self.actor = cls
+        return SimpleNamespace(remote=self._actor)
 
     def _actor(self):
         number = self.begun
         self.begun += 1
+
+        def begin(*about):
+            self.about = about
+            return call(None)
 
         def call(shard):
             self.done.append((number, shard and shard.number))
@@ -67,7 +83,7 @@ class FakeRay:
 
         return SimpleNamespace(
             number=number,
-            begin=SimpleNamespace(remote=lambda *about: call(None)),
+            begin=SimpleNamespace(remote=begin),
             do=SimpleNamespace(remote=call),
         )
 
@@ -83,12 +99,15 @@ class FakeRay:
         self.killed.append(actor.number)
 
 
-def outcomes(monkeypatch, ray, *, actors=None, device="auto", shards=SHARDS):
+ORIGIN = Origin(model="m", fingerprint="", settings="")
+TASK = Task(kind="everything", dest=Place(None, "x"), origin=ORIGIN, model="m")
+
+
+def outcomes(monkeypatch, ray, *, actors=None, task=TASK, network=None, shards=SHARDS):
     monkeypatch.setitem(sys.modules, "ray", ray)
-    origin = Origin(model="m", fingerprint="", settings="")
-    task = Task(kind="everything", dest=Place(None, "x"), origin=origin, model="m", device=device)
     lines = []
-    found = list(by_ray(None, actors, make(tiny_sam2()), lines.append, task, shards))
+    network = network or make(tiny_sam2())
+    found = list(by_ray(None, actors, network, None, lines.append, task, shards))
     return sorted(found, key=lambda one: one.number), lines
 
 
@@ -96,9 +115,10 @@ def test_every_shard_is_done_once(monkeypatch):
     ray = FakeRay(CPU=3)
     found, lines = outcomes(monkeypatch, ray)
     assert found == [Outcome(number=i, images=1) for i in range(5)]
-    assert lines == ["3 actors of Ray on 1 node"]
+    assert lines == ["3 actors of Ray on 1 node, about 1.3 GB each"]
     assert sorted(shard for _, shard in ray.done if shard is not None) == [0, 1, 2, 3, 4]
     assert sorted(ray.killed) == [0, 1, 2]
+    assert ray.options.pop("memory") > 2**30
     assert ray.options == {"num_cpus": 1, "num_gpus": 0, "max_restarts": 0}
 
 
@@ -112,8 +132,46 @@ def test_every_shard_is_done_once(monkeypatch):
 )
 def test_devices(monkeypatch, device, resources, gpus):
     ray = FakeRay(**resources)
-    outcomes(monkeypatch, ray, device=device)
+    outcomes(monkeypatch, ray, task=replace(TASK, device=device))
     assert (ray.options["num_gpus"], ray.options["num_cpus"]) == (gpus, 1 - gpus)
+    assert ray.begun == 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_actors_have_the_network_of_the_first_machine(monkeypatch, tmp_path, dtype):
+    """In half precision too, in which its fingerprint would be another one."""
+    network = make(tiny_sam2())
+    origin = Origin(model="m", fingerprint=fingerprint(network), settings="")
+    dest = Place.of(tmp_path, "x")
+    task = replace(TASK, dest=dest, origin=origin, device="cpu", dtype=dtype)
+    (tmp_path / RUN_NAME).touch()
+    ray = FakeRay()
+    outcomes(monkeypatch, ray, task=task, network=network)
+    threads = torch.get_num_threads()
+    try:
+        ray.actor().begin(*ray.about)
+        assert torch.get_num_threads() == cv2.getNumThreads() == 1
+    finally:
+        use_threads(threads)
+
+
+@pytest.mark.parametrize("missing", [RUN_NAME, "a.png"])
+def test_a_node_that_does_not_see_a_folder(monkeypatch, tmp_path, missing):
+    """It would fail each of its images."""
+    images = [Item(name, Place.of(tmp_path / name, "x")) for name in ("gone.png", "a.png")]
+    for name in (RUN_NAME, "a.png"):
+        (tmp_path / name).touch()
+    ray = FakeRay()
+    task = replace(TASK, dest=Place.of(tmp_path, "x"))
+    outcomes(monkeypatch, ray, task=task, shards=[Shard(0, tuple(images))])
+    (tmp_path / missing).unlink()
+    with pytest.raises(InputError, match=f"a node does not see .*{missing}; sources and results"):
+        ray.actor().begin(*ray.about)
+
+
+def test_no_more_actors_than_there_is_memory_for(monkeypatch):
+    ray = FakeRay(CPU=9, memory=3 * 2**30)
+    outcomes(monkeypatch, ray)
     assert ray.begun == 2
 
 
@@ -176,9 +234,14 @@ def test_what_an_actor_raises(monkeypatch):
 @pytest.mark.parametrize(
     ("resources", "arguments", "message"),
     [
-        ({"CPU": 2}, {"actors": 3}, "a cluster with 3 CPUs, one for each actor, got 2"),
-        ({"CPU": 0.5}, {}, "a cluster with 1 CPU, one for each actor, got none"),
-        ({"CPU": 2}, {"device": "cuda"}, "a cluster with 1 GPU, one for each actor, got none"),
+        ({"CPU": 2}, {"actors": 3}, "room for 3 actors of 1 CPU and .* got room for 2: 2 CPU"),
+        ({"CPU": 0.5}, {}, "room for 1 actor of 1 CPU and .* got room for none: 0.5 CPU"),
+        (
+            {"CPU": 2},
+            {"task": replace(TASK, device="cuda")},
+            "room for 1 actor of 1 GPU and .* none",
+        ),
+        ({"CPU": 9, "memory": 2**31}, {"actors": 2}, r"got room for 1: 9 CPU, 2\.0 GB on 1 node"),
     ],
 )
 def test_what_the_cluster_lacks(monkeypatch, resources, arguments, message):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def test_a_run_goes_on(whole, photos, model, tmp_path, inline):
     kept = (tmp_path / "part-000000.parquet").stat().st_mtime_ns
     lines = []
     bulk.run(photos, tmp_path, model=model, settings=SETTINGS, tell=lines.append)
-    assert lines[0] == "1 of 3 shards done, 4 of 7 images left"
+    assert lines[1] == "1 of 3 shards done, 4 of 7 images left"
     assert (tmp_path / "part-000000.parquet").stat().st_mtime_ns == kept
     assert rows(tmp_path) == rows(whole)
     assert bulk.verify(tmp_path) == []
@@ -223,6 +224,8 @@ def test_a_full_disk(whole, photos, model, tmp_path, monkeypatch, inline):
         ({"settings": {"no": 0}}, "no"),
         ({"settings": 5}, "settings: expected names and values, got 5"),
         ({"settings": {"predictor": 2}}, "settings: expected no predictor, got 2"),
+        ({"settings": {"threshold": 0.3}}, "threshold"),
+        ({"prompts": "a.json", "settings": {"threshold": 2}}, "threshold: expected a number from"),
         ({"settings": {1: 2}}, "settings: expected names and values"),
         ({"label": 5}, "label: expected a text, got 5"),
         ({"label": "\udcff"}, "label: expected a text"),
@@ -298,6 +301,23 @@ def test_images_are_embedded_together_on_a_gpu(whole, photos, model, tmp_path, m
             assert len(found.masks) == len(expected.masks)
             pairs = zip(found.masks.masks, expected.masks.masks, strict=True)
             assert all(mask_iou(one, other) > 0.99 for one, other in pairs)
+
+
+def test_the_first_process_does_not_keep_the_model(photos, model, tmp_path, monkeypatch):
+    networks = []
+
+    def begin(*args):
+        made = Segmenter(*args)
+        networks.append(weakref.ref(made.network))
+        return made
+
+    def engine(processes, tell, task, shards):
+        assert [network() for network in networks] == [None]
+        yield from map(Segmenter(task).shard, shards)
+
+    monkeypatch.setattr(running, "Segmenter", begin)
+    monkeypatch.setattr(running, "by_processes", engine)
+    assert bulk.run(photos, tmp_path, model=model, settings=SETTINGS).images_done == 7
 
 
 def test_other_weights_under_the_same_name(model, tmp_path):

@@ -45,7 +45,7 @@ def by_processes(
 ) -> Generator[Outcome, None, None]:
     """The engine of this machine: plain processes of one thread."""
     with closing(
-        in_processes(partial(_begin, task), shards, processes, tell, threads=1)
+        in_processes(partial(_begin, task), shards, min(processes, len(shards)), tell, threads=1)
     ) as results:
         for shard, result in zip(shards, results, strict=True):
             if isinstance(result, Ended):

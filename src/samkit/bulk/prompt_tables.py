@@ -11,11 +11,11 @@ from samkit.arguments import checked_text
 from samkit.bulk.places import Place, arrow
 from samkit.errors import InputError
 from samkit.files import parse_json
-from samkit.prompts import Prompt
+from samkit.prompts import Concept, Prompt
 
 __all__ = ["Asked", "joined", "read_prompts"]
 
-_ABOUT = ("image", "frame", "object_id", "category")
+_ABOUT = ("frame", "object_id", "category")
 
 
 @dataclass(kw_only=True)
@@ -25,10 +25,34 @@ class Asked:
     Attributes:
         prompts: object id -> prompt.
         categories: object id -> name, of those that have one.
+        words: what is looked for -> the name of what is found; only where there are no prompts.
     """
 
     prompts: dict[int, Prompt] = field(default_factory=dict)
     categories: dict[int, str] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+
+    def add_prompt(self, entry: Mapping[str, Any]) -> None:
+        """Add an entry about an object; errors are those of `joined`."""
+        object_id = _whole(entry, "object_id", max(self.prompts, default=0) + 1)
+        prompt = Prompt.from_dict({k: v for k, v in entry.items() if k not in _ABOUT})
+        known = self.prompts.get(object_id)
+        self.prompts[object_id] = prompt if known is None else known + prompt
+        category = _category(entry)
+        if category is None:
+            return
+        before = self.categories.setdefault(object_id, category)
+        if before != category:
+            raise InputError(f"category: object {object_id} is {before} already, got {category}")
+
+    def add_words(self, entry: Mapping[str, Any]) -> None:
+        """Add an entry with words; errors are those of `joined`."""
+        if others := [key for key in entry if key not in ("words", "category")]:
+            raise InputError(
+                f"words: they find all objects of a kind, so expected no {', '.join(others):.80}"
+            )
+        words = Concept(checked_text("words", entry["words"])).name
+        self.words[words] = _category(entry) or words
 
 
 def read_prompts(
@@ -39,7 +63,8 @@ def read_prompts(
     The table is Parquet (.parquet), or JSON: a list (.json), as of ``samkit predict --prompts``, or
     an entry a line (.jsonl). An entry has ``image``, some of ``points``, ``labels``, ``box`` and
     ``mask`` (as of `Prompt.to_dict`), and perhaps ``object_id``, ``category`` and, of videos,
-    ``frame`` (from 0; by default 0); null counts as left out.
+    ``frame`` (from 0; by default 0). Or, of images, it has ``words`` for all objects of a kind, and
+    perhaps ``category``. Null counts as left out.
 
     Raises:
         InputError: it cannot be read, or an entry is not of this form.
@@ -56,6 +81,10 @@ def read_prompts(
             raise InputError(f"{origin}: image: expected a name, got {image!r:.80}")
         if "frame" in known and not of_videos:
             raise InputError(f"{origin}: frame: images have none, but videos do (task track)")
+        if "words" in known and of_videos:
+            raise InputError(
+                f"{origin}: words: they are of images; track from points, a box, a mask"
+            )
         found.setdefault(image, []).append(known)
         try:
             joined(found[image][-1:])
@@ -74,23 +103,26 @@ def read_prompts(
 def joined(entries: Iterable[Mapping[str, Any]]) -> dict[int, Asked]:
     """Frame (0 of an image) -> what is asked about it; entries about one object are one prompt.
 
-    An entry without an id is an object of its own.
+    An entry without an id is an object of its own, unless it has words.
 
     Raises:
         InputError: an entry is not of its form, or two of one object do not go together.
     """
     asked: dict[int, Asked] = {}
     for entry in entries:
-        frame = _whole(entry, "frame", 0)
-        one = asked.setdefault(frame, Asked())
-        object_id = _whole(entry, "object_id", max(one.prompts, default=0) + 1)
-        prompt = Prompt.from_dict({k: v for k, v in entry.items() if k not in _ABOUT})
-        known = one.prompts.get(object_id)
-        one.prompts[object_id] = prompt if known is None else known + prompt
-        category = entry.get("category")
-        if category is not None:
-            one.categories[object_id] = checked_text("category", category)
+        one = asked.setdefault(_whole(entry, "frame", 0), Asked())
+        if "words" in entry:
+            one.add_words(entry)
+        else:
+            one.add_prompt(entry)
+        if one.words and one.prompts:
+            raise InputError("words: points, boxes and masks of the same image need another run")
     return asked
+
+
+def _category(entry: Mapping[str, Any]) -> str | None:
+    name = entry.get("category")
+    return None if name is None else checked_text("category", name)
 
 
 def _whole(entry: Mapping[str, Any], key: str, otherwise: int) -> int:

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
+from torch import nn
 
 import samkit
+from samkit.bulk.places import Place
 from samkit.bulk.shards import RUN_NAME, Shard
 from samkit.bulk.work import Outcome, Segmenter, Task
 from samkit.errors import InputError, MissingDependencyError, SamkitError, count_of
-from samkit.nn import Network, build
+from samkit.nn import Network
+from samkit.nn.detector import Detector
+from samkit.processes import WORKING_BYTES, use_threads
 from samkit.runtimes import is_exported
-from samkit.sizes import NetworkConfig
 
-__all__ = ["by_ray"]
+__all__ = ["by_ray", "import_ray"]
+
+Module = TypeVar("Module", bound=nn.Module)
 
 # As often a shard may be in an actor that ends, and so many actors may end before their first.
 _TRIES = 2
 _STARTS = 8
+# What an actor takes to begin, without weights: Python, torch and samkit.
+_BEGUN_BYTES = 2**29
 
 
 def by_ray(
     cluster: str | None,
     actors: int | None,
     network: Network,
+    detector: Detector | None,
     tell: Callable[[str], object],
     task: Task,
     shards: Sequence[Shard],
@@ -44,24 +53,33 @@ def by_ray(
         cluster: its address, as `ray.init` takes it; None: that in ``RAY_ADDRESS``, or else a Ray
             is begun on this machine and ends with the run.
         actors: how many; None: one for each CPU of the cluster, or for each GPU.
-        network: of the task, in float32, which all actors take from the object store.
+        network, detector: of the task, in float32, which all actors take from the object store.
         tell: called with a line about the actors.
         task, shards: of the run.
 
     Raises:
-        InputError: there is no such cluster, or it has not enough CPUs or GPUs.
+        InputError: there is no such cluster, or it has not enough CPUs, GPUs or memory.
         MissingDependencyError: ray is not installed.
         SamkitError: actors end before they have begun.
     """
     with _connected(cluster) as ray:
-        gpus = _gpus_of_an_actor(ray, task.device)
-        count = min(_count(ray, actors, gpus), len(shards))
-        nodes = sum(node["Alive"] for node in ray.nodes())
-        tell(f"{count_of(count, 'actor')} of Ray on {count_of(nodes, 'node')}")
-        options = {"num_cpus": 0 if gpus else 1, "num_gpus": gpus, "max_restarts": 0}
         # An export is a folder, which each actor opens.
-        shared = None if is_exported(network) else ray.put(_SharedNetwork.of(network))
-        crew = _Crew(ray, ray.remote(**options)(_Actor), (task, shared, samkit.__version__))
+        parts = (None if is_exported(network) else network, detector)
+        gpus = _gpus_of_an_actor(ray, task.device)
+        memory = _bytes_of_an_actor(task, parts)
+        count = min(_count(ray, actors, gpus, memory), len(shards))
+        nodes = count_of(sum(node["Alive"] for node in ray.nodes()), "node")
+        tell(f"{count_of(count, 'actor')} of Ray on {nodes}, about {memory / 2**30:.1f} GB each")
+        image = next((one.place for one in shards[0].items if one.place.is_file()), None)
+        sent = [None if part is None else ray.put(Shared.of(part)) for part in parts]
+        about = (task, *sent, image, samkit.__version__)
+        options = {
+            "num_cpus": 0 if gpus else 1,
+            "num_gpus": gpus,
+            "memory": memory,
+            "max_restarts": 0,
+        }
+        crew = _Crew(ray, ray.remote(**options)(_Actor), about)
         try:
             yield from crew.do(shards, count)
         finally:
@@ -71,17 +89,36 @@ def by_ray(
 class _Actor:
     """Runs in a process of the cluster."""
 
-    def begin(self, task: Task, network: _SharedNetwork | None, version: str) -> None:
-        """Load the model, on one thread, so that rows do not depend on the machine's number."""
-        torch.set_num_threads(1)
+    def begin(
+        self,
+        task: Task,
+        network: Shared[Network] | None,
+        detector: Shared[Detector] | None,
+        image: Place | None,
+        version: str,
+    ) -> None:
+        """Load the model, on one thread, so that rows do not depend on the machine's number.
+
+        Args:
+            task: of the run.
+            network, detector: of the task; None: it is loaded, or not needed.
+            image: a file that the first machine sees; None: it sees none.
+            version: of samkit on the first machine.
+        """
+        use_threads(1)
         if version != samkit.__version__:
             raise SamkitError(f"expected samkit {version} on all nodes, got {samkit.__version__}")
-        if not (task.dest / RUN_NAME).is_file():
-            raise InputError(
-                f"a node does not see {task.dest}; sources and results have to be in a folder that "
-                "all nodes share, or in an object store"
-            )
-        self._segmenter = Segmenter(task, None if network is None else network.build())
+        for place in (task.dest / RUN_NAME, image):
+            if place is not None and not place.is_file():
+                raise InputError(
+                    f"a node does not see {place}; sources and results have to be in a folder that "
+                    "all nodes share, or in an object store"
+                )
+        self._segmenter = Segmenter(
+            task,
+            None if network is None else network.build(),
+            None if detector is None else detector.build,
+        )
 
     def do(self, shard: Shard) -> Outcome:
         """Make the file of a shard."""
@@ -160,45 +197,59 @@ class _Crew:
 
 
 @dataclass(frozen=True)
-class _SharedNetwork:
-    """A network that many processes of a machine read from the same memory.
+class Shared(Generic[Module]):
+    """A network, or a detector, that many processes of a machine read from the same memory.
 
     Attributes:
-        config: its sizes.
-        arrays: its weights; as arrays Ray copies none of them.
-        has_memory: as of the network.
+        empty: it, with tensors that have no numbers.
+        arrays: its weights, by name; as arrays Ray copies none of them.
     """
 
-    config: NetworkConfig
+    empty: Module
     arrays: dict[str, Any]
-    has_memory: bool
 
     @classmethod
-    def of(cls, network: Network) -> _SharedNetwork:
-        state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-        return cls(network.config, state, network.has_memory)
+    def of(cls, module: Module) -> Shared[Module]:
+        """Share a module of the CPU, whose weights are not copied."""
+        state = module.state_dict(keep_vars=True)
+        # What a copy takes instead of the weights.
+        memo: dict[int, Any] = {
+            id(tensor): nn.Parameter(tensor.detach().to("meta"), tensor.requires_grad)
+            if isinstance(tensor, nn.Parameter)
+            else tensor.to("meta")
+            for tensor in state.values()
+        }
+        arrays = {name: tensor.detach().numpy() for name, tensor in state.items()}
+        return cls(copy.deepcopy(module, memo), arrays)
 
-    def build(self) -> Network:
-        """The network, on top of the shared memory, which is not written to."""
-        with torch.device("meta"):
-            network = build(self.config)
+    def build(self) -> Module:
+        """The module, on top of the shared memory, which is not written to."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
             state = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
-        network.load_state_dict(state, assign=True)
-        network.has_memory = self.has_memory
-        return network.eval()
+        module = copy.deepcopy(self.empty)
+        module.load_state_dict(state, assign=True)
+        return module
+
+
+def import_ray() -> Any:
+    """The package ray.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise MissingDependencyError(
+            "many machines need the package ray: pip install 'samkit[bulk]'"
+        ) from error
 
 
 @contextmanager
 def _connected(cluster: str | None) -> Generator[Any, None, None]:
     """Ray, connected until the block ends; a connection that is there is used, and kept."""
-    try:
-        ray = importlib.import_module("ray")
-    except ImportError as error:
-        raise MissingDependencyError(
-            "many machines need the package ray: pip install 'samkit[bulk]'"
-        ) from error
+    ray = import_ray()
     if ray.is_initialized():
         yield ray
         return
@@ -221,19 +272,31 @@ def _gpus_of_an_actor(ray: Any, device: str) -> int:
     return int(device.startswith("cuda"))
 
 
-def _count(ray: Any, wanted: int | None, gpus: int) -> int:
+def _bytes_of_an_actor(task: Task, parts: Iterable[nn.Module | None]) -> int:
+    """Memory that an actor takes for itself."""
+    weights = sum(
+        weight.nbytes for part in parts if part is not None for weight in part.state_dict().values()
+    )
+    is_shared = task.device == "cpu" and task.dtype == "float32"  # a machine has them once
+    return _BEGUN_BYTES + WORKING_BYTES + (0 if is_shared else weights)
+
+
+def _count(ray: Any, wanted: int | None, gpus: int, memory: int) -> int:
     """How many actors; all that there is room for, if not said.
 
-    An actor takes a whole CPU or GPU. Nothing else of a run is scheduled by Ray, so nothing waits
-    for a CPU that they hold.
+    An actor takes a whole CPU or GPU, and memory. Nothing else of a run is scheduled by Ray, so
+    nothing waits for what they hold.
     """
     resource = "GPU" if gpus else "CPU"
-    room = int(ray.cluster_resources().get(resource, 0))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    room = sum(int(min(node.get(resource, 0), node.get("memory", 0) // memory)) for node in nodes)
     if wanted is None and room:
         return room
     if wanted is None or wanted > room:
-        expected = count_of(1 if wanted is None else wanted, resource)
+        has = [sum(node.get(name, 0) for node in nodes) for name in (resource, "memory")]
         raise InputError(
-            f"expected a cluster with {expected}, one for each actor, got {room or 'none'}"
+            f"expected a cluster with room for {count_of(wanted or 1, 'actor')} of 1 {resource} "
+            f"and {memory / 2**30:.1f} GB of memory each, got room for {room or 'none'}: "
+            f"{has[0]:g} {resource}, {has[1] / 2**30:.1f} GB on {count_of(len(nodes), 'node')}"
         )
     return wanted

@@ -12,20 +12,30 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from samkit.arguments import checked_text, whole_number
-from samkit.bulk.engines import all_outcomes, by_processes
+from samkit.bulk.engines import Engine, all_outcomes, by_processes
 from samkit.bulk.places import Place, arrow
 from samkit.bulk.prompt_tables import read_prompts
-from samkit.bulk.ray_engine import by_ray
+from samkit.bulk.ray_engine import by_ray, import_ray
 from samkit.bulk.shards import RUN_NAME, Shard, hash_of, plan, shard_name, with_prompts
 from samkit.bulk.sources import VIDEO_SUFFIXES, Item, list_items
 from samkit.bulk.tables import Footer, Origin, read_footer
 from samkit.bulk.work import Kind, Outcome, Segmenter, Task
 from samkit.errors import InputError, count_of, shown
 from samkit.files import parse_json
+from samkit.masks.checks import number
 from samkit.media import IMAGE_SUFFIXES
 from samkit.processes import cpus
 
-__all__ = ["Status", "read_footers", "read_run", "run"]
+__all__ = [
+    "EngineName",
+    "Status",
+    "check_engine",
+    "check_settings",
+    "checked_kind",
+    "read_footers",
+    "read_run",
+    "run",
+]
 
 EngineName = Literal["processes", "ray"]
 
@@ -96,8 +106,9 @@ def run(
         prompts: what `samkit.bulk.prompt_tables.read_prompts` takes; images without any are left
             out.
         model, device, dtype: as `samkit.load` takes them.
-        settings: of `samkit.AutomaticMaskGenerator`, for everything.
-        label: what masks are of, unless a prompt has a category.
+        settings: of `samkit.AutomaticMaskGenerator`, for everything; of prompts with words the
+            ``threshold`` of `samkit.ImagePredictor.find`.
+        label: what masks are of, unless a prompt has a category or words.
         jobs: how many processes, or actors of Ray; by default as many as CPUs. On a GPU one
             process, and as many actors as GPUs.
         shard_size: images in a file; by default that of the run that is there, or else as
@@ -111,23 +122,25 @@ def run(
 
     Raises:
         InputError: the source, the prompts or a setting is wrong, ``dest`` holds another run or
-            cannot be written; the cluster is not there, or has no CPU or GPU.
+            cannot be written; the cluster is not there, or has too little room.
         SamkitError: the model cannot be loaded, or does not do such tasks.
         MissingDependencyError: pyarrow is not installed, or ray.
     """
     arrow("parquet")
-    kind = _checked_kind(task, has_prompts=prompts is not None)
-    options = _checked_settings(settings)
-    if options and kind != "everything":
-        raise InputError(f"settings: they are of everything mode, not of {kind}")
+    kind = checked_kind(task, has_prompts=prompts is not None)
+    check_engine(engine, cluster)
+    check_settings(settings, kind)
+    options = dict(settings or {})
+    checked_text("label", label)
     folder = Place.of(dest, "a folder of results")
     size = None if shard_size is None else whole_number("shard_size", shard_size, 1)
     count = None if jobs is None else whole_number("jobs", jobs, 1)
     items = list_items(source, VIDEO_SUFFIXES if kind == "track" else IMAGE_SUFFIXES)
     if prompts is not None:
         items = with_prompts(items, read_prompts(prompts, of_videos=kind == "track"), prompts)
-    _check_engine(engine, cluster)
-    checked_text("label", label)
+    has_words = any("words" in entry for item in items for entry in item.prompts)
+    if options and kind == "predict" and not has_words:
+        raise InputError(f"settings: threshold is of words, and {prompts} has none")
     asked = Task(
         kind=kind,
         dest=folder,
@@ -137,11 +150,15 @@ def run(
         dtype=dtype,
         settings=options,
         label=label,
+        has_words=has_words,
     )
-    # What is wrong with the task shows here. A device may be one that only the cluster has.
-    on_ray = engine == "ray"
-    segmenter = Segmenter(replace(asked, device="cpu", dtype="float32") if on_ray else asked)
-    doing = replace(asked, origin=replace(asked.origin, fingerprint=segmenter.fingerprint))
+    noun = "video" if kind == "track" else "image"
+    tell(f"{count_of(len(items), noun)} in {source}; loading {model}")
+    if engine == "ray":
+        schedule, fingerprint = _begin_ray(asked, cluster, count, tell)
+    else:
+        schedule, fingerprint = _begin_processes(asked, count, tell)
+    doing = replace(asked, origin=replace(asked.origin, fingerprint=fingerprint))
     shards = _begin_run(doing, items, size)
     status, left, old = _what_is_left(doing, shards, len(items))
     tell(
@@ -152,11 +169,6 @@ def run(
         tell(f"{count_of(old, 'shard')} of other images or prompts there, to be done again")
     on_progress(status)
     if left:
-        if on_ray:
-            schedule = partial(by_ray, cluster, count, segmenter.network, tell)
-        else:
-            most = count or (cpus() if segmenter.runs_on_cpu else 1)
-            schedule = partial(by_processes, min(most, len(left)), tell)
         with closing(all_outcomes(schedule, doing, left, tell)) as outcomes:
             for outcome in outcomes:
                 if outcome.error is not None:
@@ -209,7 +221,16 @@ def read_footers(folder: Place, shards: int) -> Iterator[Footer | InputError | N
         yield from pool.map(read, range(shards))
 
 
-def _checked_kind(task: object, *, has_prompts: bool) -> Kind:
+def checked_kind(task: object, *, has_prompts: bool) -> Kind:
+    """The task of a run.
+
+    Args:
+        task: as `run` takes it.
+        has_prompts: whether there is a table of prompts.
+
+    Raises:
+        InputError: it is none, or does not go with prompts, or without.
+    """
     if task is None:
         return "predict" if has_prompts else "everything"
     if task not in get_args(Kind):
@@ -221,29 +242,68 @@ def _checked_kind(task: object, *, has_prompts: bool) -> Kind:
     return kind
 
 
-def _checked_settings(settings: object) -> dict[str, Any]:
+def check_settings(settings: object, kind: Kind) -> None:
+    """Check what `run` takes, but for the values of everything mode, which depend on the model.
+
+    Raises:
+        InputError: they are no names and values, or do not go with the task.
+    """
     if settings is None:
-        return {}
+        return
     if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in settings):
         raise InputError(f"settings: expected names and values, got {shown(settings)}")
     if "predictor" in settings:  # which is the run's own
         raise InputError(f"settings: expected no predictor, got {shown(settings['predictor'])}")
-    return dict(settings)
+    if any(kind == "track" or (name == "threshold") != (kind == "predict") for name in settings):
+        raise InputError(
+            f"settings: they are of everything mode, and the threshold of words, not of {kind}"
+        )
+    if "threshold" in settings:
+        number("threshold", settings["threshold"], most=1)
 
 
-def _check_engine(engine: object, cluster: object) -> None:
+def check_engine(engine: object, cluster: object) -> None:
+    """Check what `run` takes.
+
+    Raises:
+        InputError: there is no such engine, or a cluster does not go with it.
+        MissingDependencyError: what it needs is not installed.
+    """
     if engine not in get_args(EngineName):
         raise InputError(f"engine: expected {', '.join(get_args(EngineName))}, got {shown(engine)}")
     if cluster is not None and engine != "ray":
         raise InputError("cluster: it goes with the engine ray")
     if cluster is not None:
         checked_text("cluster", cluster)
+    if engine == "ray":
+        import_ray()
 
 
 def _origin(kind: Kind, model: str, dtype: str, settings: dict[str, Any], label: str) -> Origin:
     """What the files name, but for the fingerprint, which is known once the model is loaded."""
     asked = {"task": kind, "settings": settings, "dtype": dtype, "label": label}
     return Origin(model=model, fingerprint="", settings=hash_of(asked))
+
+
+def _begin_processes(
+    task: Task, count: int | None, tell: Callable[[str], object]
+) -> tuple[Engine, str]:
+    """The engine and the fingerprint of the model, which shows what is wrong with the task.
+
+    It is loaded here for that alone: each process has its own.
+    """
+    segmenter = Segmenter(task)
+    most = count or (cpus() if segmenter.runs_on_cpu else 1)
+    return partial(by_processes, most, tell), segmenter.fingerprint
+
+
+def _begin_ray(
+    task: Task, cluster: str | None, count: int | None, tell: Callable[[str], object]
+) -> tuple[Engine, str]:
+    """As `_begin_processes`. The device may be one that only the cluster has."""
+    segmenter = Segmenter(replace(task, device="cpu", dtype="float32"))
+    engine = partial(by_ray, cluster, count, segmenter.network, segmenter.detector, tell)
+    return engine, segmenter.fingerprint
 
 
 def _begin_run(task: Task, items: Sequence[Item], size: int | None) -> list[Shard]:

@@ -12,11 +12,12 @@ from samkit.bulk.prompt_tables import joined
 from samkit.bulk.shards import Shard, shard_name
 from samkit.bulk.sources import Item
 from samkit.bulk.tables import Origin, Row, Table, error_rows, rows_of
-from samkit.errors import SamkitError
+from samkit.errors import InputError, SamkitError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor, load
 from samkit.mask_generator import AutomaticMaskGenerator
 from samkit.media import read_image
 from samkit.nn import Network
+from samkit.nn.detector import Detector
 from samkit.processes import Ended
 from samkit.video import VideoPredictor
 from samkit.weights.tensor_file import fingerprint
@@ -33,12 +34,13 @@ class Task:
     """What is done with every shard; it can be pickled.
 
     Attributes:
-        kind: all masks of images; masks of what prompts point at; objects through videos.
+        kind: all masks of images; masks of what prompts ask for; objects through videos.
         dest: the folder of the run.
         origin: which the files name; without a fingerprint whatever the model has will do.
         model, device, dtype: as `samkit.load` takes them.
-        settings: of `samkit.AutomaticMaskGenerator`.
+        settings: of `samkit.AutomaticMaskGenerator`; of words those of `ImagePredictor.find`.
         label: what masks are of, unless a prompt says it.
+        has_words: whether there are prompts with words.
     """
 
     kind: Kind
@@ -49,6 +51,7 @@ class Task:
     dtype: str = "auto"
     settings: dict[str, Any] = field(default_factory=dict)
     label: str = "object"
+    has_words: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,29 +79,43 @@ class Segmenter:
     Args:
         task: the task.
         network: of its model, where it is there already; None: it is loaded.
+        detector: loads the detector of this network, if the task needs it.
 
     Attributes:
         network: of its model.
-        fingerprint: of the network.
+        detector: of its model, if the task needs it.
+        fingerprint: of these weights.
         runs_on_cpu: whether it does.
 
     Raises:
         SamkitError: the model cannot be loaded, or does not do such tasks.
     """
 
-    def __init__(self, task: Task, network: Network | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        network: Network | None = None,
+        detector: Callable[[], Detector] | None = None,
+    ) -> None:
         self._task = task
         if network is None:
             self._predictor = load(task.model, device=task.device, dtype=task.dtype)
         else:
-            self._predictor = ImagePredictor(network, device=task.device, dtype=task.dtype)
+            self._predictor = ImagePredictor(
+                network, device=task.device, dtype=task.dtype, detector=detector
+            )
         self.network = self._predictor.network
-        self.fingerprint = fingerprint(self.network)
+        if task.has_words and not self._predictor.can_find:
+            raise InputError(
+                f"prompts: {task.model} cannot find by words; SAM 3 alone can: model sam3"
+            )
+        self.detector = self._predictor.load_detector() if task.has_words else None
+        # Of the given network and not of a copy in float16, which has another one.
+        self.fingerprint = fingerprint(network or self.network, self.detector)
         if task.origin.fingerprint not in ("", self.fingerprint):
             raise SamkitError(f"{task.model} has other weights here than where the run began")
         self.runs_on_cpu = self._predictor.device.type == "cpu"
         self._ahead: dict[str, tuple[Any, ImageEmbedding]] = {}
-        self._do: Callable[[Item], list[Row]] = getattr(self, f"_{task.kind}")
         if task.kind == "everything":
             self._generator = AutomaticMaskGenerator(self._predictor, **task.settings)
         if task.kind == "track":
@@ -113,13 +130,18 @@ class Segmenter:
         except Exception as error:  # among a million images one finds every mistake
             return error_rows(f"{type(error).__name__}: {error}")
 
+    def _do(self, item: Item) -> list[Row]:
+        if self._task.kind == "everything":
+            return self._everything(item)
+        return self._predict(item) if self._task.kind == "predict" else self._track(item)
+
     def shard(self, shard: Shard) -> Outcome:
         """Make the file of a shard."""
         return process_shard(self._over(shard.items), self._task, shard)
 
     def _over(self, items: Sequence[Item]) -> Iterator[list[Row]]:
         """The rows of each in turn; on a GPU images are embedded several at a time."""
-        if self.runs_on_cpu or self._do == self._track:
+        if self.runs_on_cpu or self._task.kind == "track":
             yield from map(self, items)
             return
         for start in range(0, len(items), _TOGETHER):
@@ -151,8 +173,12 @@ class Segmenter:
 
     def _predict(self, item: Item) -> list[Row]:
         asked = joined(item.prompts)[0]
-        ids = list(asked.prompts)
         _, embedding = self._embedded(item)
+        if asked.words:
+            masks = self._predictor.find(embedding, list(asked.words), **self._task.settings)
+            called = list(asked.words.values())
+            return rows_of(masks, [called[i] for i in masks.prompt_index.tolist()])
+        ids = list(asked.prompts)
         masks = self._predictor.predict(embedding, list(asked.prompts.values()))
         masks = masks.with_object_ids([ids[i] for i in masks.prompt_index.tolist()])
         names = [asked.categories.get(i, self._task.label) for i in masks.object_ids.tolist()]

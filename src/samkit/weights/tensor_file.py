@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from samkit.errors import InputError
 from samkit.files import checked_path, parse_json
@@ -172,18 +172,22 @@ def read_image_size(value: Any) -> tuple[int, int]:
     return height, width
 
 
-def fingerprint(network: Network, *, parts: tuple[str, ...] = ("",)) -> str:
+def fingerprint(
+    network: Network, detector: nn.Module | None = None, *, parts: tuple[str, ...] = ("",)
+) -> str:
     """A hash of a network's sizes, as far as they are no defaults, and of a sample of each weight.
 
     Weights are rounded to bfloat16, in which parts of a network may run.
 
     Args:
         network: the network.
+        detector: of the network, if it counts.
         parts: prefixes of the names of the weights that are included.
     """
     digest = hashlib.sha256(json.dumps(differences(network.config), sort_keys=True).encode())
-    for name, tensor in network.state_dict().items():
-        if name.startswith(parts):
-            sample = tensor.detach().flatten()[:_SAMPLE].to(torch.bfloat16)
-            digest.update(sample.float().cpu().numpy().tobytes())
+    for module in [network] if detector is None else [network, detector]:
+        for name, tensor in module.state_dict().items():
+            if name.startswith(parts):
+                sample = tensor.detach().flatten()[:_SAMPLE].to(torch.bfloat16)
+                digest.update(sample.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:32]
