@@ -13,7 +13,7 @@ def test_a_run_and_what_is_asked_about_it(run, photos, model, tmp_path):
         "--jobs", 1, "--category", "thing", "--shard-size", 2,
     )  # fmt: skip
     assert code == 0, err
-    assert "0 of 2 shards done, 3 of 3 images left" in err
+    assert f"3 images in {photos}; loading {model}\n0 of 2 shards done, 3 of 3 images left" in err
     assert "1 process of 1 thread" in err
     assert out.startswith("2 of 2 shards, 3 of 3 images, ")
     assert out.endswith(" masks, 1 failed\n")
@@ -37,10 +37,19 @@ def test_a_run_and_what_is_asked_about_it(run, photos, model, tmp_path):
         (("status",), 2, "expected status DEST"),
         (("coco", "dest"), 2, "expected a file .json"),
         (("a", "b", "-o", "dest"), 2, "expected one SOURCE"),
-        (("a", "-o", "dest", "--task", "find"), 2, "expected one of everything, predict, track"),
-        (("a", "-o", "dest"), 1, "no such file or folder"),
-        (("photos", "-o", "dest", "--task", "track"), 1, "task: track needs prompts"),
-        (("photos", "-o", "dest", "--prompts", "a.json"), 1, "cannot read"),
+        (("photos", "-o", "d", "--task", "find"), 2, "expected everything, predict, track"),
+        (("a", "-o", "dest"), 2, "no such file or folder"),
+        (("a*", "-o", "dest"), 1, "expected files"),
+        (("photos", "-o", "dest", "--task", "track"), 2, "task: track needs prompts"),
+        (("photos", "-o", "d", "--prompts", "photos", "--preset", "recall"), 2, "of everything"),
+        (
+            ("photos", "-o", "dest", "--threshold", "0.3"),
+            2,
+            "and the threshold of words, not of ev",
+        ),
+        (("photos", "-o", "dest", "--cluster", "a"), 2, "it goes with the engine ray"),
+        (("photos", "-o", "dest", "--prompts", "a.json"), 2, "no such file or folder: a.json"),
+        (("photos", "-o", "dest", "--prompts", "photos/a.png"), 1, "expected a table"),
         (("status", "dest"), 1, "_run.json: no such file"),
     ],
 )
@@ -49,6 +58,25 @@ def test_wrong_usage(run, photos, tmp_path, monkeypatch, arguments, code, messag
     found, _, err = run("bulk", *arguments)
     assert found == code
     assert message in err
+
+
+def test_all_images_fail(run, photos, model, tmp_path, monkeypatch):
+    """A mistake in the run, and not in some of its images; to repeat it changes nothing."""
+    from samkit.bulk import running, work
+
+    def inline(processes, tell, task, shards):
+        yield from map(work.Segmenter(task).shard, shards)
+
+    monkeypatch.setattr(running, "by_processes", inline)
+    for path in photos.iterdir():
+        path.write_bytes(b"no picture")
+    command = ("bulk", photos, "-o", tmp_path / "dest", "--model", model, "--jobs", 1)
+    for _ in range(2):
+        code, out, err = run(*command)
+        assert (code, out) == (1, "3 of 3 shards, 3 of 3 images, 0 masks, 3 failed\n")
+        last = err.splitlines()[-1]
+        assert last.startswith("error: no image could be done; the first: ")
+        assert last.count("a.png") == 1
 
 
 def test_an_interrupt_says_that_the_run_can_go_on(run, photos, model, tmp_path, monkeypatch):

@@ -22,6 +22,8 @@ from samkit.cli.options import (
     Overlap,
     Overwrite,
     Page,
+    PointsPerSide,
+    Preset,
     Scale,
     Tile,
     load_model,
@@ -58,17 +60,8 @@ def everything(
             show_default="by OUT's suffix; coco for a folder; overlay without OUT",
         ),
     ] = [],  # noqa: B006
-    preset: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="default; recall: nearly all proposals; disjoint: each pixel in one mask at most.",
-        ),
-    ] = "default",
-    points_per_side: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Ask about N x N points.", show_default="32"),
-    ] = None,
+    preset: Preset = None,
+    points_per_side: PointsPerSide = None,
     pred_iou_thresh: Annotated[
         float | None, _threshold("Leave out masks with a lower predicted IoU.", "by the model")
     ] = None,
@@ -125,6 +118,7 @@ def everything(
     formats = format or (["coco"] if into_folder else [])
 
     options = {
+        "preset": preset,
         "points_per_side": points_per_side,
         "pred_iou_thresh": pred_iou_thresh,
         "stability_score_thresh": stability_score_thresh,
@@ -149,7 +143,7 @@ def everything(
         jobs,
         _Everything(
             model=(model, device, dtype),
-            options={"preset": preset, **given},
+            options=given,
             tiles=None if tile is None else (tile, overlap),
             reading={"page": page, **how},
             category=category,

@@ -31,13 +31,17 @@ __all__ = [
     "Overlap",
     "Overwrite",
     "Page",
+    "PointsPerSide",
+    "Preset",
     "Refine",
     "Scale",
     "Tile",
     "Window",
+    "check_device",
     "cleaning",
     "load_model",
     "model_names",
+    "model_or_pico",
     "reading",
 ]
 
@@ -77,6 +81,18 @@ Model = Annotated[
 Category = Annotated[
     str,
     typer.Option(metavar="NAME", help="What the masks are of, in formats that say it, as coco."),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="default; recall: nearly all proposals; disjoint: each pixel in one mask at most.",
+        show_default="default",
+    ),
+]
+PointsPerSide = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Ask about N x N points.", show_default="32"),
 ]
 FillHoles = Annotated[
     str | None,
@@ -211,16 +227,33 @@ def load_model(
         SamkitError: the model cannot be loaded.
     """
     import samkit
+
+    name = model_or_pico(model)
+    check_device(device, dtype)
+    with as_usage_error(option, UnknownModelError):
+        return samkit.load(name, device=device, dtype=dtype)
+
+
+def model_or_pico(model: str | None) -> str:
+    """`Model`; without one it is `pico`, which is told."""
+    if model is not None:
+        return model
+    _tell_of_pico()
+    return "pico"
+
+
+def check_device(device: str, dtype: str) -> None:
+    """Check `Device` and `Dtype`.
+
+    Raises:
+        typer.BadParameter: there is no such device or dtype.
+    """
     from samkit.image_predictor.device import find_device, find_dtype
 
-    if model is None:
-        _tell_of_pico()
     with as_usage_error("--device"):
         place = find_device(device)
     with as_usage_error("--dtype"):
         find_dtype(dtype, place)
-    with as_usage_error(option, UnknownModelError):
-        return samkit.load(model or "pico", device=device, dtype=dtype)
 
 
 def _tell_of_pico() -> None:
