@@ -175,6 +175,7 @@ def test_blocks_are_run_or_are_shipped_files() -> None:
     assert left_out == [
         ("annotate.md", "it serves until Ctrl-C"),
         ("annotate.md", "it serves until Ctrl-C"),
+        ("bulk.md", "needs the weights, which are gated"),
         ("bulk.md", "begins a cluster"),
         ("camera.md", "needs a camera"),
         ("export.md", "tests/cli/test_export.py runs it"),
