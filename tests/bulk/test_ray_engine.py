@@ -1,5 +1,6 @@
 """How shards are given to actors of Ray; a real one is in `test_ray_cluster`."""
 
+import pickle
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -7,10 +8,23 @@ from types import SimpleNamespace
 import cv2
 import pytest
 import torch
-from tiny import make, tiny_sam2
+from tiny import (
+    make,
+    tiny_edge_tam,
+    tiny_efficient_tam,
+    tiny_efficient_vit_sam,
+    tiny_hq_sam,
+    tiny_hq_sam2,
+    tiny_mobile_sam,
+    tiny_pico,
+    tiny_rep_vit_sam,
+    tiny_sam,
+    tiny_sam2,
+    tiny_sam3,
+)
 
 from samkit.bulk.places import Place
-from samkit.bulk.ray_engine import by_ray
+from samkit.bulk.ray_engine import Shared, by_ray
 from samkit.bulk.shards import RUN_NAME, Shard
 from samkit.bulk.sources import Item
 from samkit.bulk.tables import Origin
@@ -252,3 +266,28 @@ def test_what_the_cluster_lacks(monkeypatch, resources, arguments, message):
 def test_ray_is_not_installed(monkeypatch):
     with pytest.raises(MissingDependencyError, match=r"pip install 'samkit\[bulk\]'"):
         outcomes(monkeypatch, None)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(tiny_sam(), tiny_mobile_sam(), tiny_rep_vit_sam(), tiny_efficient_vit_sam()),
+        *(tiny_hq_sam(), tiny_sam2(), tiny_hq_sam2(), tiny_edge_tam(), tiny_sam3()),
+        *(tiny_efficient_tam(), tiny_pico()),
+    ],
+)
+def test_networks_are_sent_without_copies(config):
+    network = make(config)
+    network.has_memory = False
+    sent = pickle.loads(pickle.dumps(Shared.of(network)))
+    built = sent.build()
+    assert (built.config, built.has_memory, built.training) == (config, False, network.training)
+    ours, theirs = dict(tensors_of(network)), dict(tensors_of(built))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in ours.items())
+    assert all(theirs[name].data_ptr() == sent.arrays[name].ctypes.data for name in sent.arrays)
+    assert all(tensor.is_meta for tensor in sent.empty.state_dict().values())
+
+
+def tensors_of(network):
+    return [*network.named_parameters(), *network.named_buffers()]
