@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 from bench_jobs import JOBS, SUBSET
-from bench_measure import CLOCKS, Job, Result, Settings, machine, measure, versions
+from bench_measure import CLOCKS, Job, Result, Settings, machine, measure, shown, versions
 
 _RESULTS = Path(__file__).parent / "RESULTS.md"
 _HEAD = """# Results of `make bench`
@@ -108,12 +108,6 @@ def table_row(name: str, job: Job, result: Result) -> str:
     best = f"{min(peers.values()) / own:.2f}x" if peers else ""
     cells = (name, shown(own, job.unit), f"{result.spread:.2f}", limit, part, others, best)
     return f"| {' | '.join(cells)} |"
-
-
-def shown(value: float, unit: str) -> str:
-    if unit == "s" and value < 1:
-        return f"{1000 * value:.3g} ms"
-    return f"{value:.3g} s" if unit == "s" else f"{value:.0f} {unit}"
 
 
 if __name__ == "__main__":

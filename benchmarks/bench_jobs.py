@@ -71,7 +71,7 @@ def prompts_on_photograph(count: int, candidates: int) -> Callable[[Path, Settin
         labels = torch.ones(count, 1, dtype=torch.int64)
         scaled = points * (1024 / max(size))
         if installed("transformers"):
-            model = transformers_model(weights, torch.float32)
+            model = transformers_model(weights.hugging_face(), torch.float32)
             maps = embedding.features.embedding
 
             def by_transformers() -> object:
@@ -118,7 +118,7 @@ def everything(points: int) -> Callable[[Path, Settings], Job]:
         if installed("transformers", "torchvision"):
             import transformers
 
-            model = transformers_model(weights, torch.float32)
+            model = transformers_model(weights.hugging_face(), torch.float32)
             model.get_image_embeddings = lambda *_, **__: maps
             pipeline = transformers.pipeline(
                 "mask-generation",

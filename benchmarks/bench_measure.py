@@ -169,4 +169,11 @@ def versions() -> str:
     return ", ".join(found)
 
 
+def shown(value: float, unit: str) -> str:
+    """A value in a table; seconds below one as milliseconds."""
+    if unit == "s" and value < 1:
+        return f"{1000 * value:.3g} ms"
+    return f"{value:.3g} s" if unit == "s" else f"{value:.0f} {unit}"
+
+
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}

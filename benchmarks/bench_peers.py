@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ import torch
 from bench_measure import Contenders, Settings
 from torch import nn
 
-from samkit.nn import Network, build
+from samkit.nn import Network, Sam2, build
 from samkit.weights import convert, find_model, save_network
 
 # What other programs call the models.
@@ -32,7 +33,7 @@ class Weights:
         self.name = name
         self.network: Network = build(find_model(name).config).eval()
         self.folder = folder
-        if self.is_sam2:
+        if isinstance(self.network, Sam2):
             # Every object is there, so that all are remembered with their pointers.
             last = self.network.mask_decoder.pred_obj_score_head.layers[-1]
             nn.init.constant_(last.bias, 9.0)
@@ -69,12 +70,17 @@ def installed(*packages: str) -> bool:
     return all(find_spec(package) is not None for package in packages)
 
 
-def transformers_model(weights: Weights, dtype: torch.dtype) -> nn.Module:
+def transformers_class(folder: Path) -> type:
+    """The class of transformers that a folder of weights is written for."""
     import transformers
 
-    kind = transformers.Sam2VideoModel if weights.is_sam2 else transformers.SamModel
+    (name,) = json.loads((folder / "config.json").read_text())["architectures"]
+    return getattr(transformers, name)
+
+
+def transformers_model(folder: Path, dtype: torch.dtype) -> nn.Module:
     with quiet():
-        return kind.from_pretrained(weights.hugging_face(), dtype=dtype).eval()
+        return transformers_class(folder).from_pretrained(folder, dtype=dtype).eval()
 
 
 def segment_anything_model(weights: Weights) -> nn.Module:
@@ -106,7 +112,7 @@ def encoders(weights: Weights, pixels: torch.Tensor, settings: Settings) -> Cont
     dtype = settings.dtype
     found: Contenders = {}
     if installed("transformers"):
-        peer = transformers_model(weights, dtype)
+        peer = transformers_model(weights.hugging_face(), dtype)
         look = peer.get_image_features if weights.is_sam2 else peer.get_image_embeddings
         found["transformers"] = lambda: look(pixels)
     if weights.is_sam2 and installed("sam2"):

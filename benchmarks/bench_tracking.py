@@ -5,6 +5,7 @@ for its memory of those after it too, so that the memory is full at once: the pr
 the six frames before, and 15 pointers. The content of a memory changes no timing.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,17 +23,27 @@ from bench_peers import (
     ultralytics_model,
 )
 from PIL import Image
+from torch import nn
 
 import samkit
 from samkit import ImagePredictor, Prompt
 from samkit.media.video_writer import VideoWriter
 
-__all__ = ["pico_tracked_frame", "tracked_frame"]
+__all__ = [
+    "FULL",
+    "pico_tracked_frame",
+    "track",
+    "track_by_transformers",
+    "tracked_frame",
+]
 
 # (H, W) of frames.
 _FRAME = (480, 854)
-# The first frame with a full memory, and how many more than those of the turns there are.
-_FULL, _SPARE = 16, 4
+# How many more frames than those of the turns there are.
+_SPARE = 4
+
+FULL = 16
+"""The first frame with a full memory."""
 
 Boxes = list[list[float]]
 
@@ -42,14 +53,20 @@ def tracked_frame(objects: int) -> Callable[[Path, Settings], Job]:
 
     def prepare(folder: Path, settings: Settings) -> Job:
         weights, dtype = Weights("sam2.1-tiny", folder), settings.dtype
-        count = _FULL + settings.runs + _SPARE
+        count = FULL + settings.runs + _SPARE
         frames = np.random.default_rng(0).integers(0, 256, (count, *_FRAME, 3), np.uint8)
         boxes = [[10.0 + 30 * i, 40.0, 210.0 + 30 * i, 300.0] for i in range(objects)]
         predictor = ImagePredictor(weights.network, dtype=dtype)
         prompts = [Prompt.box(*box) for box in boxes]
-        jobs = {"samkit": _track(predictor, frames, prompts)}
+        jobs = {"samkit": track(predictor, frames, prompts)}
         if installed("transformers"):
-            jobs["transformers"] = _track_by_transformers(weights, frames, boxes, dtype)
+            pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).to(dtype) / 255 - 0.5
+            jobs["transformers"] = track_by_transformers(
+                transformers_model(weights.hugging_face(), dtype),
+                F.interpolate(pixels, (1024, 1024)),
+                _FRAME,
+                boxes,
+            )
         if installed("sam2"):
             jobs["sam2"] = _track_by_sam2(weights, frames, boxes, dtype)
         if installed("ultralytics") and dtype == torch.float32:
@@ -64,8 +81,8 @@ def tracked_frame(objects: int) -> Callable[[Path, Settings], Job]:
 def pico_tracked_frame(folder: Path, settings: Settings) -> Job:
     """The same with the small model, of a photograph."""
     image = samkit.read_image(Path(__file__).parent.parent / "examples" / "coffee.jpg")
-    frames = np.broadcast_to(image, (_FULL + settings.runs + 2 * _SPARE, *image.shape))
-    own = _next(_track(samkit.load("pico"), frames, [Prompt.point(300, 200)]))
+    frames = np.broadcast_to(image, (FULL + settings.runs + 2 * _SPARE, *image.shape))
+    own = _next(track(samkit.load("pico"), frames, [Prompt.point(300, 200)]))
     return Job(contenders={"samkit": own}, work=own, warm=_SPARE)
 
 
@@ -75,13 +92,14 @@ def _next(results: Iterator[object]) -> Callable[[], object]:
 
 def _fill(outputs: dict[int, object]) -> None:
     """The memory of frame 1 for all frames up to the first with a full memory."""
-    for frame in range(2, _FULL):
+    for frame in range(2, FULL):
         outputs[frame] = outputs[1]
 
 
-def _track(
+def track(
     predictor: ImagePredictor, frames: np.ndarray, prompts: list[Prompt]
 ) -> Iterator[object]:
+    """Results of the frames (T, H, W, 3) from `FULL` on, with a full memory of the prompts."""
     tracker = samkit.VideoPredictor(predictor, frames)
     for i, prompt in enumerate(prompts):
         tracker.prompt(0, i, prompt)
@@ -89,22 +107,17 @@ def _track(
         pass
     for state in tracker._session.objects.values():
         _fill(state.bank.tracked)
-    return tracker.track(start=_FULL)
+    return tracker.track(start=FULL)
 
 
-def _track_by_transformers(
-    weights: Weights, frames: np.ndarray, boxes: Boxes, dtype: torch.dtype
+def track_by_transformers(
+    model: nn.Module, pixels: torch.Tensor, size: tuple[int, int], boxes: Boxes
 ) -> Iterator[object]:
-    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
-
-    model = transformers_model(weights, dtype)
-    height, width = frames.shape[1:3]
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).to(dtype) / 255 - 0.5
-    session = Sam2VideoInferenceSession(
-        video=F.interpolate(pixels, (1024, 1024)),
-        video_height=height,
-        video_width=width,
-        dtype=dtype,
+    """The same in a video model of transformers, from normalised frames (T, 3, H, W) on."""
+    kind = type(model)
+    name = kind.__name__.replace("Model", "InferenceSession")
+    session = getattr(sys.modules[kind.__module__], name)(
+        video=pixels, video_height=size[0], video_width=size[1], dtype=pixels.dtype
     )
     for i, box in enumerate(boxes):
         inputs = {
@@ -118,7 +131,7 @@ def _track_by_transformers(
     for outputs in session.output_dict_per_obj.values():
         _fill(outputs["non_cond_frame_outputs"])
     return (
-        model(inference_session=session, frame_idx=number) for number in range(_FULL, len(frames))
+        model(inference_session=session, frame_idx=number) for number in range(FULL, len(pixels))
     )
 
 
@@ -149,7 +162,7 @@ def _track_by_sam2(
         next(first)
     for outputs in state["output_dict_per_obj"].values():
         _fill(outputs["non_cond_frame_outputs"])
-    return results(_FULL)
+    return results(FULL)
 
 
 def _track_by_ultralytics(weights: Weights, frames: np.ndarray, boxes: Boxes) -> Iterator[object]:
@@ -172,6 +185,6 @@ def _track_by_ultralytics(weights: Weights, frames: np.ndarray, boxes: Boxes) ->
             next(results)
     outputs = predictor.inference_state["output_dict"]["non_cond_frame_outputs"]
     (first,) = outputs.values()  # frames are numbered from 1 there
-    outputs.update(dict.fromkeys(range(3, _FULL + 1), first))
-    predictor.dataset.frame = _FULL
+    outputs.update(dict.fromkeys(range(3, FULL + 1), first))
+    predictor.dataset.frame = FULL
     return results

@@ -1,6 +1,6 @@
 """Every model exported, loaded, compared with its network, and timed: a table for docs/export.md.
 
-    python benchmarks/exports.py                      # all of MODELS, one after the other
+    python benchmarks/exports.py                      # all whose networks differ
     python benchmarks/exports.py pico sam-vit-h       # some
     python benchmarks/exports.py --table              # what was found so far, as Markdown
 
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from models import networks
 from torch import Tensor
 
 import samkit
@@ -37,16 +38,7 @@ from samkit.runtimes import Engine, Runtime
 from samkit.weights import MODELS
 
 FOUND = Path(__file__).parents[1] / "build" / "exports.jsonl"
-NAMES = (
-    "pico",
-    "mobile-sam",
-    "sam-vit-b",
-    "sam-vit-l",
-    "sam-vit-h",
-    *(f"{family}-{size}" for family in ("sam2", "sam2.1") for size in ("tiny", "small")),
-    *(f"{family}-{size}" for family in ("sam2", "sam2.1") for size in ("base-plus", "large")),
-    "edge-tam",
-)
+NAMES = networks(every=True)
 # An object's memory when it is full: maps of so many frames, and so many tokens of pointers.
 FRAMES, POINTERS = 7, 64
 SECONDS, MOST, LEAST = 6.0, 20, 3

@@ -1,16 +1,21 @@
 """The names of SAM 3's detector in Meta's file; of transformers: image_predictor/test_find."""
 
 import re
+import weakref
 
 import pytest
 import torch
+from whole_sam3 import DIM, save_whole_sam3
 
 from samkit.errors import CheckpointError
 from samkit.nn.detector import Detector
 from samkit.sizes import DetectorConfig, TextEncoderConfig
+from samkit.weights import detector as detector_module
 from samkit.weights import load_detector
 from samkit.weights.keys_sam3_detector import META
+from samkit.weights.loading import take_copies
 
+TRUNK_DIM = 32  # of `save_whole_sam3`
 TEXT = "backbone.language_backbone"
 NAMES = (
     (r"^neck\.", "backbone.vision_backbone."),
@@ -84,3 +89,18 @@ def test_file_without_a_detector(tmp_path):
     torch.save({"tracker.no_mem_embed": torch.zeros(1, 1, 32)}, tmp_path / "sam3.pt")
     with pytest.raises(CheckpointError, match="holds no detector of concepts"):
         load_detector(tmp_path / "sam3.pt", 32, 16)
+
+
+def test_no_tensor_is_held_while_the_next_one_is_copied(tmp_path, monkeypatch):
+    save_whole_sam3(tmp_path)
+    held = []
+
+    def watch(state):
+        read = [weakref.ref(tensor) for tensor in state.values()]
+        copies = take_copies(state)
+        held.extend(one for one in read if one() is not None)
+        return copies
+
+    monkeypatch.setattr(detector_module, "take_copies", watch)
+    load_detector(tmp_path, DIM, TRUNK_DIM)
+    assert not held

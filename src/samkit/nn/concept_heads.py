@@ -72,8 +72,9 @@ class ConceptMasks(nn.Module):
         y = self.cross_attend_prompt(self.cross_attn_norm(places), prompt, prompt, attended)
         x = (places + y).transpose(1, 2).view(image.shape)
         for level, conv, norm in zip(reversed(finer), self.conv_layers, self.norms, strict=False):
-            up = F.interpolate(x, level.shape[-2:], mode="nearest")
-            x = F.relu(norm(conv(up + level)))
+            # In place: a map of the finest level takes more memory than all that came before.
+            up = F.interpolate(x, level.shape[-2:], mode="nearest").add_(level)
+            x = F.relu_(norm(conv(up)))
         return self.instance_seg_head(x), self.semantic_seg_head(x)[:, 0]
 
     def masks(self, queries: Tensor, pixels: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from samkit.nn.detector import Detector
 from samkit.sizes import DetectorConfig, TextEncoderConfig
 from samkit.weights.checkpoint import read_state_dict
 from samkit.weights.keys_sam3_detector import HUGGING_FACE, META
-from samkit.weights.loading import check_shapes, locate
+from samkit.weights.loading import check_shapes, locate, take_copies
 
 __all__ = ["load_detector"]
 
@@ -51,9 +51,8 @@ def load_detector(
             f"the sizes of the detector in {checkpoint.source} are impossible: {error}"
         ) from error
     check_shapes(checkpoint.source, state, detector.state_dict())
-    # Copies, because tensors may share memory, or lie in that of a whole file.
-    state = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
-    detector.load_state_dict(state, assign=True)
+    checkpoint.tensors.clear()  # which would hold all of them while they are copied
+    detector.load_state_dict(take_copies(state), assign=True)
     return detector.eval()
 
 

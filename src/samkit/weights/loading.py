@@ -51,6 +51,7 @@ __all__ = [
     "locate",
     "open_checkpoint",
     "save_network",
+    "take_copies",
 ]
 
 _CONFIG_KEY = "samkit.config"
@@ -108,13 +109,9 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Network
     opened = open_checkpoint(source, progress=progress)
     with torch.device("meta"):
         network = build(opened.config)
-    state = {}
-    for name in list(opened.state):
-        # A copy, because tensors may share memory; each is forgotten before the next one is copied.
-        tensor = opened.state.pop(name)
-        if not is_unused(opened.config.family, name):
-            dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-            state[name] = tensor.to(dtype, copy=True)
+    for name in [name for name in opened.state if is_unused(opened.config.family, name)]:
+        del opened.state[name]
+    state = take_copies(opened.state)
     if opened.config.has_memory and not opened.memory:
         if _CONFIG_KEY not in opened.metadata:  # samkit's own files leave out an untrained memory
             warnings.warn(
@@ -126,6 +123,20 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Network
     network.load_state_dict(state, assign=True)
     network.has_memory = opened.memory
     return network.eval()
+
+
+def take_copies(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors with memory of their own, floats as float32; `state` is empty afterwards.
+
+    Those of a file may share memory. Each is forgotten before the next one is copied, so that both
+    are never there as a whole, if nothing else holds them.
+    """
+    copies = {}
+    for name in list(state):
+        tensor = state.pop(name)
+        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        copies[name] = tensor.to(dtype, copy=True)
+    return copies
 
 
 def save_network(
