@@ -37,7 +37,7 @@ Jobs = dict[str, Callable[[], object]]
 
 
 class Program:
-    """A program with one model, which does its jobs on one photograph, in their order.
+    """A program with one model, and its jobs on one photograph, in their order.
 
     Args:
         source: what it loads.
@@ -45,8 +45,6 @@ class Program:
         dtype: of the network.
         frames: how many are tracked at most.
     """
-
-    tracked: Iterator[object]
 
     def __init__(
         self, source: str, config: NetworkConfig, dtype: torch.dtype, frames: int
@@ -62,21 +60,6 @@ class Program:
         if tracks:
             jobs["tracked frame"] = lambda: next(self.tracked)
         return jobs
-
-    def load(self) -> Jobs:
-        raise NotImplementedError
-
-    def photograph(self) -> object:
-        raise NotImplementedError
-
-    def click(self) -> object:
-        raise NotImplementedError
-
-    def box(self) -> object:
-        raise NotImplementedError
-
-    def word(self) -> object:
-        raise NotImplementedError
 
 
 class Samkit(Program):
