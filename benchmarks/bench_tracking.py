@@ -96,9 +96,7 @@ def _fill(outputs: dict[int, object]) -> None:
         outputs[frame] = outputs[1]
 
 
-def track(
-    predictor: ImagePredictor, frames: np.ndarray, prompts: list[Prompt]
-) -> Iterator[object]:
+def track(predictor: ImagePredictor, frames: np.ndarray, prompts: list[Prompt]) -> Iterator[object]:
     """Results of the frames (T, H, W, 3) from `FULL` on, with a full memory of the prompts."""
     tracker = samkit.VideoPredictor(predictor, frames)
     for i, prompt in enumerate(prompts):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from bench_measure import CLOCKS
-from bench_peers import Weights, quiet, transformers_class, transformers_model
+from bench_peers import Weights, transformers_class, transformers_model
 from bench_tracking import FULL, track, track_by_transformers
 from torch import Tensor, nn
 
@@ -26,6 +26,7 @@ from samkit.errors import CheckpointError
 from samkit.sizes import NetworkConfig, Sam3Config
 from samkit.transforms import ImageTransform
 from samkit.weights import find_model
+from samkit.weights.tensor_file import write_safetensors
 from samkit.words import PADDING, tokens_of
 
 _PICTURE = Path(__file__).parent.parent / "examples" / "coffee.jpg"
@@ -46,9 +47,7 @@ class Program:
         frames: how many are tracked at most.
     """
 
-    def __init__(
-        self, source: str, config: NetworkConfig, dtype: torch.dtype, frames: int
-    ) -> None:
+    def __init__(self, source: str, config: NetworkConfig, dtype: torch.dtype, frames: int) -> None:
         self.source, self.config, self.dtype, self.frames = source, config, dtype, FULL + frames
         self.image = samkit.read_image(_PICTURE)
         self.words = map("cup {}".format, itertools.count())  # none of them twice
@@ -226,8 +225,12 @@ def write_sam3(folder: Path, config: Any = None) -> dict[str, Any]:
     model = transformers.Sam3VideoModel(config or transformers.Sam3VideoConfig())
     # As in `Weights`.
     nn.init.constant_(model.tracker_model.mask_decoder.pred_obj_score_head.proj_out.bias, 9.0)
-    with quiet():
-        model.save_pretrained(folder)
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    # Not by its own function (5.24), which changes the names, so that nothing reads them again.
+    state = model.state_dict()
+    state.pop("tracker_model.prompt_encoder.shared_embedding.positional_embedding")  # a copy
+    write_safetensors(folder / "model.safetensors", state, {"format": "pt"})
     values = sum(parameter.numel() for parameter in model.parameters())
     return {"sources": dict.fromkeys(("samkit", "transformers"), str(folder)), "values": values}
 

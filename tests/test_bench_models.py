@@ -82,18 +82,16 @@ def test_row_has_both_programs(bench):
 def test_row_without_the_other_program(bench):
     own = {"imports": 2e8, "loading": 3e8, "peak": 5e8, "seconds": {"box": 0.5}}
     row = bench.table_row("pico", 200_000_000, {"samkit": own})
-    assert row == (
-        "| pico | 200 MB |  |  | 500 ms |  |  |  | 200 MB | 300 MB | 500 MB | 1.50 |"
-    )
+    assert row == ("| pico | 200 MB |  |  | 500 ms |  |  |  | 200 MB | 300 MB | 500 MB | 1.50 |")
     assert bench.table_row("pico", 0, {}).startswith("| pico | failed |")
 
 
 def test_pico(tmp_path):
     """Of a process all that is asked for arrives; what it takes is not looked at."""
     record = tmp_path / "record.md"
+    options = ["--runs", "1", "--threads", "1", "--record", record]
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / "models.py", "pico", "--runs", "1", "--threads", "1"]
-        + ["--record", record],
+        [sys.executable, BENCHMARKS / "models.py", "pico", *options],
         capture_output=True,
         text=True,
         check=True,
