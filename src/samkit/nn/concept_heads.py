@@ -72,9 +72,10 @@ class ConceptMasks(nn.Module):
         y = self.cross_attend_prompt(self.cross_attn_norm(places), prompt, prompt, attended)
         x = (places + y).transpose(1, 2).view(image.shape)
         for level, conv, norm in zip(reversed(finer), self.conv_layers, self.norms, strict=False):
-            # In place: a map of the finest level takes more memory than all that came before.
-            up = F.interpolate(x, level.shape[-2:], mode="nearest").add_(level)
-            x = F.relu_(norm(conv(up)))
+            # In place, step by step: maps of the finest level are what takes most memory.
+            x = F.interpolate(x, level.shape[-2:], mode="nearest").add_(level)
+            x = conv(x)
+            x = F.relu_(norm(x))
         return self.instance_seg_head(x), self.semantic_seg_head(x)[:, 0]
 
     def masks(self, queries: Tensor, pixels: Tensor) -> Tensor:
