@@ -89,7 +89,7 @@ class Detector(nn.Module):
 
     def maps(self, trunk: Tensor) -> list[Tensor]:
         """The trunk's map (B, C, h, w) -> maps for `detect`. They serve any number of concepts."""
-        # With channels last convolutions need no copies of their inputs and outputs: half the memory.
+        # With channels last, convolutions need no copies of what goes in and comes out.
         maps: list[Tensor] = self.neck(trunk.contiguous(memory_format=torch.channels_last))
         return maps
 
