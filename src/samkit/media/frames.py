@@ -2,8 +2,10 @@
 
 import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,12 +21,14 @@ from samkit.media.animation import AnimationFrames, Content, content_of
 from samkit.media.files import IMAGE_SUFFIXES, as_path, list_images
 from samkit.media.image import read_image
 from samkit.media.pixels import Scale, checked_bands, checked_scale
-from samkit.media.recent import RecentFrames
 from samkit.media.stream import CameraFrames, StreamFrames, VideoFormat
 from samkit.media.tiff import TiffPages, is_tiff
 from samkit.media.video_file import VideoFrames
 
-__all__ = ["Frames", "VideoSource", "open_frames"]
+__all__ = ["Frames", "RecentFrames", "VideoSource", "open_frames"]
+
+# One that is shown, and the next one.
+_KEPT = 2
 
 _Read: TypeAlias = partial[npt.NDArray[np.uint8]]  # of `read_image`, with bands and scale
 
@@ -246,6 +250,72 @@ class PageFrames(ListFrames):
         how = read.keywords
         rgb = self._pages.read(page, bands=checked_bands(how["bands"]), scale=how["scale"])
         return read(path, page=page) if rgb is None else rgb
+
+
+class RecentFrames:
+    """Frames of which the last two are kept, and of which one may be read ahead.
+
+    Several threads may read: one at a time, and for the frame that is shown and the next one a
+    decoder need not go back.
+
+    Args:
+        frames: seekable; closed with these.
+    """
+
+    seekable = True
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._lock = threading.Lock()
+        self._kept: dict[int, npt.NDArray[np.uint8]] = {}
+        self._thread: ThreadPoolExecutor | None = None
+        self._next: int | None = None
+
+    @property
+    def count(self) -> int | None:
+        return self._frames.count
+
+    @property
+    def format(self) -> VideoFormat | None:
+        return self._frames.format
+
+    def read(self, index: int) -> npt.NDArray[np.uint8]:
+        with self._lock:
+            return self._read(index)
+
+    def _read(self, index: int) -> npt.NDArray[np.uint8]:
+        if index not in self._kept:
+            pixels = self._frames.read(index)
+            for old in list(self._kept)[: 1 - _KEPT]:
+                del self._kept[old]
+            self._kept[index] = pixels
+        return self._kept[index]
+
+    def begin(self, index: int) -> None:
+        """Read a frame meanwhile, for the `read` that follows, which also says what goes wrong."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "samkit-frames")
+        self._next = index
+        self._thread.submit(self._read_ahead, index)
+
+    def _read_ahead(self, index: int) -> None:
+        with self._lock:
+            if index == self._next:  # otherwise others have been faster
+                self._read(index)
+
+    def time(self, index: int) -> Fraction | None:
+        return self._frames.time(index)
+
+    def name(self, index: int) -> str | None:
+        return self._frames.name(index)
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+        with self._lock:
+            self._kept.clear()
+            self._frames.close()
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

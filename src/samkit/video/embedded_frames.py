@@ -4,8 +4,7 @@ from typing import Any
 
 from samkit.errors import InputError
 from samkit.image_predictor import ImageEmbedding, ImagePredictor
-from samkit.media.frames import Frames
-from samkit.media.recent import RecentFrames
+from samkit.media.frames import Frames, RecentFrames
 
 __all__ = ["EmbeddedFrames"]
 

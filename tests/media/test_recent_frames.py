@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from samkit.errors import InputError
-from samkit.media.frames import Frames, open_frames
-from samkit.media.recent import RecentFrames
+from samkit.media.frames import Frames, RecentFrames, open_frames
 from samkit.media.stream import VideoFormat
 
 
