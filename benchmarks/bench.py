@@ -32,7 +32,7 @@ _HEAD = """# Results of `make bench`
 
 Added by `benchmarks/bench.py`, whose first lines say what the columns are; the newest are last.
 """
-_COLUMNS = ("", "samkit", "spread", "limit", "of limit", "others", "best of them")
+_COLUMNS = ("", "samkit", "spread (of the product)", "limit", "of limit", "others", "best of them")
 
 
 def main() -> None:
@@ -106,7 +106,10 @@ def table_row(name: str, job: Job, result: Result) -> str:
         part = f"{result.limit / own:.0%}"
     others = ", ".join(f"{key} {shown(value, job.unit)}" for key, value in peers.items())
     best = f"{min(peers.values()) / own:.2f}x" if peers else ""
-    cells = (name, shown(own, job.unit), f"{result.spread:.2f}", limit, part, others, best)
+    spread = f"{result.spread:.2f}"
+    if result.product_spread is not None:
+        spread += f" ({result.product_spread:.2f})"
+    cells = (name, shown(own, job.unit), spread, limit, part, others, best)
     return f"| {' | '.join(cells)} |"
 
 

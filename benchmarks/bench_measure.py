@@ -74,12 +74,14 @@ class Result:
         limit: seconds that its FLOPs take at the rate of a large matrix product, or None.
         rate: of that product in FLOP/s, in the same turns, or None.
         spread: of samkit, largest over least value.
+        product_spread: of that product, which no job can be steadier than; None without it.
     """
 
     values: dict[str, float]
     limit: float | None
     rate: float | None
     spread: float
+    product_spread: float | None
 
 
 def measure(job: Job, settings: Settings) -> Result:
@@ -99,13 +101,19 @@ def measure(job: Job, settings: Settings) -> Result:
             if turn >= job.warm:
                 values[name].append(float(value) if job.is_value else taken)  # type: ignore[arg-type]
     medians = {name: statistics.median(each) for name, each in values.items()}
-    rate = 2 * _SIDE**3 / min(medians[name] for name in limits) if limits else None
+    product = values[min(limits, key=medians.__getitem__)] if limits else None
+    rate = None if product is None else 2 * _SIDE**3 / statistics.median(product)
     return Result(
         values={name: medians[name] for name in programs},
         limit=None if flops is None or rate is None else flops / rate,
         rate=rate,
-        spread=max(values["samkit"]) / min(values["samkit"]),
+        spread=spread(values["samkit"]),
+        product_spread=None if product is None else spread(product),
     )
+
+
+def spread(values: list[float]) -> float:
+    return max(values) / min(values)
 
 
 def products(dtype: torch.dtype) -> Contenders:
