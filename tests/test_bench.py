@@ -64,10 +64,10 @@ def test_values_that_contenders_give_are_taken(measuring):
 def test_row_tells_part_of_the_limit_and_the_best_peer(bench, measuring):
     job = measuring.Job(contenders={})
     values = {"samkit": 2.0, "slow": 6.0, "quick": 3.0}
-    result = measuring.Result(values=values, limit=0.5, rate=2e11, spread=1.25)
+    result = measuring.Result(values=values, limit=0.5, rate=2e11, spread=1.25, product_spread=1.02)
     row = bench.table_row("a job", job, result)
     assert row == (
-        "| a job | 2 s | 1.25 | 500 ms at 200 GFLOP/s | 25% | slow 6 s, quick 3 s | 1.50x |"
+        "| a job | 2 s | 1.25 (1.02) | 500 ms at 200 GFLOP/s | 25% | slow 6 s, quick 3 s | 1.50x |"
     )
 
 
