@@ -19,6 +19,7 @@ from samkit.sizes import (
     RepViTSamConfig,
     Sam2Config,
     Sam3Config,
+    Sam31Config,
     SamConfig,
     TinyViTConfig,
     ViTConfig,
@@ -136,6 +137,16 @@ def tiny_sam3(**encoder: object) -> Sam3Config:
     )
 
 
+def tiny_sam31() -> Sam31Config:
+    config = tiny_sam3()
+    return Sam31Config(
+        image_encoder=replace(config.image_encoder, neck_levels=3),
+        mask_decoder=replace(config.mask_decoder, iou_sigmoid=False),
+        dim=config.dim,
+        image_size=config.image_size,
+    )
+
+
 def tiny_efficient_tam(pooling: str = "none") -> Sam2Config:
     config = tiny_sam2()
     sizes = {"dim": 24, "depth": 3, "heads": 2, "window_size": 3, "global_blocks": (1,)}
@@ -206,4 +217,5 @@ ALL = {
     "hq-sam2": tiny_hq_sam2(),
     "efficient-tam": tiny_efficient_tam("keys"),
     "rep-vit-sam": tiny_rep_vit_sam(),
+    "sam3.1": tiny_sam31(),
 }

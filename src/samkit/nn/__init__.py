@@ -9,7 +9,7 @@ from samkit.nn.network import MemoryNetwork, Network
 from samkit.nn.prompt_encoder import PRIOR_LIMIT, PromptTensors, TokenLabel
 from samkit.nn.sam import Sam
 from samkit.nn.sam2 import Sam2
-from samkit.sizes import NetworkConfig, Sam2Config, Sam3Config, SamConfig
+from samkit.sizes import NetworkConfig, Sam2Config, Sam3Config, Sam31Config, SamConfig
 
 __all__ = [
     "PRIOR_LIMIT",
@@ -28,6 +28,7 @@ _NETWORKS: dict[type[NetworkConfig], Callable[[Any], Network]] = {
     SamConfig: Sam,
     Sam2Config: Sam2,
     Sam3Config: Sam2,
+    Sam31Config: Sam2,
 }
 
 

@@ -77,7 +77,7 @@ class Detector(nn.Module):
     def __init__(self, config: DetectorConfig, dim: int, trunk_dim: int) -> None:
         super().__init__()
         self.trunk_dim = trunk_dim
-        self.neck = SimpleFpn(trunk_dim, dim)
+        self.neck = SimpleFpn(trunk_dim, dim, config.neck_levels)
         self.text_encoder = TextEncoder(config.text, dim)
         self.geometry_encoder = ExemplarEncoder(config, dim)
         self.encoder = nn.ModuleList(

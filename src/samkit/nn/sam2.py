@@ -1,4 +1,7 @@
-"""SAM 2 and 2.1 (2408.00714): the image part and the memory; in SAM 3 they are the same."""
+"""SAM 2 and 2.1 (2408.00714): the image part and the memory; in SAM 3 they are the same.
+
+Of SAM 3.1 it is the image part alone.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -38,6 +41,7 @@ from samkit.sizes import (
     EfficientNetLiteConfig,
     HieraConfig,
     ImageEncoderConfig,
+    MemoryConfig,
     PeViTConfig,
     PlainViTConfig,
     RepViTConfig,
@@ -73,7 +77,9 @@ _ENCODERS: dict[type[ImageEncoderConfig], Callable[[Any, Sam2Config], nn.Module]
         EfficientNetLite(sizes), sizes.stage_dims, network
     ),
     HieraConfig: lambda sizes, network: pyramid(Hiera(sizes), sizes.stage_dims, network),
-    PeViTConfig: lambda sizes, network: Pyramid(PeViT(sizes), SimpleFpn(sizes.dim, network.dim)),
+    PeViTConfig: lambda sizes, network: Pyramid(
+        PeViT(sizes), SimpleFpn(sizes.dim, network.dim, sizes.neck_levels)
+    ),
     PlainViTConfig: lambda sizes, network: Pyramid(
         PlainViT(sizes), PlainNeck(sizes.dim, network.dim)
     ),
@@ -93,12 +99,18 @@ class Sam2(MemoryNetwork):
     def __init__(self, config: Sam2Config) -> None:
         super().__init__()
         self.config = config
-        self.has_memory = True  # False after loading a checkpoint without memory
-        dim, memory = config.dim, config.memory
+        self.has_memory = config.has_memory  # False also of a checkpoint without memory
+        dim = config.dim
         self.image_encoder = _ENCODERS[type(config.image_encoder)](config.image_encoder, config)
         self.prompt_encoder = PromptEncoder(config.prompt_encoder, dim, stride=config.stride)
         self.mask_decoder = MaskDecoder(config.mask_decoder, dim)
+        if config.has_memory:
+            self._add_memory(config.memory, dim)
+        else:
+            self.no_mem_embed = _embedding(1, 1, dim)
+        self._last: LastImage[ImageFeatures] = LastImage()
 
+    def _add_memory(self, memory: MemoryConfig, dim: int) -> None:
         self.memory_attention = MemoryAttention(memory, dim)
         self.memory_encoder = MemoryEncoder(memory, dim)
         self.mask_downsample = nn.Conv2d(1, 1, 4, stride=4)
@@ -113,7 +125,6 @@ class Sam2(MemoryNetwork):
             self.no_obj_embed_spatial = _embedding(1, memory.dim)
         if memory.latents:
             self.spatial_perceiver = Perceiver(memory)
-        self._last: LastImage[ImageFeatures] = LastImage()
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         return self._features(self.image_encoder(pixels, self.mask_decoder.high_resolution_heads))

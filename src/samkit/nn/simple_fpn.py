@@ -14,11 +14,11 @@ __all__ = ["SimpleFpn"]
 class SimpleFpn(nn.Module):
     """One map at four, two and one times its resolution, each in the same channels.
 
-    The weights of half the resolution are held, so that released files keep all of them; the
-    decoder and the memory of SAM 2 use no such map, so it is not computed.
+    The weights of half the resolution are held where there are four levels (SAM 3), so that
+    released files keep all of them; nothing uses such a map, so it is not computed.
     """
 
-    def __init__(self, in_dim: int, out_dim: int) -> None:
+    def __init__(self, in_dim: int, out_dim: int, levels: int) -> None:
         super().__init__()
         half, quarter = in_dim // 2, in_dim // 4
         # Finest first, and named, as in the released checkpoints.
@@ -40,7 +40,7 @@ class SimpleFpn(nn.Module):
                 ),
                 nn.Sequential(OrderedDict(projections(in_dim, out_dim))),
                 nn.Sequential(OrderedDict(projections(in_dim, out_dim))),
-            ]
+            ][:levels]
         )
 
     def forward(self, x: Tensor, heads: Sequence[nn.Module] = ()) -> list[Tensor]:

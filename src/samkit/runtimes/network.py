@@ -49,8 +49,8 @@ def load_exported(folder: ExportedFolder, runtime: Runtime) -> Network:
     network.image_encoder = _ImageEncoder(engine("image_encoder"), folder.config)
     network.mask_decoder = _MaskDecoder(network.mask_decoder, engine("mask_decoder"))
     if isinstance(network, Sam2):
-        network.has_memory = "memory_attention.onnx" in folder.checksums
-        tokens = len(network.memory_positions(folder.config.grid))
+        network.has_memory &= "memory_attention.onnx" in folder.checksums
+        tokens = len(network.memory_positions(folder.config.grid)) if network.has_memory else 0
         # By their names, as these are other classes in the same places.
         for name, open_part in (
             ("memory_attention", lambda: _MemoryAttention(engine("memory_attention"), tokens)),

@@ -1,7 +1,8 @@
 """Sizes of every network, as values; without torch.
 
 A network is built from a `NetworkConfig` and nothing else: `SamConfig` (SAM, MobileSAM),
-`Sam2Config` (SAM 2, 2.1, pico) or `Sam3Config`, each with the sizes of one of the image encoders.
+`Sam2Config` (SAM 2, 2.1, pico), `Sam3Config` or `Sam31Config`, each with the sizes of one of the
+image encoders.
 What depends on the model, such as whether images keep their aspect, is a property here, so that no
 other code distinguishes models. samkit's own weight files hold sizes as JSON (`to_dict`,
 `from_dict`).
@@ -47,7 +48,13 @@ from samkit.sizes.models import (
     sam_vit,
     slim_sam,
 )
-from samkit.sizes.networks import NetworkConfig, Sam2Config, Sam3Config, SamConfig
+from samkit.sizes.networks import (
+    NetworkConfig,
+    Sam2Config,
+    Sam3Config,
+    Sam31Config,
+    SamConfig,
+)
 from samkit.sizes.parts import (
     DetectorConfig,
     MaskDecoderConfig,
@@ -77,6 +84,7 @@ __all__ = [
     "Resampling",
     "Sam2Config",
     "Sam3Config",
+    "Sam31Config",
     "SamConfig",
     "TextEncoderConfig",
     "TinyViTConfig",

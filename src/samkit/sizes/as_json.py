@@ -15,7 +15,7 @@ from samkit.sizes.image_encoders import (
     TinyViTConfig,
     ViTConfig,
 )
-from samkit.sizes.networks import NetworkConfig, Sam2Config, Sam3Config, SamConfig
+from samkit.sizes.networks import NetworkConfig, Sam2Config, Sam3Config, Sam31Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, PromptEncoderConfig
 
 __all__ = ["differences", "from_dict", "to_dict"]
@@ -35,7 +35,7 @@ _ENCODERS_BY_KIND: dict[str, type[ImageEncoderConfig]] = {
     )
 }
 _FAMILIES: dict[str, type[NetworkConfig]] = {
-    cls.family: cls for cls in (SamConfig, Sam2Config, Sam3Config)
+    cls.family: cls for cls in (SamConfig, Sam2Config, Sam3Config, Sam31Config)
 }
 _PARTS: dict[str, type[Any]] = {
     "prompt_encoder": PromptEncoderConfig,

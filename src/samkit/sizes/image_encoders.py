@@ -262,6 +262,7 @@ class PeViTConfig(ImageEncoderConfig):
         position_size: rows and columns of the absolute positions, which are repeated over the grid.
         norm_eps: of the layer norms.
         rope_theta: base of the rotary positions.
+        neck_levels: maps that there are weights for, of which the first three are used.
     """
 
     kind: ClassVar[str] = "pe_vit"
@@ -276,6 +277,7 @@ class PeViTConfig(ImageEncoderConfig):
     position_size: tuple[int, int] = (24, 24)
     norm_eps: float = 1e-5
     rope_theta: float = 10000.0
+    neck_levels: int = 4
 
     @property
     def stride(self) -> int:
@@ -288,6 +290,8 @@ class PeViTConfig(ImageEncoderConfig):
     def depth_and_widths(self) -> tuple[int, list[tuple[int, int]]]:
         if min(self.window_size, *self.position_size) < 1:
             raise ValueError("image_encoder: expected windows and positions of at least one cell")
+        if self.neck_levels not in (3, 4):
+            raise ValueError(f"neck_levels: expected three or four, got {self.neck_levels}")
         # Rotary positions turn pairs of channels, half of them by rows and half by columns.
         return self.depth, [(self.dim, 4 * self.heads)]
 

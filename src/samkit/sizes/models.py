@@ -13,7 +13,7 @@ from samkit.sizes.image_encoders import (
     TinyViTConfig,
     ViTConfig,
 )
-from samkit.sizes.networks import Sam2Config, Sam3Config, SamConfig
+from samkit.sizes.networks import Sam2Config, Sam3Config, Sam31Config, SamConfig
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, Pooling, PromptEncoderConfig
 
 __all__ = [
@@ -140,9 +140,9 @@ def efficient_tam(
     )
 
 
-def sam3() -> Sam3Config:
-    """Sizes of SAM 3 (2511.16719), without its detector of concepts."""
-    return Sam3Config()
+def sam3(version: Literal["3", "3.1"] = "3") -> Sam3Config:
+    """Sizes of SAM 3 (2511.16719) or of the image part of 3.1, without the detector of concepts."""
+    return Sam3Config() if version == "3" else Sam31Config()
 
 
 def pico() -> Sam2Config:

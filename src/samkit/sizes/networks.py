@@ -14,7 +14,7 @@ from samkit.sizes.image_encoders import (
 )
 from samkit.sizes.parts import MaskDecoderConfig, MemoryConfig, Pooling, PromptEncoderConfig
 
-__all__ = ["NetworkConfig", "Sam2Config", "Sam3Config", "SamConfig"]
+__all__ = ["NetworkConfig", "Sam2Config", "Sam3Config", "Sam31Config", "SamConfig"]
 
 # The defaults are frozen, which ruff sees only of classes in the same file.
 # ruff: noqa: RUF009
@@ -238,3 +238,19 @@ class Sam3Config(Sam2Config):
     def quality_thresholds(self) -> tuple[float, float]:
         # Users report IoUs of 0.3 predicted for good masks, so that stability alone decides.
         return 0.0, 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sam31Config(Sam3Config):
+    """What SAM 3.1 does with clicks, boxes and masks on images: the same, with other weights.
+
+    Its memory, of 16 objects at a time, is none of SAM 2's kind, and not part of samkit.
+    """
+
+    family: ClassVar[str] = "sam3.1"
+    has_memory: ClassVar[bool] = False
+
+    image_encoder: ImageEncoderConfig = PeViTConfig(neck_levels=3)
+    mask_decoder: MaskDecoderConfig = MaskDecoderConfig(
+        high_resolution=True, object_score=True, dynamic_multimask=True
+    )

@@ -146,6 +146,7 @@ class DetectorConfig:
             image with the prompt, and of the queries.
         queries: candidates for objects.
         pool_size: places along the sides of the part of an image that is in a box.
+        neck_levels: as in `PeViTConfig`.
     """
 
     text: TextEncoderConfig = TextEncoderConfig()
@@ -156,3 +157,4 @@ class DetectorConfig:
     decoder_layers: int = 6
     queries: int = 200
     pool_size: int = 7
+    neck_levels: int = 4
