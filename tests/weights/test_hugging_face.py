@@ -43,7 +43,7 @@ OTHERS = (
 WRITABLE = [
     name
     for config, name in SIZES.items()
-    if not isinstance(config.image_encoder, OTHERS) and config != hq_sam2()
+    if not isinstance(config.image_encoder, OTHERS) and config not in (hq_sam2(), sam3("3.1"))
 ]
 
 

@@ -32,6 +32,7 @@ def test_names_are_those_of_the_documentation():
         *(f"efficient-vit-sam-{size}" for size in ("l0", "l1", "l2", "xl0", "xl1")),
         "rep-vit-sam",
         "sam3",
+        "sam3.1",
         "tiny-sam",
         "slim-sam-50",
         "slim-sam-77",
@@ -128,6 +129,7 @@ def test_unknown_name_suggests_the_nearest(asked, nearest):
         ("repvit_sam.pt", "rep-vit-sam"),
         ("efficientvit_sam_xl1.pt", "efficient-vit-sam-xl1"),
         ("efficienttam_ti_512x512.pt", "efficient-tam-ti-512"),
+        ("sam3.1_multiplex.pt", "sam3.1"),
     ],
 )
 def test_names_that_others_use_are_understood(asked, meant, tmp_path, monkeypatch):

@@ -80,13 +80,16 @@ def test_names_of_meta(detector):
 
 def test_file_of_other_sizes(detector, tmp_path):
     """Meta's file does not say its sizes, which are the published ones."""
-    torch.save({"model": as_meta(detector.state_dict())}, tmp_path / "sam3.pt")
+    state = as_meta(detector.state_dict())
+    state["tracker.sam_mask_decoder.iou_token.weight"] = torch.zeros(1, 32)
+    torch.save({"model": state}, tmp_path / "sam3.pt")
     with pytest.raises(CheckpointError, match=r"text_encoder\.token_embedding\.weight"):
         load_detector(tmp_path / "sam3.pt", 32, 16)
 
 
 def test_file_without_a_detector(tmp_path):
-    torch.save({"tracker.no_mem_embed": torch.zeros(1, 1, 32)}, tmp_path / "sam3.pt")
+    name = "tracker.sam_mask_decoder.iou_token.weight"
+    torch.save({name: torch.zeros(1, 32)}, tmp_path / "sam3.pt")
     with pytest.raises(CheckpointError, match="holds no detector of concepts"):
         load_detector(tmp_path / "sam3.pt", 32, 16)
 

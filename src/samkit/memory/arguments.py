@@ -8,9 +8,11 @@ from samkit.image_predictor import ImagePredictor
 from samkit.nn import MemoryNetwork
 from samkit.prompts import Prompt
 from samkit.runtimes import is_exported
+from samkit.sizes import NetworkConfig, Sam31Config
 
 __all__ = [
     "check_known",
+    "check_memory",
     "checked_id",
     "checked_prompt",
     "checked_prompts",
@@ -38,12 +40,32 @@ def network_with_memory(predictor: object, use: str) -> MemoryNetwork:
             f"{use} needs the parts for video, which this export has not; export again with "
             "--parts video"
         )
+    check_memory(network.config, use)
     if not isinstance(network, MemoryNetwork) or not network.has_memory:
-        raise InputError(
-            f"{use} needs a SAM 2 network with its memory; load pico or sam2.1-tiny, -small, "
-            "-base-plus or -large"
-        )
+        raise InputError(_needs_memory(use))
     return network
+
+
+def check_memory(config: NetworkConfig, use: str) -> None:
+    """Check that networks of such sizes have a memory.
+
+    Raises:
+        InputError: they have none.
+    """
+    if isinstance(config, Sam31Config):
+        raise InputError(
+            f"{use} needs a memory of single objects; that of SAM 3.1, of 16 at a time "
+            "(multiplex), is not part of samkit: load sam3, or sam2.1-tiny or larger"
+        )
+    if not config.has_memory:
+        raise InputError(_needs_memory(use))
+
+
+def _needs_memory(use: str) -> str:
+    return (
+        f"{use} needs a SAM 2 network with its memory; load pico or sam2.1-tiny, -small, "
+        "-base-plus or -large"
+    )
 
 
 def checked_id(value: object) -> int:

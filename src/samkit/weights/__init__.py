@@ -26,14 +26,15 @@ _HOME = {
     "convert": "conversion",
     "load_detector": "detector",
     "load_network": "loading",
-    "save_network": "loading",
+    "save_network": "saving",
 }
 """Name -> the module of samkit.weights that defines it."""
 
 if TYPE_CHECKING:
     from samkit.weights.conversion import Layout, convert
     from samkit.weights.detector import load_detector
-    from samkit.weights.loading import load_network, save_network
+    from samkit.weights.loading import load_network
+    from samkit.weights.saving import save_network
 
 
 def __getattr__(name: str) -> object:

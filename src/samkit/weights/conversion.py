@@ -13,10 +13,15 @@ from torch import Tensor
 from samkit.errors import CheckpointError, InputError, shown
 from samkit.files import checked_path
 from samkit.media import write_atomically
+from samkit.sizes import Sam3Config, Sam31Config
+from samkit.weights.detector import OpenedDetector, open_with_detector
 from samkit.weights.hugging_face import config_to_json
 from samkit.weights.layouts import is_unused, table_of
-from samkit.weights.loading import OpenedCheckpoint, header, open_checkpoint
+from samkit.weights.loading import OpenedCheckpoint
+from samkit.weights.registry import MODELS
+from samkit.weights.saving import header
 from samkit.weights.tensor_file import write_safetensors, write_torch
+from samkit.weights.whole_sam3 import as_meta, as_samkit, in_transformers
 
 __all__ = ["LAYOUTS", "Layout", "check_target", "convert"]
 
@@ -31,7 +36,9 @@ def convert(
     """Write a checkpoint in another layout: the same values and dtypes under other names.
 
     Converting there and back is bit-identical. Tensors that no network uses (MobileSAM's
-    classifier) are kept. The layout of transformers cannot hold them, nor MobileSAM as a whole.
+    classifier) are kept. The layout of transformers cannot hold them, nor MobileSAM as a whole; for
+    those of SAM 3 that Meta's file has nevertheless, zeros are written. The detector of SAM 3 is
+    written where the source has it.
 
     Args:
         source: anything that `load_network` takes.
@@ -47,30 +54,18 @@ def convert(
         CheckpointError: the source is not usable, or the layout cannot hold such a network.
     """
     target = check_target(target, layout)
-    opened = open_checkpoint(source, progress=progress)
+    opened, detector = open_with_detector(source, progress=progress)
     if layout == "samkit":
-        write_safetensors(target, _own(opened.state), header(opened.config, opened.metadata))
+        tensors, about = opened.state, header(opened.config, opened.metadata)
+        if isinstance(opened.config, Sam3Config):
+            about |= {"license": MODELS["sam3"].licence}  # which asks for being named
+        if detector is not None:
+            tensors, about = tensors | as_samkit(detector), about | detector.header
+        write_safetensors(target, _own(tensors), about)
     elif layout == "hugging-face":
-        _write_folder(opened, target)
+        _write_folder(opened, detector, target)
     else:
-        if own := opened.config.unpublished_features:
-            raise CheckpointError(
-                f"{opened.source} can be written in the layout 'samkit' only, not {layout!r}: no "
-                f"other code knows {' and '.join(own)}"
-            )
-        if not opened.config.image_encoder.follows_from_shapes:
-            raise CheckpointError(
-                f"{opened.source} cannot be written in the layout {layout!r}, which holds tensors "
-                "only: its activation, or the kind or epsilon of its norms, is not that of "
-                "released networks"
-            )
-        table = table_of(opened.layout, "meta")
-        if not table.is_writable:
-            raise CheckpointError(
-                f"{opened.source} cannot be written in the layout {layout!r}: Meta's files of this "
-                "model hold parts that samkit leaves out"
-            )
-        state = _own(table.from_samkit(opened.state))
+        state = _own(_as_meta(opened, detector, layout))
         wrapped = layout == "ultralytics" or opened.config.family == "sam2"
         write_torch(target, {"model": state} if wrapped else state)
 
@@ -92,7 +87,42 @@ def check_target(target: str | Path, layout: Layout) -> Path:
     return path
 
 
-def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
+def _as_meta(
+    opened: OpenedCheckpoint, detector: OpenedDetector | None, layout: Layout
+) -> dict[str, Tensor]:
+    """All tensors under Meta's names.
+
+    Raises:
+        CheckpointError: Meta's files cannot hold them, or hold more.
+    """
+    source, config = opened.source, opened.config
+    if own := config.unpublished_features:
+        raise CheckpointError(
+            f"{source} can be written in the layout 'samkit' only, not {layout!r}: no other code "
+            f"knows {' and '.join(own)}"
+        )
+    if not config.image_encoder.follows_from_shapes:
+        raise CheckpointError(
+            f"{source} cannot be written in the layout {layout!r}, which holds tensors only: its "
+            "activation, or the kind or epsilon of its norms, is not that of released networks"
+        )
+    if isinstance(config, Sam31Config):
+        raise CheckpointError(
+            f"{source} cannot be written in the layout {layout!r}: Meta's file of SAM 3.1 holds "
+            "its memory (multiplex), which samkit leaves out; expected the layout samkit"
+        )
+    state = table_of(opened.layout, "meta").from_samkit(opened.state)
+    if not isinstance(config, Sam3Config):
+        return state
+    if detector is None:
+        raise CheckpointError(
+            f"{source} cannot be written in the layout {layout!r}: Meta's file of SAM 3 holds the "
+            "detector of concepts, and this one does not"
+        )
+    return state | as_meta(detector, config)
+
+
+def _write_folder(opened: OpenedCheckpoint, detector: OpenedDetector | None, folder: Path) -> None:
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise InputError(f"cannot write {folder}: expected a folder, but it is a file")
     dtypes = Counter(t.dtype for t in opened.state.values() if t.is_floating_point())
@@ -102,6 +132,9 @@ def _write_folder(opened: OpenedCheckpoint, folder: Path) -> None:
     family = opened.config.family
     state = {name: t for name, t in opened.state.items() if not is_unused(family, name)}
     state = table_of(opened.layout, "hugging-face").from_samkit(state)
+    if detector is not None and opened.memory:  # of which transformers has a model of video alone
+        more, config = in_transformers(detector, config, opened.config.dim)
+        state |= more
     # One within the other, so that where either cannot be written neither is.
     with write_atomically(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,28 +1,81 @@
 """The detector of SAM 3, from the files that also hold the rest of it."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from samkit.errors import CheckpointError
+from samkit.files import parse_json
 from samkit.nn.detector import Detector
-from samkit.sizes import DetectorConfig, TextEncoderConfig
-from samkit.weights.checkpoint import read_state_dict
-from samkit.weights.keys_sam3_detector import HUGGING_FACE, META
-from samkit.weights.loading import check_shapes, locate, take_copies
+from samkit.sizes import DetectorConfig, PeViTConfig, TextEncoderConfig
+from samkit.sizes.checks import check_types
+from samkit.weights.checkpoint import Checkpoint
+from samkit.weights.hugging_face_detector import detector_from_json
+from samkit.weights.keys import name_pattern
+from samkit.weights.keys_sam3_detector import BEGINNINGS, TABLES, UNUSED
+from samkit.weights.loading import (
+    NamedCheckpoint,
+    OpenedCheckpoint,
+    check_shapes,
+    checked,
+    locate,
+    read_named,
+    take_copies,
+)
 
-__all__ = ["load_detector"]
+__all__ = ["OpenedDetector", "load_detector", "open_with_detector"]
+
+_CONFIG_KEY = "samkit.detector"
+# Far above those of the published one.
+_DEEPEST = 512
+# What errors in sizes that are no numbers, or impossible ones, are.
+_IMPOSSIBLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+# The largest tensors that are none of the detector's: of the image encoder.
+_ELSEWHERE = (
+    "detector.backbone.vision_backbone.trunk.blocks.",
+    "detector_model.vision_encoder.backbone.layers.",
+    "image_encoder.trunk.blocks.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedDetector:
+    """A detector's tensors, checked against its sizes.
+
+    Attributes:
+        config: sizes.
+        state: tensors under samkit's names, in the checkpoint's dtypes, with those of the authors'
+            that no detector of ours has (`is_unused`).
+    """
+
+    config: DetectorConfig
+    state: dict[str, Tensor]
+
+    @property
+    def header(self) -> dict[str, str]:
+        """What the header of samkit's own files says of it."""
+        return {_CONFIG_KEY: json.dumps(asdict(self.config), sort_keys=True)}
 
 
 def load_detector(
     source: str | Path, dim: int, trunk_dim: int, *, progress: bool | None = None
 ) -> Detector:
-    """Build the detector of a checkpoint of SAM 3, and fill in its weights.
+    """Build the detector of a checkpoint of SAM 3 or 3.1, and fill in its weights.
 
     Args:
-        source: as of `load_network`; of a safetensors file the detector alone is read.
+        source: as of `load_network`; of a safetensors file most of the rest is not read.
         dim, trunk_dim: channels of the network of the same checkpoint, and of the trunk of its
             image encoder.
         progress: draw a progress bar for downloads; None draws one if stderr is a terminal.
@@ -34,56 +87,85 @@ def load_detector(
         The errors of `load_network`; CheckpointError also where the file has no detector.
     """
     path, _ = locate(source, progress)
-    checkpoint = read_state_dict(path, skip=_is_left_out)
-    is_meta = any(name.startswith("detector.") for name in checkpoint.tensors)
-    state = (META if is_meta else HUGGING_FACE).to_samkit(checkpoint.tensors)
-    if not any(name.startswith("decoder.") for name in state):
+    named = read_named(path, skip=lambda name: name.startswith(_ELSEWHERE))
+    opened = _opened(named, dim, trunk_dim)
+    if opened is None:
         raise CheckpointError(
-            f"{checkpoint.source} holds no detector of concepts; expected facebook/sam3 or Meta's "
-            "sam3.pt as they were published"
+            f"{named.checkpoint.source} holds no detector of concepts; expected facebook/sam3, or "
+            "a file of Meta's (sam3.pt, sam3.1_multiplex.pt), as published or converted whole"
         )
-    sizes = _sizes((checkpoint.config or {}).get("detector_config") or {})
-    try:
-        with torch.device("meta"):
-            detector = Detector(sizes, dim, trunk_dim)
-    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"the sizes of the detector in {checkpoint.source} are impossible: {error}"
-        ) from error
-    check_shapes(checkpoint.source, state, detector.state_dict())
-    checkpoint.tensors.clear()  # which would hold all of them while they are copied
-    detector.load_state_dict(take_copies(state), assign=True)
+    with torch.device("meta"):
+        detector = Detector(opened.config, dim, trunk_dim)
+    named.checkpoint.tensors.clear()  # which would hold all of them while they are copied
+    for name in [name for name in opened.state if is_unused(name)]:
+        del opened.state[name]
+    detector.load_state_dict(take_copies(opened.state), assign=True)
     return detector.eval()
 
 
-def _is_left_out(name: str) -> bool:
-    return META.leaves_out(name) or HUGGING_FACE.leaves_out(name)
+def open_with_detector(
+    source: str | Path, *, progress: bool | None = None
+) -> tuple[OpenedCheckpoint, OpenedDetector | None]:
+    """A checkpoint as of `open_checkpoint`, and the detector if there is one in it.
 
-
-def _sizes(values: Mapping[str, Any]) -> DetectorConfig:
-    """Sizes in the detector's part of a ``config.json`` of transformers.
-
-    Those that are not there are of the released network, and so are those of Meta's file.
+    Raises:
+        The errors of `load_network`.
     """
-    text = values.get("text_config") or {}
-    examples = values.get("geometry_encoder_config") or {}
-    encoder = values.get("detr_encoder_config") or {}
-    decoder = values.get("detr_decoder_config") or {}
-    usual = DetectorConfig()
-    return DetectorConfig(
-        text=TextEncoderConfig(
-            vocabulary=text.get("vocab_size", usual.text.vocabulary),
-            context=text.get("max_position_embeddings", usual.text.context),
-            dim=text.get("hidden_size", usual.text.dim),
-            depth=text.get("num_hidden_layers", usual.text.depth),
-            heads=text.get("num_attention_heads", usual.text.heads),
-            mlp_dim=text.get("intermediate_size", usual.text.mlp_dim),
-        ),
-        heads=encoder.get("num_attention_heads", usual.heads),
-        mlp_dim=encoder.get("intermediate_size", usual.mlp_dim),
-        exemplar_layers=examples.get("num_layers", usual.exemplar_layers),
-        encoder_layers=encoder.get("num_layers", usual.encoder_layers),
-        decoder_layers=decoder.get("num_layers", usual.decoder_layers),
-        queries=decoder.get("num_queries", usual.queries),
-        pool_size=examples.get("roi_size", usual.pool_size),
-    )
+    path, registered = locate(source, progress)
+    named = read_named(path)
+    opened = checked(named, registered)
+    encoder = opened.config.image_encoder
+    if not isinstance(encoder, PeViTConfig):
+        return opened, None
+    return opened, _opened(named, opened.config.dim, encoder.dim)
+
+
+def is_unused(name: str) -> bool:
+    """Whether a tensor (samkit's name) may be in a checkpoint though no detector has it."""
+    return any(name_pattern(pattern).fullmatch(name) for pattern in UNUSED)
+
+
+def _opened(named: NamedCheckpoint, dim: int, trunk_dim: int) -> OpenedDetector | None:
+    checkpoint, layout = named.checkpoint, named.layout
+    beginning = BEGINNINGS[layout.names]
+    own = {name: t for name, t in checkpoint.tensors.items() if name.startswith(beginning)}
+    state = TABLES[layout.names].to_samkit(own)
+    if not any(name.startswith("decoder.") for name in state):
+        return None
+    try:
+        config = _config(checkpoint, state)
+        with torch.device("meta"):
+            expected = Detector(config, dim, trunk_dim).state_dict()
+    except _IMPOSSIBLE as error:
+        raise CheckpointError(
+            f"the sizes of the detector in {checkpoint.source} are impossible: {error}"
+        ) from error
+    used = {name: tensor for name, tensor in state.items() if not is_unused(name)}
+    check_shapes(checkpoint.source, used, expected)
+    return OpenedDetector(config=config, state=state)
+
+
+def _config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> DetectorConfig:
+    """Sizes from the header, or from config.json; those of Meta's file are the released ones.
+
+    Raises:
+        One of `_IMPOSSIBLE`.
+    """
+    if _CONFIG_KEY in checkpoint.metadata:
+        values = parse_json(checkpoint.metadata[_CONFIG_KEY], _CONFIG_KEY)
+        config = _from_dict(values)
+    else:
+        config = detector_from_json(checkpoint.config or {})
+    levels = sum(f"neck.convs.{i}.conv_1x1.weight" in state for i in range(4))
+    if levels < 3:
+        raise ValueError(f"expected three or four maps of the neck, got {levels}")
+    config = replace(config, neck_levels=levels)
+    check_types("", config)
+    layers = (config.exemplar_layers, config.encoder_layers, config.decoder_layers)
+    if max(config.text.depth, *layers) > _DEEPEST:
+        raise ValueError(f"expected at most {_DEEPEST} layers")
+    return config
+
+
+def _from_dict(values: dict[str, Any]) -> DetectorConfig:
+    return DetectorConfig(**{**values, "text": TextEncoderConfig(**values["text"])})

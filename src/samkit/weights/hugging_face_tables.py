@@ -322,7 +322,10 @@ _SAM3_TRACKER = Table(
         "vision_config.backbone_config.layer_scale_init_value": None,
         "vision_config.backbone_config.rope_parameters.rope_type": "axial",
     },
-    limits=tuple(row for row in _SAM2.limits if row[0] != "image_encoder.__class__"),
+    limits=(
+        *(row for row in _SAM2.limits if row[0] != "image_encoder.__class__"),
+        ("image_encoder.neck_levels", 4, "its SAM 3 has a neck of four levels"),
+    ),
 )
 
 _SAM3_TRACKER_VIDEO = Table(
@@ -366,7 +369,7 @@ def kind_of(config: NetworkConfig, *, memory: bool) -> str:
     """The type of model that holds a network of these sizes, as far as transformers has one."""
     kind = "edgetam" if isinstance(config.image_encoder, RepViTConfig) else config.family
     if isinstance(config.image_encoder, PeViTConfig):
-        kind = f"{kind}_tracker"
+        kind = "sam3_tracker"
     if config.mask_decoder.high_quality and f"{kind}_hq" in TABLES:
         kind = f"{kind}_hq"
     return f"{kind}_video" if memory and f"{kind}_video" in TABLES else kind

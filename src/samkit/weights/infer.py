@@ -203,7 +203,9 @@ def _sam2(shapes: _Shapes, source: str) -> Sam2Config:
     if f"{trunk}.body.stem.conv1.c.weight" in shapes:
         return _with_heads(shapes, replace(edge_tam(), image_encoder=_rep_vit(shapes)))
     if f"{trunk}.ln_pre.weight" in shapes:
-        return _with_heads(shapes, replace(sam3(), image_encoder=_pe_vit(shapes, source)))
+        encoder = _pe_vit(shapes, source)
+        network = sam3("3.1" if encoder.neck_levels == 3 else "3")
+        return _with_heads(shapes, replace(network, image_encoder=encoder))
     if len(shapes[f"{trunk}.pos_embed"]) == 3:
         released_tam = efficient_tam("s")  # with the memory and the input that most of them have
         return _with_heads(shapes, replace(released_tam, image_encoder=_plain_vit(shapes)))
@@ -274,6 +276,7 @@ def _pe_vit(shapes: _Shapes, source: str) -> PeViTConfig:
         position_size=(math.isqrt(positions), math.isqrt(positions)),
         mlp_ratio=ratio(dim, shapes[f"{trunk}.blocks.0.mlp.layers.0.weight"][0]),
         in_channels=in_channels,
+        neck_levels=_count(shapes, "image_encoder.neck.convs"),
     )
 
 

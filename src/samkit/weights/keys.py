@@ -54,25 +54,34 @@ class RenameTable:
     Attributes:
         rows: ``(samkit, other)`` patterns.
         stacked, repeated: tensors that are converted and not only renamed.
-        class_positions: their names of position tables (1, 1 + N, C) whose first row, of a class
-            token that no network of ours has, is dropped. They cannot be written back.
+        class_positions: (name of the first row in samkit, their name) of position tables
+            (1, 1 + N, C), whose first row is of a class token, which no network of ours has. Where
+            there is none, zeros are written.
+        transposed: their names of matrices (C, D) that are (D, C) in samkit.
+        beginnings: (another beginning of their names, what stands for it in all other parts of the
+            table). Names are written without the former.
         left_out: patterns of their tensors that no network of ours has, and that are not read.
     """
 
     rows: tuple[tuple[str, str], ...]
     stacked: tuple[Stacked, ...] = ()
     repeated: tuple[Repeated, ...] = ()
-    class_positions: tuple[str, ...] = ()
+    class_positions: tuple[tuple[str, str], ...] = ()
+    transposed: tuple[str, ...] = ()
+    beginnings: tuple[tuple[str, str], ...] = ()
     left_out: tuple[str, ...] = ()
-
-    @property
-    def is_writable(self) -> bool:
-        """Whether what is written in this layout would be whole."""
-        return not self.class_positions
 
     def leaves_out(self, name: str) -> bool:
         """Whether a tensor (by its name elsewhere) is not read."""
+        name = self._begun(name)
         return any(name_pattern(pattern).fullmatch(name) for pattern in self.left_out)
+
+    def _begun(self, name: str) -> str:
+        """Their name of a tensor as the other parts of the table have it."""
+        for other, usual in self.beginnings:
+            if name.startswith(other):
+                return usual + name.removeprefix(other)
+        return name
 
     def to_samkit(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename every tensor to samkit's own names; the order is kept.
@@ -82,17 +91,20 @@ class RenameTable:
         """
         repeated = {name: step for step in self.repeated for name in step.theirs}
         stacked = {step.theirs: step for step in self.stacked}
+        class_rows = {theirs: ours for ours, theirs in self.class_positions}
         backwards = [(theirs, ours) for ours, theirs in self.rows]
         result: dict[str, Tensor] = {}
         for name, tensor in state.items():
             if self.leaves_out(name):
                 continue
-            if name in self.class_positions:
-                if tensor.ndim != 3:
-                    raise CheckpointError(
-                        f"expected {name} to have three axes, got shape {tuple(tensor.shape)}"
-                    )
+            name = self._begun(name)
+            if name in class_rows:
+                _check_axes(name, tensor, 3)
+                _put(result, class_rows[name], tensor[:, :1])
                 tensor = tensor[:, 1:]
+            if name in self.transposed:
+                _check_axes(name, tensor, 2)
+                tensor = tensor.t()
             if name in stacked:
                 step = stacked[name]
                 if tensor.ndim == 0 or tensor.shape[0] % len(step.ours):
@@ -121,8 +133,12 @@ class RenameTable:
         """
         repeated = {step.ours: step for step in self.repeated}
         stacked = {name: step for step in self.stacked for name in step.ours}
+        class_rows = dict(self.class_positions)
+        first_rows = {theirs: state.get(ours) for ours, theirs in self.class_positions}
         result: dict[str, Tensor] = {}
         for name, tensor in state.items():
+            if name in class_rows:
+                continue  # it is written with the rest of its table
             if name in stacked:
                 step = stacked[name]
                 missing = [part for part in step.ours if part not in state]
@@ -137,7 +153,12 @@ class RenameTable:
                 for theirs in repeated[name].written:
                     _put(result, theirs, tensor)
             else:
-                _put(result, _rename(name, self.rows), tensor)
+                theirs = _rename(name, self.rows)
+                if theirs in first_rows:
+                    first = first_rows[theirs]
+                    first = torch.zeros_like(tensor[:, :1]) if first is None else first.to(tensor)
+                    tensor = torch.cat([first, tensor], 1)
+                _put(result, theirs, tensor.t() if theirs in self.transposed else tensor)
         return result
 
 
@@ -156,6 +177,13 @@ class Layout:
     names: str
     sign: str
     table: RenameTable = RenameTable(rows=())
+
+
+def _check_axes(name: str, tensor: Tensor, count: int) -> None:
+    if tensor.ndim != count:
+        raise CheckpointError(
+            f"expected {name} to have {count} axes, got shape {tuple(tensor.shape)}"
+        )
 
 
 def _put(result: dict[str, Tensor], name: str, tensor: Tensor) -> None:

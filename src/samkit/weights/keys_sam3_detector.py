@@ -5,7 +5,10 @@
 
 from samkit.weights.keys import RenameTable, Stacked
 
-__all__ = ["HUGGING_FACE", "META"]
+__all__ = ["BEGINNINGS", "HUGGING_FACE", "META", "TABLES", "UNUSED"]
+
+# Tensors that the authors' files hold, and our detector does not have.
+UNUSED = ("text_encoder.text_projection", "geometry_encoder.points_{rest}")
 
 # Layers of a part at most, in Meta's file.
 _TEXT_LAYERS, _LAYERS = 24, 6
@@ -58,14 +61,11 @@ META = RenameTable(
     left_out=(
         "detector.backbone.vision_backbone.trunk.{rest}",
         "detector.backbone.vision_backbone.sam2_convs.{rest}",
-        "detector.backbone.language_backbone.encoder.text_projection",
-        "detector.geometry_encoder.points_direct_project.{rest}",
-        "detector.geometry_encoder.points_pool_project.{rest}",
-        "detector.geometry_encoder.points_pos_enc_project.{rest}",
-        "tracker.{rest}",
+        "detector.backbone.vision_backbone.interactive_convs.{rest}",
+        "detector.backbone.vision_backbone.propagation_convs.{rest}",
     ),
 )
-"""Meta's sam3.pt."""
+"""Meta's sam3.pt and sam3.1_multiplex.pt."""
 
 # Before the names of CLIP's text encoder some versions of transformers have this, and others not.
 _TEXT = ("detector_model.text_encoder.text_model", "detector_model.text_encoder")
@@ -90,6 +90,7 @@ HUGGING_FACE = RenameTable(
                 ("norm.{rest}", "final_layer_norm.{rest}"),
             )
         ),
+        ("text_encoder.text_projection", "detector_model.text_encoder.text_projection.weight"),
         ("text_encoder.resizer.{rest}", "detector_model.text_projection.{rest}"),
         *(
             (f"{ours}.{{i}}.{inner}", f"detector_model.{theirs}.layers.{{i}}.{their_inner}")
@@ -152,14 +153,20 @@ HUGGING_FACE = RenameTable(
         ("dot_prod_scoring.prompt_proj.{rest}", "detector_model.dot_product_scoring.text_proj.{rest}"),
         ("dot_prod_scoring.hs_proj.{rest}", "detector_model.dot_product_scoring.query_proj.{rest}"),
     ),
+    transposed=("detector_model.text_encoder.text_projection.weight",),
     left_out=(
         "detector_model.vision_encoder.backbone.{rest}",
-        "detector_model.text_encoder.text_projection.{rest}",
         "detector_model.text_encoder.text_model.embeddings.position_ids",
         "detector_model.text_encoder.embeddings.position_ids",
-        "tracker_model.{rest}",
-        "tracker_neck.{rest}",
     ),
 )
 """facebook/sam3: the detector of Sam3VideoModel of transformers."""
+
+_SAMKIT = RenameTable(rows=(("{rest}", "concept_detector.{rest}"),))
+
+TABLES = {"meta": META, "hugging-face": HUGGING_FACE, "samkit": _SAMKIT}
+"""Layout -> table."""
+
+BEGINNINGS = {"meta": "detector.", "hugging-face": "detector_model.", "samkit": "concept_detector."}
+"""Layout -> how the names of all tensors in its table begin."""
 # fmt: on

@@ -32,6 +32,7 @@ __all__ = [
 # The layouts of each model; one whose signs are also in files of others comes before them.
 _MODELS: tuple[tuple[Layout, ...], ...] = (
     keys_sam3.LAYOUTS,
+    keys_sam3.LAYOUTS_31,
     keys_edgetam.LAYOUTS,
     keys_hq_sam.LAYOUTS,
     keys_hq_sam2.LAYOUTS,
@@ -41,6 +42,9 @@ _MODELS: tuple[tuple[Layout, ...], ...] = (
     keys_sam.LAYOUTS,
 )
 
+# Family -> tensors that no network has.
+_UNUSED = {"sam": keys_sam.UNUSED, "sam3": keys_sam3.UNUSED, "sam3.1": keys_sam3.UNUSED}
+
 # Relatives that samkit has no network for. They come first, because they look like SAM too.
 _RELATIVES = (
     (r"image_encoder\.(fuse_stage\d|features\.\d+\.token_mixer\.0\.conv1\.c)\..*", "EdgeSAM"),
@@ -49,13 +53,13 @@ _RELATIVES = (
 
 _KNOWN = (
     "SAM, MobileSAM, RepViT-SAM, EfficientViT-SAM, HQ-SAM, HQ-SAM 2, SAM 2, SAM 2.1, EdgeTAM, "
-    "EfficientTAM or SAM 3"
+    "EfficientTAM, SAM 3 or 3.1"
 )
 
 _OTHERS = (
     (
-        r"(detector|tracker|tracker_model|detector_model)\..*",
-        "SAM 3.1, or a part of SAM 3 without what clicks need",
+        r"(detector|tracker|tracker_model|detector_model|detr_decoder)\..*",
+        "a part of SAM 3 without what clicks need",
     ),
     (r"model\.\d+\.(conv|cv1|m)\..*", "a YOLO model"),
     (r"(visual|text_model|vision_model|transformer\.resblocks)\..*", "a CLIP model"),
@@ -170,7 +174,7 @@ def is_left_out(name: str) -> bool:
 
 def is_unused(family: str, name: str) -> bool:
     """Whether a tensor (samkit's name) may be in a checkpoint though no network has it."""
-    return family == "sam" and _fits(keys_sam.UNUSED, name)
+    return _fits(_UNUSED.get(family, ()), name)
 
 
 def is_memory(name: str) -> bool:

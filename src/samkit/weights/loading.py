@@ -1,13 +1,8 @@
-"""Networks from weights, strictly; and samkit's own weight files.
+"""Networks from weights, strictly."""
 
-A file of samkit's own is a safetensors file with the network's own names and, in its header under
-``samkit.config``, the sizes as JSON.
-"""
-
-import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from samkit.errors import CheckpointError, CheckpointKeysError, InputError, UnknownModelError
+from samkit.errors import CheckpointError, CheckpointKeysError, UnknownModelError
 from samkit.files import checked_path, parse_json
 from samkit.nn import Network, build
-from samkit.sizes import NetworkConfig, Sam2Config, from_dict, to_dict
+from samkit.sizes import NetworkConfig, Sam2Config, from_dict
 from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_state_dict
 from samkit.weights.download import fetch, put_by_hand
 from samkit.weights.hub import fetch_file, fetch_folder, is_hub_id
@@ -41,26 +36,41 @@ from samkit.weights.registry import (
     find_model,
     name_elsewhere,
 )
-from samkit.weights.tensor_file import write_safetensors
+from samkit.weights.saving import CONFIG_KEY
 
 __all__ = [
+    "NamedCheckpoint",
     "OpenedCheckpoint",
     "check_shapes",
-    "header",
+    "checked",
     "load_network",
     "locate",
     "open_checkpoint",
-    "save_network",
+    "read_named",
     "take_copies",
 ]
 
-_CONFIG_KEY = "samkit.config"
 # A count that torch's AveragedModel saves beside the tensors of the network.
 _AVERAGED = "n_averaged"
 # No published file has so many bytes for each parameter.
 _MOST_PER_PARAMETER = 16
 # Errors that impossible sizes cause.
 _IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedCheckpoint:
+    """A checkpoint whose tensors have the names of a layout.
+
+    Attributes:
+        checkpoint: its contents.
+        layout: the layout.
+        wrapper: what a training tool had put before the names, or into them; empty for nothing.
+    """
+
+    checkpoint: Checkpoint
+    layout: Layout
+    wrapper: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +123,7 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Network
         del opened.state[name]
     state = take_copies(opened.state)
     if opened.config.has_memory and not opened.memory:
-        if _CONFIG_KEY not in opened.metadata:  # samkit's own files leave out an untrained memory
+        if CONFIG_KEY not in opened.metadata:  # samkit's own files leave out an untrained memory
             warnings.warn(
                 f"{opened.source} holds the image part of SAM 2 only. Images work; the memory that "
                 "video needs starts untrained",
@@ -139,41 +149,6 @@ def take_copies(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return copies
 
 
-def save_network(
-    network: Network,
-    path: str | Path,
-    *,
-    dtype: torch.dtype = torch.float32,
-    metadata: dict[str, str] | None = None,
-) -> None:
-    """Write samkit's own weight file.
-
-    Args:
-        network: what to save. A memory that was never trained (`has_memory` False) is left out.
-        path: a ``.safetensors`` file, replaced in one step when it is there.
-        dtype: of the parameters. Buffers (the Fourier matrix, running means) keep theirs.
-        metadata: texts to put into the header beside the sizes.
-
-    Raises:
-        InputError: the file cannot be written there, or a parameter is too large for the dtype.
-    """
-    parameters = {name for name, _ in network.named_parameters()}
-    state = {
-        name: tensor.to(dtype) if name in parameters else tensor
-        for name, tensor in network.state_dict().items()
-        if network.has_memory or not is_memory(name)
-    }
-    for name in parameters & state.keys():
-        if not bool(state[name].isfinite().all()):
-            raise InputError(f"cannot save {path}: {name} has numbers that {dtype} cannot hold")
-    write_safetensors(path, state, header(network.config, metadata or {}))
-
-
-def header(config: NetworkConfig, metadata: Mapping[str, str]) -> dict[str, str]:
-    """The header of samkit's own weight files: sizes, beside other texts."""
-    return {"format": "pt", **metadata, _CONFIG_KEY: json.dumps(to_dict(config), sort_keys=True)}
-
-
 def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> OpenedCheckpoint:
     """Find and read a checkpoint, rename its tensors and check that all of them fit.
 
@@ -181,7 +156,16 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
         The errors of `load_network`.
     """
     path, registered = locate(source, progress)
-    checkpoint = read_state_dict(path, skip=is_left_out)
+    return checked(read_named(path, skip=is_left_out), registered)
+
+
+def read_named(path: Path, *, skip: Callable[[str], bool] | None = None) -> NamedCheckpoint:
+    """Read a checkpoint, and take off what training tools put before the names, or into them.
+
+    Raises:
+        The errors of `read_state_dict`; CheckpointError also where no layout is known.
+    """
+    checkpoint = read_state_dict(path, skip=skip)
     tensors = {unwrapped(name): tensor for name, tensor in checkpoint.tensors.items()}
     if len(tensors) < len(checkpoint.tensors):
         raise CheckpointError(
@@ -192,15 +176,27 @@ def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> Open
     prefix = find_prefix(tensors, checkpoint.source)
     tensors = _without(prefix, tensors, checkpoint.source)
     layout = detect_layout(tensors, checkpoint.source)
-    state = layout.table.to_samkit(tensors)
+    wrapper = repr(prefix) if prefix else "what wraps parts of a network" if is_wrapped else ""
+    return NamedCheckpoint(
+        checkpoint=replace(checkpoint, tensors=tensors), layout=layout, wrapper=wrapper
+    )
+
+
+def checked(named: NamedCheckpoint, registered: RegisteredModel | None) -> OpenedCheckpoint:
+    """A checkpoint under samkit's names, if all of its tensors fit its network.
+
+    Raises:
+        The errors of `load_network`.
+    """
+    checkpoint, layout = named.checkpoint, named.layout
+    state = layout.table.to_samkit(checkpoint.tensors)
     config = _config(checkpoint, layout.family, state, registered)
     _check(checkpoint.source, layout.family, state, config)
-    if prefix or is_wrapped:
-        what = repr(prefix) if prefix else "what wraps parts of a network"
+    if named.wrapper:
         warnings.warn(
-            f"{checkpoint.source} was saved by a training tool: {what} was taken off the names "
-            "of its tensors",
-            stacklevel=3,
+            f"{checkpoint.source} was saved by a training tool: {named.wrapper} was taken off the "
+            "names of its tensors",
+            stacklevel=4,
         )
     return OpenedCheckpoint(
         source=checkpoint.source,
@@ -295,16 +291,16 @@ def _config(
     not tell the size of the input.
     """
     source = checkpoint.source
-    if _CONFIG_KEY in checkpoint.metadata:
+    if CONFIG_KEY in checkpoint.metadata:
         try:
-            values = parse_json(checkpoint.metadata[_CONFIG_KEY], _CONFIG_KEY)
+            values = parse_json(checkpoint.metadata[CONFIG_KEY], CONFIG_KEY)
             if values["image_encoder"]["kind"] == "resnet":
                 raise CheckpointError(former_pico(source))
             return from_dict(values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{source} was written by another version of samkit: cannot understand its "
-                f"{_CONFIG_KEY} ({error})"
+                f"{CONFIG_KEY} ({error})"
             ) from error
     if checkpoint.config is not None:
         config = config_from_json(checkpoint.config, f"config.json of {source}")
