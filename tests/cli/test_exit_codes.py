@@ -57,6 +57,7 @@ MODEL = "-m tiny.safetensors"
         f"find photos/a.png cup {MODEL}",
         f"find photos/a.png cup, {MODEL}",
         f"find photos/a.png cup {MODEL} --threshold 2",
+        f"find photos/a.png cup {MODEL} --box 1,2,3",
         f"bulk missing -o new {MODEL}",
         f"bulk photos {MODEL}",
         f"bulk photos -o new {MODEL} --task none",

@@ -1,4 +1,4 @@
-"""`samkit find`: all objects of some kinds in images, by words."""
+"""`samkit find`: all objects of some kinds in images, by words or examples."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from samkit.cli.options import (
     model_names,
     reading,
 )
-from samkit.cli.parsing import names_file
+from samkit.cli.parsing import FormatError, names_file, parse_numbers
 from samkit.cli.streams import standard_streams
-from samkit.cli.usage import usage_error
+from samkit.cli.usage import as_usage_error, usage_error
 from samkit.cli.yolo_classes import YoloClasses
 from samkit.errors import count_of
 
 if TYPE_CHECKING:
-    from samkit import Masks
+    from samkit import Concept, Masks
 
 __all__ = ["find"]
 
@@ -41,9 +41,19 @@ def find(
     words: Annotated[
         str,
         typer.Argument(
-            metavar="WORDS", help='What to find, such as "red cup"; several with commas between.'
+            metavar="WORDS",
+            help='What to find, such as "red cup"; several with commas between. "" where boxes '
+            "alone say it.",
         ),
     ],
+    box: Annotated[
+        list[str],
+        typer.Option(
+            metavar="X0,Y0,X1,Y1[,LABEL]",
+            help="A box around an example, of label 1 (the default), or around what is not meant, "
+            "of label 0. Repeatable; they go with each of the words.",
+        ),
+    ] = [],  # noqa: B006
     output: Output = None,
     format: Annotated[
         list[str],
@@ -76,16 +86,18 @@ def find(
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> None:
-    """Find all objects of some kinds in images, by words. Only SAM 3 can.
+    """Find all objects of some kinds in images, by words or by examples. Only SAM 3 can.
 
-    The words are the category of each mask. In a folder of results, files that are there are left
-    out, so that an interrupted run goes on where it stopped.
+    The words are the category of each mask; without them it is "visual". Boxes are in pixels of the
+    image, and serve every image alike: a box means all objects that are like the one in it. In a
+    folder of results, files that are there are left out, so that an interrupted run goes on where
+    it stopped.
 
     Example: samkit find photos/ "red cup, spoon" -o found.json
+
+    Example: samkit find dog.jpg "" --box 10,20,90,80 -o dogs.json
     """
-    names = [name.strip() for name in words.split(",")]
-    if not all(names):
-        raise usage_error(f"expected words, several with commas between, got {words!r}", "WORDS")
+    concepts = _concepts(words, box)
     how = reading(bands, scale)
     into_folder = output is not None and not names_file(output)  # or to standard output
     formats = format or (["coco"] if into_folder else [])
@@ -95,13 +107,15 @@ def find(
     if not jobs:
         return
     classes = YoloClasses(
-        [job.targets for job in jobs], streams.result or output, list(dict.fromkeys(names))
+        [job.targets for job in jobs],
+        streams.result or output,
+        list(dict.fromkeys(concept.name for concept in concepts)),
     )
     run_jobs(
         jobs,
         _Find(
             model=(model, device, dtype),
-            names=names,
+            concepts=concepts,
             threshold=threshold,
             reading={"page": page, **how},
         ),
@@ -117,7 +131,7 @@ class _Find:
     """Loads the model; gives what finds the objects in an image."""
 
     model: tuple[str, str, str]
-    names: list[str]
+    concepts: list[Concept]
     threshold: float
     reading: dict[str, Any]
 
@@ -132,10 +146,44 @@ class _Find:
         predictor.load_detector()  # so that what a process takes is known before others begin
         return ImageWork(
             read=partial(samkit.read_image, **self.reading),
-            segment=lambda _, image: predictor.find(image, self.names, threshold=self.threshold),
+            segment=lambda _, image: predictor.find(image, self.concepts, threshold=self.threshold),
             describe=_describe,
             category=lambda _, masks: _names(masks),
         )
+
+
+def _concepts(words: str, boxes: list[str]) -> list[Concept]:
+    """A concept for each of the words, with the same examples; or one of examples alone."""
+    from samkit import Concept
+
+    numbers = [_parsed_box(text) for text in boxes]
+    corners, labels = [each[:4] for each in numbers], [int(each[4]) for each in numbers]
+    texts: list[str | None] = [None]
+    if words.strip() or not boxes:
+        names = [name.strip() for name in words.split(",")]
+        if not all(names):
+            raise usage_error(
+                f"expected words, several with commas between, got {words!r}", "WORDS"
+            )
+        texts = [*names]
+    with as_usage_error("--box"):
+        return [Concept(text, boxes=corners, labels=labels or None) for text in texts]
+
+
+def _parsed_box(text: str) -> list[float]:
+    """X0, Y0, X1, Y1 and the label."""
+    try:
+        numbers = parse_numbers(text, (4, 5))
+    except FormatError:
+        numbers = []
+    if len(numbers) == 4:
+        numbers.append(1.0)
+    if numbers[4:] not in ([0.0], [1.0]):
+        raise usage_error(
+            f"expected numbers x0,y0,x1,y1 or x0,y0,x1,y1,label with label 1 or 0, got {text!r}",
+            "--box",
+        )
+    return numbers
 
 
 def _names(masks: Masks) -> list[str]:
