@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny import make, tiny_mobile_sam, tiny_sam, tiny_sam2
+from tiny import make, tiny_mobile_sam, tiny_sam, tiny_sam2, tiny_sam3, tiny_sam31
 from videos import make_video
 
 import samkit
@@ -34,9 +34,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     configs = {"sam": tiny_sam(), "mobile-sam": tiny_mobile_sam(), "sam2": tiny_sam2()}
     configs["tracker"] = replace(tiny_sam2(), image_size=(64, 64))
+    configs["sam3"] = replace(tiny_sam3(), image_size=(64, 64))
+    configs["sam3.1"] = tiny_sam31()
     for name, config in configs.items():
         network = make(config)
-        if name in ("sam2", "tracker"):
+        if config.has_memory:
             with torch.no_grad():
                 network.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(3.0)
         save_network(network, folder / f"{name}.safetensors")

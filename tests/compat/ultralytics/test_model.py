@@ -73,6 +73,7 @@ def test_attributes(model: SAM, models: dict[str, Path], capsys: Any) -> None:
     assert isinstance(model.device, torch.device)
     assert not model.is_sam2
     assert SAM(models["sam2"]).is_sam2
+    assert SAM(models["sam3.1"]).is_sam2
     model.info()
     short = capsys.readouterr().err
     assert "parameters" in short

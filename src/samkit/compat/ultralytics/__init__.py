@@ -6,11 +6,11 @@ core offers instead. Written from the documented behaviour alone.
 
 from samkit.compat.ultralytics.dynamic import SAM2DynamicInteractivePredictor
 from samkit.compat.ultralytics.model import SAM
-from samkit.compat.ultralytics.predictor import Predictor, SAM2Predictor
+from samkit.compat.ultralytics.predictor import Predictor, SAM2Predictor, SAM3Predictor
 from samkit.compat.ultralytics.results import ResultBoxes, ResultMasks, Results
 from samkit.compat.ultralytics.semantic import SAM3SemanticPredictor
 from samkit.compat.ultralytics.settings import DEFAULT_CFG, Settings
-from samkit.compat.ultralytics.video import SAM2VideoPredictor
+from samkit.compat.ultralytics.video import SAM2VideoPredictor, SAM3VideoPredictor
 
 __all__ = [
     "DEFAULT_CFG",
@@ -22,6 +22,8 @@ __all__ = [
     "SAM2DynamicInteractivePredictor",
     "SAM2Predictor",
     "SAM2VideoPredictor",
+    "SAM3Predictor",
     "SAM3SemanticPredictor",
+    "SAM3VideoPredictor",
     "Settings",
 ]

@@ -28,6 +28,7 @@ from samkit.image_predictor import ImageEmbedding, ImagePredictor
 from samkit.image_predictor.device import own_dtypes
 from samkit.masks import Masks
 from samkit.nn import ImageFeatures, Network
+from samkit.sizes import Sam2Config
 
 __all__ = ["BasePredictor", "EncodedImage"]
 
@@ -69,7 +70,9 @@ class BasePredictor:
     """
 
     default_model = "sam_b.pt"
-    needs_sam2 = False
+    kind: type[Sam2Config] | None = None
+    """Class of the sizes of networks that it takes; None for all."""
+    needs_memory = False
     _has_object_ids = False
     """Whether classes of results are object ids."""
 
@@ -123,7 +126,7 @@ class BasePredictor:
         """
         chosen = [model, model_path, self.args.model, self.default_model]
         source = next(one for one in chosen if one is not None)
-        core = load_core(source, self.args, needs_sam2=self.needs_sam2)
+        core = load_core(source, self.args, kind=self.kind, needs_memory=self.needs_memory)
         self._prepare(core)
         self.reset_image()
         self._core, self.model, self.device = core, core.network, core.device

@@ -26,6 +26,7 @@ from samkit.memory.arguments import checked_id, network_with_memory
 from samkit.memory_predictor import MemoryPredictor
 from samkit.memory_predictor.entries import Entry
 from samkit.prompts import Prompt
+from samkit.sizes import Sam2Config
 
 __all__ = ["SAM2DynamicInteractivePredictor"]
 
@@ -52,7 +53,8 @@ class SAM2DynamicInteractivePredictor(BasePredictor):
     """
 
     default_model = "sam2.1_b.pt"
-    needs_sam2 = True
+    kind = Sam2Config
+    needs_memory = True
     _has_object_ids = True
 
     def __init__(

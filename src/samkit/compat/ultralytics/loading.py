@@ -8,20 +8,29 @@ from samkit.compat.ultralytics.settings import Settings, device_name, input_size
 from samkit.errors import InputError
 from samkit.image_predictor import ImagePredictor
 from samkit.image_predictor.loading import detector_of
-from samkit.sizes import NetworkConfig
+from samkit.memory.arguments import check_memory
+from samkit.sizes import NetworkConfig, Sam2Config, Sam3Config
 from samkit.weights import MODELS, load_network
 from samkit.weights.adapting import with_input_size
 
 __all__ = ["load_core"]
 
 
-def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> ImagePredictor:
+def load_core(
+    model: Any,
+    settings: Settings,
+    *,
+    kind: type[Sam2Config] | None = None,
+    needs_memory: bool = False,
+) -> ImagePredictor:
     """samkit's predictor for a model, with the device and input size of the settings.
 
     Args:
         model: a network of samkit, an `ImagePredictor`, or a name or checkpoint.
         settings: device, half and imgsz are used.
-        needs_sam2: refuse SAM; a known name is refused before it is downloaded.
+        kind: refuse networks whose sizes are of no such class; None takes all.
+        needs_memory: refuse networks that never have a memory. A known name is refused before it is
+            downloaded.
 
     Raises:
         UnknownModelError, CheckpointError, DownloadError: as of `samkit.load`.
@@ -30,13 +39,12 @@ def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> Im
     detector = None
     if isinstance(model, (str, Path)):
         source = model_source(model)
-        if needs_sam2 and source in MODELS:
-            _check_sam2(MODELS[str(source)].config)
+        if source in MODELS:
+            _check(MODELS[str(source)].config, kind, needs_memory)
         model = load_network(source)
         detector = detector_of(source, model.config)
     network = network_of(model, "a name or a network")
-    if needs_sam2:
-        _check_sam2(network.config)
+    _check(network.config, kind, needs_memory)
     if len(network.config.mean) != 3:
         raise InputError(f"model: expected one for colour images, got {len(network.config.mean)}")
     size = input_size(settings.imgsz)
@@ -52,6 +60,12 @@ def load_core(model: Any, settings: Settings, *, needs_sam2: bool = False) -> Im
     )
 
 
-def _check_sam2(config: NetworkConfig) -> None:
-    if not config.has_memory:
-        raise InputError("model: expected SAM 2, got SAM; Predictor runs it, on images")
+def _check(config: NetworkConfig, kind: type[Sam2Config] | None, needs_memory: bool) -> None:
+    if kind is not None and not isinstance(config, kind):
+        expected = "SAM 3" if kind is Sam3Config else "SAM 2"
+        got, other = "SAM", "Predictor"
+        if isinstance(config, Sam2Config):
+            got, other = "SAM 2", "SAM2Predictor"
+        raise InputError(f"model: expected {expected}, got {got}; {other} runs it, on images")
+    if needs_memory:
+        check_memory(config, "this predictor")

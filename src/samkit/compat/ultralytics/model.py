@@ -12,6 +12,7 @@ from samkit.compat.ultralytics.results import Results
 from samkit.compat.ultralytics.settings import Settings
 from samkit.errors import InputError
 from samkit.nn import Network
+from samkit.sizes import Sam2Config
 
 __all__ = ["SAM"]
 
@@ -19,7 +20,7 @@ _SETTINGS = {field.name for field in fields(Settings)} - {"model"}
 
 
 class SAM:
-    """SAM, MobileSAM or SAM 2 on images and frames.
+    """SAM, MobileSAM, SAM 2 or SAM 3 on images and frames.
 
         model = SAM("sam2_t.pt")
         results = model("bus.jpg", points=[900, 370], labels=[1])
@@ -54,8 +55,8 @@ class SAM:
 
     @property
     def is_sam2(self) -> bool:
-        """Whether it is SAM 2 (or `pico`)."""
-        return self.model.config.has_memory
+        """Whether it is SAM 2 (or `pico`, or SAM 3, whose clicks are those of SAM 2)."""
+        return isinstance(self.model.config, Sam2Config)
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""Prompts on images to masks: SAM, MobileSAM and SAM 2."""
+"""Prompts on images to masks: SAM, MobileSAM, SAM 2 and SAM 3."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,8 +22,9 @@ from samkit.errors import InputError
 from samkit.geometry import checked_size
 from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
+from samkit.sizes import Sam2Config, Sam3Config
 
-__all__ = ["Predictor", "SAM2Predictor"]
+__all__ = ["Predictor", "SAM2Predictor", "SAM3Predictor"]
 
 
 class Predictor(BasePredictor):
@@ -257,7 +258,17 @@ class SAM2Predictor(Predictor):
     """
 
     default_model = "sam2.1_b.pt"
-    needs_sam2 = True
+    kind = Sam2Config
+
+
+class SAM3Predictor(SAM2Predictor):
+    """SAM 3 (2511.16719) on images: each prompt is about one object; all as for `SAM2Predictor`.
+
+    `SAM3SemanticPredictor` finds all objects of a concept.
+    """
+
+    default_model = "sam3.pt"
+    kind = Sam3Config
 
 
 def _masks_and_scores(preds: Any) -> tuple[Tensor, NDArray[np.float32]]:

@@ -22,10 +22,11 @@ from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.memory.arguments import network_with_memory
 from samkit.prompts import Prompt
+from samkit.sizes import Sam2Config, Sam3Config
 from samkit.transforms import ImageTransform
 from samkit.video import VideoPredictor
 
-__all__ = ["SAM2VideoPredictor", "VideoState"]
+__all__ = ["SAM2VideoPredictor", "SAM3VideoPredictor", "VideoState"]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -63,7 +64,8 @@ class SAM2VideoPredictor(BasePredictor):
     """
 
     default_model = "sam2.1_b.pt"
-    needs_sam2 = True
+    kind = Sam2Config
+    needs_memory = True
     _has_object_ids = True
 
     def __init__(
@@ -260,3 +262,10 @@ class SAM2VideoPredictor(BasePredictor):
         elif isinstance(self._source, SourceVideo):
             self._source.frames.close()
         self.inference_state, self._source = {}, None
+
+
+class SAM3VideoPredictor(SAM2VideoPredictor):
+    """SAM 3 (2511.16719) on videos: tracks given objects; all as for `SAM2VideoPredictor`."""
+
+    default_model = "sam3.pt"
+    kind = Sam3Config
