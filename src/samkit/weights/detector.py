@@ -33,15 +33,8 @@ __all__ = ["OpenedDetector", "load_detector", "open_with_detector"]
 _CONFIG_KEY = "samkit.detector"
 # Far above those of the published one.
 _DEEPEST = 512
-# What errors in sizes that are no numbers, or impossible ones, are.
-_IMPOSSIBLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+# Errors that impossible sizes, and values that are none, cause.
+_IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 # The largest tensors that are none of the detector's: of the image encoder.
 _ELSEWHERE = (
     "detector.backbone.vision_backbone.trunk.blocks.",
