@@ -79,7 +79,7 @@ class PromptedVideo:
 
     @property
     def object_ids(self) -> tuple[int, ...]:
-        """Ids of the objects, in the order in which they were first prompted."""
+        """Ids of the objects, in the order in which they were first prompted, or found."""
         return tuple(self._session.objects)
 
     @property

@@ -28,7 +28,7 @@ from video.concepts.test_overlaps import components
 from whole_sam3 import save_whole_sam3
 
 import samkit
-from samkit import ConceptTracking, Prompt, VideoPredictor
+from samkit import Concept, ConceptTracking, Prompt, VideoPredictor
 from samkit.words import tokens_of
 
 # By name, as without torchvision the package has a placeholder for it.
@@ -88,7 +88,7 @@ def kernels(monkeypatch):
 
     fakes = SimpleNamespace(generic_nms=generic_nms, cc_2d=components)
     monkeypatch.setattr(modeling_sam3_video, "cv_utils_kernel", fakes)
-    nothing = SimpleNamespace(
+    nothing = SimpleNamespace(  # there are no examples
         roi_align=lambda maps, boxes, size: maps.new_zeros(0, maps.shape[1], size, size)
     )
     monkeypatch.setattr(modeling_sam3, "torchvision", SimpleNamespace(ops=nothing), raising=False)
@@ -242,3 +242,19 @@ def test_features_of_an_image_are_computed_once(pair, video, monkeypatch):
     )
     list(VideoPredictor(pair[1], video).find(["red cup", "dog"], settings=RULES).track(stop=3))
     assert len(counts) == 3
+
+
+def test_examples_of_one_frame_say_what_is_found_in_others(pair, video):
+    predictor, rules = pair[1], replace(RULES, score_threshold_detection=0.0, fill_hole_area=0)
+
+    def scores(concept):
+        """In the first frame that is looked at, which is not that of the boxes."""
+        tracker = VideoPredictor(predictor, video).find(concept, frame=3, settings=rules)
+        (_, masks), *_ = tracker.track(stop=1)
+        return sorted(masks.scores.tolist())
+
+    box, other = [[10, 20, 60, 70]], [[80, 10, 100, 40]]
+    words = scores("dog")
+    assert len(words) > 1
+    assert scores(Concept("dog", boxes=box)) != words
+    assert scores(Concept("dog", boxes=box)) != scores(Concept("dog", boxes=other))
