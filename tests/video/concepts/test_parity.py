@@ -255,6 +255,6 @@ def test_examples_of_one_frame_say_what_is_found_in_others(pair, video):
 
     box, other = [[10, 20, 60, 70]], [[80, 10, 100, 40]]
     words = scores("dog")
-    assert len(words) > 1
+    assert words
     assert scores(Concept("dog", boxes=box)) != words
     assert scores(Concept("dog", boxes=box)) != scores(Concept("dog", boxes=other))

@@ -138,16 +138,14 @@ def _compared(
             for i in association.new
             if not is_taken[i]
         ]
-        for place, i in association.sure.items():
-            object_id = own[place]
-            is_due = every and way.frame % every == 0 and object_id not in corrected
-            # The score is a logit, as in the code of the authors.
-            if (
-                is_due
-                and way.frame not in session.objects[object_id].prompted
-                and float(seen[object_id].object_score) > settings.high_conf_thresh
-            ):
-                plan.sure[object_id] = found.take(torch.tensor([i]))
+        if every and way.frame % every == 0:
+            for place, i in association.sure.items():
+                object_id = own[place]
+                is_given = way.frame in session.objects[object_id].prompted
+                # A logit, as in the code of the authors.
+                is_there = float(seen[object_id].object_score) > settings.high_conf_thresh
+                if is_there and not is_given and object_id not in corrected:
+                    plan.sure[object_id] = found.take(torch.tensor([i]))
     room = max(0, settings.max_num_objects - len(concepts.tracks))
     if len(plan.new) > room:
         plan.new = sorted(plan.new, key=lambda one: -float(one[1].probabilities))[:room]
