@@ -191,4 +191,5 @@ def test_blocks_are_run_or_are_shipped_files() -> None:
         ("server.md", "it serves until Ctrl-C"),
         ("server.md", "it serves until Ctrl-C"),
         ("server.md", "for nginx"),
+        *[("tracking.md", "needs the weights, which are gated")] * 2,
     ]

@@ -28,6 +28,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointKeysError",
     "Concept",
+    "ConceptTracking",
     "DownloadError",
     "ExportError",
     "ImageEmbedding",
@@ -53,6 +54,7 @@ __all__ = [
 _HOME = {
     "AutomaticMaskGenerator": "mask_generator",
     "Concept": "prompts",
+    "ConceptTracking": "video",
     "ImageEmbedding": "image_predictor",
     "ImagePredictor": "image_predictor",
     "Masks": "masks",
@@ -75,7 +77,7 @@ if TYPE_CHECKING:
     from samkit.media import read_image
     from samkit.memory_predictor import MemoryPredictor
     from samkit.prompts import Concept, Prompt
-    from samkit.video import VideoPredictor
+    from samkit.video import ConceptTracking, VideoPredictor
 
 
 def __getattr__(name: str) -> object:

@@ -102,6 +102,16 @@ def test_meta_of_youtube_vos(tmp_path: Path, frames) -> None:
     }
 
 
+def test_names_are_the_categories_of_youtube_vos(tmp_path: Path, frames) -> None:
+    pixels = np.ones((2, 5, 5), bool)
+    writer = YouTubeVosWriter(tmp_path / "meta.json", frames, name="clip")
+    writer.write(0, Masks(pixels, [1, 1], object_ids=[1, 4], names=["cup", "dog"]))
+    writer.write(1, Masks.empty((5, 5)))
+    writer.close()
+    objects = json.loads((tmp_path / "meta.json").read_text())["videos"]["clip"]["objects"]
+    assert {number: one["category"] for number, one in objects.items()} == {"1": "cup", "4": "dog"}
+
+
 @pytest.mark.parametrize("text", ["[", "[]", "{}", '{"videos": []}', '{"images": []}'])
 def test_a_file_of_another_kind_is_not_added_to(tmp_path: Path, frames, text: str) -> None:
     path = tmp_path / "meta.json"

@@ -1,6 +1,7 @@
 """Concepts on embeddings to masks, by the detector of SAM 3."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,18 +12,44 @@ from samkit.image_predictor.embedding import ImageEmbedding
 from samkit.image_predictor.masks import check_finite
 from samkit.masks import Masks
 from samkit.nn import Network, Sam2
-from samkit.nn.detector import ConceptTokens, Detections, Detector
+from samkit.nn.detector import ConceptTokens, Detector
 from samkit.nn.fast.shared_image import LastImage
 from samkit.prompts import Concept
 from samkit.sizes import Sam3Config
 from samkit.words import tokens_of
 
-__all__ = ["ConceptFinder", "checked_finder", "finder_of"]
+__all__ = ["Candidates", "ConceptFinder", "checked_finder", "finder_of"]
 
 # Texts whose features are kept; each takes 33 kB.
 _TEXTS_KEPT = 1024
 # Beyond this many bytes low-resolution logits are not kept.
 _LOGITS_BYTES = 2**28
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidates:
+    """What a detector finds of one concept in an image, K objects.
+
+    Attributes:
+        probabilities: (K,) that each is an object of the concept.
+        presence: () that there are any.
+        boxes: (K, 4) xyxy, from 0 to 1 inside the image.
+        logits: (K, h, w) mask logits, four times finer than the embedding.
+    """
+
+    probabilities: Tensor
+    presence: Tensor
+    boxes: Tensor
+    logits: Tensor
+
+    def take(self, index: Tensor) -> "Candidates":
+        """Some of them."""
+        return Candidates(
+            probabilities=self.probabilities[index],
+            presence=self.presence,
+            boxes=self.boxes[index],
+            logits=self.logits[index],
+        )
 
 
 class ConceptFinder:
@@ -58,21 +85,60 @@ class ConceptFinder:
         device: torch.device,
     ) -> Masks:
         """See `ImagePredictor.find`; the device is that of the network."""
-        detector = self.detector(device)
-        trunk = _trunk(embedding, detector.trunk_dim)
         parts = [Masks.empty(embedding.image_size)]
-        with torch.inference_mode():
-            for i, concept in enumerate(concepts):
-                detections = detector.detect(
-                    self._maps(detector, trunk, device),
-                    self._words(detector, concept.name, device),
-                    *_examples(concept, embedding.image_size, device),
-                )
-                best = _best(detections, threshold)
-                logits = detector.masks(detections.queries[:, best], detections.pixels)[0]
-                found = sum(map(len, parts))
-                parts.append(_masks(detections, best, logits, embedding, concept.name, i, found))
+        for i, concept in enumerate(concepts):
+            found = self.detect(embedding, concept, threshold, device)
+            order = found.probabilities.argsort(descending=True, stable=True)
+            before = sum(map(len, parts))
+            parts.append(_masks(found.take(order), embedding, concept.name, i, before))
         return Masks.concatenate(parts)
+
+    def detect(
+        self,
+        embedding: ImageEmbedding,
+        concept: Concept,
+        threshold: float,
+        device: torch.device,
+        examples: Tensor | None = None,
+    ) -> Candidates:
+        """The objects of a concept that are more probable than a threshold, in no order.
+
+        Args:
+            embedding: of the image.
+            concept: its boxes are of this image.
+            threshold: from 0 to 1.
+            device: of the network.
+            examples: of another image, as `examples` gives them; boxes then do not count.
+
+        Raises:
+            InputError: as of `ImagePredictor.find`.
+        """
+        detector = self.detector(device)
+        with torch.inference_mode():
+            words = self._words(detector, concept.name, device)
+            if examples is not None:
+                words, concept = words + examples, Concept(concept.name)
+            detections = detector.detect(
+                self._maps(detector, embedding, device),
+                words,
+                *_examples(concept, embedding.image_size, device),
+            )
+            probabilities = detections.probabilities[0]
+            check_finite(probabilities)
+            kept = (probabilities > threshold).nonzero()[:, 0]
+            return Candidates(
+                probabilities=probabilities[kept],
+                presence=detections.presence[0].sigmoid(),
+                boxes=detections.boxes[0, kept].clamp(0, 1),
+                logits=detector.masks(detections.queries[:, kept], detections.pixels)[0],
+            )
+
+    def examples(self, embedding: ImageEmbedding, concept: Concept, device: torch.device) -> Tensor:
+        """The boxes of a concept in an image, for `detect` on others: (1, N + 1, D)."""
+        detector = self.detector(device)
+        with torch.inference_mode():
+            maps = self._maps(detector, embedding, device)
+            return detector.examples(maps, *_examples(concept, embedding.image_size, device))
 
     def _words(self, detector: Detector, text: str, device: torch.device) -> ConceptTokens:
         if text not in self._texts:
@@ -81,7 +147,10 @@ class ConceptFinder:
             self._texts[text] = detector.words(torch.tensor([tokens_of(text)], device=device))
         return self._texts[text]
 
-    def _maps(self, detector: Detector, trunk: Tensor, device: torch.device) -> list[Tensor]:
+    def _maps(
+        self, detector: Detector, embedding: ImageEmbedding, device: torch.device
+    ) -> list[Tensor]:
+        trunk = _trunk(embedding, detector.trunk_dim)
         maps = self._last.find(
             (trunk,),
             detector.neck.parameters(),
@@ -90,6 +159,20 @@ class ConceptFinder:
         )
         assert maps is not None
         return maps
+
+
+def checked_finder(finder: ConceptFinder | None) -> ConceptFinder:
+    """What finds concepts, if there is anything that does.
+
+    Raises:
+        InputError: there is not.
+    """
+    if finder is None:
+        raise InputError(
+            "find: this network has no detector of concepts, only SAM 3 has one: "
+            'samkit.load("sam3")'
+        )
+    return finder
 
 
 def finder_of(network: Network, load: Callable[[], Detector] | None) -> ConceptFinder | None:
@@ -105,20 +188,6 @@ def finder_of(network: Network, load: Callable[[], Detector] | None) -> ConceptF
             f"detector: expected a network of SAM 3 to go with it, got {type(network).__name__}"
         )
     return ConceptFinder(load)
-
-
-def checked_finder(finder: ConceptFinder | None) -> ConceptFinder:
-    """What finds concepts.
-
-    Raises:
-        InputError: there is none.
-    """
-    if finder is None:
-        raise InputError(
-            "find: this network has no detector of concepts, only SAM 3 has one: "
-            'samkit.load("sam3")'
-        )
-    return finder
 
 
 def _trunk(embedding: ImageEmbedding, channels: int) -> Tensor:
@@ -149,36 +218,21 @@ def _examples(
     return torch.from_numpy(boxes)[None].to(device), torch.from_numpy(labels)[None].to(device)
 
 
-def _best(detections: Detections, threshold: float) -> Tensor:
-    """Which candidates (K,) of one concept are more probable than that, the most probable first."""
-    probabilities = detections.probabilities[0]
-    check_finite(probabilities)
-    order = probabilities.argsort(descending=True, stable=True)
-    return order[probabilities[order] > threshold]
-
-
 def _masks(
-    detections: Detections,
-    best: Tensor,
-    logits: Tensor,
-    embedding: ImageEmbedding,
-    name: str,
-    index: int,
-    before: int,
+    found: Candidates, embedding: ImageEmbedding, name: str, index: int, before: int
 ) -> Masks:
-    """Candidates (K,) of one concept with their mask logits (K, h, w); so many masks are before."""
-    count, (height, width) = len(best), embedding.image_size
-    size = torch.tensor([width, height] * 2, dtype=torch.float32, device=best.device)
-    boxes = detections.boxes[0, best].clamp(0, 1) * size
+    """Candidates (K,) of one concept as masks of the image; so many masks are before."""
+    logits, count, (height, width) = found.logits, len(found.logits), embedding.image_size
+    boxes = found.boxes * found.boxes.new_tensor([width, height] * 2)
     keep_logits = (before + count) * logits[0:1].numel() * 4 <= _LOGITS_BYTES
     return Masks.from_pixels(
         map(embedding.transform.mask_in_image, logits),
         embedding.image_size,
-        detections.probabilities[0, best].cpu().numpy(),
+        found.probabilities.cpu().numpy(),
         total=before + count,
         object_ids=before + np.arange(count),
         prompt_index=np.full(count, index),
-        presence=detections.presence.sigmoid().expand(count).cpu().numpy(),
+        presence=found.presence.expand(count).cpu().numpy(),
         boxes=boxes.cpu().numpy(),
         names=np.full(count, name),
         logits=logits.float().cpu().numpy() if keep_logits else None,

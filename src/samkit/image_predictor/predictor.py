@@ -13,7 +13,7 @@ from samkit.errors import ImageError, InputError
 from samkit.geometry import checked_size
 from samkit.image_predictor.arguments import checked_candidates, several
 from samkit.image_predictor.batching import decoder_batches
-from samkit.image_predictor.concepts import checked_finder, finder_of
+from samkit.image_predictor.concepts import ConceptFinder, checked_finder, finder_of
 from samkit.image_predictor.device import (
     dtype_of,
     find_device,
@@ -169,11 +169,8 @@ class ImagePredictor:
         embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
         self.check_embedding(embedding)
         priors = None if prior is None else prior_logits(prior, prompts, embedding.transform)
-
-        total = len(prompts) * width
-        h, w = embedding.transform.mask_size
+        total, (h, w) = len(prompts) * width, embedding.transform.mask_size
         keep_logits = total * h * w * 4 <= _LOGITS_BYTES
-
         parts = [
             masks_of(prediction, embedding.transform, start, total=total, keep_logits=keep_logits)
             for start, prediction in self._decode(embedding, prompts, priors, candidates)
@@ -200,8 +197,7 @@ class ImagePredictor:
         Raises:
             InputError: there are not as many lists of prompts as images; else as in `predict`.
         """
-        images = several("images", images)
-        prompts = several("prompts", prompts)
+        images, prompts = several("images", images), several("prompts", prompts)
         if len(images) != len(prompts):
             raise InputError(
                 "expected one list of prompts for each image, "
@@ -214,10 +210,14 @@ class ImagePredictor:
         results = []
         for start in range(0, len(images), step):
             part = slice(start, start + step)
-            embeddings = self._embed_mixed(images[part])
-            for embedding, wanted in zip(embeddings, checked[part], strict=True):
-                results.append(self.predict(embedding, wanted, candidates=candidates))
+            pairs = zip(self._embed_mixed(images[part]), checked[part], strict=True)
+            results += [self.predict(*pair, candidates=candidates) for pair in pairs]
         return results
+
+    @property
+    def finder(self) -> ConceptFinder:
+        """What finds concepts on embeddings. InputError: the network has no detector."""
+        return checked_finder(self._finder)
 
     @property
     def can_find(self) -> bool:
@@ -226,7 +226,7 @@ class ImagePredictor:
 
     def load_detector(self) -> Detector:
         """The detector, which `find` loads at its first call; errors are those of `find`."""
-        return checked_finder(self._finder).detector(self.device)
+        return self.finder.detector(self.device)
 
     def find(
         self,
@@ -262,7 +262,7 @@ class ImagePredictor:
         """
         asked = as_concepts(concepts)
         least = number("threshold", threshold, most=1)
-        finder = checked_finder(self._finder)
+        finder = self.finder
         embedding = image if isinstance(image, ImageEmbedding) else self.embed(image)
         self.check_embedding(embedding)
         with own_dtypes(self.network):

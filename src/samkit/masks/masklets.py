@@ -181,6 +181,7 @@ class YouTubeVosWriter:
         self._path = checked_path(path, "a file meta.json")
         self._frames, self._name = frames, name
         self._objects: dict[int, list[str]] | None = None
+        self._categories: dict[int, str] = {}
         self._content: dict[str, Any] = {"videos": {}}
         if os.path.exists(self._path):
             self._content = read_json(self._path)
@@ -194,6 +195,9 @@ class YouTubeVosWriter:
     def write(self, frame: int, masks: Masks) -> None:
         if self._objects is None:
             self._objects = {}
+        if masks.names is not None:
+            names = zip(masks.object_ids.tolist(), masks.names.tolist(), strict=True)
+            self._categories.update(names)
         stem = stem_of(self._frames, frame)
         for object_id, area in zip(masks.object_ids.tolist(), masks.areas.tolist(), strict=True):
             seen = self._objects.setdefault(object_id, [])
@@ -205,7 +209,10 @@ class YouTubeVosWriter:
             return
         self._content["videos"][self._name] = {
             "objects": {
-                str(object_id): {"category": "object", "frames": seen}
+                str(object_id): {
+                    "category": self._categories.get(object_id, "object"),
+                    "frames": seen,
+                }
                 for object_id, seen in sorted(self._objects.items())
             }
         }

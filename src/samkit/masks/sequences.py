@@ -275,7 +275,7 @@ class CocoVideoWriter:
       that of the picture, or 00000.jpg and so on;
     - `annotations`: as `Masks.to_coco`: RLE, box, area, `object_id`, `score`, `presence`. An object
       that is not there has an empty mask;
-    - `categories`: the given ones, and "object" where some objects have none.
+    - `categories`: the given ones, and the `names` of the others, "object" where they have none.
 
     Args:
         path: a file .json.
@@ -316,8 +316,9 @@ class CocoVideoWriter:
         }
         self._video.update(size)
         annotations = masks.to_coco(frame)
-        for one in annotations:
-            name = self._category.get(one["object_id"], _CATEGORY)
+        names = [_CATEGORY] * len(masks) if masks.names is None else masks.names.tolist()
+        for one, own in zip(annotations, names, strict=True):
+            name = self._category.get(one["object_id"], own)
             one["category_id"] = self._ids.setdefault(name, len(self._ids) + 1)
         self._file.add(image, annotations)
 

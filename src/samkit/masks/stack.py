@@ -158,8 +158,8 @@ class MaskStack:
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
-        """(N,) float32, the IoU that the model predicts for each mask; of `ImagePredictor.find`,
-        how probable it is that it is an object of its concept."""
+        """(N,) float32, the IoU that the model predicts for each mask; of what `find` found, how
+        probable it is, or was when it was found, that it is an object of its concept."""
         return self._fields.scores
 
     @property
@@ -215,7 +215,8 @@ class MaskStack:
 
     @property
     def names(self) -> npt.NDArray[np.str_] | None:
-        """(N,) texts of `ImagePredictor.find`, else None: the concept of each mask."""
+        """(N,) texts of what `find` found, in images or video, else None: the concept of each
+        mask."""
         return self._fields.names
 
     @property

@@ -12,7 +12,7 @@ from samkit.masks import Masks
 from samkit.nn.memory import ObjectPrediction
 from samkit.transforms import ImageTransform
 
-__all__ = ["masks_of"]
+__all__ = ["masks_of", "owner_of_pixels"]
 
 
 def masks_of(
@@ -52,18 +52,25 @@ def _pixels(
     logits: Tensor, transform: ImageTransform, non_overlapping: bool
 ) -> Iterator[NDArray[np.bool_]]:
     """Masks (H, W) one at a time: at the image's size, logits take far more memory than a mask."""
-    owner = _owner(logits, transform) if non_overlapping else None
+    owner = owner_of_pixels(logits, transform) if non_overlapping else None
     for i, low in enumerate(logits):
         mask = transform.masks_to_image(low[None])[0] > 0
         yield (mask if owner is None else mask & (owner == i)).cpu().numpy()
 
 
-def _owner(logits: Tensor, transform: ImageTransform) -> Tensor:
-    """For each pixel (H, W), the index of the object with the highest logit."""
+def owner_of_pixels(
+    logits: Tensor, transform: ImageTransform, ranks: Tensor | None = None
+) -> Tensor:
+    """For each pixel (H, W), the index of the object with the highest logit, of equals the first.
+
+    With ranks (N,) above 0, of the object with the highest rank of those whose mask has the pixel.
+    """
     best = logits.new_full(transform.image_size, -torch.inf)
     owner = torch.zeros_like(best, dtype=torch.long)
     for i, low in enumerate(logits):
         full = transform.masks_to_image(low[None])[0]
+        if ranks is not None:
+            full = (full > 0) * ranks[i]
         owner = torch.where(full > best, i, owner)
         best = torch.maximum(best, full)
     return owner

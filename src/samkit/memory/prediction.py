@@ -112,11 +112,25 @@ def predict_from_memory(
 
 
 def remember(
-    network: MemoryNetwork, features: ImageFeatures, prediction: ObjectPrediction, *, prompted: bool
+    network: MemoryNetwork,
+    features: ImageFeatures,
+    prediction: ObjectPrediction,
+    *,
+    prompted: bool,
+    shown: ObjectPrediction | None = None,
 ) -> list[Memory]:
-    """The memory of each of N objects in a frame, with tokens in bfloat16 as in the reference."""
+    """The memory of each of N objects in a frame, with tokens in bfloat16 as in the reference.
+
+    Args:
+        network: with memory.
+        features: of the frame, without memory.
+        prediction: of the objects.
+        prompted: as of `MemoryNetwork.remember`.
+        shown: what is remembered instead; confidences are still those of `prediction`.
+    """
     with torch.inference_mode(), own_dtypes(network):
-        memories = network.remember(features, prediction, prompted=prompted)
+        what = prediction if shown is None else shown
+        memories = network.remember(features, what, prompted=prompted)
         # As SAM 3 rates frames; 0 where the object is more likely absent.
         presence = 2 * prediction.object_score[:, 0].sigmoid() - 1
         confidences = (presence.clamp(min=0) * prediction.iou).clamp(0, 1).tolist()

@@ -97,6 +97,17 @@ class Detector(nn.Module):
         """Tokens (B, T) int64 of texts, 0 after their ends. They can be kept for other images."""
         return ConceptTokens(tokens=self.text_encoder(tokens), attended=tokens != 0)
 
+    def examples(self, maps: Sequence[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+        """Tokens (B, N + 1, D) of examples in an image, and of all of them: more words elsewhere.
+
+        Args:
+            maps, boxes, labels: as of `detect`.
+        """
+        image = maps[-1].expand(len(boxes), -1, -1, -1)
+        positions = sine_positions(image.shape[1], *image.shape[-2:]).to(image)
+        tokens: Tensor = self.geometry_encoder(image, positions, boxes, labels)
+        return tokens
+
     def detect(
         self, maps: Sequence[Tensor], words: ConceptTokens, boxes: Tensor, labels: Tensor
     ) -> Detections:
@@ -110,7 +121,7 @@ class Detector(nn.Module):
         count = len(boxes)
         finest, finer, image = (level.expand(count, -1, -1, -1) for level in maps)
         positions = sine_positions(image.shape[1], *image.shape[-2:]).to(image)
-        prompt = words + self.geometry_encoder(image, positions, boxes, labels)
+        prompt = words + self.examples(maps, boxes, labels)
         tokens, attended = prompt.tokens, prompt.attended[:, None, None]
         fused = self._fused(image, positions, tokens, attended)
         queries, found, presence = self.decoder(fused, positions, tokens, attended)

@@ -133,7 +133,8 @@ class MemoryNetwork(Network):
 
         Args:
             features: of the frame, without memory.
-            prediction: of the objects.
+            prediction: of the objects; logits that are (N, 16 h, 16 w), of an embedding (h, w), are
+                taken as they are.
             prompted: masks of prompted frames are remembered as 0 or 1, others as probabilities.
         """
 

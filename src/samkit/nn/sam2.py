@@ -269,9 +269,11 @@ class Sam2(MemoryNetwork):
         memory = self.config.memory
         height, width = features.embedding.shape[-2:]
         size = (height * MASK_STRIDE, width * MASK_STRIDE)
-        logits = F.interpolate(prediction.logits[:, None], features.prompt_size, mode="bilinear")
-        if size != features.prompt_size:  # of SAM 3, whose references resize twice too
-            logits = F.interpolate(logits, size, mode="bilinear", antialias=True)
+        logits = prediction.logits[:, None]
+        if logits.shape[-2:] != size:
+            logits = F.interpolate(logits, features.prompt_size, mode="bilinear")
+            if size != features.prompt_size:  # of SAM 3, whose references resize twice too
+                logits = F.interpolate(logits, size, mode="bilinear", antialias=True)
         masks = (logits > 0).to(logits) if prompted else logits.sigmoid()
         frame = features.embedding.expand(masks.shape[0], -1, -1, -1)
         scaled = masks * memory.sigmoid_scale + memory.sigmoid_bias

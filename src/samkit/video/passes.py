@@ -1,16 +1,19 @@
 """Ways through the frames of a video: which frames they take, and objects tracked along them."""
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from samkit.arguments import whole_number
 from samkit.errors import InputError, shown
+from samkit.image_predictor import ImageEmbedding
 from samkit.masks import Masks
+from samkit.video.concepts.tracking import track_concepts
 from samkit.video.embedded_frames import EmbeddedFrames
-from samkit.video.session import Session
+from samkit.video.session import FrameObjects, Session
 
-__all__ = ["Direction", "checked_range", "passes"]
+__all__ = ["Direction", "checked_range", "passes", "track_into"]
 
 Direction = Literal["forward", "backward", "both"]
 
@@ -27,7 +30,7 @@ def checked_range(
         raise InputError(f"direction: expected forward, backward or both, got {shown(direction)}")
     if session.is_live:
         raise InputError("there is no video to track in; give frames one by one to step()")
-    if not session.objects:
+    if session.is_idle:
         raise InputError("nothing to track: prompt an object first")
     first = session.first_prompt if start is None else whole_number("start", start)
     count = session.frame_count
@@ -41,6 +44,15 @@ def checked_range(
         side = "before" if direction == "backward" else "after"
         raise InputError(f"stop: expected a frame {side} {first}, got {end}")
     return first, end
+
+
+def track_into(
+    session: Session, frame: int, embedding: ImageEmbedding, *, backward: bool
+) -> FrameObjects:
+    """Track all objects into a frame, and find others there if words are looked for."""
+    if session.concepts is None:
+        return session.propagate(frame, embedding, backward=backward)
+    return track_concepts(session, session.concepts, frame, embedding, backward=backward)
 
 
 def passes(
@@ -82,14 +94,31 @@ def _pass(
     *,
     backward: bool,
 ) -> Iterator[tuple[int, Masks]]:
-    """Go through frames until the video ends, or all objects are gone."""
+    """Go through frames until the video ends, or all objects are gone.
+
+    Results wait until it is known which objects were found wrongly (`Session.delay`).
+    """
+    waiting: deque[FrameObjects] = deque()
+    failure: Exception | None = None
     for number in numbers:
         check()
-        if not session.objects:
-            return
-        embedding = frames.embed(number)
+        if session.is_idle:
+            break
+        try:
+            embedding = frames.embed(number)
+        except Exception as error:  # raised after the results up to there
+            failure = error
+            break
         if embedding is None:
-            return
+            break
         frames.read_ahead(number - 1 if backward else number + 1)
-        session.propagate(number, embedding, backward=backward)
-        yield number, session.masks(number)
+        waiting.append(track_into(session, number, embedding, backward=backward))
+        while len(waiting) >= max(session.delay, 1):
+            ready = waiting.popleft()
+            yield ready.frame, session.shown(ready)
+    while waiting:
+        check()
+        ready = waiting.popleft()
+        yield ready.frame, session.shown(ready)
+    if failure is not None:
+        raise failure

@@ -10,12 +10,15 @@ from samkit.memory.arguments import check_known
 from samkit.memory.bank import MemoryBank
 from samkit.memory.masks import masks_of
 from samkit.nn import MemoryNetwork
+from samkit.nn.memory import ObjectPrediction
 from samkit.prompts import Prompt
 from samkit.transforms import ImageTransform
+from samkit.video.concepts.masks import named_masks
+from samkit.video.concepts.state import ConceptState
 from samkit.video.object_state import ObjectState
 from samkit.video.propagation import prompt_frame, propagate
 
-__all__ = ["UNDO_STEPS", "Session", "UndoStep"]
+__all__ = ["UNDO_STEPS", "FrameObjects", "Session", "UndoStep"]
 
 UNDO_STEPS = 16
 """How many prompts can be undone. A step holds earlier memory of an object, up to some 10 MB with
@@ -36,6 +39,21 @@ class UndoStep:
     before: ObjectState | None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameObjects:
+    """What tracking gave in a frame.
+
+    Attributes:
+        frame: its number.
+        predictions: object id -> the object, each a batch of one.
+        hidden: objects that are not shown there.
+    """
+
+    frame: int
+    predictions: dict[int, ObjectPrediction]
+    hidden: frozenset[int] = frozenset()
+
+
 @dataclass(kw_only=True, eq=False)
 class Session:
     """The state of tracking. It reads no frames: embeddings are passed to its methods.
@@ -51,6 +69,7 @@ class Session:
         turn: the frame in which the last pass in both directions turns, or None.
         objects: by id, in the order in which they were first prompted.
         history: prompts that can be undone, the last one last.
+        concepts: what is looked for in each frame, or None.
     """
 
     network: MemoryNetwork
@@ -65,10 +84,23 @@ class Session:
     turn: int | None = None
     objects: dict[int, ObjectState] = field(default_factory=dict)
     history: deque[UndoStep] = field(default_factory=lambda: deque(maxlen=UNDO_STEPS))
+    concepts: ConceptState | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to track, and nothing to look for."""
+        return not self.objects and self.concepts is None
+
+    @property
+    def delay(self) -> int:
+        """How many frames results wait for those after them, which may show that they are wrong."""
+        return 0 if self.is_live or self.concepts is None else self.concepts.settings.hotstart_delay
 
     @property
     def first_prompt(self) -> int:
-        """The first frame that has a prompt. There is at least one object."""
+        """The first frame that has a prompt, 0 where words are looked for."""
+        if self.concepts is not None:
+            return 0
         return min(frame for state in self.objects.values() for frame in state.prompted)
 
     @property
@@ -109,9 +141,10 @@ class Session:
         if frame not in state.prompted:
             return
         state.clear_prompted(frame)
-        if not state.prompted:
-            del self.objects[object_id]
-        self._forget_undo(object_id)
+        if state.prompted:
+            self._forget_undo(object_id)
+        else:
+            self.remove(object_id)
 
     def undo(self) -> int:
         """Undo the last prompt.
@@ -142,6 +175,8 @@ class Session:
         """
         check_known(object_id, self.objects)
         del self.objects[object_id]
+        if self.concepts is not None:
+            self.concepts.tracks.pop(object_id, None)
         self._forget_undo(object_id)
 
     def forget_around(self, object_id: int, frame: int) -> None:
@@ -158,12 +193,16 @@ class Session:
             if t in state.prompted or not 0 < abs(t - frame) <= state.bank.slots
         }
 
-    def propagate(self, frame: int, embedding: ImageEmbedding, *, backward: bool) -> None:
-        """Track all objects into a frame, and forget what is out of reach from there on."""
-        self.image_size = embedding.image_size
-        anchors = () if self.one_way else self._anchors()
+    def prune(self, frame: int, *, backward: bool) -> None:
+        """Forget what is out of reach from a frame on."""
+        anchors = () if self.one_way else self.anchors
         for state in self.objects.values():
             state.prune(frame, backward=backward, anchors=anchors, one_way=self.one_way)
+
+    def propagate(self, frame: int, embedding: ImageEmbedding, *, backward: bool) -> FrameObjects:
+        """Track all objects into a frame, and forget what is out of reach from there on."""
+        self.image_size = embedding.image_size
+        self.prune(frame, backward=backward)
         propagate(
             self.network,
             embedding.features,
@@ -172,17 +211,27 @@ class Session:
             backward=backward,
             frames=self.frame_count,
         )
+        return FrameObjects(frame=frame, predictions=self._predictions(frame))
 
     def masks(self, frame: int) -> Masks:
         """Masks of all objects that are known in a frame, in the order of the objects."""
-        assert self.image_size is not None
-        predictions = {
-            object_id: one
-            for object_id, state in self.objects.items()
-            if (one := state.prediction_in(frame)) is not None
-        }
-        transform = ImageTransform.for_network(self.network.config, self.image_size)
-        return masks_of(predictions, transform, non_overlapping=self.non_overlapping)
+        return self._masks(self._predictions(frame))
+
+    def shown(self, objects: FrameObjects) -> Masks:
+        """Masks of what tracking gave in a frame, of those objects that are still there.
+
+        What words found is left out where it is hidden or has no mask.
+        """
+        tracks = {} if self.concepts is None else self.concepts.tracks
+        return self._masks(
+            {
+                object_id: one
+                for object_id, one in objects.predictions.items()
+                if object_id in self.objects
+                and object_id not in objects.hidden
+                and (object_id not in tracks or bool((one.logits > 0).any()))
+            }
+        )
 
     def new_object(self) -> ObjectState:
         """The state of an object without prompts."""
@@ -196,11 +245,27 @@ class Session:
             )
         )
 
+    @property
+    def anchors(self) -> tuple[int, ...]:
+        """Frames from which a pass in the other direction is likely to start."""
+        anchors = [] if self.is_idle else [self.first_prompt]
+        return tuple(anchors if self.turn is None else [*anchors, self.turn])
+
     def _forget_undo(self, object_id: int) -> None:
         others = [step for step in self.history if step.object_id != object_id]
         self.history = deque(others, maxlen=UNDO_STEPS)
 
-    def _anchors(self) -> tuple[int, ...]:
-        """Frames from which a pass in the other direction is likely to start."""
-        anchors = [self.first_prompt] if self.objects else []
-        return tuple(anchors if self.turn is None else [*anchors, self.turn])
+    def _predictions(self, frame: int) -> dict[int, ObjectPrediction]:
+        return {
+            object_id: one
+            for object_id, state in self.objects.items()
+            if (one := state.prediction_in(frame)) is not None
+        }
+
+    def _masks(self, predictions: dict[int, ObjectPrediction]) -> Masks:
+        assert self.image_size is not None
+        transform = ImageTransform.for_network(self.network.config, self.image_size)
+        if self.concepts is None:
+            return masks_of(predictions, transform, non_overlapping=self.non_overlapping)
+        tracks = self.concepts.tracks
+        return named_masks(predictions, tracks, transform, non_overlapping=self.non_overlapping)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 
@@ -34,24 +33,24 @@ from samkit.cli.track.outputs import (
     check_outputs,
     default_output,
     holds_pngs,
-    pictures,
     png_error,
     png_writer,
 )
 from samkit.cli.track.prompts import read_prompts
 from samkit.cli.track.run import Direction, TrackJob, check_job, run
-from samkit.cli.track.unfinished import (
-    UnfinishedRun,
-    digest_of_files,
-    digest_of_prompts,
-    digest_of_run,
+from samkit.cli.track.setup import (
+    about_network,
+    about_run,
+    can_be_gone_on_with,
+    check_look,
+    look_for,
+    model_that_finds,
+    new_tracker,
+    open_video,
+    read_rules,
 )
+from samkit.cli.track.unfinished import UnfinishedRun, digest_of_run
 from samkit.cli.usage import as_usage_error, check_choice, usage_error
-from samkit.errors import InputError
-
-if TYPE_CHECKING:
-    from samkit import ImagePredictor, VideoPredictor
-    from samkit.media.frames import Frames
 
 __all__ = ["track"]
 
@@ -93,6 +92,22 @@ def track(
             '"labels": \\[1], "box": \\[x0, y0, x1, y1], "mask": "file.png"}, ...]; or -.',
         ),
     ] = None,
+    find: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help='Find all objects of a kind in each frame, such as "red car", and follow them; '
+            "several kinds with commas between. Only SAM 3 can.",
+        ),
+    ] = None,
+    rule: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A rule by which what --find finds begins and ends, such as new_det_thresh=0.5: "
+            "an argument of samkit.ConceptTracking. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
     output: Annotated[
         list[str],
         typer.Option(
@@ -197,9 +212,10 @@ def track(
     what is done.
 
     With one folder as OUT, an interrupted run goes on where it stopped: repeat the command. Files
-    are begun anew, and so is a run with --smooth.
+    are begun anew, and so is a run with --smooth or --find.
 
     Example: samkit track cars.mp4 --box 0:1:5,5,90,80 --point 30:2:420,310 -o out.mp4 -o out.json
+    Example: samkit track cars.mp4 --find "person, red car" -o out.mp4 -o out.json
     """
     if direction not in ("forward", "backward", "both"):
         raise usage_error(f"expected forward, backward or both, got {direction}", "--direction")
@@ -213,7 +229,8 @@ def track(
     folder = Path() if str(prompts) == "-" else None
     prompts = None if prompts is None else Path(streams.input(str(prompts), "--prompts"))
     video = streams.input(video, "VIDEO")
-    frame_prompts = read_prompts(point, box, mask, prompts, folder)
+    words, rules = read_rules(find, rule)
+    frame_prompts = read_prompts(point, box, mask, prompts, folder, are_needed=not words)
     if "" in output:
         raise usage_error("expected the name of a file or folder", "-o")
     output = [streams.output(name, ".json") for name in output]
@@ -227,30 +244,33 @@ def track(
     files = [video, prompts, model, *(file for one in frame_prompts for file in one.files)]
     inputs = [Path(name) for name in files if name is not None]
     check_outputs(targets, inputs, overwrite=overwrite)
-    _check_look(look, targets)
+    check_look(look, targets)
     check_ids(targets, look, [prompt.object_id for prompt in frame_prompts])
     if model in MODELS and not MODELS[model].config.has_memory:  # known before it is downloaded
         raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
-    frames = _open(video, how)
+    if words:
+        model = model_that_finds(model)
+    frames = open_video(video, how)
     job = TrackJob(
         prompts=tuple(frame_prompts),
         direction=cast(Direction, direction),
         start=start,
         stop=stop,
         smooth=smooth,
+        words=words,
     )
     check_job(job, frames)
     if fps is not None and frames.format is not None:
         raise usage_error("the video has times of its own", "--fps")
 
-    # A run that is smoothed is ahead of its files.
-    can_go_on = _can_go_on(targets, frames) and not smooth
+    # A run that is smoothed, or finds by words, is ahead of its files.
+    can_go_on = can_be_gone_on_with(targets, frames) and not smooth and not words
     unfinished = UnfinishedRun(targets[0]) if can_go_on else None
     with closing(frames), nullcontext() if unfinished is None else closing(unfinished):
         there = None
         if unfinished is not None:
             with as_usage_error("VIDEO"):
-                unfinished.about = _about(
+                unfinished.about = about_run(
                     video,
                     job,
                     {
@@ -271,7 +291,7 @@ def track(
 
         predictor = load_model(model, device, dtype)
         if unfinished is not None:
-            unfinished.about |= _about_network(predictor)
+            unfinished.about |= about_network(predictor)
         pngs, digest = targets[0], "" if unfinished is None else digest_of_run(unfinished.about)
         if unfinished is not None and there is not None:
             unfinished.check(there)
@@ -288,104 +308,12 @@ def track(
         else:
             for target in targets:
                 UnfinishedRun(target).remove()
-        with _tracker(
+        with new_tracker(
             predictor, frames, unfinished, nearest_prompts, select_frames, non_overlapping
         ) as tracker:
+            pictures = frames
+            if words:
+                pictures = look_for(tracker, words, rules, frames, video, how, context)
             name = Path(video).name or video
-            outputs = Outputs(targets, frames, look, name=name, rate=fps, run=digest)
+            outputs = Outputs(targets, pictures, look, name=name, rate=fps, run=digest)
             run(tracker, frames, job, outputs, unfinished)
-
-
-def _open(video: str, how: dict[str, Any]) -> Frames:
-    """The frames of VIDEO.
-
-    Raises:
-        typer.BadParameter: nothing is called so, or --bands or --scale are not for it.
-        InputError: it cannot be read.
-    """
-    from samkit.media import list_images
-    from samkit.media.frames import open_frames
-
-    with as_usage_error("VIDEO"):
-        if video.isdecimal() and not os.path.exists(video):
-            return open_frames(int(video), **how)
-        if "://" not in video and (os.path.isdir(video) or not os.path.exists(video)):
-            list_images(video)
-    frames = open_frames(video)
-    if how["bands"] is None and how["scale"] == "full":
-        return frames
-    frames.close()
-    with as_usage_error("--bands or --scale"):
-        return open_frames(video, **how)
-
-
-def _check_look(look: Look, targets: list[Path]) -> None:
-    """Options that change nothing are wrong usage."""
-    has_folder = any(not names_file(target) for target in targets)
-    if look.cutouts and not has_folder:
-        raise usage_error("expected a folder as OUT, or -o OUT.mov without it", "--cutouts")
-    if look.json != "coco" and not any(target.suffix.lower() == ".json" for target in targets):
-        raise usage_error("it says what a .json is: expected -o OUT.json", "--format")
-    has_film = any(target.suffix.lower() == ".mov" for target in targets)
-    if (look.feather or look.refine) and not (look.cutouts or has_film):
-        raise usage_error(
-            "cut-outs have soft edges: -o OUT.mov or --cutouts", "--feather, --refine"
-        )
-
-
-def _can_go_on(targets: list[Path], frames: Frames) -> bool:
-    """Whether a run can be interrupted and gone on with."""
-    return len(targets) == 1 and not names_file(targets[0]) and frames.seekable
-
-
-def _tracker(
-    predictor: ImagePredictor,
-    frames: Frames,
-    unfinished: UnfinishedRun | None,
-    nearest_prompts: int | None,
-    select_frames: bool,
-    non_overlapping: bool,
-) -> VideoPredictor:
-    """A new tracker, or that of the unfinished run."""
-    from samkit import VideoPredictor
-
-    if unfinished is None or unfinished.session is None or unfinished.frames is None:
-        return VideoPredictor(
-            predictor,
-            frames,
-            nearest_prompts=nearest_prompts,
-            select_frames=select_frames,
-            non_overlapping=non_overlapping,
-        )
-    try:
-        tracker = VideoPredictor.load(unfinished.session, predictor, frames)
-    except InputError as error:
-        raise unfinished.refusal(f"that cannot be gone on with ({error})") from None
-    first, last = unfinished.frames
-    typer.echo(f"going on after frames {first} to {last} of an unfinished run", err=True)
-    return tracker
-
-
-def _about(video: str, job: TrackJob, options: dict[str, object]) -> dict[str, str]:
-    """What a run is, so that it is not mistaken for another one."""
-    from samkit import __version__
-    from samkit.media.files import as_path
-
-    path = as_path(video)
-    options |= {"--direction": job.direction, "--start": job.first, "--stop": job.stop}
-    return {
-        "version of samkit": __version__,
-        "video": digest_of_files([path] if path.is_file() else pictures(path)),
-        "set of prompts": digest_of_prompts(job.prompts),
-        **{name: str(value) for name, value in options.items()},
-    }
-
-
-def _about_network(predictor: ImagePredictor) -> dict[str, str]:
-    from samkit.weights.tensor_file import fingerprint
-
-    return {
-        "--model": fingerprint(predictor.network),
-        "--device": predictor.device.type,
-        "--dtype": str(predictor.dtype),
-    }

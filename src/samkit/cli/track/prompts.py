@@ -43,6 +43,8 @@ def read_prompts(
     masks: list[str],
     file: Path | None,
     folder: Path | None = None,
+    *,
+    are_needed: bool = True,
 ) -> list[FramePrompt]:
     """All prompts, those of the file first, one for each frame and object.
 
@@ -50,6 +52,7 @@ def read_prompts(
         points, boxes, masks: of options.
         file: of prompts.
         folder: in which the masks are that it names; by default its own.
+        are_needed: no prompts are wrong usage.
 
     Raises:
         typer.BadParameter: a prompt is not valid; the message names the option, or the entry of
@@ -66,10 +69,10 @@ def read_prompts(
                 raise usage_error(f"{part.origin}: {error}") from None
             part = replace(before, prompt=prompt, files=before.files + part.files)
         merged[key] = part
-    if not merged:
+    if are_needed and not merged:
         raise usage_error(
             "point at something: --point FRAME:ID:X,Y or --box FRAME:ID:X0,Y0,X1,Y1 or "
-            "--mask FRAME:ID:FILE or --prompts FILE"
+            "--mask FRAME:ID:FILE or --prompts FILE; or --find WORDS"
         )
     return list(merged.values())
 

@@ -35,6 +35,7 @@ class TrackJob:
     Attributes:
         prompts: in any order of frames.
         direction, start, stop, smooth: arguments of `VideoPredictor.track`.
+        words: what is looked for in each frame.
     """
 
     prompts: tuple[FramePrompt, ...]
@@ -42,11 +43,14 @@ class TrackJob:
     start: int | None
     stop: int | None
     smooth: int = 0
+    words: tuple[str, ...] = ()
 
     @property
     def first(self) -> int:
         """The frame at which tracking begins."""
-        return min(one.frame for one in self.prompts) if self.start is None else self.start
+        if self.start is not None:
+            return self.start
+        return 0 if self.words else min(one.frame for one in self.prompts)
 
     def span(self, count: int) -> range:
         """The frames tracked in a video of `count` frames."""
@@ -90,6 +94,8 @@ def check_job(job: TrackJob, frames: Frames) -> None:
             that would have to go back.
     """
     first, stop = job.first, job.stop
+    if job.words and job.smooth:
+        raise usage_error("what --find finds cannot be smoothed", "--smooth")
     if frames.count is not None:
         missing = f"the last one is {frames.count - 1}"
         for one in job.prompts:
@@ -110,7 +116,7 @@ def check_job(job: TrackJob, frames: Frames) -> None:
         raise usage_error(
             f"a camera or URL can only go forward, not {job.direction}", "--direction"
         )
-    early = min(one.frame for one in job.prompts)
+    early = first if job.words else min(one.frame for one in job.prompts)
     if first < early:
         raise usage_error(
             f"a camera or URL is tracked from its first prompt, {early}, on", "--start"

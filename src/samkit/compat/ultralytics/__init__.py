@@ -9,6 +9,7 @@ from samkit.compat.ultralytics.model import SAM
 from samkit.compat.ultralytics.predictor import Predictor, SAM2Predictor, SAM3Predictor
 from samkit.compat.ultralytics.results import ResultBoxes, ResultMasks, Results
 from samkit.compat.ultralytics.semantic import SAM3SemanticPredictor
+from samkit.compat.ultralytics.semantic_video import SAM3VideoSemanticPredictor
 from samkit.compat.ultralytics.settings import DEFAULT_CFG, Settings
 from samkit.compat.ultralytics.video import SAM2VideoPredictor, SAM3VideoPredictor
 
@@ -25,5 +26,6 @@ __all__ = [
     "SAM3Predictor",
     "SAM3SemanticPredictor",
     "SAM3VideoPredictor",
+    "SAM3VideoSemanticPredictor",
     "Settings",
 ]

@@ -74,7 +74,7 @@ class BasePredictor:
     """Class of the sizes of networks that it takes; None for all."""
     needs_memory = False
     _has_object_ids = False
-    """Whether classes of results are object ids."""
+    """Whether ids in results are of objects, which last."""
 
     def __init__(
         self,
@@ -324,6 +324,7 @@ class BasePredictor:
             self._scores(masks),
             conf=self.args.conf,
             has_ids=self._has_object_ids,
+            classes=self._classes(masks),
             frame=image.frame,
         )
         postprocess_ms = (perf_counter() - start) * 1000
@@ -333,6 +334,10 @@ class BasePredictor:
     def _scores(self, masks: Masks) -> NDArray[np.float32]:
         """(N,), which become `boxes.conf` of results."""
         return masks.scores
+
+    def _classes(self, masks: Masks) -> NDArray[np.int64]:
+        """(N,), which become `boxes.cls` of results."""
+        return masks.object_ids
 
 
 def _copied(value: Any) -> Any:

@@ -114,7 +114,8 @@ class Results:
     Args:
         scores: (N,), which become `boxes.conf`.
         conf: the score from which a mask is `confident`.
-        has_ids: whether classes are object ids.
+        has_ids: whether object ids are of objects, which last.
+        classes: (N,) integers; by default object ids.
 
     Attributes:
         orig_img: (H, W, 3) uint8 BGR.
@@ -136,6 +137,7 @@ class Results:
         *,
         conf: float = 0.0,
         has_ids: bool = False,
+        classes: NDArray[np.int64] | None = None,
         frame: int | None = None,
         speed: dict[str, float] | None = None,
     ) -> None:
@@ -143,7 +145,8 @@ class Results:
         self.orig_shape = core.image_size
         self.speed = {} if speed is None else speed
         self._scores, self._conf, self._has_ids = scores, conf, has_ids
-        self.names = {int(i): str(i) for i in core.object_ids}
+        self._classes = core.object_ids if classes is None else classes
+        self.names = {int(i): str(i) for i in self._classes}
         self.confident = torch.from_numpy(scores >= conf)
 
     def __len__(self) -> int:
@@ -158,6 +161,7 @@ class Results:
             self._scores[at],
             conf=self._conf,
             has_ids=self._has_ids,
+            classes=self._classes[at],
             frame=self.frame,
             speed=self.speed,
         )
@@ -178,9 +182,9 @@ class Results:
     def boxes(self) -> ResultBoxes:
         """Their boxes, scores and classes."""
         ids = cpu_tensor(self.core.object_ids)
-        # Classes are ids of up to 64 bits, of which float32 holds 24.
-        dtype = torch.float64 if bool((ids.abs() > 2**24).any()) else torch.float32
-        columns = np.column_stack([self.core.boxes, self._scores, self.core.object_ids])
+        # Classes may be ids of up to 64 bits, of which float32 holds 24.
+        dtype = torch.float64 if (np.abs(self._classes) > 2**24).any() else torch.float32
+        columns = np.column_stack([self.core.boxes, self._scores, self._classes])
         data = torch.from_numpy(columns).to(dtype)
         return ResultBoxes(data, self.orig_shape, ids if self._has_ids else None)
 
@@ -188,12 +192,13 @@ class Results:
         """The image with its masks, boxes, and names with scores: (H, W, 3) uint8 BGR, new."""
         labels = switch("labels", labels)
         picture = self.core.overlay(self.orig_img[..., ::-1], boxes=boxes)
-        for box, score, number in zip(
-            self.core.boxes, self._scores, self.core.object_ids.tolist(), strict=True
+        ids, classes = self.core.object_ids.tolist(), self._classes.tolist()
+        for box, score, object_id, number in zip(
+            self.core.boxes, self._scores, ids, classes, strict=True
         ):
             if labels and (box[2:] > box[:2]).all():
                 text = f"{self.names[number]} {score:.2f}"
-                drawing.draw_label(picture, box, text, drawing.colour_of(number))
+                drawing.draw_label(picture, box, text, drawing.colour_of(object_id))
         return np.ascontiguousarray(picture[..., ::-1])
 
     def save(self, filename: str | os.PathLike[str] | None = None) -> str:
@@ -226,7 +231,7 @@ class Results:
         repeats = int(switch("save_conf", save_conf))
         lines = []
         for ring, number, score in zip(
-            self.masks.xyn, self.core.object_ids.tolist(), self._scores.tolist(), strict=True
+            self.masks.xyn, self._classes.tolist(), self._scores.tolist(), strict=True
         ):
             if len(ring):
                 values = [f"{value:.6f}" for value in ring.ravel()]
@@ -247,7 +252,7 @@ class Results:
         boxes = self.boxes.xyxyn if normalize else self.boxes.xyxy
         rings = self.masks.xyn if normalize else self.masks.xy
         found = []
-        for i, number in enumerate(self.core.object_ids.tolist()):
+        for i, number in enumerate(self._classes.tolist()):
             corners = [round(value, decimals) for value in boxes[i].tolist()]
             xs, ys = ([round(value, decimals) for value in axis] for axis in rings[i].T.tolist())
             one = {
@@ -257,7 +262,9 @@ class Results:
                 "box": dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True)),
                 "segments": {"x": xs, "y": ys},
             }
-            found.append({**one, "track_id": number} if self._has_ids else one)
+            if self._has_ids:
+                one["track_id"] = int(self.core.object_ids[i])
+            found.append(one)
         return found
 
     def to_json(self, normalize: bool = False, decimals: int = 5) -> str:

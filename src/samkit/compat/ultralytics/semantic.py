@@ -23,7 +23,7 @@ from samkit.masks import Masks
 from samkit.nn import ImageFeatures, Network, Sam2
 from samkit.prompts import Concept
 
-__all__ = ["SAM3SemanticPredictor"]
+__all__ = ["SAM3SemanticPredictor", "checked_words", "concepts_of"]
 
 _PROMPTS = ("text", "bboxes", "labels")
 _TRUNK = "trunk"  # beside the features of SAM 2
@@ -120,13 +120,7 @@ class SAM3SemanticPredictor(BasePredictor):
         Raises:
             PromptError: an unknown key, a wrong shape or wrong values.
         """
-        if not isinstance(prompts, Mapping) or not set(prompts) <= set(_PROMPTS):
-            raise PromptError(
-                f"prompts: expected a dict with some of {', '.join(_PROMPTS)}, got {shown(prompts)}"
-            )
-        if prompts:
-            concepts_of(**prompts)
-        self.prompts = dict(prompts)
+        self.prompts = checked_words(prompts)
 
     def reset_prompts(self) -> None:
         """Forget the prompts of `set_prompts`."""
@@ -174,6 +168,21 @@ class SAM3SemanticPredictor(BasePredictor):
         result = super()._result(image, masks, preprocess_ms)
         result.names = dict(enumerate(self._names))
         return result
+
+
+def checked_words(prompts: Any) -> dict[str, Any]:
+    """A dict with some of text, bboxes and labels, or with nothing.
+
+    Raises:
+        PromptError: an unknown key, a wrong shape or wrong values.
+    """
+    if not isinstance(prompts, Mapping) or not set(prompts) <= set(_PROMPTS):
+        raise PromptError(
+            f"prompts: expected a dict with some of {', '.join(_PROMPTS)}, got {shown(prompts)}"
+        )
+    if prompts:
+        concepts_of(**prompts)
+    return dict(prompts)
 
 
 def concepts_of(text: Any = None, bboxes: Any = None, labels: Any = None) -> list[Concept]:
