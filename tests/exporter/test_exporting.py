@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +217,26 @@ def test_what_cannot_be_exported(exported_pico: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             samkit.export(sam, out, **arguments)
     assert not out.exists()
+
+
+WITHOUT_THE_EXTRA = """
+import sys
+for name in ("onnx", "onnx_ir", "onnxruntime", "onnxscript"):
+    sys.modules[name] = None
+import samkit
+from samkit.exporter import measure  # of torch, too
+try:
+    samkit.export(samkit.load("pico", dtype="float32"), sys.argv[1])
+except samkit.MissingDependencyError as error:
+    print(error)
+"""
+
+
+def test_without_the_extra(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_THE_EXTRA, str(tmp_path / "out")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stdout == "exporting needs the package onnx: pip install 'samkit[export]'\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_large_weights_lie_in_a_file_of_their_own(
