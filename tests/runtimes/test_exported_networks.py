@@ -266,5 +266,7 @@ def test_files_of_other_inputs(copied: Path, runtime: str) -> None:
         pytest.importorskip("openvino", reason="openvino is not installed")
     about = json.loads((copied / "samkit.json").read_text())
     rewrite(copied, sizes=about["sizes"] | {"image_size": [640, 832]})
-    with pytest.raises(CheckpointError, match=r"image_encoder\.onnx: \w+ cannot run it: .*640"):
+    with pytest.raises(
+        CheckpointError, match=r"image_encoder\.onnx: \w+ cannot run it: .*(640|shape)"
+    ):
         samkit.load(copied, runtime=runtime).embed(PHOTOGRAPH)

@@ -120,4 +120,4 @@ def _missing(package: str, extra: str) -> MissingDependencyError:
 
 
 def _unusable(path: Path, what: str, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path}: {what}: {' '.join(str(error).split()):.300}")
+    return CheckpointError(f"{path}: {what}: {' '.join(str(error).split()):.500}")
