@@ -76,6 +76,10 @@ def test_check_and_predict(run: Any, exported_pico: Path, tmp_path: Path) -> Non
             "the layout samexporter has no parts for video",
         ),
         (("pico", "-o", "OUT", "--half", "--int8"), "expected one of --half and --int8"),
+        *(
+            (("pico", "-o", "OUT", "--check", *more), "expected no --layout, --half or --int8")
+            for more in (("--half",), ("--int8",), ("--layout", "transformers"))
+        ),
         (("nothing", "-o", "OUT"), "no model is called 'nothing'"),
         (("pico", "-o", "OUT", "--check"), "no such file or folder"),
     ],

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,19 +104,64 @@ def with_shapes_that_do_not_fit(path: Path) -> None:
     onnx.save(model, path)
 
 
-@pytest.mark.parametrize("damage", [cut_off, with_shapes_that_do_not_fit])
+def with_another_input(path: Path) -> None:
+    """A file that loads, and does not run."""
+    model = onnx.load(path)
+    one = onnx.helper.make_tensor_value_info("mood", onnx.TensorProto.FLOAT, [1])
+    model.graph.input.append(one)
+    onnx.save(model, path)
+
+
 @pytest.mark.parametrize("name", ["image_encoder", "memory_encoder"])
-def test_files_that_do_not_load_are_found_out(
-    damage: Any, name: str, exported_pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut_off, "cannot load it"),
+        (with_shapes_that_do_not_fit, "cannot load it"),
+        (with_another_input, r"cannot run it: .*mood"),
+    ],
+)
+def test_files_that_do_not_run_are_found_out(
+    damage: Any,
+    message: str,
+    name: str,
+    exported_pico: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def write(_: Any, folder: Path, *rest: Any) -> None:
         shutil.copytree(exported_pico, folder, dirs_exist_ok=True)
         damage(folder / f"{name}.onnx")
 
     monkeypatch.setattr(exporting, "_write", write)
-    with pytest.raises(ExportError, match=rf"{name}\.onnx: onnxruntime cannot load it"):
+    with pytest.raises(ExportError, match=rf"{name}\.onnx: onnxruntime {message}"):
         samkit.export(pico(), tmp_path / "out", parts="video")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_folder_is_filled_and_not_replaced(
+    exported_pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another one in its place could not be mounted, and a shell in it would not see it."""
+
+    def write(_: Any, folder: Path, *rest: Any) -> None:
+        for name in ("image_encoder.onnx", "mask_decoder.onnx", "network.safetensors"):
+            shutil.copy(exported_pico / name, folder)
+        if others:
+            (tmp_path / "mine.txt").touch()
+
+    monkeypatch.setattr(exporting, "_write", write)
+    monkeypatch.chdir(tmp_path)
+    before, others = tmp_path.stat().st_ino, True
+    with pytest.raises(InputError, match="is no longer empty"):
+        samkit.export(pico(), ".")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / "mine.txt").unlink()
+    others = False
+    about = samkit.export(pico(), ".")
+    assert tmp_path.stat().st_ino == before
+    assert {path.name for path in Path().iterdir()} == {*about["files"], "samkit.json"}
+    assert samkit.load(".").network.config == pico().network.config
 
 
 def test_check_of_rounded_weights(exported_pico: Path, tmp_path: Path) -> None:
@@ -143,6 +190,7 @@ def test_what_cannot_be_exported(exported_pico: Path, tmp_path: Path) -> None:
     half = ImagePredictor(make(tiny_sam()), device="cpu", dtype="bfloat16")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
+    (tmp_path / "loop").symlink_to("loop")
     out = tmp_path / "out"
     for wrong, arguments, message in (
         (sam, (out, "video"), "this network has no memory"),
@@ -154,6 +202,7 @@ def test_what_cannot_be_exported(exported_pico: Path, tmp_path: Path) -> None:
         (sam, (tmp_path / "full",), "expected a new or empty folder"),
         (sam, (tmp_path / "full" / "mine.txt",), "expected a new or empty folder"),
         (sam, (tmp_path / "full" / "mine.txt" / "out",), "cannot write"),
+        (sam, (tmp_path / "loop",), "a link that leads to itself"),
         (sam.network, (out,), "expected an ImagePredictor"),
         (hq_sam, (out, "image", "transformers"), "the layout transformers has no HQ-SAM"),
     ):
@@ -168,6 +217,26 @@ def test_what_cannot_be_exported(exported_pico: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             samkit.export(sam, out, **arguments)
     assert not out.exists()
+
+
+WITHOUT_THE_EXTRA = """
+import sys
+for name in ("onnx", "onnx_ir", "onnxruntime", "onnxscript"):
+    sys.modules[name] = None
+import samkit
+from samkit.exporter import measure  # of torch, too
+try:
+    samkit.export(samkit.load("pico", dtype="float32"), sys.argv[1])
+except samkit.MissingDependencyError as error:
+    print(error)
+"""
+
+
+def test_without_the_extra(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_THE_EXTRA, str(tmp_path / "out")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stdout == "exporting needs the package onnx: pip install 'samkit[export]'\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_large_weights_lie_in_a_file_of_their_own(

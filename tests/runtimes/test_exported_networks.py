@@ -222,7 +222,7 @@ def rewrite(folder: Path, **values: object) -> None:
         ({"files": []}, "samkit.json is damaged"),
         ({"files": {"mask_decoder.onnx": {}}}, "samkit.json is damaged"),
         ({"files": {"../x": {"sha256": ""}}}, "expected the name of a file"),
-        ({"files": {}}, "expected image_encoder.onnx among its files"),
+        ({"files": {}}, "expected network.safetensors among its files"),
     ],
 )
 def test_damaged_manifest(copied: Path, values: dict[str, object], message: str) -> None:
@@ -258,3 +258,15 @@ def test_a_file_that_is_no_network(copied: Path) -> None:
     rewrite(copied, files=about["files"])
     with pytest.raises(CheckpointError, match=r"mask_decoder\.onnx: onnxruntime cannot load it"):
         samkit.load(copied)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_files_of_other_inputs(copied: Path, runtime: str) -> None:
+    if runtime == "openvino":
+        pytest.importorskip("openvino", reason="openvino is not installed")
+    about = json.loads((copied / "samkit.json").read_text())
+    rewrite(copied, sizes=about["sizes"] | {"image_size": [640, 832]})
+    with pytest.raises(
+        CheckpointError, match=r"image_encoder\.onnx: \w+ cannot run it: .*(640|shape)"
+    ):
+        samkit.load(copied, runtime=runtime).embed(PHOTOGRAPH)

@@ -50,7 +50,7 @@ def pair(
         path=tmp_path,
         config=expected.config,
         weights="float32",
-        checksums=dict.fromkeys(parts, ""),
+        checksums=dict.fromkeys([*parts, WEIGHTS], ""),
     )
     return predictor_of(load_exported(folder, "onnx")), predictor_of(expected)
 

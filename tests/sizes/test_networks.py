@@ -51,6 +51,12 @@ def test_values_of_another_type(path: str, value: object) -> None:
         changed(path, value).validate()
 
 
+@pytest.mark.parametrize("levels", [("x",), (1.5,), (-1,)])
+def test_values_where_there_are_none_by_default(levels: tuple[object, ...]) -> None:
+    with pytest.raises(ValueError, match="fpn_top_down_levels: expected"):
+        sizes.Sam3Config(fpn_top_down_levels=levels).validate()  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "change",
     [

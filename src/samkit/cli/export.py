@@ -57,11 +57,18 @@ def export(
     if half and int8:
         raise usage_error("expected one of --half and --int8", "--int8")
     if check:
+        if half or int8 or chosen_layout != "samkit":
+            raise usage_error(
+                "DIR says how its weights are stored, and is in the layout samkit; expected no "
+                "--layout, --half or --int8 beside it",
+                "--check",
+            )
         check_there(output, "--output")
         predictor = load_model(model, "cpu", "float32", "MODEL")
         typer.echo(f"{output}: {_summary(exporter.check(predictor, output))}")
         return
     predictor = load_model(model, "cpu", "float32", "MODEL")
+    typer.echo("exporting, which takes a while", err=True)
     about = exporter.export(
         predictor, output, parts=chosen_parts, layout=chosen_layout, half=half, int8=int8
     )

@@ -84,9 +84,10 @@ def export(
     weights, before = _weights(half, int8), None
     if weights != "float32":
         before, network = network, rounded(network, weights)
+    is_there = target.exists()
     try:
         # Inside a folder that only this process can look into, until all is well.
-        with temporary_folder(target.parent) as place:
+        with temporary_folder(target if is_there else target.parent) as place:
             written = place / "export"
             written.mkdir()
             _write(network, written, parts, layout, weights)
@@ -94,7 +95,10 @@ def export(
             _save(about, written / MANIFEST)
             about["parity"] = _compare(network, written, parts, layout, before)
             _save(about, written / MANIFEST)
-            os.rename(written, target)
+            if is_there:
+                _fill(target, place, written)
+            else:
+                os.rename(written, target)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror or error}") from error
     return about
@@ -214,10 +218,25 @@ def _new_folder(folder: str | Path) -> Path:
         if target.exists() and not (target.is_dir() and not any(target.iterdir())):
             raise InputError(f"expected a new or empty folder to export to, got {target}")
         target = Path(os.path.realpath(target))
+        if target.is_symlink():
+            raise InputError(f"cannot write {target}: it is a link that leads to itself")
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror or error}") from error
     return target
+
+
+def _fill(target: Path, place: Path, written: Path) -> None:
+    """Move what was written into a folder, which may be a mounted one, or that of the shell.
+
+    Raises:
+        InputError: something else came there in the meantime.
+    """
+    if any(path != place for path in target.iterdir()):
+        raise InputError(f"{target} is no longer empty")
+    # The manifest is last, as it makes an export of the folder.
+    for path in sorted(written.iterdir(), key=lambda path: path.name == MANIFEST):
+        os.rename(path, target / path.name)
 
 
 def _weights(half: bool, int8: bool) -> Weights:
@@ -291,17 +310,23 @@ def _compare(
     """Run the files, and say how much they differ.
 
     Raises:
-        ExportError: too much.
+        ExportError: too much, or they do not run.
     """
+    try:
+        return _differences(network, folder, parts, layout, before)
+    except CheckpointError as error:
+        raise ExportError(f"the files do not run: {error}") from error
+
+
+def _differences(
+    network: Network, folder: Path, parts: Parts, layout: LayoutName, before: Network | None
+) -> dict[str, Any]:
     import onnxruntime
 
-    try:
-        engines = {
-            part.name: Engine(folder / f"{part.name}.onnx", "onnx", "")
-            for part in _all_parts(network, parts, layout)
-        }
-    except CheckpointError as error:
-        raise ExportError(f"the files do not load: {error}") from error
+    engines = {
+        part.name: Engine(folder / f"{part.name}.onnx", "onnx", "")
+        for part in _all_parts(network, parts, layout)
+    }
     found, ious = compare_images(network, LAYOUTS[layout], engines, before)
     report: dict[str, Any] = {
         "engine": f"onnxruntime {onnxruntime.__version__}",

@@ -8,7 +8,6 @@ import copy
 from typing import Any
 
 import numpy as np
-import onnx_ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -62,6 +61,8 @@ def _to_steps(weight: Tensor) -> Tensor:
 
 def store_small(graph: Any, weights: Weights) -> None:
     """Store float32 weights in fewer bits where that loses nothing; nodes of the graph undo it."""
+    import onnx_ir  # here, as the rest of the package is read without the extra `export` too
+
     for name, value in list(graph.initializers.items()):
         if value.dtype != onnx_ir.DataType.FLOAT:
             continue
@@ -107,6 +108,8 @@ def _as_int8(array: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[np.float
 
 
 def _stored(graph: Any, name: str, array: NDArray[Any]) -> Any:
+    import onnx_ir
+
     tensor = onnx_ir.tensor(array)
     value = onnx_ir.Value(name=name, const_value=tensor)
     value.shape, value.dtype = onnx_ir.Shape(array.shape), tensor.dtype

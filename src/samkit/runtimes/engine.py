@@ -39,16 +39,25 @@ class Engine(nn.Module):
 
     def __init__(self, path: Path, runtime: Runtime, checksum: str) -> None:
         super().__init__()
+        self._path, self._name = path, _NAMES[runtime]
         self._run, self.outputs = _OPEN[runtime](path)
         self.register_buffer("checksum", torch.tensor(list(bytes.fromhex(checksum)), device="cpu"))
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Inputs and outputs by name; floats are float32."""
+        """Inputs and outputs by name; floats are float32.
+
+        Raises:
+            CheckpointError: the file takes other inputs, or the engine fails, such as for want of
+                memory.
+        """
         arrays = {
             name: (tensor.float() if tensor.is_floating_point() else tensor).contiguous().numpy()
             for name, tensor in inputs.items()
         }
-        found = self._run(arrays)
+        try:
+            found = self._run(arrays)
+        except Exception as error:  # of each engine and kind another class
+            raise _unusable(self._path, f"{self._name} cannot run it", error) from error
         return {
             name: torch.from_numpy(array) for name, array in zip(self.outputs, found, strict=True)
         }
@@ -67,7 +76,7 @@ def _open_onnx(path: Path) -> tuple[Run, list[str]]:
     try:
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
     except Exception as error:  # it has a class for each kind, all of them made of Exception
-        raise _unreadable(path, "onnxruntime", error) from error
+        raise _unusable(path, "onnxruntime cannot load it", error) from error
     outputs = [output.name for output in session.get_outputs()]
     return lambda arrays: session.run(outputs, dict(arrays)), outputs
 
@@ -84,8 +93,8 @@ def _open_openvino(path: Path) -> tuple[Run, list[str]]:
     }
     try:
         model = openvino.Core().compile_model(path, "CPU", hints)
-    except RuntimeError as error:
-        raise _unreadable(path, "OpenVINO", error) from error
+    except Exception as error:  # also of a path that is no Unicode
+        raise _unusable(path, "OpenVINO cannot load it", error) from error
     outputs = [output.any_name for output in model.outputs]
     request, lock = model.create_infer_request(), threading.Lock()
 
@@ -101,6 +110,7 @@ _OPEN: dict[Runtime, Callable[[Path], tuple[Run, list[str]]]] = {
     "onnx": _open_onnx,
     "openvino": _open_openvino,
 }
+_NAMES: dict[Runtime, str] = {"onnx": "onnxruntime", "openvino": "OpenVINO"}
 
 
 def _missing(package: str, extra: str) -> MissingDependencyError:
@@ -109,5 +119,5 @@ def _missing(package: str, extra: str) -> MissingDependencyError:
     )
 
 
-def _unreadable(path: Path, engine: str, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path}: {engine} cannot load it: {str(error).splitlines()[0]}")
+def _unusable(path: Path, what: str, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path}: {what}: {' '.join(str(error).split()):.500}")

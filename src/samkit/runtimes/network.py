@@ -35,15 +35,13 @@ def load_exported(folder: ExportedFolder, runtime: Runtime) -> Network:
         CheckpointError: the engine cannot load a file, or the weights do not fit.
     """
     network = _built(folder.config)
-    path = folder.path / WEIGHTS
+    path = folder.path / _listed(folder, WEIGHTS)
     state, _ = read_safetensors(path, CheckpointError)
     check_shapes(str(path), state, weights_between(network))
     network.load_state_dict(state, strict=False, assign=True)
 
     def engine(name: str) -> Engine:
-        file = f"{name}.onnx"
-        if file not in folder.checksums:
-            raise CheckpointError(f"{folder.path}: expected {file} among its files")
+        file = _listed(folder, f"{name}.onnx")
         return Engine(folder.path / file, runtime, folder.checksums[file])
 
     network.image_encoder = _ImageEncoder(engine("image_encoder"), folder.config)
@@ -60,6 +58,13 @@ def load_exported(folder: ExportedFolder, runtime: Runtime) -> Network:
             if hasattr(network, name):
                 network.add_module(name, open_part() if network.has_memory else nn.Module())
     return network.eval()
+
+
+def _listed(folder: ExportedFolder, name: str) -> str:
+    """The name of a file whose checksum is known, and right."""
+    if name not in folder.checksums:
+        raise CheckpointError(f"{folder.path}: expected {name} among its files")
+    return name
 
 
 def is_exported(network: Network) -> bool:

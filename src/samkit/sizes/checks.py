@@ -22,7 +22,7 @@ def check_types(name: str, part: Any) -> None:
             raise ValueError(f"{path}: expected several numbers, got {value!r}")
         else:
             for one in value:
-                _check_value(path, one, each.default[0])
+                _check_value(path, one, each.default[0] if each.default else 0)
 
 
 def _check_value(name: str, value: object, like: object) -> None:
