@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from samkit.errors import InputError
+from samkit.media import frames as frames_module
 from samkit.media.frames import Frames, RecentFrames, open_frames
 from samkit.media.stream import VideoFormat
 
@@ -54,6 +55,21 @@ def test_two_are_kept() -> None:
     for i in (0, 1, 0, 1, 2, 1, 2, 0):
         assert frames.read(i)[0, 0, 0] == i
     assert source.numbers == [0, 1, 2, 0]
+
+
+def test_more_are_kept_if_they_are_shown_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Slow()
+    frames = RecentFrames(source)
+    frames.keep(4)
+    frames.keep(3)
+    for i in range(3, 7):
+        frames.read(i)
+        frames.read(max(3, i - 3))
+    assert source.numbers == [3, 4, 5, 6]
+    monkeypatch.setattr(frames_module, "_KEPT_BYTES", 3 * 12)  # three of these
+    for i in (8, 9, 10, 8, 11, 8):
+        frames.read(i)
+    assert source.numbers == [3, 4, 5, 6, 8, 9, 10, 11, 8]
 
 
 def test_one_that_is_read_ahead_is_read_once() -> None:

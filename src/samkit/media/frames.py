@@ -27,8 +27,9 @@ from samkit.media.video_file import VideoFrames
 
 __all__ = ["Frames", "RecentFrames", "VideoSource", "open_frames"]
 
-# One that is shown, and the next one.
+# Frames that are kept: one that is shown, and the next one; more only up to so many bytes.
 _KEPT = 2
+_KEPT_BYTES = 2**28
 
 _Read: TypeAlias = partial[npt.NDArray[np.uint8]]  # of `read_image`, with bands and scale
 
@@ -253,7 +254,7 @@ class PageFrames(ListFrames):
 
 
 class RecentFrames:
-    """Frames of which the last two are kept, and of which one may be read ahead.
+    """Frames of which the last ones are kept, and of which one may be read ahead.
 
     Several threads may read: one at a time, and for the frame that is shown and the next one a
     decoder need not go back.
@@ -268,6 +269,7 @@ class RecentFrames:
         self._frames = frames
         self._lock = threading.Lock()
         self._kept: dict[int, npt.NDArray[np.uint8]] = {}
+        self._most = _KEPT
         self._thread: ThreadPoolExecutor | None = None
         self._next: int | None = None
 
@@ -286,10 +288,15 @@ class RecentFrames:
     def _read(self, index: int) -> npt.NDArray[np.uint8]:
         if index not in self._kept:
             pixels = self._frames.read(index)
-            for old in list(self._kept)[: 1 - _KEPT]:
+            room = max(_KEPT, min(self._most, _KEPT_BYTES // pixels.nbytes))
+            for old in list(self._kept)[: max(0, len(self._kept) - room + 1)]:
                 del self._kept[old]
             self._kept[index] = pixels
         return self._kept[index]
+
+    def keep(self, count: int) -> None:
+        """Keep so many from now on, if they take no more than 256 MB: they are shown later."""
+        self._most = max(self._most, count)
 
     def begin(self, index: int) -> None:
         """Read a frame meanwhile, for the `read` that follows, which also says what goes wrong."""

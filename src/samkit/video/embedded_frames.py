@@ -36,6 +36,11 @@ class EmbeddedFrames:
             self.frames.close()
         self._last = None
 
+    def keep(self, delay: int) -> None:
+        """Keep frames that are shown so many frames later, if these are frames that can be."""
+        if isinstance(self.frames, RecentFrames):
+            self.frames.keep(delay + 2)
+
     def read_ahead(self, number: int) -> None:
         """Read a frame in a thread, if these are frames that can be."""
         if isinstance(self.frames, RecentFrames):

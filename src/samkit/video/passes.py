@@ -98,6 +98,7 @@ def _pass(
 
     Results wait until it is known which objects were found wrongly (`Session.delay`).
     """
+    frames.keep(session.delay)
     waiting: deque[FrameObjects] = deque()
     failure: Exception | None = None
     for number in numbers:

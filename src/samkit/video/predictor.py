@@ -89,6 +89,7 @@ class VideoPredictor(PromptedVideo):
         reach = checked_reach(smooth)
         if reach and self._session.concepts is not None:
             raise InputError(f"smooth: expected 0 where words are looked for, got {reach}")
+        self._frames.keep(reach)
         return results if reach == 0 else self._smoothed(results, reach)
 
     def step(self, frame: Any, prompts: Mapping[int, Prompt] | None = None) -> Masks:
