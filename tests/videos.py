@@ -26,6 +26,18 @@ def picture(i: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
     return np.ascontiguousarray(frame)
 
 
+def square_and_disc(size: int, length: int, *, disc: tuple[int, int]) -> np.ndarray:
+    """A clip (T, H, W, 3): a square, and a disc from (y, x), move over a smooth background."""
+    y, x = np.mgrid[:size, :size]
+    frames = []
+    for t in range(length):
+        frame = np.stack([x, y, 128 + 60 * np.sin(x / 20 + t / 5)], -1)
+        frame[20:60, 10 + 4 * t : 40 + 4 * t] = [250, 40, 40]
+        frame[np.hypot(y - disc[0], x - disc[1] + 5 * t) < 15] = [30, 240, 90]
+        frames.append(frame.clip(0, 255).astype(np.uint8))
+    return np.stack(frames)
+
+
 def number_of(frame: np.ndarray) -> int:
     """The number of a frame of `picture`, also after compression."""
     height, width = frame.shape[:2]

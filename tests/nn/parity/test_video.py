@@ -1,11 +1,11 @@
 """Tracking gives, frame by frame, what Sam2VideoModel of transformers gives."""
 
-import numpy as np
 import pytest
 import torch
 from nn.parity.test_sam2 import IMAGE_PART, MEMORY_PART
 from transformers import Sam2VideoConfig, Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
+from videos import square_and_disc
 
 from samkit import ImagePredictor, Prompt, VideoPredictor
 from samkit.weights import load_network
@@ -37,15 +37,7 @@ def video_pair(tmp_path, randomise):
 
 @pytest.fixture
 def video():
-    """A square and a disc that move over a smooth background."""
-    y, x = np.mgrid[:SIZE, :SIZE]
-    frames = []
-    for t in range(LENGTH):
-        frame = np.stack([x, y, 128 + 60 * np.sin(x / 20 + t / 5)], -1)
-        frame[20:60, 10 + 4 * t : 40 + 4 * t] = [250, 40, 40]
-        frame[np.hypot(y - 90, x - 100 + 5 * t) < 15] = [30, 240, 90]
-        frames.append(frame.clip(0, 255).astype(np.uint8))
-    return np.stack(frames)
+    return square_and_disc(SIZE, LENGTH, disc=(90, 100))
 
 
 class Theirs:

@@ -25,6 +25,7 @@ from nn.parity.test_sam3 import GRID, SIZE
 from transformers.models.sam3_video import modeling_sam3_video
 from transformers.models.sam3_video.modeling_sam3_video import Sam3VideoInferenceSession
 from video.concepts.test_overlaps import components
+from videos import square_and_disc
 from whole_sam3 import save_whole_sam3
 
 import samkit
@@ -66,15 +67,7 @@ def pair(tmp_path_factory):
 
 @pytest.fixture
 def video():
-    """A square and a disc that move over a smooth background."""
-    y, x = np.mgrid[:SIZE, :SIZE]
-    frames = []
-    for t in range(LENGTH):
-        frame = np.stack([x, y, 128 + 60 * np.sin(x / 20 + t / 5)], -1)
-        frame[20:60, 10 + 4 * t : 40 + 4 * t] = [250, 40, 40]
-        frame[np.hypot(y - 80, x - 90 + 5 * t) < 15] = [30, 240, 90]
-        frames.append(frame.clip(0, 255).astype(np.uint8))
-    return np.stack(frames)
+    return square_and_disc(SIZE, LENGTH, disc=(80, 90))
 
 
 @pytest.fixture(autouse=True)

@@ -23,13 +23,40 @@ from samkit.masks import Masks
 from samkit.nn import ImageFeatures, Network, Sam2
 from samkit.prompts import Concept
 
-__all__ = ["SAM3SemanticPredictor", "checked_words", "concepts_of"]
+__all__ = ["AskedInWords", "SAM3SemanticPredictor", "concepts_of"]
 
 _PROMPTS = ("text", "bboxes", "labels")
 _TRUNK = "trunk"  # beside the features of SAM 2
 
 
-class SAM3SemanticPredictor(BasePredictor):
+class AskedInWords(BasePredictor):
+    """What predictors of concepts have in common: their prompts, and that they need a detector."""
+
+    def set_prompts(self, prompts: Mapping[str, Any]) -> None:
+        """Set the prompts of all following calls without any, until others are set.
+
+        Args:
+            prompts: some of text, bboxes and labels; an empty dict for none.
+
+        Raises:
+            PromptError: an unknown key, a wrong shape or wrong values.
+        """
+        self.prompts = checked_words(prompts)
+
+    def reset_prompts(self) -> None:
+        """Forget the prompts of `set_prompts`."""
+        self.prompts = {}
+
+    def _prepare(self, core: ImagePredictor) -> None:
+        if not core.can_find:
+            raise InputError(
+                "model: expected a name, a file or a folder of SAM 3, which hold its detector, got "
+                f"{core}"
+            )
+        super()._prepare(core)
+
+
+class SAM3SemanticPredictor(AskedInWords):
     """All objects of concepts in images, with SAM 3.
 
         predictor = SAM3SemanticPredictor(overrides={"model": "sam3.pt", "conf": 0.25})
@@ -111,21 +138,6 @@ class SAM3SemanticPredictor(BasePredictor):
         result = Results(np.zeros((height, width, 3), np.uint8), "", found, found.scores)
         return (result.masks.data if len(found) else None), result.boxes.data
 
-    def set_prompts(self, prompts: Mapping[str, Any]) -> None:
-        """Set the prompts of all following calls without any, until others are set.
-
-        Args:
-            prompts: some of text, bboxes and labels; an empty dict for none.
-
-        Raises:
-            PromptError: an unknown key, a wrong shape or wrong values.
-        """
-        self.prompts = checked_words(prompts)
-
-    def reset_prompts(self) -> None:
-        """Forget the prompts of `set_prompts`."""
-        self.prompts = {}
-
     def get_im_features(self, im: Tensor) -> Features:
         """Features of preprocessed images (N, 3, H, W): of SAM 2, with ``trunk`` (N, C, h, w)."""
         return _theirs(self.core.network, self._network_features(im))
@@ -144,13 +156,6 @@ class SAM3SemanticPredictor(BasePredictor):
             at.append(own[kept])
         some = masks[np.concatenate(at)]
         return some.with_object_ids(some.prompt_index)
-
-    def _prepare(self, core: ImagePredictor) -> None:
-        if not core.can_find:
-            raise InputError(
-                "model: expected a name, a file or a folder of SAM 3, which hold its detector, got "
-                f"{core}"
-            )
 
     def _network_features(self, im: Tensor) -> ImageFeatures:
         check_preprocessed(im)

@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 from samkit.arguments import whole_number
 from samkit.compat.ultralytics.delivery import Callbacks
 from samkit.compat.ultralytics.results import Results
-from samkit.compat.ultralytics.semantic import checked_words, concepts_of
+from samkit.compat.ultralytics.semantic import AskedInWords, concepts_of
 from samkit.compat.ultralytics.settings import DEFAULT_CFG
 from samkit.compat.ultralytics.sources import SourceImage
 from samkit.compat.ultralytics.video import SAM3VideoPredictor
-from samkit.errors import InputError
-from samkit.image_predictor import ImagePredictor
 from samkit.masks import Masks
 from samkit.video import ConceptTracking
 
@@ -24,7 +22,7 @@ __all__ = ["SAM3VideoSemanticPredictor"]
 _NO_LIMIT = 10_000
 
 
-class SAM3VideoSemanticPredictor(SAM3VideoPredictor):
+class SAM3VideoSemanticPredictor(AskedInWords, SAM3VideoPredictor):
     """All objects of concepts in videos, with SAM 3.
 
         predictor = SAM3VideoSemanticPredictor(overrides={"model": "sam3.pt"})
@@ -164,29 +162,6 @@ class SAM3VideoSemanticPredictor(SAM3VideoPredictor):
         tracker = self._state().tracker
         tracker.find(concepts, frame=whole_number("frame_idx", frame_idx, 0), settings=self.rules)
         self._names = tuple(dict.fromkeys([*self._names, *(one.name for one in concepts)]))
-
-    def set_prompts(self, prompts: Mapping[str, Any]) -> None:
-        """Set the prompts of all following calls without any, until others are set.
-
-        Args:
-            prompts: some of text, bboxes and labels; an empty dict for none.
-
-        Raises:
-            PromptError: an unknown key, a wrong shape or wrong values.
-        """
-        self.prompts = checked_words(prompts)
-
-    def reset_prompts(self) -> None:
-        """Forget the prompts of `set_prompts`."""
-        self.prompts = {}
-
-    def _prepare(self, core: ImagePredictor) -> None:
-        if not core.can_find:
-            raise InputError(
-                "model: expected a name, a file or a folder of SAM 3, which hold its detector, got "
-                f"{core}"
-            )
-        super()._prepare(core)
 
     def _close(self) -> None:
         super()._close()

@@ -21,14 +21,14 @@ def convolution(
 
     Of x with channels last, the result has channels last too.
     """
-    if not (fast_on_cpu(x) if norm is None else can_be_folded(norm, x)):
+    is_fast = fast_on_cpu(x) if norm is None else can_be_folded(norm, x)
+    if not is_fast:
         y = conv(x) if norm is None else norm(conv(x))
         return y if activation is None else activation(y)
     weight, bias = (
         (conv.weight, conv.bias) if norm is None else folded(conv.weight, conv.bias, norm)
     )
-    plain = conv.kernel_size == conv.stride == (1, 1) and conv.groups == 1
-    if plain and not any(conv.padding):
+    if conv.kernel_size == conv.stride == (1, 1) and conv.groups == 1 and not any(conv.padding):
         return pointwise_of(x, weight, bias, activation)
     if activation in FUSED and onednn_fuses(x, weight):
         return torch.ops.mkldnn._convolution_pointwise(

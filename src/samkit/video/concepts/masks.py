@@ -1,15 +1,9 @@
 """Objects of a frame, some of them found by words, as `Masks` with names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from samkit.image_predictor import check_finite
 from samkit.masks import Masks
-from samkit.memory.masks import owner_of_pixels
+from samkit.memory.masks import grouped_masks
 from samkit.nn.memory import ObjectPrediction
 from samkit.transforms import ImageTransform
 from samkit.video.concepts.state import Track
@@ -42,43 +36,15 @@ def named_masks(
     Raises:
         SamkitError: the network predicted NaN or infinity.
     """
-    if not predictions:
-        return Masks.empty(transform.image_size)
-    logits = torch.cat([one.logits for one in predictions.values()])
-    iou = torch.cat([one.iou for one in predictions.values()]).float()
-    presence = torch.cat([one.object_score for one in predictions.values()])[:, 0].float().sigmoid()
-    check_finite(torch.cat([iou, presence]))
     found = [tracks.get(object_id) for object_id in predictions]
     names = [NO_WORDS if one is None else one.name for one in found]
     # Objects with the same key do not overlap.
     keys = ["" if non_overlapping else None if one is None else one.name for one in found]
-    groups = [[i for i, own in enumerate(keys) if own == key] for key in set(keys) - {None}]
-    scores = [float(own) if one is None else one.score for own, one in zip(iou, found, strict=True)]
-    return Masks.from_pixels(
-        _pixels(logits, None if non_overlapping else presence, groups, transform),
-        transform.image_size,
-        scores,
-        object_ids=list(predictions),
-        presence=presence.cpu().numpy(),
-        names=np.array(names),
-        logits=logits.float().cpu().numpy(),
+    return grouped_masks(
+        predictions,
+        transform,
+        [[i for i, own in enumerate(keys) if own == key] for key in set(keys) - {None}],
+        by_presence=not non_overlapping,
+        scores={object_id: track.score for object_id, track in tracks.items()},
+        names=names,
     )
-
-
-def _pixels(
-    logits: Tensor, ranks: Tensor | None, groups: list[list[int]], transform: ImageTransform
-) -> Iterator[NDArray[np.bool_]]:
-    """Masks (H, W) one at a time, without overlaps inside of each group of indices."""
-    owners: dict[int, tuple[Tensor, int]] = {}
-    for group in groups:
-        if len(group) > 1:
-            owner = owner_of_pixels(
-                logits[group], transform, None if ranks is None else ranks[group]
-            )
-            owners.update((i, (owner, place)) for place, i in enumerate(group))
-    for i, low in enumerate(logits):
-        mask = transform.masks_to_image(low[None])[0] > 0
-        if i in owners:
-            owner, place = owners[i]
-            mask = mask & (owner == place)
-        yield mask.cpu().numpy()
