@@ -13,7 +13,7 @@ from samkit.sizes import DetectorConfig, TextEncoderConfig
 from samkit.weights import detector as detector_module
 from samkit.weights import load_detector
 from samkit.weights.keys_sam3_detector import META
-from samkit.weights.loading import take_copies
+from samkit.weights.loading import take_own
 
 TRUNK_DIM = 32  # of `save_whole_sam3`
 TEXT = "backbone.language_backbone"
@@ -99,11 +99,12 @@ def test_no_tensor_is_held_while_the_next_one_is_copied(tmp_path, monkeypatch):
     held = []
 
     def watch(state):
+        state |= {name: tensor.bfloat16() for name, tensor in state.items()}
         read = [weakref.ref(tensor) for tensor in state.values()]
-        copies = take_copies(state)
+        copies = take_own(state)
         held.extend(one for one in read if one() is not None)
         return copies
 
-    monkeypatch.setattr(detector_module, "take_copies", watch)
+    monkeypatch.setattr(detector_module, "take_own", watch)
     load_detector(tmp_path, DIM, TRUNK_DIM)
     assert not held

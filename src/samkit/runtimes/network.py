@@ -11,6 +11,7 @@ from samkit.nn import ImageFeatures, MaskPrediction, Network, PromptTensors, Sam
 from samkit.nn.image_views import ImageViews
 from samkit.nn.mask_decoder import Attended, MaskDecoder
 from samkit.nn.memory import MemoryTokens
+from samkit.nn.numberless import without_numbers
 from samkit.runtimes.engine import Engine, Runtime
 from samkit.runtimes.folder import ExportedFolder
 from samkit.sizes import NetworkConfig, Sam2Config, SamConfig
@@ -86,7 +87,7 @@ def weights_between(network: Network) -> dict[str, Tensor]:
 
 def _built(config: NetworkConfig) -> Network:
     """A network without weights, which takes no memory."""
-    with torch.device("meta"):
+    with without_numbers():
         if isinstance(config, Sam2Config):
             return ExportedSam2(config)
         assert isinstance(config, SamConfig)

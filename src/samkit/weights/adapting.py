@@ -9,6 +9,7 @@ from torch import Tensor
 from samkit.errors import InputError, shown
 from samkit.nn import Network, build
 from samkit.nn.image_encoder import resize_offsets, resize_positions
+from samkit.nn.numberless import without_numbers
 from samkit.sizes import NetworkConfig, Resampling, ViTConfig
 from samkit.weights.loading import check_shapes
 
@@ -46,7 +47,7 @@ def without_dynamic_multimask(network: Network) -> Network:
     The weights are shared with ``network``; see `MaskDecoder.single`.
     """
     decoder = replace(network.config.mask_decoder, dynamic_multimask=False)
-    with torch.device("meta"):
+    with without_numbers():
         new = build(replace(network.config, mask_decoder=decoder))
     new.load_state_dict(network.state_dict(), assign=True)
     new.has_memory = network.has_memory
@@ -90,7 +91,7 @@ def adapt(
     if network.config.image_size != config.image_size:
         mode = position_resampling or wanted.position_resampling
         _resize_positions(state, encoder.global_blocks, config, mode)
-    with torch.device("meta"):
+    with without_numbers():
         new = build(config)
     check_shapes("the given network", state, new.state_dict())
     new.load_state_dict({name: tensor.clone() for name, tensor in state.items()}, assign=True)

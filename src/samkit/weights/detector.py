@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from samkit.errors import CheckpointError
 from samkit.files import parse_json
 from samkit.nn.detector import Detector
+from samkit.nn.numberless import without_numbers
 from samkit.sizes import DetectorConfig, PeViTConfig, TextEncoderConfig
 from samkit.sizes.checks import check_types
 from samkit.weights.checkpoint import Checkpoint
@@ -25,7 +25,7 @@ from samkit.weights.loading import (
     checked,
     locate,
     read_named,
-    take_copies,
+    take_own,
 )
 
 __all__ = ["OpenedDetector", "load_detector", "open_with_detector"]
@@ -87,12 +87,12 @@ def load_detector(
             f"{named.checkpoint.source} holds no detector of concepts; expected facebook/sam3, or "
             "a file of Meta's (sam3.pt, sam3.1_multiplex.pt), as published or converted whole"
         )
-    with torch.device("meta"):
+    with without_numbers():
         detector = Detector(opened.config, dim, trunk_dim)
     named.checkpoint.tensors.clear()  # which would hold all of them while they are copied
     for name in [name for name in opened.state if is_unused(name)]:
         del opened.state[name]
-    detector.load_state_dict(take_copies(opened.state), assign=True)
+    detector.load_state_dict(take_own(opened.state), assign=True)
     return detector.eval()
 
 
@@ -127,7 +127,7 @@ def _opened(named: NamedCheckpoint, dim: int, trunk_dim: int) -> OpenedDetector 
         return None
     try:
         config = _config(checkpoint, state)
-        with torch.device("meta"):
+        with without_numbers():
             expected = Detector(config, dim, trunk_dim).state_dict()
     except _IMPOSSIBLE as error:
         raise CheckpointError(

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,6 +14,7 @@ from torch import Tensor
 from samkit.errors import CheckpointError, CheckpointKeysError, UnknownModelError
 from samkit.files import checked_path, parse_json
 from samkit.nn import Network, build
+from samkit.nn.numberless import without_numbers
 from samkit.sizes import NetworkConfig, Sam2Config, from_dict
 from samkit.weights.checkpoint import CHECKPOINT_SUFFIXES, Checkpoint, read_state_dict
 from samkit.weights.download import fetch, put_by_hand
@@ -47,7 +49,7 @@ __all__ = [
     "locate",
     "open_checkpoint",
     "read_named",
-    "take_copies",
+    "take_own",
 ]
 
 # A count that torch's AveragedModel saves beside the tensors of the network.
@@ -117,11 +119,11 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Network
         CheckpointError: not a checkpoint, or one of another family.
     """
     opened = open_checkpoint(source, progress=progress)
-    with torch.device("meta"):
+    with without_numbers():
         network = build(opened.config)
     for name in [name for name in opened.state if is_unused(opened.config.family, name)]:
         del opened.state[name]
-    state = take_copies(opened.state)
+    state = take_own(opened.state)
     if opened.config.has_memory and not opened.memory:
         if CONFIG_KEY not in opened.metadata:  # samkit's own files leave out an untrained memory
             warnings.warn(
@@ -135,18 +137,30 @@ def load_network(source: str | Path, *, progress: bool | None = None) -> Network
     return network.eval()
 
 
-def take_copies(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def take_own(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Tensors with memory of their own, floats as float32; `state` is empty afterwards.
 
-    Those of a file may share memory. Each is forgotten before the next one is copied, so that both
-    are never there as a whole, if nothing else holds them.
+    Those of a file may share memory, or be a part of another, and are copied then. Each is
+    forgotten before the next one is copied, so that both are never there as a whole, if nothing
+    else holds them.
     """
-    copies = {}
+    sharing = Counter(_memory(tensor) for tensor in state.values())
+    own = {}
     for name in list(state):
-        tensor = state.pop(name)
+        tensor = state.pop(name).detach()
         dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-        copies[name] = tensor.to(dtype, copy=True)
-    return copies
+        address, length = _memory(tensor)
+        is_own = sharing[address, length] == 1 and length == tensor.nbytes
+        own[name] = tensor.to(dtype, copy=not (is_own and tensor.is_contiguous()))
+    return own
+
+
+def _memory(tensor: Tensor) -> tuple[int, int]:
+    """Address and bytes of the memory of a tensor, which others may share; (0, 0): elsewhere."""
+    if tensor.layout != torch.strided or tensor.is_meta:
+        return 0, 0
+    storage = tensor.untyped_storage()
+    return storage.data_ptr(), storage.nbytes()
 
 
 def open_checkpoint(source: str | Path, *, progress: bool | None = None) -> OpenedCheckpoint:
@@ -362,7 +376,7 @@ def _check(source: str, family: str, state: Mapping[str, Tensor], config: Networ
 @lru_cache(maxsize=4)
 def _tensors(config: NetworkConfig) -> Mapping[str, Tensor]:
     """The tensors of a network, without numbers. Opening a checkpoint may ask for them twice."""
-    with torch.device("meta"):
+    with without_numbers():
         return build(config).state_dict()
 
 
