@@ -1,6 +1,6 @@
 """What becomes of queries: scores and masks (SAM 3, 2511.16719; MaskFormer, 2107.06278)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from samkit.nn.attention import Attention
 from samkit.nn.fast.linear import Linear
+from samkit.nn.fast.rows import bands, convolved, joined, norm_groups_then_relu
+from samkit.nn.fast.switch import fast_on_cpu
 from samkit.nn.layers import MLP
 from samkit.sizes import DetectorConfig
 
@@ -56,28 +58,46 @@ class ConceptMasks(nn.Module):
 
     def pixels(
         self, image: Tensor, finer: Sequence[Tensor], prompt: Tensor, attended: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Maps of images for `masks`.
+    ) -> Tensor:
+        """The map (B, D, 4 h, 4 w) of images for `masks` and `semantic`.
 
         Args:
             image: (B, D, h, w), fused with the prompt.
             finer: (B, D, 4 h, 4 w), (B, D, 2 h, 2 w).
             prompt: (B, T, D) tokens.
             attended: (B, 1, 1, T) bool, which of them are attended to.
-
-        Returns:
-            Pixels (B, D, 4 h, 4 w), and logits (B, 4 h, 4 w) of all objects as one.
         """
         places = image.flatten(2).transpose(1, 2)
         y = self.cross_attend_prompt(self.cross_attn_norm(places), prompt, prompt, attended)
         x = (places + y).transpose(1, 2).view(image.shape)
         for level, conv, norm in zip(reversed(finer), self.conv_layers, self.norms, strict=False):
-            # In place, step by step: maps of the finest level are what takes most memory.
-            x = F.interpolate(x, level.shape[-2:], mode="nearest").add_(level)
-            x = conv(x)
-            x = F.relu_(norm(x))
-        return self.instance_seg_head(x), self.semantic_seg_head(x)[:, 0]
+            if fast_on_cpu(x):
+                rows = convolved(_sums(x, level), conv)
+                x = norm_groups_then_relu(norm, joined(rows, level.shape[2]))
+            else:
+                x = F.interpolate(x, level.shape[-2:], mode="nearest") + level
+                x = F.relu(norm(conv(x)))
+        return x
 
     def masks(self, queries: Tensor, pixels: Tensor) -> Tensor:
-        """Queries (B, Q, D), which may be a few of all, and pixels -> logits (B, Q, 4 h, 4 w)."""
-        return torch.einsum("bqd,bdhw->bqhw", self.mask_embed(queries), pixels)
+        """Queries (B, Q, D), which may be a few of all, and pixels -> logits (B, Q, 4 h, 4 w).
+
+        In the paper pixels go through a 1x1 convolution first. It is applied to the queries, of
+        which there are fewer.
+        """
+        head, queries = self.instance_seg_head, self.mask_embed(queries)
+        bias = torch.einsum("bqd,d->bq", queries, head.bias)[..., None, None]
+        return torch.einsum("bqd,bdhw->bqhw", queries @ head.weight.flatten(1), pixels) + bias
+
+    def semantic(self, pixels: Tensor) -> Tensor:
+        """Pixels -> mask logits (B, 4 h, 4 w) of all objects as one."""
+        mask: Tensor = self.semantic_seg_head(pixels)
+        return mask[:, 0]
+
+
+def _sums(x: Tensor, finer: Tensor) -> Iterator[Tensor]:
+    """A map at twice its resolution and one of that, added, some rows after the other."""
+    below = 0
+    for band in bands(x, 2):
+        above, below = below, below + 2 * band.shape[2]
+        yield F.interpolate(band, scale_factor=2.0, mode="nearest").add_(finer[:, :, above:below])

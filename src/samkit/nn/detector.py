@@ -49,7 +49,6 @@ class Detections:
         boxes: (B, Q, 4) xyxy, from 0 to 1.
         queries: (B, Q, D), of which `Detector.masks` makes masks.
         pixels: (B, D, 4 h, 4 w), for the same.
-        semantic: (B, 4 h, 4 w) mask logits of all objects as one.
     """
 
     scores: Tensor
@@ -57,7 +56,6 @@ class Detections:
     boxes: Tensor
     queries: Tensor
     pixels: Tensor
-    semantic: Tensor
 
     @property
     def probabilities(self) -> Tensor:
@@ -125,19 +123,22 @@ class Detector(nn.Module):
         tokens, attended = prompt.tokens, prompt.attended[:, None, None]
         fused = self._fused(image, positions, tokens, attended)
         queries, found, presence = self.decoder(fused, positions, tokens, attended)
-        pixels, semantic = self.segmentation_head.pixels(fused, (finest, finer), tokens, attended)
+        pixels = self.segmentation_head.pixels(fused, (finest, finer), tokens, attended)
         return Detections(
             scores=self.dot_prod_scoring(queries, tokens, prompt.attended),
             presence=presence,
             boxes=corners(found),
             queries=queries,
             pixels=pixels,
-            semantic=semantic,
         )
 
     def masks(self, queries: Tensor, pixels: Tensor) -> Tensor:
         """Mask logits (B, K, 4 h, 4 w) of K of the queries (B, K, D) of `Detections`."""
         return self.segmentation_head.masks(queries, pixels)
+
+    def semantic(self, pixels: Tensor) -> Tensor:
+        """Mask logits (B, 4 h, 4 w) of all objects as one."""
+        return self.segmentation_head.semantic(pixels)
 
     def _fused(self, image: Tensor, positions: Tensor, tokens: Tensor, attended: Tensor) -> Tensor:
         """Images (B, D, h, w) that have looked at the prompt."""

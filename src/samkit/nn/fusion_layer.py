@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from samkit.nn.attention import Attention
+from samkit.nn.fast.bands import in_bands
 from samkit.nn.layers import MLP
 
 __all__ = ["FusionLayer"]
@@ -47,4 +48,5 @@ class FusionLayer(nn.Module):
         x = x + self.self_attn(placed, placed, y, attended)
         keys = others if other_keys is None else other_keys
         x = x + self.cross_attn(self.norm2(x), keys, others, others_attended)
-        return x + self.mlp(self.norm3(x))
+        # A map of one column, which has as many rows as there are tokens.
+        return in_bands(lambda some: some + self.mlp(self.norm3(some)), x[:, :, None])[:, :, 0]

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samkit.nn.fast.bands import in_bands, in_windows
 from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
 from samkit.nn.fast.linear import Linear
 from samkit.nn.fast.onednn_attention import attend_by_onednn, onednn_attends_faster
@@ -44,10 +45,10 @@ class PeViT(nn.Module):
         x = self.patch_embed(pixels).permute(0, 2, 3, 1)
         height, width = x.shape[1:3]
         x = self.ln_pre(x + self._positions(height, width))
-        in_windows = self._turns(self.window_size, self.window_size, x.device)
-        on_grid = self._turns(height, width, x.device)
+        of_window = self._turns(self.window_size, self.window_size, x.device)
+        of_grid = self._turns(height, width, x.device)
         for block in self.blocks:
-            x = block(x, in_windows if block.window_size else on_grid)
+            x = block(x, of_window if block.window_size else of_grid)
         return x.permute(0, 3, 1, 2)
 
     def _positions(self, height: int, width: int) -> Tensor:
@@ -78,14 +79,19 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, turns: Tensor) -> Tensor:
         """(B, H, W, D) -> the same shape; turns are those of a window, or of the grid."""
-        height, width = x.shape[1:3]
-        y = self.norm1(x)
         if self.window_size:
-            y = self.attn(window_partition(y, self.window_size), turns)
-            y = window_unpartition(y, height, width)
-        else:
-            y = self.attn(y, turns)
-        x = x + y
+            return in_windows(
+                lambda some: self._feed_forward(self._attend(some, turns)), x, self.window_size
+            )
+        return in_bands(self._feed_forward, self._attend(x, turns))
+
+    def _attend(self, x: Tensor, turns: Tensor) -> Tensor:
+        if not self.window_size:
+            return x + self.attn(self.norm1(x), turns)
+        windows = window_partition(self.norm1(x), self.window_size)
+        return x + window_unpartition(self.attn(windows, turns), *x.shape[1:3])
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
         return x + self.mlp(self.norm2(x))
 
 
@@ -108,7 +114,8 @@ class RotarySelfAttention(nn.Module):
             projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, H * W, c)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        q, k = apply_rotary(q, turns), apply_rotary(k, turns)
+        q = apply_rotary(q, turns)  # one by one: then what was before is given back in between
+        k = apply_rotary(k, turns)
         if bfloat16_is_faster(q, k.shape[2]):
             x = attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
         elif onednn_attends_faster(q, k.shape[2]):

@@ -60,10 +60,8 @@ class QueryDecoder(nn.Module):
         x = start.expand(count, -1, -1)
         boxes = self.reference_points.weight.sigmoid().expand(count, -1, -1)
         for layer in self.layers:
-            # The first token has no box, and looks at all places alike.
-            where = F.pad(self._where(boxes), (0, 0, 1, 0))
-            bias = F.pad(self._bias(boxes, height, width), (0, 0, 1, 0))
-            x = layer(x, where, prompt, attended, keys, places, bias)
+            where = F.pad(self._where(boxes), (0, 0, 1, 0))  # the first token has no box
+            x = layer(x, where, prompt, attended, keys, places, self._bias(boxes, height, width))
             queries = self.norm(x[:, 1:])
             boxes = (inverse_sigmoid(boxes) + self.bbox_embed(queries)).sigmoid()
         presence = self.presence_token_head(self.presence_token_out_norm(x[:, 0]))
@@ -77,12 +75,16 @@ class QueryDecoder(nn.Module):
         return self.ref_point_head(torch.cat(encoded, -1))
 
     def _bias(self, boxes: Tensor, height: int, width: int) -> Tensor:
-        """What is added to the scores of queries and places (B, heads, Q, h * w)."""
+        """What is added to the scores of tokens and places (B, heads, 1 + Q, h * w)."""
         x0, y0, x1, y1 = corners(boxes).unbind(-1)
         rows = self.boxRPB_embed_y(distances(y0, y1, height))  # (B, Q, h, heads)
         columns = self.boxRPB_embed_x(distances(x0, x1, width))
-        bias = rows[:, :, :, None] + columns[:, :, None]
-        return bias.flatten(2, 3).permute(0, 3, 1, 2).contiguous()
+        # The first token looks at all places alike.
+        rows, columns = (
+            F.pad(side, (0, 0, 0, 0, 1, 0)).permute(0, 3, 1, 2).contiguous()
+            for side in (rows, columns)
+        )
+        return (rows[..., None] + columns[..., None, :]).flatten(3)
 
 
 class DecoderLayer(nn.Module):

@@ -6,6 +6,8 @@ from itertools import zip_longest
 
 from torch import Tensor, nn
 
+from samkit.nn.fast.rows import bands, convolved, joined
+from samkit.nn.fast.switch import fast_on_cpu
 from samkit.nn.fpn_neck import through
 
 __all__ = ["SimpleFpn"]
@@ -49,7 +51,17 @@ class SimpleFpn(nn.Module):
         The finest ones go through a head each, as in `FpnNeck`.
         """
         maps = zip_longest(heads, self.convs[:3])
-        return [through(head, level(x)) for head, level in maps]
+        return [_level(level, head, x) for head, level in maps]
+
+
+def _level(level: nn.Module, head: nn.Module | None, x: Tensor) -> Tensor:
+    if not fast_on_cpu(x):
+        return through(head, level(x))
+    assert isinstance(level, nn.Sequential)
+    *before, last = level
+    finer = 2 ** sum(isinstance(step, nn.ConvTranspose2d) for step in before)
+    parts = map(nn.Sequential(*before), bands(x, finer))
+    return joined(convolved(parts, last, head), finer * x.shape[2])
 
 
 def projections(in_dim: int, out_dim: int) -> dict[str, nn.Module]:

@@ -25,6 +25,7 @@ __all__ = [
     "onednn_is_faster",
     "pointwise",
     "pointwise_of",
+    "product",
 ]
 
 # Multiplications in a product from which it pays: a call of oneDNN takes longer to begin.
@@ -85,6 +86,15 @@ def both_pointwise(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
 
     It is computed in the dtype of the second.
     """
+    weight, bias = product(first, second)
+    return pointwise_of(x.to(weight.dtype), weight, bias)
+
+
+def product(first: nn.Module, second: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weights (E, C, h, w) and a bias (E,) of a convolution and a 1x1 convolution after it as one.
+
+    They are in the dtype of the second.
+    """
     assert isinstance(first, nn.Conv2d)
     assert isinstance(second, nn.Conv2d)
     outer = second.weight.flatten(1)
@@ -92,7 +102,7 @@ def both_pointwise(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
     assert first.bias is not None
     assert second.bias is not None
     bias = outer @ first.bias.to(outer.dtype) + second.bias
-    return pointwise_of(x.to(outer.dtype), weight[:, :, None, None], bias)
+    return weight.view(-1, *first.weight.shape[1:]), bias
 
 
 def pointwise_of(
