@@ -77,6 +77,10 @@ class ConceptFinder:
                 self._detector = self._load().to(device)
         return self._detector
 
+    def forget_image(self) -> None:
+        """Give back the maps of the last image, which take 110 MB."""
+        self._last.forget()
+
     def find(
         self,
         embedding: ImageEmbedding,

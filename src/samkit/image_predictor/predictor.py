@@ -365,6 +365,7 @@ class ImagePredictor:
 
     def _encode(self, pixels: Tensor) -> ImageFeatures:
         if self._finder is not None and isinstance(self.network, Sam2):
+            self._finder.forget_image()
             return self.network.encode_with_trunk(pixels)
         return self.network.encode_image(pixels)
 

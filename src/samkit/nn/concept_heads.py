@@ -87,7 +87,9 @@ class ConceptMasks(nn.Module):
         """
         head, queries = self.instance_seg_head, self.mask_embed(queries)
         bias = torch.einsum("bqd,d->bq", queries, head.bias)[..., None, None]
-        return torch.einsum("bqd,bdhw->bqhw", queries @ head.weight.flatten(1), pixels) + bias
+        # A product, as einsum copies a map with channels last.
+        logits = queries @ head.weight.flatten(1) @ pixels.flatten(2)
+        return logits.unflatten(2, pixels.shape[2:]) + bias
 
     def semantic(self, pixels: Tensor) -> Tensor:
         """Pixels -> mask logits (B, 4 h, 4 w) of all objects as one."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samkit.nn.fast.bands import in_bands, in_windows
+from samkit.nn.fast.bands import in_bands, in_windows, rows_at_a_time
 from samkit.nn.fast.bfloat16_attention import attend_in_bfloat16, bfloat16_is_faster
 from samkit.nn.fast.linear import Linear
 from samkit.nn.fast.onednn_attention import attend_by_onednn, onednn_attends_faster
@@ -108,18 +108,24 @@ class RotarySelfAttention(nn.Module):
 
     def forward(self, x: Tensor, turns: Tensor) -> Tensor:
         """(B, H, W, D) and turns (H * W, c / 2, 2) of `axial_rotary` -> (B, H, W, D)."""
-        height, width = x.shape[1:3]
-        x = x.flatten(1, 2)
-        q, k, v = (
-            projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, H * W, c)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        q = apply_rotary(q, turns)  # one by one: then what was before is given back in between
-        k = apply_rotary(k, turns)
+        k = apply_rotary(self._by_head(self.k_proj, x), turns)
+        v = self._by_head(self.v_proj, x)
+        rows = rows_at_a_time(x)
+        queries = zip(x.split(rows, 1), turns.split(rows * x.shape[2]), strict=True)
+        return torch.cat([self._attend(some, where, k, v) for some, where in queries], 1)
+
+    def _attend(self, x: Tensor, turns: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries of some rows (B, h, W, D), and their turns (h * W, c / 2, 2)."""
+        q = apply_rotary(self._by_head(self.q_proj, x), turns)
         if bfloat16_is_faster(q, k.shape[2]):
-            x = attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
+            y = attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
         elif onednn_attends_faster(q, k.shape[2]):
-            x = attend_by_onednn(q, k, v)
+            y = attend_by_onednn(q, k, v)
         else:
-            x = F.scaled_dot_product_attention(q, k, v)
-        return self.out_proj(x.transpose(1, 2).flatten(2).unflatten(1, (height, width)))
+            y = F.scaled_dot_product_attention(q, k, v)
+        return self.out_proj(y.transpose(1, 2).flatten(2).unflatten(1, x.shape[1:3]))
+
+    def _by_head(self, projection: nn.Module, x: Tensor) -> Tensor:
+        """(B, H, W, D) -> (B, heads, H * W, c)."""
+        projected: Tensor = projection(x)
+        return projected.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)

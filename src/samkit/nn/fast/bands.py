@@ -12,7 +12,7 @@ from torch import Tensor
 
 from samkit.nn.fast.switch import fast_on_cpu
 
-__all__ = ["in_bands", "in_windows"]
+__all__ = ["in_bands", "in_windows", "rows_at_a_time"]
 
 # Places at a time in float32: enough rows for a matrix product to be as fast as it gets.
 _PLACES = 2048
@@ -23,10 +23,20 @@ def in_bands(function: Callable[[Tensor], Tensor], x: Tensor, step: int = 1) -> 
 
     What it gives for `step` rows depends on these alone. It may halve the map.
     """
-    rows = step * max(1, _places(x) // (step * x.shape[0] * x.shape[2]))
-    if not fast_on_cpu(x) or rows >= x.shape[1]:
+    rows = rows_at_a_time(x, step)
+    if rows >= x.shape[1]:
         return function(x)
     return torch.cat([function(band) for band in x.split(rows, 1)], 1)
+
+
+def rows_at_a_time(x: Tensor, step: int = 1) -> int:
+    """How many rows of a map (B, H, W, C) to work through at a time, a multiple of `step`.
+
+    In the plain form these are all.
+    """
+    if not fast_on_cpu(x):
+        return max(1, x.shape[1])
+    return step * max(1, _places(x) // (step * x.shape[0] * x.shape[2]))
 
 
 def in_windows(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:

@@ -15,7 +15,7 @@ from samkit.nn.fast.linear import product
 __all__ = ["bands", "convolved", "joined", "norm_groups_then_relu"]
 
 # Places of a map at a time.
-_PLACES = 8192
+_PLACES = 4096
 
 
 def bands(x: Tensor, scale: int = 1) -> tuple[Tensor, ...]:

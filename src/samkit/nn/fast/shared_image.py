@@ -117,6 +117,10 @@ class LastImage(Generic[_Kept]):
         )
         return slot.made
 
+    def forget(self) -> None:
+        """Give back what was made, at once."""
+        self._slot = None
+
     def _forget(self, gone: "weakref.ref[Tensor]") -> None:
         slot = self._slot
         if slot is not None and any(one is gone for one in slot.image):
