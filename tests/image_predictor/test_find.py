@@ -135,6 +135,14 @@ def test_nothing_is_above_the_threshold(predictor, image):
     assert len(predictor.find(image, [])) == 0
 
 
+@pytest.mark.parametrize("concepts", [[], ["red cup", "dog"]])
+def test_what_is_not_there_is_chosen_like_what_is(predictor, image, concepts):
+    none = predictor.find(image, concepts, threshold=1)
+    assert none.names.shape == none.presence.shape == (0,)
+    assert none.boxes.shape == (0, 4)
+    assert len(none[none.names == "dog"]) == len(none[none.presence > 0.5]) == 0
+
+
 @pytest.fixture
 def counted(monkeypatch):
     """How often each step ran."""
