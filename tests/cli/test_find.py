@@ -88,6 +88,8 @@ def test_examples_in_several_processes(run, photos, whole, tmp_path):
     [
         ("", [], "expected words"),
         (" , ", ["1,2,3,4"], "expected words"),
+        ("dog, cat, dog", [], "expected words, each once"),
+        ("dog, a\x07b", [], "expected words without control characters"),
         ("", ["1,2,3,4,0"], "expected words or a box around an example"),
         ("dog", ["1,2,3"], "x0,y0,x1,y1,label with label 1 or 0, got '1,2,3'"),
         ("dog", ["1,2,3,4,2"], "with label 1 or 0"),
@@ -108,3 +110,11 @@ def test_a_model_that_cannot(run, photos, model, tmp_path):
     code, _, err = run("find", photos / "a.png", "dog", "-o", tmp_path / "o.json", "-m", model)
     assert code == 2
     assert "SAM 3 alone can: -m sam3" in err
+
+
+def test_a_model_that_cannot_is_not_downloaded(run, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("samkit.load", lambda *_, **__: pytest.fail("not to be loaded"))
+    options = ("-o", tmp_path / "o.json", "-m", "sam2.1-tiny")
+    code, _, err = run("find", photos / "a.png", "dog", *options)
+    assert code == 2
+    assert "sam2.1-tiny cannot find by words" in " ".join(err.split())

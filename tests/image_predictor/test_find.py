@@ -135,6 +135,14 @@ def test_nothing_is_above_the_threshold(predictor, image):
     assert len(predictor.find(image, [])) == 0
 
 
+@pytest.mark.parametrize("concepts", [[], ["red cup", "dog"]])
+def test_what_is_not_there_is_chosen_like_what_is(predictor, image, concepts):
+    none = predictor.find(image, concepts, threshold=1)
+    assert none.names.shape == none.presence.shape == (0,)
+    assert none.boxes.shape == (0, 4)
+    assert len(none[none.names == "dog"]) == len(none[none.presence > 0.5]) == 0
+
+
 @pytest.fixture
 def counted(monkeypatch):
     """How often each step ran."""
@@ -229,6 +237,29 @@ def test_a_detector_for_another_network():
 def test_what_is_no_concept(predictor, image, concepts):
     with pytest.raises(PromptError, match="expected"):
         predictor.find(image, concepts)
+
+
+@pytest.mark.parametrize(
+    "text", ["\x00", "a\x00b", "\x1b[31mred", "\ud800", "\udcff cup", "\ufeff"]
+)
+def test_what_are_no_words(predictor, image, text):
+    """They would have another name in the masks, or in no file."""
+    with pytest.raises(PromptError, match="text: expected words without control characters"):
+        predictor.find(image, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["ast\u00e9risque", "\u2615\ufe0f cup", "red\tcup\n", "\u65e5\u672c\u8a9e"]
+)
+def test_signs_of_all_kinds_are_words(predictor, image, text):
+    assert predictor.find(image, text, threshold=0).names.tolist() == [text] * QUERIES
+
+
+def test_which_of_several_is_wrong(predictor, image):
+    with pytest.raises(PromptError, match="concepts: at index 1, text: expected words"):
+        predictor.find(image, ["dog", " "])
+    with pytest.raises(PromptError, match="boxes: at index 1, box: corners are swapped"):
+        Concept(boxes=[[1, 2, 3, 4], [5, 2, 3, 4]])
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, "high", None, float("nan"), True])

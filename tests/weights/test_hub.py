@@ -80,6 +80,17 @@ def test_without_a_network_the_hub_is_not_asked(fake, no_network) -> None:
     assert fake.asked == []
 
 
+@pytest.mark.parametrize("name", ["sam3", "facebook/sam3", "sam3.1"])
+def test_what_was_asked_for_is_not_what_was_meant(no_network, monkeypatch, tmp_path, name) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise LocalEntryNotFoundError("not in the cache")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", none)
+    with pytest.raises(DownloadError, match="is not in the cache") as caught:
+        load_network(name)
+    assert "Did you mean" not in str(caught.value)
+
+
 @pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "SAMKIT_OFFLINE"])
 def test_what_turns_downloads_off_is_named(fake, variable, monkeypatch) -> None:
     monkeypatch.setattr(hub, "_connection_problem", lambda address: pytest.fail("not to be asked"))

@@ -170,8 +170,10 @@ def test_images(predictor):
 
 def test_what_needs_a_memory_says_what_to_take(predictor):
     video = np.zeros((2, 48, 64, 3), np.uint8)
-    expected = r"that of SAM 3\.1, of 16 at a time \(multiplex\), is not part.*load sam3, or"
-    with pytest.raises(InputError, match=f"needs a memory of single objects; {expected}"):
+    expected = (
+        r"needs a memory, and of SAM 3\.1 samkit has the part for images alone.*take sam3, which"
+    )
+    with pytest.raises(InputError, match=f"tracking {expected}"):
         samkit.VideoPredictor(predictor, video)
     with pytest.raises(InputError, match=expected):
         samkit.MemoryPredictor(predictor)

@@ -42,7 +42,7 @@ NAMES = (
 def detector():
     torch.manual_seed(0)
     sizes = DetectorConfig(
-        text=TextEncoderConfig(vocabulary=50, dim=16, depth=2, heads=2, mlp_dim=16),
+        text=TextEncoderConfig(dim=16, depth=2, heads=2, mlp_dim=16),
         heads=4,
         mlp_dim=40,
         exemplar_layers=2,

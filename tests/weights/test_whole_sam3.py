@@ -191,6 +191,38 @@ def test_damaged_sizes_in_a_header(saved, tmp_path, sizes):
         convert(path, tmp_path / "again.safetensors", layout="samkit")
 
 
+@pytest.mark.parametrize(
+    ("part", "sizes", "message"),
+    [
+        ("text_config", {"num_attention_heads": 3}, "heads that divide 16 channels, got 3"),
+        ("text_config", {"num_attention_heads": 0}, "heads that divide 16 channels, got 0"),
+        ("detr_encoder_config", {"num_attention_heads": 7}, "divide 128 channels, got 7"),
+        ("text_config", {"max_position_embeddings": 20}, "32 in a text, got 49408 and 20"),
+    ],
+)
+def test_sizes_that_nothing_could_be_found_with(saved, tmp_path, part, sizes, message):
+    config = json.loads((saved[1] / "config.json").read_text())
+    config["detector_config"][part] |= sizes
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file(load_file(saved[1] / "model.safetensors"), tmp_path / "model.safetensors")
+    with pytest.raises(
+        CheckpointError, match=rf"sizes of the detector in .* impossible.*{message}"
+    ):
+        load_detector(tmp_path, DIM, 32)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.bool, torch.complex64])
+def test_tensors_that_are_no_floats(saved, tmp_path, dtype):
+    state = load_file(saved[1] / "model.safetensors")
+    name = "detector_model.detr_decoder.presence_token.weight"
+    save_file({**state, name: state[name].to(dtype)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text((saved[1] / "config.json").read_text())
+    with pytest.raises(
+        CheckpointError, match=r"expected decoder\.presence_token\.weight of the det"
+    ):
+        load_detector(tmp_path, DIM, 32)
+
+
 def test_what_transformers_saves_itself(saved, tmp_path):
     """It puts tracker_model. before the names of what is in tracker_model already."""
     saved[0].save_pretrained(tmp_path / "whole")

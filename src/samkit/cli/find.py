@@ -26,6 +26,7 @@ from samkit.cli.options import (
 from samkit.cli.parsing import FormatError, names_file, parse_numbers
 from samkit.cli.streams import standard_streams
 from samkit.cli.usage import as_usage_error, usage_error
+from samkit.cli.words import cannot_find, check_finds, parse_words
 from samkit.cli.yolo_classes import YoloClasses
 from samkit.errors import count_of
 
@@ -98,6 +99,7 @@ def find(
     Example: samkit find dog.jpg "" --box 10,20,90,80 -o dogs.json
     """
     concepts = _concepts(words, box)
+    check_finds(model)
     how = reading(bands, scale)
     into_folder = output is not None and not names_file(output)  # or to standard output
     formats = format or (["coco"] if into_folder else [])
@@ -140,9 +142,7 @@ class _Find:
 
         predictor = load_model(*self.model)
         if not predictor.can_find:
-            raise usage_error(
-                f"{self.model[0]} cannot find by words; SAM 3 alone can: -m sam3", "--model"
-            )
+            raise cannot_find(self.model[0])
         predictor.load_detector()  # so that what a process takes is known before others begin
         return ImageWork(
             read=partial(samkit.read_image, **self.reading),
@@ -160,12 +160,7 @@ def _concepts(words: str, boxes: list[str]) -> list[Concept]:
     corners, labels = [each[:4] for each in numbers], [int(each[4]) for each in numbers]
     texts: list[str | None] = [None]
     if words.strip() or not boxes:
-        names = [name.strip() for name in words.split(",")]
-        if not all(names):
-            raise usage_error(
-                f"expected words, several with commas between, got {words!r}", "WORDS"
-            )
-        texts = [*names]
+        texts = [*parse_words(words, "WORDS")]
     with as_usage_error("--box"):
         return [Concept(text, boxes=corners, labels=labels or None) for text in texts]
 

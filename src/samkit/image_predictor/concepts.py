@@ -89,7 +89,7 @@ class ConceptFinder:
         device: torch.device,
     ) -> Masks:
         """See `ImagePredictor.find`; the device is that of the network."""
-        parts = [Masks.empty(embedding.image_size)]
+        parts = [_nothing(embedding.image_size)]
         for i, concept in enumerate(concepts):
             found = self.detect(embedding, concept, threshold, device)
             order = found.probabilities.argsort(descending=True, stable=True)
@@ -220,6 +220,12 @@ def _examples(
     boxes = np.concatenate([(low + high) / 2, high - low], 1)
     labels = concept.labels.astype(np.int64)
     return torch.from_numpy(boxes)[None].to(device), torch.from_numpy(labels)[None].to(device)
+
+
+def _nothing(image_size: tuple[int, int]) -> Masks:
+    """No masks, with the fields of those that are found, so that they can be chosen by these."""
+    none = np.zeros((0, *image_size), np.bool_)
+    return Masks(none, (), presence=(), boxes=np.zeros((0, 4)), names=())
 
 
 def _masks(

@@ -54,8 +54,9 @@ def check_memory(config: NetworkConfig, use: str) -> None:
     """
     if isinstance(config, Sam31Config):
         raise InputError(
-            f"{use} needs a memory of single objects; that of SAM 3.1, of 16 at a time "
-            "(multiplex), is not part of samkit: load sam3, or sam2.1-tiny or larger"
+            f"{use} needs a memory, and of SAM 3.1 samkit has the part for images alone, not its "
+            "memory of 16 objects at a time (multiplex): take sam3, which also finds by words in "
+            "video, or sam2.1-tiny or larger"
         )
     if not config.has_memory:
         raise InputError(_needs_memory(use))

@@ -59,8 +59,9 @@ def grouped_masks(
     Raises:
         SamkitError: the network predicted NaN or infinity.
     """
-    if not predictions:
-        return Masks.empty(transform.image_size)
+    if not predictions:  # fields by which masks can be chosen are there all the same
+        none = np.zeros((0, *transform.image_size), np.bool_)
+        return Masks(none, (), presence=(), names=names)
     logits = torch.cat([one.logits for one in predictions.values()])
     iou = torch.cat([one.iou for one in predictions.values()]).float()
     presence = torch.cat([one.object_score for one in predictions.values()])[:, 0].float().sigmoid()

@@ -27,6 +27,7 @@ from samkit.weights.loading import (
     read_named,
     take_own,
 )
+from samkit.words import CONTEXT, VOCABULARY
 
 __all__ = ["OpenedDetector", "load_detector", "open_with_detector"]
 
@@ -127,6 +128,7 @@ def _opened(named: NamedCheckpoint, dim: int, trunk_dim: int) -> OpenedDetector 
         return None
     try:
         config = _config(checkpoint, state)
+        _check_sizes(config, dim)
         with without_numbers():
             expected = Detector(config, dim, trunk_dim).state_dict()
     except _IMPOSSIBLE as error:
@@ -135,6 +137,12 @@ def _opened(named: NamedCheckpoint, dim: int, trunk_dim: int) -> OpenedDetector 
         ) from error
     used = {name: tensor for name, tensor in state.items() if not is_unused(name)}
     check_shapes(checkpoint.source, used, expected)
+    for name, tensor in used.items():
+        if tensor.is_meta or tensor.layout != torch.strided or not tensor.is_floating_point():
+            raise CheckpointError(
+                f"{checkpoint.source}: expected {name} of the detector to hold plain float "
+                f"numbers, got {tensor.dtype} ({tensor.layout}, on {tensor.device})"
+            )
     return OpenedDetector(config=config, state=state)
 
 
@@ -158,6 +166,19 @@ def _config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> DetectorConf
     if max(config.text.depth, *layers) > _DEEPEST:
         raise ValueError(f"expected at most {_DEEPEST} layers")
     return config
+
+
+def _check_sizes(config: DetectorConfig, dim: int) -> None:
+    """Raise ValueError for sizes with which no text or image can be read."""
+    text = config.text
+    if (text.vocabulary, text.context) != (VOCABULARY, CONTEXT):
+        raise ValueError(
+            f"expected {VOCABULARY} different tokens, and {CONTEXT} in a text, got "
+            f"{text.vocabulary} and {text.context}"
+        )
+    for channels, heads in ((text.dim, text.heads), (dim, config.heads)):
+        if not heads or channels % heads:
+            raise ValueError(f"expected heads that divide {channels} channels, got {heads}")
 
 
 def _from_dict(values: dict[str, Any]) -> DetectorConfig:

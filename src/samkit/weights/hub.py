@@ -13,7 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 from samkit.errors import CheckpointError, DownloadError
 from samkit.weights.checkpoint import FOLDER_WEIGHTS, read_placement
 from samkit.weights.download import OFFLINE_VARIABLES, is_offline
-from samkit.weights.registry import did_you_mean
+from samkit.weights.registry import MODELS, did_you_mean
 
 __all__ = ["fetch_file", "fetch_folder", "is_hub_id"]
 
@@ -177,4 +177,6 @@ def _connection_problem(address: str) -> str | None:
 
 
 def _hint(repository: str) -> str:
+    if any(model.repository == repository for model in MODELS.values()):
+        return ""  # it was meant
     return did_you_mean(repository.partition("/")[2])

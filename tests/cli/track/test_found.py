@@ -80,6 +80,15 @@ def test_a_model_that_cannot(run, clip, model, tmp_path):
     assert "pico cannot find by words" in err
 
 
+@pytest.mark.parametrize("options", [("--find", "dog"), ("--box", "0:1:2,2,9,9")])
+def test_of_a_newer_one_there_are_images_alone(run, clip, tmp_path, options):
+    code, _, err = run("track", clip, *options, "-o", tmp_path / "o.json", "-m", "sam3.1")
+    assert code == 2
+    message = " ".join(err.replace("│", " ").split())
+    assert "of SAM 3.1 samkit has the part for images alone" in message
+    assert "take sam3, which also finds by words in video, or sam2.1-tiny" in message
+
+
 def test_rules():
     assert read_rules(None, []) == ((), None)
     words, rules = read_rules(" red cup,dog", ["new_det_thresh=0.5", "max_num_objects=7"])
@@ -95,6 +104,7 @@ def test_rules():
         ("", [], "expected words, each once"),
         ("dog,,cat", [], "expected words, each once"),
         ("dog, dog", [], "expected words, each once"),
+        ("a\udcff", [], "expected words without control characters"),
         (None, ["new_det_thresh=0.5"], "it is about what --find finds"),
         ("dog", ["colour=red"], "expected NAME=VALUE with a NAME of score_threshold_detection"),
         ("dog", ["new_det_thresh"], "new_det_thresh: expected a number from 0 to 1, got ''"),

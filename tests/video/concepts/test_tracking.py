@@ -35,6 +35,13 @@ def test_what_is_found_has_ids_names_scores_and_boxes(tracker, scene):
     assert tracker.object_ids == (1, 2)
 
 
+def test_what_is_not_there_is_chosen_like_what_is(tracker, scene):
+    scene.detected["cup"] = always((block(0), 0.9))
+    for _, masks in tracker.find("mug").track(stop=2):
+        assert masks.names.shape == masks.presence.shape == (0,)
+        assert len(masks[masks.names == "mug"]) == len(masks[masks.presence > 0.5]) == 0
+
+
 def test_results_come_when_the_hotstart_has_passed(tracker, scene):
     scene.detected["cup"] = always((block(0), 0.9))
     seen = []

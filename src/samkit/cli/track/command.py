@@ -43,14 +43,15 @@ from samkit.cli.track.setup import (
     about_run,
     can_be_gone_on_with,
     check_look,
+    check_tracks,
     look_for,
-    model_that_finds,
     new_tracker,
     open_video,
     read_rules,
 )
 from samkit.cli.track.unfinished import UnfinishedRun, digest_of_run
 from samkit.cli.usage import as_usage_error, check_choice, usage_error
+from samkit.cli.words import check_finds
 
 __all__ = ["track"]
 
@@ -238,18 +239,17 @@ def track(
         if "://" in name:
             raise usage_error(f"expected a file or folder, got an address: {name}", "-o")
 
-    from samkit.weights import MODELS
-
     targets = [Path(name) for name in output] or [default_output(video)]
     files = [video, prompts, model, *(file for one in frame_prompts for file in one.files)]
     inputs = [Path(name) for name in files if name is not None]
     check_outputs(targets, inputs, overwrite=overwrite)
     check_look(look, targets)
     check_ids(targets, look, [prompt.object_id for prompt in frame_prompts])
-    if model in MODELS and not MODELS[model].config.has_memory:  # known before it is downloaded
-        raise usage_error(f"{model} has no memory and cannot track; take pico or sam2.1-tiny", "-m")
     if words:
-        model = model_that_finds(model)
+        model = model or "sam3"
+        check_finds(model)
+    if model is not None:
+        check_tracks(model)
     frames = open_video(video, how)
     job = TrackJob(
         prompts=tuple(frame_prompts),

@@ -15,6 +15,7 @@ from samkit.cli.track.outputs import Look, pictures
 from samkit.cli.track.run import TrackJob
 from samkit.cli.track.unfinished import UnfinishedRun, digest_of_files, digest_of_prompts
 from samkit.cli.usage import as_usage_error, usage_error
+from samkit.cli.words import cannot_find, parse_words
 from samkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ __all__ = [
     "about_run",
     "can_be_gone_on_with",
     "check_look",
+    "check_tracks",
     "look_for",
-    "model_that_finds",
     "new_tracker",
     "open_video",
     "read_rules",
@@ -48,11 +49,7 @@ def read_rules(
         return (), None
     from samkit import ConceptTracking
 
-    names = tuple(name.strip() for name in words.split(","))
-    if not all(names) or len(set(names)) < len(names):
-        raise usage_error(
-            f"expected words, each once, several with commas between, got {words!r}", "--find"
-        )
+    names = tuple(parse_words(words, "--find"))
     values: dict[str, Any] = {}
     defaults = {field.name: field.default for field in fields(ConceptTracking)}
     for rule in rules:
@@ -76,20 +73,18 @@ def _value(text: str, default: object) -> object:
         return text
 
 
-def model_that_finds(model: str | None) -> str:
-    """The model of --find: SAM 3 where none is named.
+def check_tracks(model: str) -> None:
+    """Check that a model that is known by its name has a memory, before it is downloaded.
 
     Raises:
-        typer.BadParameter: a name of another one, which is then not downloaded.
+        typer.BadParameter: it has none.
     """
-    from samkit.sizes import Sam3Config
+    from samkit.memory.arguments import check_memory
     from samkit.weights import MODELS
 
-    if model is None:
-        return "sam3"
-    if model in MODELS and not isinstance(MODELS[model].config, Sam3Config):
-        raise usage_error(f"{model} cannot find by words; SAM 3 alone can: -m sam3", "-m")
-    return model
+    if model in MODELS:
+        with as_usage_error("-m"):
+            check_memory(MODELS[model].config, f"{model} cannot track: that")
 
 
 def look_for(
@@ -117,7 +112,7 @@ def look_for(
         typer.BadParameter: the model cannot find by words.
     """
     if not tracker.predictor.can_find:
-        raise usage_error("this model cannot find by words; SAM 3 alone can: -m sam3", "-m")
+        raise cannot_find("this model")
     if rules is not None and not frames.seekable:
         rules = replace(rules, hotstart_delay=0)
     tracker.find(words, settings=rules)
