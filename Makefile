@@ -1,5 +1,5 @@
 # make demo   install samkit into .venv and segment a photograph, offline
-# make test   install the test extra too, check the code and run every test
+# make test   install the test extra too, check the code and run every test, on up to four CPUs
 # make test-browser  the page in Chromium; root on Debian gets it, others install it by themselves
 # make test-ray  bulk runs on clusters of Ray, on this machine
 # make examples/web/ort  onnxruntime-web, by npm, for the page in examples/web
@@ -23,7 +23,7 @@ demo: $(VENV)/.installed
 	@echo "A page to click in: $(BIN)/pip install -e '.[serve]' && $(BIN)/samkit annotate examples"
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-browser: $(VENV)/.installed-browser
 	@test -d $(ORT) || $(MAKE) $(ORT) || echo 'onnxruntime-web cannot be had by npm'

@@ -1,5 +1,7 @@
 """Settings for every test."""
 
+import os
+import signal
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 import torch
 import typer.main
 import typer.testing
+from filelock import FileLock
 
 import samkit
 
@@ -18,6 +21,10 @@ torch.set_num_threads(1)
 # Nor does a test fail because the machine is busy with something else.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
+
+# Scripts have what they start in the background ignore Ctrl-C, and tests of it would fail there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,15 +39,17 @@ def one_command_line() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def exported_pico(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an export of pico, with its memory. Tests do not change it."""
-    folder = tmp_path_factory.mktemp("exports") / "pico"
-    samkit.export(samkit.load("pico", device="cpu", dtype="float32"), folder, parts="video")
-    return folder
+    """The folder of an export of pico, with its memory. Tests do not change it.
 
-
-@pytest.fixture(scope="session")
-def exported_for_transformers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """pico in the layout of transformers.js. Tests do not change it."""
-    folder = tmp_path_factory.mktemp("exports") / "pico-js"
-    samkit.export(samkit.load("pico", device="cpu", dtype="float32"), folder, layout="transformers")
-    return folder
+    It takes long, so that of several workers one makes it and the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    place = base / "exported"
+    place.mkdir(exist_ok=True)
+    with FileLock(place / "lock"):
+        if not (place / "pico").exists():  # it is there once it is whole
+            pico = samkit.load("pico", device="cpu", dtype="float32")
+            samkit.export(pico, place / "pico", parts="video")
+    return place / "pico"

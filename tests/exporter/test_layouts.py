@@ -1,6 +1,7 @@
 """The layouts of other programs: their modules for each family, and files fed as they do."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,17 +180,19 @@ def test_configs_of_transformers_js() -> None:
     torch.testing.assert_close(found["pixel_values"], expected, rtol=0, atol=0.02)
 
 
-def test_files_for_transformers_js(exported_for_transformers: Path) -> None:
-    """Names and axes are those of onnx-community's SAM 2, with the sizes of pico."""
-    predictor = samkit.load("pico", device="cpu", dtype="float32")
+def test_files_for_transformers_js(tmp_path: Path) -> None:
+    """Names and axes are those of onnx-community's SAM 2, with the sizes of the network."""
+    config = replace(tiny_pico(), image_size=(96, 128))
+    predictor = ImagePredictor(make(config), device="cpu", dtype="float32")
+    about = samkit.export(predictor, tmp_path / "out", layout="transformers")
     encoder, decoder = (
-        onnxruntime.InferenceSession(exported_for_transformers / "onnx" / f"{name}.onnx")
+        onnxruntime.InferenceSession(tmp_path / "out" / "onnx" / f"{name}.onnx")
         for name in ("vision_encoder", "prompt_encoder_mask_decoder")
     )
-    maps = {"image_embeddings.0": (16, 80, 104), "image_embeddings.1": (32, 40, 52)}
-    maps["image_embeddings.2"] = (128, 20, 26)
+    maps = {"image_embeddings.0": (2, 24, 32), "image_embeddings.1": (4, 12, 16)}
+    maps["image_embeddings.2"] = (16, 6, 8)
     assert {x.name: tuple(x.shape) for x in encoder.get_inputs()} == {
-        "pixel_values": (1, 3, 320, 416)
+        "pixel_values": (1, 3, 96, 128)
     }
     assert {x.name: tuple(x.shape[1:]) for x in encoder.get_outputs()} == maps
     inputs = {x.name: x for x in decoder.get_inputs()}
@@ -203,7 +206,7 @@ def test_files_for_transformers_js(exported_for_transformers: Path) -> None:
     # As transformers.js does where only boxes are given.
     pixels = LAYOUTS["transformers"].pixels(predictor.network, IMAGE).numpy()
     levels = dict(zip(maps, encoder.run(list(maps), {"pixel_values": pixels}), strict=True))
-    boxes = np.array([[box.box_xyxy for box in BOXES]]) * np.tile([416 / 128, 320 / 96], 2)
+    boxes = np.array([[box.box_xyxy for box in BOXES]])
     found = decoder.run(
         None,
         {
@@ -215,8 +218,7 @@ def test_files_for_transformers_js(exported_for_transformers: Path) -> None:
     )
     expected = predictor.predict(IMAGE, BOXES, candidates=3)
     np.testing.assert_allclose(found[0].flatten(), expected.scores, atol=1e-4)
-    about = json.loads((exported_for_transformers / "samkit.json").read_text())
     assert about["parity"]["images"]["masks"] == 36  # 2 photographs, 2 kinds of 3 prompts, 3 each
-    size = json.loads((exported_for_transformers / "preprocessor_config.json").read_text())["size"]
-    assert size == {"height": 320, "width": 416}
+    size = json.loads((tmp_path / "out" / "preprocessor_config.json").read_text())["size"]
+    assert size == {"height": 96, "width": 128}
     assert {*about["files"]} >= {"config.json", "preprocessor_config.json"}

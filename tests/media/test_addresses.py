@@ -89,9 +89,11 @@ def stalling(data: bytes, is_reached: threading.Event) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=serve)
         thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
-        is_over.set()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
+        finally:
+            is_over.set()
+            thread.join()
 
 
 def test_an_address_that_stalls_is_given_up(tmp_path: Path, monkeypatch) -> None:

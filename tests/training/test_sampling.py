@@ -9,6 +9,7 @@ from samkit.nn import TokenLabel
 from samkit.training import DataSource, PromptConfig, SceneConfig, Stage
 from samkit.training.data import load_library
 from samkit.training.sampling import correction_clicks, make_batch, simulated_prompt
+from samkit.training.synthesis import scenes
 from samkit.training.tracking import make_clip_batch
 
 
@@ -120,8 +121,9 @@ def test_a_perfect_mask_is_confirmed(mask):
     assert labels.tolist() == [1]
 
 
-def test_objects_too_thin_for_their_target_are_no_targets(config, tmp_path):
+def test_objects_too_thin_for_their_target_are_no_targets(config, tmp_path, monkeypatch):
     """A line of one pixel covers at most a quarter of a cell."""
+    monkeypatch.setattr(scenes, "_ATTEMPTS", 200)
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
     line = np.zeros((400, 400), np.uint8)
