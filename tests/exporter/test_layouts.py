@@ -1,7 +1,6 @@
 """The layouts of other programs: their modules for each family, and files fed as they do."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -181,18 +180,18 @@ def test_configs_of_transformers_js() -> None:
 
 
 def test_files_for_transformers_js(tmp_path: Path) -> None:
-    """Names and axes are those of onnx-community's SAM 2, with the sizes of the network."""
-    config = replace(tiny_pico(), image_size=(96, 128))
-    predictor = ImagePredictor(make(config), device="cpu", dtype="float32")
-    about = samkit.export(predictor, tmp_path / "out", layout="transformers")
+    """Names and axes are those of onnx-community's SAM 2, with the sizes of pico."""
+    predictor = samkit.load("pico", device="cpu", dtype="float32")
+    folder = tmp_path / "pico"
+    samkit.export(predictor, folder, layout="transformers")
     encoder, decoder = (
-        onnxruntime.InferenceSession(tmp_path / "out" / "onnx" / f"{name}.onnx")
+        onnxruntime.InferenceSession(folder / "onnx" / f"{name}.onnx")
         for name in ("vision_encoder", "prompt_encoder_mask_decoder")
     )
-    maps = {"image_embeddings.0": (2, 24, 32), "image_embeddings.1": (4, 12, 16)}
-    maps["image_embeddings.2"] = (16, 6, 8)
+    maps = {"image_embeddings.0": (16, 80, 104), "image_embeddings.1": (32, 40, 52)}
+    maps["image_embeddings.2"] = (128, 20, 26)
     assert {x.name: tuple(x.shape) for x in encoder.get_inputs()} == {
-        "pixel_values": (1, 3, 96, 128)
+        "pixel_values": (1, 3, 320, 416)
     }
     assert {x.name: tuple(x.shape[1:]) for x in encoder.get_outputs()} == maps
     inputs = {x.name: x for x in decoder.get_inputs()}
@@ -206,7 +205,7 @@ def test_files_for_transformers_js(tmp_path: Path) -> None:
     # As transformers.js does where only boxes are given.
     pixels = LAYOUTS["transformers"].pixels(predictor.network, IMAGE).numpy()
     levels = dict(zip(maps, encoder.run(list(maps), {"pixel_values": pixels}), strict=True))
-    boxes = np.array([[box.box_xyxy for box in BOXES]])
+    boxes = np.array([[box.box_xyxy for box in BOXES]]) * np.tile([416 / 128, 320 / 96], 2)
     found = decoder.run(
         None,
         {
@@ -218,7 +217,8 @@ def test_files_for_transformers_js(tmp_path: Path) -> None:
     )
     expected = predictor.predict(IMAGE, BOXES, candidates=3)
     np.testing.assert_allclose(found[0].flatten(), expected.scores, atol=1e-4)
+    about = json.loads((folder / "samkit.json").read_text())
     assert about["parity"]["images"]["masks"] == 36  # 2 photographs, 2 kinds of 3 prompts, 3 each
-    size = json.loads((tmp_path / "out" / "preprocessor_config.json").read_text())["size"]
-    assert size == {"height": 96, "width": 128}
+    size = json.loads((folder / "preprocessor_config.json").read_text())["size"]
+    assert size == {"height": 320, "width": 416}
     assert {*about["files"]} >= {"config.json", "preprocessor_config.json"}
