@@ -1,7 +1,9 @@
 """The names of SAM 3's detector in Meta's file; of transformers: image_predictor/test_find."""
 
 import re
+import tempfile
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -108,3 +110,24 @@ def test_no_tensor_is_held_while_the_next_one_is_copied(tmp_path, monkeypatch):
     monkeypatch.setattr(detector_module, "take_own", watch)
     load_detector(tmp_path, DIM, TRUNK_DIM)
     assert not held
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_of_the_vocabulary_few_rows_are_in_memory(tmp_path, monkeypatch, full):
+    """It lies in a temporary file; where none can be written it is read into memory."""
+    (tmp_path / "sam3").mkdir()
+    model = save_whole_sam3(tmp_path / "sam3").detector_model
+    if full:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    weight = load_detector(tmp_path / "sam3", DIM, TRUNK_DIM).text_encoder.token_embedding.weight
+    assert torch.equal(weight, model.text_encoder.text_model.embeddings.token_embedding.weight)
+    maps = Path("/proc/self/maps")
+    if maps.exists():  # of Linux
+        ranges = [line.split() for line in maps.read_text().splitlines()]
+        address = weight.data_ptr()
+        (name,) = (
+            " ".join(rest[4:])
+            for place, *rest in ranges
+            if int(place.split("-")[0], 16) <= address < int(place.split("-")[1], 16)
+        )
+        assert ("(deleted)" in name) != full

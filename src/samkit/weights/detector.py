@@ -1,6 +1,8 @@
 """The detector of SAM 3, from the files that also hold the rest of it."""
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,6 +35,8 @@ from samkit.words import CONTEXT, VOCABULARY
 __all__ = ["OpenedDetector", "load_detector", "open_with_detector"]
 
 _CONFIG_KEY = "samkit.detector"
+# A row for each of 49,408 tokens, of which a text has some ten.
+_VOCABULARY = "text_encoder.token_embedding.weight"
 # Far above those of the published one.
 _DEEPEST = 512
 # Errors that impossible sizes, and values that are none, cause.
@@ -94,8 +98,27 @@ def load_detector(
     named.checkpoint.tensors.clear()  # which would hold all of them while they are copied
     for name in [name for name in opened.state if is_unused(name)]:
         del opened.state[name]
-    detector.load_state_dict(take_own(opened.state), assign=True)
+    state = take_own(opened.state)
+    state[_VOCABULARY] = _in_a_file(state[_VOCABULARY])
+    detector.load_state_dict(state, assign=True)
     return detector.eval()
+
+
+def _in_a_file(table: Tensor) -> Tensor:
+    """A table of which few rows are read, in a temporary file without a name.
+
+    What is read of it is in memory, and not the whole; where there is no such file, it is as given.
+    """
+    if os.name != "posix":  # elsewhere a file that is in use cannot lose its name
+        return table
+    try:
+        with tempfile.NamedTemporaryFile() as file:
+            table.numpy().tofile(file)
+            file.flush()
+            mapped = torch.from_file(file.name, size=table.numel(), dtype=table.dtype)
+    except OSError:
+        return table
+    return mapped.view(table.shape)
 
 
 def open_with_detector(
