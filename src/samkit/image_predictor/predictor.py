@@ -22,6 +22,7 @@ from samkit.image_predictor.device import (
     place_network,
 )
 from samkit.image_predictor.embedding import ImageEmbedding, check_features
+from samkit.image_predictor.freed_memory import give_back_freed_memory
 from samkit.image_predictor.masks import masks_of
 from samkit.image_predictor.priors import prior_logits
 from samkit.image_predictor.prompt_tokens import prompt_tensors
@@ -366,7 +367,9 @@ class ImagePredictor:
     def _encode(self, pixels: Tensor) -> ImageFeatures:
         if self._finder is not None and isinstance(self.network, Sam2):
             self._finder.forget_image()
-            return self.network.encode_with_trunk(pixels)
+            features = self.network.encode_with_trunk(pixels)
+            give_back_freed_memory()
+            return features
         return self.network.encode_image(pixels)
 
     def _embed_mixed(self, images: Sequence[Any]) -> list[ImageEmbedding]:
