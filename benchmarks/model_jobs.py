@@ -53,7 +53,12 @@ class Program:
         self.words = map("cup {}".format, itertools.count())  # none of them twice
 
     def jobs(self, *, finds: bool, tracks: bool) -> Jobs:
-        jobs: Jobs = {"photograph": self.photograph, "click": self.click, "box": self.box}
+        jobs: Jobs = {
+            "photograph": self.photograph,
+            "click": self.click,
+            "box": self.box,
+            "further click": self.click,
+        }
         if finds:
             jobs |= {"first word": self.word, "second word": self.word}
         if tracks:

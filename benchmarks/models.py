@@ -10,7 +10,7 @@ weights, and take turns job by job, so that one is idle while the other computes
 medians, of turns after one that warms up:
 
 - photograph: examples/coffee.jpg is looked at;
-- click, box: a mask of its size, after that;
+- click, box, further click: a mask of its size, after that;
 - first word, second word: all objects of a word that neither has heard before, on one photograph;
   no masks are made of them, as with random weights it is chance how many there would be;
 - tracked frame: one object, whose memory is full: the prompted frame, six more, and 15 pointers.
@@ -39,7 +39,7 @@ from bench_measure import CLOCKS, machine, shown, versions
 
 from samkit.weights import MODELS
 
-JOBS = ("photograph", "click", "box", "first word", "second word", "tracked frame")
+JOBS = ("photograph", "click", "box", "further click", "first word", "second word", "tracked frame")
 _COLUMNS = ("", "weights", *JOBS, "imports", "loading", "peak", "of weights")
 _CHILD = Path(__file__).with_name("model_jobs.py")
 

@@ -74,7 +74,7 @@ def test_row_has_both_programs(bench):
     other = {"imports": 3e8, "loading": 9e8, "seconds": {"photograph": 2.0}}
     row = bench.table_row("sam3", 200_000_000, {"samkit": own, "transformers": other})
     assert row == (
-        "| sam3 | 200 MB | 500 ms / 2 s (4x) | 2 s / - |  |  |  |  "
+        "| sam3 | 200 MB | 500 ms / 2 s (4x) | 2 s / - |  |  |  |  |  "
         "| 200 MB / 300 MB | 300 MB / 900 MB | 500 MB / - | 1.50 / - |"
     )
 
@@ -82,7 +82,7 @@ def test_row_has_both_programs(bench):
 def test_row_without_the_other_program(bench):
     own = {"imports": 2e8, "loading": 3e8, "peak": 5e8, "seconds": {"box": 0.5}}
     row = bench.table_row("pico", 200_000_000, {"samkit": own})
-    assert row == ("| pico | 200 MB |  |  | 500 ms |  |  |  | 200 MB | 300 MB | 500 MB | 1.50 |")
+    assert row == ("| pico | 200 MB |  |  | 500 ms |  |  |  |  | 200 MB | 300 MB | 500 MB | 1.50 |")
     assert bench.table_row("pico", 0, {}).startswith("| pico | failed |")
 
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from nn.parity.conftest import _assert_close as assert_close
 from nn.parity.test_sam3_detector import plain_roi_align
 from safetensors.torch import load_file, save_file
+from transformers import Sam3VideoConfig
 from transformers.models.sam3 import modeling_sam3
 from whole_sam3 import DIM, QUERIES, save_whole_sam3
 
@@ -111,6 +112,22 @@ def test_masks_of_a_concept(saved, predictor, image, roi_align, kind):
     large = F.interpolate(logits.sigmoid()[None], image.shape[:2], mode="bilinear")[0]
     assert (found.masks == (large > 0.5).numpy()).mean() > 0.95
     assert found.names.tolist() == [text or "visual"] * 5
+
+
+@pytest.mark.full_size
+@torch.inference_mode()
+def test_released_sizes(tmp_path, image, roi_align):
+    theirs = save_whole_sam3(tmp_path, config=Sam3VideoConfig()).detector_model
+    predictor = samkit.load(tmp_path, device="cpu", dtype="float32")
+    expected = outputs_of(theirs, predictor, image, "red cup", EXAMPLES, [1, 0])
+    concept = Concept("red cup", boxes=EXAMPLES, labels=[1, 0])
+    found = predictor.finder.detect(predictor.embed(image), concept, 0.0, predictor.device)
+    probabilities = expected.pred_logits.sigmoid() * expected.presence_logits.sigmoid()
+    print(
+        assert_close(found.probabilities, probabilities[0], "probabilities"),
+        assert_close(found.logits, expected.pred_masks[0], "logits"),
+        assert_close(found.boxes, expected.pred_boxes[0].clamp(0, 1), "boxes"),
+    )
 
 
 def test_several_concepts_give_what_each_gives_alone(predictor, image):
