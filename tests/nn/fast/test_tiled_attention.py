@@ -15,15 +15,17 @@ from samkit.sizes import MemoryConfig
 
 
 @pytest.mark.parametrize("width", [4, 16])
-def test_weighted_sums_are_attention(width: int) -> None:
+@pytest.mark.parametrize("heads", [1, 3])
+def test_weighted_sums_are_attention(width: int, heads: int) -> None:
     q, k, v = (
-        torch.randn(2, 1, 600, 16),
-        torch.randn(2, 1, 1500, 16),
-        torch.randn(2, 1, 1500, width),
+        torch.randn(2, heads, 600, 16),
+        torch.randn(2, heads, 1500, 16),
+        torch.randn(2, heads, 1500, width),
     )
     expected = F.scaled_dot_product_attention(q, k, v)
     torch.testing.assert_close(weighted_sums(q, k, v), expected)
     with torch.inference_mode():
+        torch.testing.assert_close(weighted_sums(q, k, v), expected, rtol=1e-4, atol=1e-4)
         half = weighted_sums(*(x.bfloat16() for x in (q, k + 3, v)))
     torch.testing.assert_close(half.float(), expected, rtol=0, atol=0.03)
 

@@ -40,19 +40,18 @@ def weighted_sums(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention in the form that is fastest on a CPU.
 
     Args:
-        q, k, v: (B, 1, L, c), (B, 1, K, c), (B, 1, K, d), where d may be less than c; of any
-            number of heads where it is c.
+        q, k, v: (B, heads, L, c), (B, heads, K, c), (B, heads, K, d), where d may be less than c.
 
     Returns:
-        (B, 1, L, d).
+        (B, heads, L, d).
     """
     if bfloat16_is_faster(q, k.shape[-2]):
         return attend_in_bfloat16(q * q.shape[-1] ** -0.5, k, v)
     if v.shape[-1] == q.shape[-1] and not _tiles_are_faster(q, k.shape[-2]):
         return F.scaled_dot_product_attention(q, k, v)
-    scaled = q * q.shape[-1] ** -0.5
-    outputs = [_attend_in_tiles(*one) for one in zip(scaled[:, 0], k[:, 0], v[:, 0], strict=True)]
-    return torch.stack(outputs)[:, None]
+    by_head = (x.flatten(0, 1) for x in (q * q.shape[-1] ** -0.5, k, v))
+    outputs = [_attend_in_tiles(*one) for one in zip(*by_head, strict=True)]
+    return torch.stack(outputs).unflatten(0, q.shape[:2])
 
 
 def _tiles_are_faster(q: Tensor, keys: int) -> bool:
