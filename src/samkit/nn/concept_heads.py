@@ -82,8 +82,8 @@ class ConceptMasks(nn.Module):
     def masks(self, queries: Tensor, pixels: Tensor) -> Tensor:
         """Queries (B, Q, D), which may be a few of all, and pixels -> logits (B, Q, 4 h, 4 w).
 
-        In the paper pixels go through a 1x1 convolution first. It is applied to the queries, of
-        which there are fewer.
+        As published, pixels go through a 1x1 convolution first. Here the queries do, as there are
+        fewer of them; the product is the same.
         """
         head, queries = self.instance_seg_head, self.mask_embed(queries)
         bias = torch.einsum("bqd,d->bq", queries, head.bias)[..., None, None]
