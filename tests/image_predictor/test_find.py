@@ -6,6 +6,7 @@ out the token of all examples. RoIAlign, which it takes from torchvision, is a p
 
 import copy
 import pickle
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -311,3 +312,14 @@ def test_a_tensor_is_missing(saved, tmp_path):
     (tmp_path / "config.json").write_text((saved[1] / "config.json").read_text())
     with pytest.raises(CheckpointError, match=r"decoder\.presence_token\.weight"):
         load_detector(tmp_path, DIM, 32)
+
+
+def test_maps_of_an_image_go_with_the_next_one(predictor, image):
+    embedding = predictor.embed(image)
+    expected = predictor.find(embedding, "cup", threshold=0)
+    maps = weakref.ref(predictor.finder._last._slot.made[0])
+    assert maps() is not None
+    predictor.embed(image[::-1])
+    assert maps() is None
+    again = predictor.find(embedding, "cup", threshold=0)
+    assert np.array_equal(again.logits, expected.logits)

@@ -109,7 +109,7 @@ class LastImage(Generic[_Kept]):
                 slot.made = make()
             return slot.made
         self._slot = slot = _Slot(
-            tuple(weakref.ref(one, self._forget) for one in image),
+            tuple(weakref.ref(one, self._forget_if_gone) for one in image),
             state,
             # While these are there, nothing else can be where the weights were.
             tuple(tensor.detach() for tensor in weights),
@@ -121,7 +121,7 @@ class LastImage(Generic[_Kept]):
         """Give back what was made, at once."""
         self._slot = None
 
-    def _forget(self, gone: "weakref.ref[Tensor]") -> None:
+    def _forget_if_gone(self, gone: "weakref.ref[Tensor]") -> None:
         slot = self._slot
         if slot is not None and any(one is gone for one in slot.image):
             self._slot = None
